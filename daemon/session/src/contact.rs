@@ -1,0 +1,190 @@
+//! Everything known of somebody, merged from roster, presence, avatar and profile.
+
+use std::collections::BTreeSet;
+
+use jid::{BareJid, FullJid};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::snapshot::{ImageId, ImageType};
+use crate::time::Timestamp;
+
+/// A roster item and all that is known of its owner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contact {
+    /// Who it is.
+    pub jid: BareJid,
+    /// What to show: roster name, else profile nickname or full name, else the JID's local part.
+    pub name: String,
+    /// The name that we gave the contact.
+    pub roster_name: Option<String>,
+    /// The groups that we put the contact in.
+    pub groups: BTreeSet<String>,
+    /// Who sees whose presence.
+    pub subscription: Subscription,
+    /// We asked for their presence, and have no answer yet.
+    pub ask: bool,
+    /// We approved their asking in advance.
+    pub approved: bool,
+    /// The best resource's.
+    pub availability: Availability,
+    /// The best resource's.
+    pub status: Option<String>,
+    /// Those online, best first.
+    pub resources: Vec<Resource>,
+    /// The picture, once it is saved.
+    pub avatar: Option<Avatar>,
+    /// The vCard.
+    pub profile: Option<Profile>,
+}
+
+/// Our own state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Our bare JID.
+    pub account: BareJid,
+    /// Our full JID, while bound.
+    pub jid: Option<FullJid>,
+    /// How the session stands.
+    pub state: ConnectionState,
+    /// Since when it stands so.
+    pub since: Timestamp,
+    /// When the server was last heard of.
+    pub last_stanza_at: Option<Timestamp>,
+    /// When the next attempt to connect is due.
+    pub retry_at: Option<Timestamp>,
+    /// Why it failed, or why the last attempt did.
+    pub failure: Option<Failure>,
+    /// What `set_presence` said last.
+    pub availability: Availability,
+    /// What `set_presence` said last.
+    pub status: Option<String>,
+    /// Our vCard.
+    pub profile: Option<Profile>,
+    /// Our picture, once it is saved.
+    pub avatar: Option<Avatar>,
+    /// Our other devices that are online, best first.
+    pub resources: Vec<Resource>,
+}
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// On the way, or waiting for the next attempt.
+    Connecting,
+    /// Bound.
+    Online,
+    /// The connection is lost, and the stream may yet resume.
+    Suspended,
+    /// Down because somebody wanted it so.
+    Offline,
+    /// Down for good until somebody acts.
+    Failed,
+}
+
+/// One connected device of somebody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// The JID's resource part.
+    pub resource: String,
+    /// Never [`Availability::Unavailable`].
+    pub availability: Availability,
+    /// A sentence for us.
+    pub status: Option<String>,
+    /// RFC 6121 §4.7.2.3.
+    pub priority: i8,
+    /// When this presence came, or was sent where the server says so (XEP-0203).
+    pub since: Timestamp,
+    /// Untouched since (XEP-0319).
+    pub idle_since: Option<Timestamp>,
+    /// Which program it is, where it says (XEP-0115).
+    pub client: Option<Client>,
+    /// What the program supports.
+    pub features: BTreeSet<String>,
+}
+
+/// Which program a resource is (XEP-0030 §3.1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Client {
+    /// As in «Prose».
+    pub name: Option<String>,
+    /// As in «client».
+    pub category: String,
+    /// As in «pc».
+    pub type_: String,
+}
+
+/// A saved picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avatar {
+    /// The SHA-1 of its bytes.
+    pub id: ImageId,
+    /// By its magic bytes.
+    pub kind: ImageType,
+    /// In bytes.
+    pub bytes: u32,
+    /// In pixels.
+    pub width: u16,
+    /// In pixels.
+    pub height: u16,
+}
+
+/// Who sees whose presence (RFC 6121 §2.1.2.5), from our point of view.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subscription {
+    /// Nobody.
+    #[default]
+    None,
+    /// We see theirs.
+    To,
+    /// They see ours.
+    From,
+    /// Both.
+    Both,
+}
+
+/// How somebody is there (RFC 6121 §4.7.2.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Availability {
+    /// Wants to talk.
+    Chat,
+    /// Is there.
+    #[default]
+    Available,
+    /// Away for a moment.
+    Away,
+    /// Away for longer.
+    Xa,
+    /// Does not want to be disturbed.
+    Dnd,
+    /// Is not there.
+    Unavailable,
+}
+
+/// A vCard (RFC 6350 by XEP-0292, or XEP-0054).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are RFC 6350's")]
+pub struct Profile {
+    pub full_name: Option<String>,
+    pub nickname: Option<String>,
+    pub organization: Option<String>,
+    pub title: Option<String>,
+    pub role: Option<String>,
+    pub emails: Vec<String>,
+    pub phones: Vec<String>,
+    pub urls: Vec<String>,
+    pub address: Option<Address>,
+    pub birthday: Option<String>,
+    pub note: Option<String>,
+}
+
+/// A postal address (RFC 6350 §6.3.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are RFC 6350's")]
+pub struct Address {
+    pub street: Option<String>,
+    pub locality: Option<String>,
+    pub region: Option<String>,
+    pub postal_code: Option<String>,
+    pub country: Option<String>,
+}

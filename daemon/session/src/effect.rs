@@ -1,0 +1,78 @@
+//! What can happen to a session, and what it can want. Together with `Session::handle` this is
+//! the map of the program.
+
+use jid::{BareJid, FullJid};
+use xmpp_parsers::stanza::Stanza;
+
+use crate::command::{Answer, Call, Command};
+use crate::contact::Contact;
+use crate::failure::Failure;
+use crate::snapshot::{CapsKey, CapsRecord, ImageId, ImageType, OwnPresence, PersonRecord, RosterItem};
+use crate::time::Timestamp;
+
+/// Everything that can happen to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The shell has begun to connect.
+    Connecting,
+    /// A new stream is authenticated and bound; nothing of an earlier stream's state is left.
+    Online { jid: FullJid, roster_versioning: bool },
+    /// The stream came back with its state (XEP-0198).
+    Resumed,
+    /// The connection is lost; the stream may yet resume.
+    Suspended,
+    /// There is no stream. `retry_at`: when the shell will try again; absent: it won't.
+    Offline { failure: Option<Failure>, retry_at: Option<Timestamp> },
+    /// The server sent this.
+    Stanza(Box<Stanza>),
+    /// A UI asks for something.
+    Command { call: Call, command: Command },
+    /// A write that asked for a receipt is on disk, or failed to get there.
+    Saved { ticket: Ticket, stored: bool },
+    /// The time that `next_deadline` named has come.
+    Tick,
+}
+
+/// Everything that a session can want, to be carried out in this order.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// Keep this. With a ticket, say [`Input::Saved`] once it is on disk.
+    Save { write: Write, ticket: Option<Ticket> },
+    /// Send this to the server.
+    Send(Box<Stanza>),
+    /// Answer this call; each call is answered exactly once.
+    Reply { call: Call, result: Result<Answer, Failure> },
+    /// Tell the UIs.
+    Notify(Notice),
+}
+
+/// A receipt for a [`Effect::Save`], picked by the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// News for UIs. Always an effective change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// New state of `changed`, whole; `removed` are contacts no more. Each sorted by JID; no
+    /// bound on their number: the event log splits them.
+    ContactsChanged { changed: Vec<Contact>, removed: Vec<BareJid> },
+    /// Something of [`crate::Account`] is new.
+    AccountChanged,
+    /// The server's roster has been reconciled with ours; `changed` contacts differed.
+    RosterLoaded { version: Option<String>, changed: usize },
+}
+
+/// One write to the cache; what is inside one write is stored all at once or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Roster items and the roster's version. `replace`: what is not in `items` goes.
+    Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
+    /// What we know of somebody beside their roster item; absent: forget them.
+    Person { jid: BareJid, person: Option<PersonRecord> },
+    /// An image file, named by its id.
+    Image { id: ImageId, kind: ImageType, data: Vec<u8> },
+    /// The features behind a caps hash, verified; absent: forget it.
+    Caps { key: CapsKey, record: Option<CapsRecord> },
+    /// Our own presence. No server can give it back, so it does not live in the cache.
+    OwnPresence(OwnPresence),
+}

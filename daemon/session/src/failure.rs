@@ -1,0 +1,49 @@
+//! Why something a caller wanted did not happen.
+
+/// A failure as UIs learn of it. Each variant is one error code of the API: two failures that a
+/// UI would treat alike are one variant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The server refused the credentials. Final until new ones come.
+    #[error("the server refused the credentials: {text}")]
+    NotAuthorized { condition: String, text: String },
+    /// The server says that the account is disabled.
+    #[error("the server says that the account is disabled: {text}")]
+    AccountDisabled { text: String },
+    /// DNS, TCP or a time-out.
+    #[error("the server can't be reached: {text}")]
+    ServerUnreachable { text: String },
+    /// Certificate or handshake.
+    #[error("no trustworthy TLS connection: {text}")]
+    TlsFailed { text: String },
+    /// The server broke XMPP or tried a downgrade.
+    #[error("the server broke the protocol: {text}")]
+    ProtocolViolation { text: String },
+    /// Another client took our resource.
+    #[error("another client took our resource")]
+    SessionReplaced,
+    /// The call needs the server and the session is down.
+    #[error("the account is offline")]
+    Offline,
+    /// No such contact in the roster.
+    #[error("no such contact")]
+    ContactUnknown,
+    /// No avatar, profile or the like there.
+    #[error("nothing there")]
+    NotFound,
+    /// Not an image that we accept, too large, or not what it claims to be.
+    #[error("not an acceptable image: {text}")]
+    InvalidMedia { text: String },
+    /// The server or peer answered with a stanza error (RFC 6120 §8.3).
+    #[error("refused: {condition}")]
+    StanzaError { condition: String, text: String },
+    /// No answer came in time.
+    #[error("no answer in time")]
+    RequestTimedOut,
+    /// A bound of ours was reached.
+    #[error("limit reached: {what} ({limit})")]
+    LimitExceeded { what: &'static str, limit: usize },
+    /// The disk is full or broken. Nothing was acknowledged.
+    #[error("the data could not be stored")]
+    StorageFailed,
+}
