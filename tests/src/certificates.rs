@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -13,6 +14,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The ALPN name of XMPP client connections over direct TLS (XEP-0368).
 pub const ALPN: &[u8] = b"xmpp-client";
+
+/// How far into the past and the future certificates are valid. Short on purpose: ejabberd sets a
+/// timer for the end, and fails when that is centuries away.
+const VALIDITY: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// A certificate authority and one server certificate, as PEM files in a folder.
 #[derive(Debug)]
@@ -30,7 +35,9 @@ pub struct Certificates {
 impl Certificates {
     /// Makes an authority and a certificate for `domain`, and writes them into `folder`.
     pub fn create(folder: &Path, domain: &str) -> Self {
+        let now = date_time_ymd(1970, 1, 1) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut authority = CertificateParams::default();
+        (authority.not_before, authority.not_after) = (now - VALIDITY, now + VALIDITY);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.distinguished_name.push(DnType::CommonName, "prosed tests");
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -39,6 +46,7 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let mut server = CertificateParams::new(vec![domain.to_owned()]).expect("a DNS name");
+        (server.not_before, server.not_after) = (now - VALIDITY, now + VALIDITY);
         server.distinguished_name.push(DnType::CommonName, domain);
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

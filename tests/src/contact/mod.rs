@@ -39,6 +39,8 @@ pub struct Contact {
     pub client: Client,
     /// The SHA-1 of its vcard-temp photo, in its presences once [`Contact::set_vcard_temp`] was used.
     photo: Option<String>,
+    /// The last presence, whole.
+    presence: String,
     inbox: Inbox<Element>,
     writer: Arc<Mutex<Writer>>,
     reader: JoinHandle<()>,
@@ -68,6 +70,7 @@ impl Contact {
             full_jid,
             client: client.clone(),
             photo: None,
+            presence: String::new(),
             reader: tokio::spawn(read(reader, writer.clone(), inbox.clone(), client)),
             inbox,
             writer,

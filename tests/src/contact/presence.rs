@@ -16,7 +16,13 @@ impl Contact {
         } else {
             String::new()
         };
-        self.send(&format!("<presence>{show}{status}{}{photo}</presence>", self.client.caps())).await;
+        self.presence = format!("<presence>{show}{status}{}{photo}</presence>", self.client.caps());
+        self.repeat_presence().await;
+    }
+
+    /// Says again what [`Contact::set_presence`] said last.
+    pub async fn repeat_presence(&self) {
+        self.send(&self.presence).await;
     }
 
     /// Stays connected, and is unavailable to everybody.
@@ -82,7 +88,11 @@ impl Contact {
     }
 }
 
-/// Makes a mutual subscription between two available contacts, and waits until both rosters have it.
+/// Makes a mutual subscription between two available contacts, and waits until both rosters have it
+/// and each has seen the other.
+///
+/// Both then say their presence again: ejabberd 23.01 sends PEP events only to resources whose caps it
+/// saw in a presence that came when the subscription was already there.
 pub async fn befriend(one: &Contact, other: &Contact) {
     for (asking, asked) in [(one, other), (other, one)] {
         asking.subscribe(&asked.jid).await;
@@ -92,4 +102,10 @@ pub async fn befriend(one: &Contact, other: &Contact) {
     }
     one.wait_for_roster_push(&other.jid, "both").await;
     other.wait_for_roster_push(&one.jid, "both").await;
+    for (seen, seeing) in [(one, other), (other, one)] {
+        let is_available = |stanza: &Element| stanza.attr("type").is_none();
+        seeing.wait_for_presence(&seen.full_jid, is_available).await;
+        seen.repeat_presence().await;
+        seeing.wait_for_presence(&seen.full_jid, is_available).await;
+    }
 }

@@ -25,9 +25,9 @@ use crate::{PATIENCE, ports};
 pub const DOMAIN: &str = "prosed.test";
 
 /// How often a starting server is tried.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(50);
 /// How many times a server is started anew on other ports when somebody else was faster.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 2;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
