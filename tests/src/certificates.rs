@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -35,7 +36,8 @@ pub struct Certificates {
 impl Certificates {
     /// Makes an authority and a certificate for `domain`, and writes them into `folder`.
     pub fn create(folder: &Path, domain: &str) -> Self {
-        let now = date_time_ymd(1970, 1, 1) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now =
+            date_time_ymd(1970, 1, 1) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut authority = CertificateParams::default();
         (authority.not_before, authority.not_after) = (now - VALIDITY, now + VALIDITY);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -85,7 +87,9 @@ impl Certificates {
 /// TLS for a client that trusts the authority in `ca_pem`, and nobody else.
 pub fn client_config(ca_pem: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca_pem).expect("a certificate")).expect("a certificate authority");
+    roots
+        .add(CertificateDer::from_pem_file(ca_pem).expect("a certificate"))
+        .expect("a certificate authority");
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")

@@ -4,7 +4,7 @@
 //! Nothing in here shares code with prosed: what both got wrong in the same way would go unseen.
 //! All of it is for tests, so a failure panics with the reason and the logs that explain it.
 //!
-//! ```ignore
+//! ```no_run
 //! # async fn scenario() {
 //! use prosed_tests::{Contact, Daemon, Kind, Server, Ui, server::Setup};
 //! use serde_json::json;
@@ -34,9 +34,9 @@ pub mod ui;
 pub mod xml;
 
 pub use contact::{Contact, befriend};
-//pub use daemon::Daemon;
+pub use daemon::Daemon;
 pub use server::{Kind, Server};
-//pub use ui::Ui;
+pub use ui::Ui;
 
 use std::time::Duration;
 

@@ -64,7 +64,12 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "{} did not end within {patience:?}\n{}", self.name, self.log());
+            assert!(
+                Instant::now() < deadline,
+                "{} did not end within {patience:?}\n{}",
+                self.name,
+                self.log()
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -94,16 +99,23 @@ impl Process {
 
     /// The last lines it wrote.
     pub fn log(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
-        format!("--- {}, {} ---\n{}\n---", self.name, self.log.display(), last.join("\n"))
+        format!("--- {} ---\n{}", self.name, tail(&self.log))
     }
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
+}
+
+/// The last lines of a log; the first ones, too, where there are more: they tell how it was started.
+pub fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines: Vec<_> = text.lines().collect();
+    if lines.len() > LOG_LINES {
+        lines.splice(LOG_LINES / 4..lines.len() - LOG_LINES * 3 / 4, ["[…]"]);
+    }
+    format!("{}:\n{}", log.display(), lines.join("\n"))
 }
 
 impl Drop for Process {

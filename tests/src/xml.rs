@@ -32,8 +32,10 @@ impl<R: AsyncRead + Unpin> XmlStream<R> {
     }
 
     /// The stream starts anew on the same connection, as it does after SASL.
-    pub fn restart(self) -> Self {
-        Self { unread: self.unread, ..Self::new(self.io) }
+    pub fn restart(&mut self) {
+        self.parser = RawParser::new();
+        self.tree = TreeBuilder::new();
+        self.ended = false;
     }
 
     /// Waits for the stream header; answers one of its attributes.

@@ -17,7 +17,12 @@ macro_rules! on_both_servers {
     };
 }
 
-on_both_servers!(contacts_befriend_and_show_themselves, a_roster_is_set_up, a_restart_keeps_the_data, clients_see_the_end);
+on_both_servers!(
+    contacts_befriend_and_show_themselves,
+    a_roster_is_set_up,
+    a_restart_keeps_the_data,
+    clients_see_the_end
+);
 
 async fn contacts_befriend_and_show_themselves(kind: Kind) {
     let server = Server::start(Setup::new(kind).account("alice").account("bob")).await;
@@ -44,7 +49,9 @@ async fn contacts_befriend_and_show_themselves(kind: Kind) {
     }
     alice.empty_avatar().await;
     let event = bob.wait_for_pep(&alice.jid, AVATAR_METADATA).await;
-    assert!(find(&event, "metadata", AVATAR_METADATA).is_some_and(|metadata| metadata.children().count() == 0));
+    assert!(
+        find(&event, "metadata", AVATAR_METADATA).is_some_and(|metadata| metadata.children().count() == 0)
+    );
 
     for node in [VCARD4, PROSE_VCARD4] {
         alice.publish_vcard4(node, "<fn><text>Alice Liddell</text></fn>").await;
@@ -79,7 +86,10 @@ async fn a_roster_is_set_up(kind: Kind) {
 
     let id = alice.send_message(&bob.full_jid, "hello & good-bye").await;
     let message = bob.wait_for("the message", |stanza| stanza.attr("id") == Some(&id)).await;
-    assert_eq!(message.get_child("body", "jabber:client").map(minidom::Element::text).as_deref(), Some("hello & good-bye"));
+    assert_eq!(
+        message.get_child("body", "jabber:client").map(minidom::Element::text).as_deref(),
+        Some("hello & good-bye")
+    );
 }
 
 async fn a_restart_keeps_the_data(kind: Kind) {
@@ -92,7 +102,8 @@ async fn a_restart_keeps_the_data(kind: Kind) {
     assert_eq!(ports, (server.port, server.direct_port), "clients find it where it was");
     let alice = Contact::online(&server, "alice").await;
     let roster = alice.get(None, "<query xmlns='jabber:iq:roster'/>").await.expect("a roster");
-    let items: Vec<_> = roster.children().flat_map(|query| query.children()).map(|item| item.attr("jid")).collect();
+    let items: Vec<_> =
+        roster.children().flat_map(|query| query.children()).map(|item| item.attr("jid")).collect();
     assert_eq!(items, [Some("carol@prosed.test")]);
 }
 

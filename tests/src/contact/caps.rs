@@ -30,11 +30,12 @@ impl Default for Client {
 impl Client {
     /// A client with the usual features.
     pub fn new(name: &str, kind: &str) -> Self {
-        let mut features: Vec<_> = ["http://jabber.org/protocol/disco#info", "http://jabber.org/protocol/caps"]
-            .into_iter()
-            .chain(["urn:xmpp:ping", "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"])
-            .map(str::to_owned)
-            .collect();
+        let mut features: Vec<_> =
+            ["http://jabber.org/protocol/disco#info", "http://jabber.org/protocol/caps"]
+                .into_iter()
+                .chain(["urn:xmpp:ping", "urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"])
+                .map(str::to_owned)
+                .collect();
         for node in [AVATAR_METADATA, VCARD4, PROSE_VCARD4, "http://jabber.org/protocol/nick"] {
             features.push(format!("{node}+notify"));
         }
@@ -73,7 +74,8 @@ impl Client {
             return None;
         }
         let node = node.map(|node| format!(" node='{}'", escape(node))).unwrap_or_default();
-        let features: String = self.features.iter().map(|var| format!("<feature var='{}'/>", escape(var))).collect();
+        let features: String =
+            self.features.iter().map(|var| format!("<feature var='{}'/>", escape(var))).collect();
         let (kind, name) = (escape(&self.kind), escape(&self.name));
         Some(format!(
             "<query xmlns='http://jabber.org/protocol/disco#info'{node}>\

@@ -23,7 +23,6 @@ use crate::inbox::Inbox;
 use crate::server::Server;
 use crate::xml::{self, XmlStream, escape, find};
 
-
 /// One connected resource of an account.
 ///
 /// It answers disco#info, ping and roster pushes by itself, and refuses other requests; all it
@@ -146,7 +145,11 @@ impl Contact {
     }
 
     /// Like [`Contact::wait_for`]; none when nothing fits within `patience`.
-    pub async fn wait_within(&self, patience: Duration, fits: impl FnMut(&Element) -> bool) -> Option<Element> {
+    pub async fn wait_within(
+        &self,
+        patience: Duration,
+        fits: impl FnMut(&Element) -> bool,
+    ) -> Option<Element> {
         self.inbox.wait(patience, fits).await
     }
 
@@ -227,7 +230,9 @@ fn answer(stanza: &Element, client: &Client) -> Option<String> {
     let result = match (kind, asked.name(), asked.ns().as_str()) {
         (Some("get"), "query", "http://jabber.org/protocol/disco#info") => client.disco(asked.attr("node")),
         (Some("get"), "ping", "urn:xmpp:ping") => Some(String::new()),
-        (Some("set"), "query", "jabber:iq:roster") if stanza.attr("from").is_none_or(|from| !from.contains('/')) => {
+        (Some("set"), "query", "jabber:iq:roster")
+            if stanza.attr("from").is_none_or(|from| !from.contains('/')) =>
+        {
             Some(String::new())
         }
         _ => None,

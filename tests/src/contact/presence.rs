@@ -62,7 +62,8 @@ impl Contact {
     /// Takes `jid` out of the roster; subscriptions both ways end with it.
     pub async fn remove_from_roster(&self, jid: &str) {
         let jid = escape(jid);
-        let item = format!("<query xmlns='jabber:iq:roster'><item jid='{jid}' subscription='remove'/></query>");
+        let item =
+            format!("<query xmlns='jabber:iq:roster'><item jid='{jid}' subscription='remove'/></query>");
         self.set(None, &item).await.expect("the contact can be removed");
     }
 

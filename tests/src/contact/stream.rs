@@ -43,7 +43,7 @@ pub(super) async fn connect(server: &Server, name: &str, resource: &str) -> Resu
     .await?;
     expect_named(&reader.expect().await?, "success")?;
 
-    let mut reader = reader.restart();
+    reader.restart();
     send(&mut writer, &header).await?;
     let _features = reader.expect().await?;
     let resource = escape(resource);

@@ -59,7 +59,9 @@ pub(super) fn accounts_are_there(server: &Server) -> bool {
 fn libraries() -> Result<PathBuf> {
     let holds_ejabberd = |folder: &PathBuf| {
         fs::read_dir(folder).is_ok_and(|mut entries| {
-            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("ejabberd-")))
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("ejabberd-"))
+            })
         })
     };
     fs::read_dir("/usr/lib")?
@@ -70,7 +72,8 @@ fn libraries() -> Result<PathBuf> {
 
 fn configuration(server: &Server) -> String {
     let certificate = server.certificates.bundle_pem.display();
-    let (domain, port, direct_port, extra) = (server.domain, server.port, server.direct_port, &server.setup.config);
+    let (domain, port, direct_port, extra) =
+        (server.domain, server.port, server.direct_port, &server.setup.config);
     format!(
         r#"
 loglevel: info

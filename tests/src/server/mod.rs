@@ -232,8 +232,9 @@ impl Server {
             Kind::Prosody => prosody::launch(self),
             Kind::Ejabberd => ejabberd::launch(self),
         };
-        let process = launched
-            .unwrap_or_else(|error| panic!("{:?} cannot be started ({error}). Run tests/install first.", self.kind));
+        let process = launched.unwrap_or_else(|error| {
+            panic!("{:?} cannot be started ({error}). Run tests/install first.", self.kind)
+        });
         self.process = Some(process);
     }
 

@@ -14,14 +14,21 @@ pub(super) fn launch(server: &Server) -> Result<Process> {
         write_data(server)?;
     }
     Process::spawn(Path::new("/usr/bin/prosody"), &folder.join("prosody.log"), |command| {
-        command.arg("--config").arg(config).arg("-F").current_dir(folder).env("PROSODY_DATADIR", folder.join("data"));
+        command
+            .arg("--config")
+            .arg(config)
+            .arg("-F")
+            .current_dir(folder)
+            .env("PROSODY_DATADIR", folder.join("data"));
     })
 }
 
 fn configuration(server: &Server) -> String {
     let folder = server.folder().display();
-    let (certificate, key) = (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
-    let (domain, port, direct_port, extra) = (server.domain, server.port, server.direct_port, &server.setup.config);
+    let (certificate, key) =
+        (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
+    let (domain, port, direct_port, extra) =
+        (server.domain, server.port, server.direct_port, &server.setup.config);
     format!(
         r#"
 -- Root is what containers run tests as; the server listens on loopback only.
@@ -57,8 +64,10 @@ fn write_data(server: &Server) -> Result<()> {
     for (name, password) in &server.setup.accounts {
         let file = encode(name);
         let password = quote(password);
-        server
-            .write(&format!("data/{host}/accounts/{file}.dat"), &format!("return {{ [\"password\"] = {password} }};\n"))?;
+        server.write(
+            &format!("data/{host}/accounts/{file}.dat"),
+            &format!("return {{ [\"password\"] = {password} }};\n"),
+        )?;
         let mut roster = "return { [false] = { [\"version\"] = 1, [\"pending\"] = {} }".to_owned();
         for contact in server.setup.roster_of(name) {
             let (jid, shown) = (quote(&server.jid(contact)), quote(&roster_name(contact)));
