@@ -1,6 +1,7 @@
 //! A certificate authority for one run, and certificates for the servers of that run.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,8 +10,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The ALPN name of XMPP client connections over direct TLS (XEP-0368).
@@ -97,4 +101,19 @@ pub fn client_config(ca_pem: &Path) -> Arc<ClientConfig> {
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Arc::new(config)
+}
+
+/// A TLS connection to a port of 127.0.0.1, where a certificate for `domain` is expected.
+///
+/// # Errors
+/// When nobody listens, or shows another certificate.
+pub async fn connect(
+    tls: Arc<ClientConfig>,
+    domain: &'static str,
+    port: u16,
+) -> io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    tcp.set_nodelay(true)?;
+    let name = ServerName::try_from(domain).expect("a DNS name");
+    TlsConnector::from(tls).connect(name, tcp).await
 }

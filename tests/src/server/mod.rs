@@ -12,10 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::certificates::{self, Certificates};
 use crate::process::Process;
@@ -221,10 +219,7 @@ impl Server {
 
     /// A TLS connection to [`Server::direct_port`], the certificate verified.
     pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(("127.0.0.1", self.direct_port)).await?;
-        tcp.set_nodelay(true)?;
-        let name = ServerName::try_from(self.domain).expect("a DNS name");
-        TlsConnector::from(self.tls.clone()).connect(name, tcp).await
+        certificates::connect(self.tls.clone(), self.domain, self.direct_port).await
     }
 
     fn launch(&mut self) {
