@@ -79,7 +79,9 @@ impl Ui {
     /// # Errors
     /// The status with which the daemon refused the upgrade.
     pub async fn connect_unix(daemon: &Daemon) -> Result<Self, StatusCode> {
-        let stream = UnixStream::connect(daemon.socket()).await.expect("the daemon's socket is there");
+        let stream = UnixStream::connect(daemon.socket().expect("endpoint.json has a socket"))
+            .await
+            .expect("the daemon's socket is there");
         Self::upgrade(Box::new(stream), "localhost", &[]).await
     }
 

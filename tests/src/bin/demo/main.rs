@@ -90,13 +90,14 @@ impl Show {
         self.say(&format!("prosed (process {}) is logged in as {}", daemon.id(), text(&account["jid"])));
         let roster = ui.call("load_roster", json!({})).await;
         let roster = roster.unwrap_or_else(|error| panic!("no roster: {error:?}\n{}", daemon.log()));
+        let seq = roster["seq"].as_u64().unwrap_or_default();
         let contacts = roster["contacts"].as_array().cloned().unwrap_or_default();
         self.say(&invitation(&daemon));
 
         let known = contacts.into_iter().map(|contact| (text(&contact["jid"]), contact)).collect();
         let over = options.seconds.map_or(Duration::MAX, Duration::from_secs);
         tokio::select! {
-            told = self.tell(&ui, known) => match told {
+            told = self.tell(&ui, known, seq) => match told {
                 Ok(()) => self.say(&format!("prosed has closed the connection.\n{}", daemon.log())),
                 Err(_reader_left) => {}
             },
@@ -107,8 +108,13 @@ impl Show {
     }
 
     /// Prints events until the daemon is gone; fails when whoever read them, such as `head`, is.
-    async fn tell(&mut self, ui: &Ui, mut known: BTreeMap<String, Value>) -> io::Result<()> {
+    ///
+    /// What `known` holds was true at `seq`: older events are in it already.
+    async fn tell(&mut self, ui: &Ui, mut known: BTreeMap<String, Value>, seq: u64) -> io::Result<()> {
         while let Some(event) = ui.next_event().await {
+            if event["seq"].as_u64().is_some_and(|number| number <= seq) {
+                continue;
+            }
             self.changes += event["contacts"].as_array().map_or(0, Vec::len);
             if self.json {
                 writeln!(stdout(), "{event}")?;
@@ -129,23 +135,26 @@ impl Show {
 
 /// How to join in from another terminal, to be copied as it stands.
 fn invitation(daemon: &Daemon) -> String {
-    let (address, token) = (daemon.address(), daemon.token_file());
-    let (token, socket) = (token.display(), daemon.socket());
-    let websocat = tool("websocat");
+    let (address, token, websocat) = (daemon.address(), daemon.token_file(), tool("websocat"));
+    let token = token.display();
+    let content = r#"-H "Content-Type: application/json" -d '{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{}}'"#;
+    let over_socket = daemon.socket().map_or_else(String::new, |socket| {
+        let socket = socket.display();
+        format!(
+            "The same without a token, over the Unix socket:\n  \
+             curl -s --unix-socket {socket} {content} http://localhost/rpc | jq\n\n"
+        )
+    });
     format!(
         r#"
 Join in from another terminal. All events, as they come:
   echo '{{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{{}}}}' | {websocat} -n -H="Authorization: Bearer $(cat {token})" ws://{address}/rpc
 
 The contacts as they are now:
-  curl -s -H "Authorization: Bearer $(cat {token})" -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{{}}}}' http://{address}/rpc | jq
+  curl -s -H "Authorization: Bearer $(cat {token})" {content} http://{address}/rpc | jq
 
-The same without a token, over the Unix socket:
-  curl -s --unix-socket {} -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{{}}}}' http://localhost/rpc | jq
-
-Ctrl-C ends this and removes everything.
-"#,
-        socket.display()
+{over_socket}Ctrl-C ends this and removes everything.
+"#
     )
 }
 

@@ -99,12 +99,27 @@ fn changes(before: &Value, now: &Value, style: Style) -> Vec<String> {
     if differs("subscription") {
         changes.push(format!("is subscribed: {}", word(&now["subscription"])));
     }
+    if changes.is_empty() && differs("resources") {
+        let clients: Vec<_> = list(&now["resources"]).iter().map(client).collect();
+        changes.push(format!(
+            "is on {}",
+            if clients.is_empty() { "nothing".to_owned() } else { clients.join(" and ") }
+        ));
+    }
     if changes.is_empty() {
         let fields: Vec<_> = now.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let changed: Vec<_> = fields.into_iter().filter(|field| differs(field)).collect();
         changes.push(format!("has changed: {}", changed.join(", ")));
     }
     changes
+}
+
+/// A resource by its software where that is known.
+fn client(resource: &Value) -> String {
+    match (resource["client"]["name"].as_str(), resource["client"]["type"].as_str()) {
+        (Some(name), Some(kind)) => format!("{} ({})", clean(name), clean(kind)),
+        _ => clean(word(&resource["resource"])),
+    }
 }
 
 /// Text of others, harmless on a terminal.
