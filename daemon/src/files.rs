@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{FlockOperation, flock};
+
 /// For us, and for nobody else.
 pub(crate) const PRIVATE_FOLDER: u32 = 0o700;
 /// For us, and for nobody else.
@@ -127,6 +129,40 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = folder.join(format!("{prefix}{}", now.as_millis()));
     fs::rename(path, &aside)?;
     Ok(aside)
+}
+
+/// A file that one process at a time holds. The kernel lets go of it with the process, however
+/// that ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock and writes our process number into the file; `None`: another process, or
+    /// somebody else in this one, has it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
+        let file = options.open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let mut lock = Self(file);
+        lock.0.set_len(0)?;
+        writeln!(lock.0, "{}", std::process::id())?;
+        Ok(Some(lock))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it would not do while a child that is about to start has a copy.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 #[cfg(test)]

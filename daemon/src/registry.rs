@@ -5,20 +5,18 @@
 //! with them, please.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use jid::BareJid;
 use prosed_session::OwnPresence;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::config::TlsMode;
-use crate::files::{self, Durability};
+use crate::files::{self, Durability, Lock};
 
 /// How many numbers of the event log one write to disk reserves: a write an hour at 250 events a
 /// second, and 2^53 lasts for nine billion restarts.
@@ -77,8 +75,7 @@ struct Inner {
     seq_file: PathBuf,
     accounts: Mutex<BTreeMap<BareJid, Entry>>,
     seq_mark: Mutex<u64>,
-    /// Locked; the kernel lets go of it with the process, however that ends.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Registry {
@@ -197,29 +194,17 @@ impl Registry {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, RegistryError> {
+/// The process's number in the file is for the message only: the lock is the kernel's.
+fn lock(folder: &Path) -> Result<Lock, RegistryError> {
     let path = folder.join("lock");
-    let io = |source| RegistryError::Io { path: path.clone(), source };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(files::PRIVATE_FILE)
-        .open(&path)
-        .map_err(io)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+    match Lock::take(&path) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => {
             let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-            return Err(RegistryError::AlreadyRunning { folder: folder.to_owned(), pid });
+            Err(RegistryError::AlreadyRunning { folder: folder.to_owned(), pid })
         }
-        Err(error) => return Err(io(error.into())),
+        Err(source) => Err(RegistryError::Io { path, source }),
     }
-    // Only for the message above: the lock is the kernel's.
-    file.set_len(0).map_err(io)?;
-    writeln!(file, "{}", std::process::id()).map_err(io)?;
-    Ok(file)
 }
 
 fn read_accounts(path: &Path) -> io::Result<BTreeMap<BareJid, Entry>> {
