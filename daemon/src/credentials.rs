@@ -179,7 +179,8 @@ fn json_bound(stored: &Outgoing<'_>) -> usize {
         + match stored {
             Outgoing::Password(text) => text.len() * 6,
             Outgoing::Scram(keys) => {
-                keys.mechanism.len() * 6 + (keys.salt.len() + keys.client_key.len() + keys.server_key.len()) * 2
+                keys.mechanism.len() * 6
+                    + (keys.salt.len() + keys.client_key.len() + keys.server_key.len()) * 2
             }
         }
 }

@@ -60,8 +60,7 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) 
     let temporary = folder.join(temporary);
     remove(&temporary)?;
     let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary)?;
         file.write_all(content)?;
         if durability == Durability::Synced {
             file.sync_all()?;
@@ -122,7 +121,8 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let prefix = format!("{name}-damaged-");
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
-            let _ = absent_is_fine(fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path())));
+            let _ =
+                absent_is_fine(fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path())));
         }
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

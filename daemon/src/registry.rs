@@ -186,7 +186,11 @@ impl Registry {
         self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, accounts: &mut BTreeMap<BareJid, Entry>, changed: BTreeMap<BareJid, Entry>) -> io::Result<()> {
+    fn keep(
+        &self,
+        accounts: &mut BTreeMap<BareJid, Entry>,
+        changed: BTreeMap<BareJid, Entry>,
+    ) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(&changed)?;
         files::write_atomic(&self.0.accounts_file, &json, Durability::Synced)?;
         *accounts = changed;

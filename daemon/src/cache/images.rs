@@ -106,7 +106,8 @@ impl Images {
 
 /// Reads an image and compares it with its name. `None`: there is none that could be shown.
 pub(super) fn read(folder: &Path, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
-    let (kind, data) = KINDS.into_iter().find_map(|kind| Some((kind, fs::read(path(folder, id, kind)).ok()?)))?;
+    let (kind, data) =
+        KINDS.into_iter().find_map(|kind| Some((kind, fs::read(path(folder, id, kind)).ok()?)))?;
     (Sha1::digest(&data).as_slice() == id.0).then_some((kind, data))
 }
 

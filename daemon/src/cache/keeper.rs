@@ -237,9 +237,8 @@ impl Keeper {
 
     fn forget(&mut self, account: &BareJid) -> Result<(), StoreError> {
         let unusable = |error: RowsError| StoreError::Unusable(error.to_string());
-        let (all, theirs) = self
-            .on_rows(|rows| Ok((rows.avatars(None)?, rows.avatars(Some(account))?)))
-            .map_err(unusable)?;
+        let (all, theirs) =
+            self.on_rows(|rows| Ok((rows.avatars(None)?, rows.avatars(Some(account))?))).map_err(unusable)?;
         self.on_rows(|rows| rows.forget(account)).map_err(unusable)?;
         self.sound.remove(account);
         self.dirty = true;
@@ -278,7 +277,10 @@ impl Keeper {
 
     /// Does something with the rows. When that fails, they are closed, and opened again by the
     /// first who comes a while later: sled, once failed, fails for ever.
-    pub(super) fn on_rows<T>(&mut self, work: impl FnOnce(&Rows) -> Result<T, RowsError>) -> Result<T, RowsError> {
+    pub(super) fn on_rows<T>(
+        &mut self,
+        work: impl FnOnce(&Rows) -> Result<T, RowsError>,
+    ) -> Result<T, RowsError> {
         let rows = match self.rows.take() {
             Some(rows) => rows,
             None => self.reopen()?,

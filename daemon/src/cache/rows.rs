@@ -17,9 +17,7 @@ use std::io;
 use std::path::Path;
 
 use jid::BareJid;
-use prosed_session::{
-    CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, Write,
-};
+use prosed_session::{CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
@@ -51,9 +49,7 @@ pub(super) enum RowsError {
 
 impl From<sled::Error> for RowsError {
     fn from(error: sled::Error) -> Self {
-        use io::ErrorKind::{
-            FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
-        };
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match error {
             sled::Error::Io(error)
                 if matches!(
@@ -93,7 +89,8 @@ impl Rows {
             .flush_every_ms(None)
             .open()?;
         let tree = |name: &str| db.open_tree(name);
-        let rows = Self { roster: tree("roster")?, people: tree("people")?, caps: tree("caps")?, db: db.clone() };
+        let rows =
+            Self { roster: tree("roster")?, people: tree("people")?, caps: tree("caps")?, db: db.clone() };
         for tree in [&rows.roster, &rows.people, &rows.caps] {
             tree.iter().try_for_each(|row| row.map(drop))?;
         }
@@ -104,12 +101,16 @@ impl Rows {
     /// nobody needs any more go.
     pub(super) fn load(&self, account: &BareJid) -> Result<Snapshot, RowsError> {
         let roster = self.load_roster(account)?;
-        let wanted: Option<HashSet<&BareJid>> =
-            roster.as_ref().map(|roster| roster.items.iter().map(|item| &item.jid).chain([account]).collect());
+        let wanted: Option<HashSet<&BareJid>> = roster
+            .as_ref()
+            .map(|roster| roster.items.iter().map(|item| &item.jid).chain([account]).collect());
         let mut people = Vec::new();
         sift(&self.people, account, |rest, value| {
-            let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else { return false };
-            let keep = people.len() < PEOPLE_MAX && wanted.as_ref().is_none_or(|wanted| wanted.contains(&jid));
+            let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else {
+                return false;
+            };
+            let keep =
+                people.len() < PEOPLE_MAX && wanted.as_ref().is_none_or(|wanted| wanted.contains(&jid));
             if keep {
                 people.push((jid, person));
             }
@@ -117,7 +118,8 @@ impl Rows {
         })?;
         let mut caps = Vec::new();
         sift(&self.caps, account, |rest, value| {
-            let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value)) else {
+            let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
+            else {
                 return false;
             };
             let keep = caps.len() < CAPS_MAX;
@@ -185,7 +187,9 @@ impl Rows {
             }
         } else {
             match self.roster.get(&head_key)? {
-                Some(value) if decode::<Head>(&value).is_some() => found.insert(head_key.as_slice().into(), value),
+                Some(value) if decode::<Head>(&value).is_some() => {
+                    found.insert(head_key.as_slice().into(), value)
+                }
                 _ => return Err(RowsError::NoRoster),
             };
             for jid in items.iter().map(|item| &item.jid).chain(removed) {
@@ -247,7 +251,8 @@ impl Rows {
     /// As a value from a later version, or a bad disk, would look.
     #[cfg(test)]
     pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str) {
-        let old = self.db.open_tree(tree).unwrap().insert(key(account, of), vec![FORMAT, 0xff, 0xff]).unwrap();
+        let old =
+            self.db.open_tree(tree).unwrap().insert(key(account, of), vec![FORMAT, 0xff, 0xff]).unwrap();
         assert!(old.is_some(), "nothing there to damage");
     }
 }
@@ -306,7 +311,10 @@ fn decode<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
         _ => None,
     };
     if decoded.is_none() {
-        tracing::debug!(record = std::any::type_name::<T>(), "a cached record can't be read: taken for absent");
+        tracing::debug!(
+            record = std::any::type_name::<T>(),
+            "a cached record can't be read: taken for absent"
+        );
     }
     decoded
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use prosed_session::{
@@ -154,7 +154,11 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to) } else { drop(fs::copy(entry.path(), to).unwrap()) }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -242,24 +246,27 @@ async fn what_is_there_already_costs_nothing() {
         ]
     };
     bench.write_all(&me(), all()).await;
-    let size = |bench: &Bench| fs::metadata(bench.cache().join("rows/db")).unwrap().len();
-    let file = bench.cache().join("images").join(&id(b"picture").to_string()[..2]);
-    let written_at = |bench: &Bench| {
-        let _ = bench;
-        let file = fs::read_dir(&file).unwrap().next().unwrap().unwrap();
-        std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap())
+    let shelf = bench.cache().join("images").join(&id(b"picture").to_string()[..2]);
+    let state = || {
+        let image = fs::read_dir(&shelf).unwrap().next().unwrap().unwrap();
+        (fs::metadata(bench.cache().join("rows/db")).unwrap().len(), image.metadata().unwrap().ino())
     };
-    let before = (size(&bench), written_at(&bench));
+    let before = state();
     for _ in 0..2_000 {
         bench.write_all(&me(), all()).await;
     }
-    assert_eq!((size(&bench), written_at(&bench)), before);
+    assert_eq!(state(), before);
 }
 
 #[tokio::test]
 async fn a_damaged_value_is_a_miss() {
     let bench = Bench::new();
-    let all = [roster("1", &["a@example.org", "b@example.org"]), about("a@example.org", None), features("v"), features("w")];
+    let all = [
+        roster("1", &["a@example.org", "b@example.org"]),
+        about("a@example.org", None),
+        features("v"),
+        features("w"),
+    ];
     bench.write_all(&me(), all.to_vec()).await;
     let damage = |tree: &'static str, of: &'static str| {
         bench.on_thread(move |keeper| keeper.rows.as_ref().unwrap().damage(&me(), tree, of))
@@ -422,7 +429,8 @@ async fn images_that_nobody_refers_to_go_at_the_next_start() {
     let bench = Bench::new();
     bench.write_all(&me(), vec![image(b"old"), image(b"new"), about("me@example.org", Some(b"old"))]).await;
     bench.write_all(&me(), vec![about("me@example.org", Some(b"new"))]).await;
-    fs::write(bench.cache().join("images").join(&id(b"new").to_string()[..2]).join(".x.png.new"), "half").unwrap();
+    fs::write(bench.cache().join("images").join(&id(b"new").to_string()[..2]).join(".x.png.new"), "half")
+        .unwrap();
     let bench = bench.reopen().await;
     assert_eq!(bench.store.load(&me()).await.images, BTreeSet::from([id(b"new")]));
     let shelf = bench.cache().join("images").join(&id(b"new").to_string()[..2]);
@@ -448,7 +456,8 @@ async fn what_the_disk_refuses_is_not_confirmed() {
     fs::remove_file(bench.home.path().join("data/accounts.json")).unwrap();
     fs::create_dir(bench.home.path().join("data/accounts.json")).unwrap();
     let presence = OwnPresence { availability: Availability::Away, ..OwnPresence::default() };
-    let stored = bench.write(&me(), vec![image(b"picture"), Write::OwnPresence(presence), features("v")]).await;
+    let stored =
+        bench.write(&me(), vec![image(b"picture"), Write::OwnPresence(presence), features("v")]).await;
     assert_eq!(stored, [false, false, true]);
     assert_eq!(bench.store.load(&me()).await.presence, OwnPresence::default());
     assert_eq!(bench.store.load(&me()).await.images, BTreeSet::new());
@@ -498,7 +507,9 @@ async fn ten_thousand_contacts_are_there_at_once() {
     bench.write_all(&me(), vec![roster("1", &names)]).await;
     let roster_written = begun.elapsed();
     let begun = Instant::now();
-    bench.write_all(&me(), names.iter().zip(&pictures).map(|(text, data)| about(text, Some(data))).collect()).await;
+    bench
+        .write_all(&me(), names.iter().zip(&pictures).map(|(text, data)| about(text, Some(data))).collect())
+        .await;
     let people_written = begun.elapsed();
     let begun = Instant::now();
     bench.write_all(&me(), pictures.iter().map(|data| image(data)).collect()).await;

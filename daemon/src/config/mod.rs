@@ -82,9 +82,9 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let address: SocketAddr = text
-            .parse()
-            .map_err(|_| format!("«{text}» is not an address and a port, as in {DEFAULT_LISTEN} or [::1]:0"))?;
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!("«{text}» is not an address and a port, as in {DEFAULT_LISTEN} or [::1]:0")
+        })?;
         if address.ip().is_loopback() {
             Ok(Self(address))
         } else {
@@ -160,7 +160,11 @@ impl Config {
     ///
     /// # Errors
     /// Anything unknown, ill-typed or contradictory: exit code 2.
-    pub(crate) fn resolve(flags: Flags, environment: &Environment, home: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(crate) fn resolve(
+        flags: Flags,
+        environment: &Environment,
+        home: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let environment = Variables(environment);
         let base = |variable, below_home: &str| {
             let given = environment.path(variable).filter(|path| path.is_absolute());
@@ -169,7 +173,8 @@ impl Config {
 
         let named = flags.config.or_else(|| environment.path("PROSED_CONFIG"));
         let must_exist = named.is_some();
-        let path = named.or_else(|| base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("config.toml")));
+        let path =
+            named.or_else(|| base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("config.toml")));
         let (file, settings) = match path {
             Some(path) => match File::read(&path, must_exist)? {
                 Some(settings) => (Some(path), settings),

@@ -86,7 +86,12 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("RUST_LOG", "l4"),
     ];
     let arguments = [
-        "--listen=127.0.0.1:1", "--socket=/s1", "--data-dir=/d1", "--cache-dir=/c1", "--runtime-dir=/r1", "--log=l1",
+        "--listen=127.0.0.1:1",
+        "--socket=/s1",
+        "--data-dir=/d1",
+        "--cache-dir=/c1",
+        "--runtime-dir=/r1",
+        "--log=l1",
     ];
     for (digit, arguments, variables) in
         [(1, &arguments[..], &variables[..]), (2, &[], &variables), (3, &[], &[("RUST_LOG", "l4")])]
@@ -179,9 +184,20 @@ fn an_account_can_be_sent_another_way() {
 
 #[test]
 fn origins_are_whole_and_never_wild() {
-    let found = resolve(&[], &[], "allowed_origins = ['https://App.example.org:8443', 'app://prose']").unwrap();
+    let found =
+        resolve(&[], &[], "allowed_origins = ['https://App.example.org:8443', 'app://prose']").unwrap();
     assert_eq!(found.allowed_origins, ["https://app.example.org:8443", "app://prose"]);
-    for wrong in ["null", "*", "https://*.org", "file://", "file://x", "https://a/", "https://", "a b://c", "example.org"] {
+    for wrong in [
+        "null",
+        "*",
+        "https://*.org",
+        "file://",
+        "file://x",
+        "https://a/",
+        "https://",
+        "a b://c",
+        "example.org",
+    ] {
         assert!(fault(&format!("allowed_origins = ['{wrong}']")).1.contains("not a web origin"), "{wrong}");
     }
 }
@@ -199,5 +215,8 @@ fn files_that_are_named_must_be_there() {
 
 #[test]
 fn a_filter_that_says_nothing_is_refused() {
-    assert!(matches!(resolve(&["--log", "prosed=loud"], &[], ""), Err(ConfigError::Value { what: "log", .. })));
+    assert!(matches!(
+        resolve(&["--log", "prosed=loud"], &[], ""),
+        Err(ConfigError::Value { what: "log", .. })
+    ));
 }
