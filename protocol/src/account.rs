@@ -19,6 +19,7 @@ pub struct Account {
     /// How the session stands.
     pub state: ConnectionState,
     /// Since when it stands so.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// The resource part of our JID, as bound or as asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,9 +32,11 @@ pub struct Account {
     pub secret_store: Option<SecretStore>,
     /// When the server was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_stanza_at: Option<String>,
     /// When the next attempt to connect is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub retry_at: Option<String>,
     /// Why the session failed, or why the last attempt to connect did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

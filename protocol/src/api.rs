@@ -9,7 +9,8 @@ use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPrese
 use crate::contact::{Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, Roster};
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
-    EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId, UnsubscribeParams,
+    EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId,
+    UnsubscribeParams,
 };
 use crate::examples::{account, avatar, contact, contact_changed, profile};
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};

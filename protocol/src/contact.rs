@@ -105,9 +105,11 @@ pub struct Resource {
     /// RFC 6121 §4.7.2.3.
     pub priority: i8,
     /// Since when it is so.
+    #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// Untouched since (XEP-0319).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub idle_since: Option<String>,
     /// Which program it is, where it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ pub struct Event {
     /// Grows with each event of the whole daemon, never goes back, and stays below 2^53.
     pub seq: u64,
     /// When it happened.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// The account that it concerns: a bare JID.
     pub account: String,

@@ -21,11 +21,12 @@ mod params;
 mod secret;
 
 pub use account::{
-    Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetPresenceParams, TlsMode,
+    Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetPresenceParams,
+    TlsMode,
 };
 pub use contact::{
-    Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile,
-    Resource, Roster, RosterSource, Subscription, Warning,
+    Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams, LoadedAvatar,
+    Profile, Resource, Roster, RosterSource, Subscription, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{

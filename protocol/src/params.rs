@@ -23,9 +23,9 @@ pub fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
 /// -32602 for an unknown, missing or ill-typed parameter. The message names those that exist, and
 /// never repeats a value: it could be a password.
 pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObjectOwned> {
-    let object = raw.map_or(Ok(Map::new()), |raw| object(raw, M::POSITIONAL)).map_err(|problem| {
-        invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>()))
-    })?;
+    let object = raw
+        .map_or(Ok(Map::new()), |raw| object(raw, M::POSITIONAL))
+        .map_err(|problem| invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>())))?;
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
         let path = error.path().to_string();
         let problem = without_value(&error.into_inner().to_string());
@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn an_ill_typed_parameter_is_named_with_what_it_must_be() {
-        assert!(error::<api::GetContact>(r#"{"jid":5}"#).starts_with("get_contact: `jid` must be a string; "));
+        assert!(
+            error::<api::GetContact>(r#"{"jid":5}"#).starts_with("get_contact: `jid` must be a string; ")
+        );
         assert!(
             error::<api::Login>(r#"{"jid":"a@b","port":70000}"#)
                 .starts_with("login: `port` must be an integer from 0 to 65535; ")
@@ -190,9 +192,13 @@ mod tests {
     #[test]
     fn a_priority_is_negative() {
         let message = error::<api::SetPresence>(r#"{"availability":"away","priority":0}"#);
-        assert!(message.contains("`priority` must be negative for now: prosed keeps no messages yet"), "{message}");
+        assert!(
+            message.contains("`priority` must be negative for now: prosed keeps no messages yet"),
+            "{message}"
+        );
         assert!(error::<api::SetPresence>(r#"{"availability":"away","priority":-129}"#).contains("-128"));
-        let params = parse_params::<api::SetPresence>(Some(r#"{"availability":"away","priority":-1}"#)).unwrap();
+        let params =
+            parse_params::<api::SetPresence>(Some(r#"{"availability":"away","priority":-1}"#)).unwrap();
         assert_eq!(params.priority, Some(-1));
     }
 
