@@ -11,7 +11,6 @@ pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
 mod contact;
-#[cfg(feature = "client")]
 pub mod endpoint;
 mod error;
 mod event;
@@ -43,7 +42,7 @@ pub const API_LEVEL: u32 = 1;
 /// The oldest API version whose clients still work unchanged.
 pub const API_COMPATIBLE: u32 = 1;
 
-/// A bearer token's and a subscription's WebSocket subprotocol.
+/// The WebSocket subprotocol that the daemon answers to browsers.
 pub const WEBSOCKET_PROTOCOL: &str = "prosed.v1";
 
 /// Written before a token where it comes as a WebSocket subprotocol, since browsers can't set headers.
