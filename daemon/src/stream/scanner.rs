@@ -198,9 +198,9 @@ impl Scanner {
         }
     }
 
-    /// True while inside a stanza or another element below the root.
+    /// True while inside a stanza or another element below the root, its start tag being read.
     pub(super) fn inside(&self) -> bool {
-        self.depth > 0
+        self.depth > 0 && self.head_done
     }
 
     /// What is being read, once its name is.
