@@ -17,29 +17,32 @@ mod backoff;
 mod connector;
 mod dial;
 mod dns;
+mod error;
 mod limiter;
+mod limits;
 mod sasl;
 mod scanner;
 mod scram;
 mod tls;
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use jid::{BareJid, FullJid};
-use prosed_session::Failure;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::{self, ClientConfig};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
 use self::connector::{Connector, Current, Report};
+use self::connector::{Connector, Current, Report};
+pub(crate) use self::error::ConnectError;
+use self::error::short;
 use self::limiter::Link;
 use self::sasl::Login;
 pub(crate) use self::scram::{ScramKeys, ScramMechanism};
@@ -118,85 +121,6 @@ pub(crate) enum StreamEvent {
     /// Nothing will happen any more: [`Stream::next`] never returns again. Without a
     /// [`StreamEvent::ConnectFailed`] before it, something below us has failed badly.
     Ended,
-}
-
-/// Why there is no connection. Each variant is one error of the API.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// The server refused the credentials. Final.
-    #[error("the server refused the credentials: {text} ({condition})")]
-    NotAuthorized {
-        /// SASL's name for it (RFC 6120 §6.5).
-        condition: String,
-        /// The server's words.
-        text: String,
-    },
-    /// The server says that the account is disabled. Final.
-    #[error("the server says that the account is disabled: {text}")]
-    AccountDisabled {
-        /// The server's words.
-        text: String,
-    },
-    /// DNS, TCP or a time-out. Tried again.
-    #[error("the server can't be reached: {text}")]
-    Unreachable {
-        /// What failed.
-        text: String,
-    },
-    /// Certificate or handshake. Tried again, slowly.
-    #[error("no trustworthy TLS connection: {text}")]
-    Tls {
-        /// Which, and why.
-        text: String,
-    },
-    /// The server broke XMPP or tried a downgrade. Tried again, slowly; final where it bound us to
-    /// somebody else's account.
-    #[error("the server broke the protocol: {text}")]
-    Protocol {
-        /// What it did.
-        text: String,
-    },
-    /// Another client took our resource. Final.
-    #[error("another client took our resource")]
-    Replaced,
-}
-
-impl ConnectError {
-    /// Another attempt would end in the same way, or do harm.
-    fn is_final(&self) -> bool {
-        match self {
-            Self::NotAuthorized { .. } | Self::AccountDisabled { .. } | Self::Replaced => true,
-            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } => false,
-        }
-    }
-
-    fn from_io(error: io::Error) -> Self {
-        let text = short(&error.to_string());
-        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Self::Tls { text };
-        }
-        match error.kind() {
-            io::ErrorKind::InvalidData => Self::Protocol { text },
-            _ => Self::Unreachable { text },
-        }
-    }
-
-    fn closed() -> Self {
-        Self::Unreachable { text: "the server closed the stream".to_owned() }
-    }
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::NotAuthorized { condition, text } => Self::NotAuthorized { condition, text },
-            ConnectError::AccountDisabled { text } => Self::AccountDisabled { text },
-            ConnectError::Unreachable { text } => Self::ServerUnreachable { text },
-            ConnectError::Tls { text } => Self::TlsFailed { text },
-            ConnectError::Protocol { text } => Self::ProtocolViolation { text },
-            ConnectError::Replaced => Self::SessionReplaced,
-        }
-    }
 }
 
 /// Too much waits to be sent.
@@ -450,11 +374,6 @@ async fn oldest_is_sent(handed: &mut VecDeque<StanzaToken>) {
         token.wait_for(StanzaStage::Sent).await;
         handed.pop_front();
     }
-}
-
-/// A server's words, cut to what a UI can show, without control characters.
-fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
 #[cfg(test)]
