@@ -12,7 +12,9 @@ use base64::Engine;
 use futures::{SinkExt, StreamExt};
 use jid::BareJid;
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio_xmpp::xmlstream::{FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement};
+use tokio_xmpp::xmlstream::{
+    FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement,
+};
 use xmpp_parsers::sasl::{Auth, DefinedCondition, Failure, Mechanism, Nonza, Response};
 use zeroize::Zeroizing;
 
@@ -93,7 +95,8 @@ impl Login {
                     .to_owned(),
             });
         };
-        let (mechanism, salt, iterations) = (challenge.mechanism, challenge.salt.clone(), challenge.iterations);
+        let (mechanism, salt, iterations) =
+            (challenge.mechanism, challenge.salt.clone(), challenge.iterations);
         let work = move || ScramKeys::derive(mechanism, &password, &salt, iterations);
         let keys = tokio::task::spawn_blocking(work)
             .await
@@ -164,9 +167,10 @@ async fn scram(
 impl From<ScramError> for ConnectError {
     fn from(error: ScramError) -> Self {
         match error {
-            ScramError::Refused(condition) => {
-                Self::NotAuthorized { condition: short(&condition), text: "the server refused the login".to_owned() }
-            }
+            ScramError::Refused(condition) => Self::NotAuthorized {
+                condition: short(&condition),
+                text: "the server refused the login".to_owned(),
+            },
             other => Self::Protocol { text: other.to_string() },
         }
     }
@@ -190,11 +194,15 @@ fn refused(failure: Failure) -> ConnectError {
     match failure.defined_condition {
         Condition::AccountDisabled => ConnectError::AccountDisabled { text },
         Condition::TemporaryAuthFailure => ConnectError::Unreachable { text },
-        Condition::NotAuthorized => ConnectError::NotAuthorized { condition: "not-authorized".to_owned(), text },
+        Condition::NotAuthorized => {
+            ConnectError::NotAuthorized { condition: "not-authorized".to_owned(), text }
+        }
         Condition::CredentialsExpired => {
             ConnectError::NotAuthorized { condition: "credentials-expired".to_owned(), text }
         }
-        Condition::InvalidAuthzid => ConnectError::NotAuthorized { condition: "invalid-authzid".to_owned(), text },
+        Condition::InvalidAuthzid => {
+            ConnectError::NotAuthorized { condition: "invalid-authzid".to_owned(), text }
+        }
         other => ConnectError::Protocol { text: format!("{other:?}: {text}") },
     }
 }
@@ -265,8 +273,7 @@ mod tests {
     #[test]
     fn keys_are_pinned_to_their_mechanism() {
         let keys = ScramKeys::derive(ScramMechanism::Sha1, "secret", b"salt", 4096);
-        let pinned =
-            Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
+        let pinned = Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
         let choose = |names: &[&str]| pinned.choose(&offer(names)).ok();
         assert_eq!(choose(&["SCRAM-SHA-1", "SCRAM-SHA-256"]), Some(Choice::Scram(ScramMechanism::Sha1)));
         assert_eq!(choose(&["PLAIN"]), None);
@@ -292,7 +299,8 @@ mod tests {
             refused(Failure { defined_condition: condition, texts: Default::default() })
         };
         use DefinedCondition as Condition;
-        for condition in [Condition::NotAuthorized, Condition::CredentialsExpired, Condition::InvalidAuthzid] {
+        for condition in [Condition::NotAuthorized, Condition::CredentialsExpired, Condition::InvalidAuthzid]
+        {
             assert!(matches!(refused(condition), ConnectError::NotAuthorized { .. }));
         }
         assert!(matches!(refused(Condition::AccountDisabled), ConnectError::AccountDisabled { .. }));
