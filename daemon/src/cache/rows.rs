@@ -248,12 +248,13 @@ impl Rows {
         Ok(())
     }
 
-    /// As a value from a later version, or a bad disk, would look.
+    /// Rewrites a value behind everybody's back.
     #[cfg(test)]
-    pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str) {
-        let old =
-            self.db.open_tree(tree).unwrap().insert(key(account, of), vec![FORMAT, 0xff, 0xff]).unwrap();
-        assert!(old.is_some(), "nothing there to damage");
+    pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str, how: fn(&mut Vec<u8>)) {
+        let tree = self.db.open_tree(tree).unwrap();
+        let mut value = tree.get(key(account, of)).unwrap().unwrap().to_vec();
+        how(&mut value);
+        tree.insert(key(account, of), value).unwrap();
     }
 }
 
