@@ -224,7 +224,16 @@ async fn what_has_no_ticket_is_written_behind() {
 async fn a_push_changes_what_it_names_and_a_whole_roster_everything() {
     let bench = Bench::new();
     bench.write_all(&me(), vec![roster("1", &["a@example.org", "b@example.org"])]).await;
-    bench.write_all(&me(), vec![push("2", &["c@example.org"], &["a@example.org", "x@example.org"])]).await;
+    bench
+        .write_all(
+            &me(),
+            vec![push(
+                "2",
+                &["c@example.org", "c@example.org", "b@example.org"],
+                &["a@example.org", "x@example.org", "a@example.org"],
+            )],
+        )
+        .await;
     let bench = bench.reopen().await;
     let snapshot = bench.store.load(&me()).await;
     assert_eq!((version(&snapshot), names(&snapshot)), (Some("2"), vec!["b@example.org", "c@example.org"]));
@@ -280,7 +289,12 @@ async fn a_damaged_value_is_a_miss() {
     ];
     bench.write_all(&me(), all.to_vec()).await;
     let damage = |tree: &'static str, of: &'static str, how: fn(&mut Vec<u8>)| {
-        bench.on_thread(move |keeper| keeper.rows.as_ref().unwrap().damage(&me(), tree, of, how))
+        bench.on_thread(move |keeper| {
+            let rows = keeper.rows.as_ref().unwrap();
+            let mut value = rows.value(&me(), tree, of);
+            how(&mut value);
+            rows.damage(&me(), tree, of, Some(value));
+        })
     };
     // As by a bad disk, by another version of us, and by a write that was cut short or is too long.
     damage("people", "a@example.org", |value| value[1..].fill(0xff)).await;
@@ -295,6 +309,21 @@ async fn a_damaged_value_is_a_miss() {
     let snapshot = bench.store.load(&me()).await;
     assert_eq!(names(&snapshot), ["b@example.org"]);
     assert_eq!(version(&snapshot), None, "or the server would think that we have the other one too");
+
+    // Lost without a word, or old and yet well-formed.
+    let old =
+        bench.on_thread(|keeper| keeper.rows.as_ref().unwrap().value(&me(), "roster", "b@example.org")).await;
+    let other = RosterItem { name: Some("New".to_owned()), ..item("b@example.org") };
+    let rename =
+        Write::Roster { version: Some("2".into()), replace: false, items: vec![other], removed: vec![] };
+    for lost in [None, Some(old)] {
+        bench.write_all(&me(), vec![roster("1", &["a@example.org", "b@example.org"]), rename.clone()]).await;
+        assert_eq!(version(&bench.store.load(&me()).await), Some("2"));
+        bench
+            .on_thread(|keeper| keeper.rows.as_ref().unwrap().damage(&me(), "roster", "b@example.org", lost))
+            .await;
+        assert_eq!(version(&bench.store.load(&me()).await), None);
+    }
 
     damage("roster", "", Vec::clear).await;
     assert_eq!(bench.store.load(&me()).await.roster, None);
