@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Event, EventLog, Filter};
+use super::{Entry, EventLog, Filter};
 
 /// A place in the log, and what its reader wants from there on.
 pub(crate) struct Cursor {
@@ -37,7 +37,7 @@ impl Cursor {
     ///
     /// # Errors
     /// When the log has passed this reader. It stays so.
-    pub(crate) async fn next(&mut self) -> Result<Arc<Event>, Lagged> {
+    pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, Lagged> {
         loop {
             if let Some(event) = self.try_next()? {
                 return Ok(event);
@@ -52,7 +52,7 @@ impl Cursor {
     ///
     /// # Errors
     /// As [`Cursor::next`].
-    pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Event>>, Lagged> {
+    pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Entry>>, Lagged> {
         let state = self.log.state();
         let mut later = state.ring.after(self.after).map_err(|_| Lagged { last: self.after })?;
         let found = later.find(|event| self.filter.wants(event)).cloned();

@@ -7,14 +7,13 @@
 mod cursor;
 mod ring;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use jid::BareJid;
-use serde::Serialize;
+use prosed_protocol::{Event, EventName, EventPayload};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -33,13 +32,13 @@ pub(crate) const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 /// many are left, so that a disk that fails for a while does no harm.
 const RESERVE_AHEAD: u64 = 10_000;
 
-/// One thing that happened.
+/// One event, as the log keeps it.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct Entry {
     /// Its place in the log.
     pub(crate) seq: u64,
-    /// As in `contactChanged`.
-    pub(crate) name: &'static str,
+    /// What kind of event it is.
+    pub(crate) name: EventName,
     /// Whom it concerns.
     pub(crate) account: BareJid,
     /// The event as UIs get it: `{"event","seq","time","account",…}`.
@@ -50,16 +49,16 @@ pub(crate) struct Event {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// By name; absent: all.
-    pub(crate) names: Option<BTreeSet<String>>,
+    pub(crate) names: Option<Vec<EventName>>,
     /// Of one account; absent: of all.
     pub(crate) account: Option<BareJid>,
 }
 
 impl Filter {
     /// Whether the event is wanted.
-    pub(crate) fn wants(&self, event: &Event) -> bool {
-        self.names.as_ref().is_none_or(|names| names.contains(event.name))
-            && self.account.as_ref().is_none_or(|account| *account == event.account)
+    pub(crate) fn wants(&self, entry: &Entry) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(&entry.name))
+            && self.account.as_ref().is_none_or(|account| *account == entry.account)
     }
 }
 
@@ -75,7 +74,7 @@ pub(crate) struct CursorExpired {
 #[derive(Debug)]
 pub(crate) struct Page {
     /// Oldest first.
-    pub(crate) events: Vec<Arc<Event>>,
+    pub(crate) events: Vec<Arc<Entry>>,
     /// What to pass as `since` to go on.
     pub(crate) seq: u64,
 }
@@ -110,33 +109,23 @@ impl EventLog {
         Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start) })
     }
 
-    /// Adds an event, and answers with its number. `body` is an object: its fields follow the
-    /// ones that every event has.
-    pub(crate) fn append<T: Serialize>(&self, account: &BareJid, name: &'static str, body: &T) -> u64 {
-        #[derive(Serialize)]
-        struct Line<'a, T> {
-            event: &'static str,
-            seq: u64,
-            time: String,
-            account: &'a BareJid,
-            #[serde(flatten)]
-            body: &'a T,
-        }
-
+    /// Adds an event, and answers with its number.
+    pub(crate) fn append(&self, account: &BareJid, payload: EventPayload) -> u64 {
         let mut state = self.state();
+        // `Unknown` is for clients: there is nothing in it to tell.
+        let Some(name) = payload.name() else { return state.ring.last() };
         let seq = state.take_number();
-        let time = rfc3339(Utc::now());
-        match serde_json::value::to_raw_value(&Line { event: name, seq, time, account, body }) {
+        let event = Event { seq, time: rfc3339(Utc::now()), account: account.to_string(), payload };
+        match serde_json::value::to_raw_value(&event) {
             Ok(json) => {
-                state.ring.push(Arc::new(Event { seq, name, account: account.clone(), json }));
+                state.ring.push(Arc::new(Entry { seq, name, account: account.clone(), json }));
                 // Under the lock, so that numbers are announced in their order.
                 self.newest.send_replace(seq);
                 seq
             }
-            // Only a body that is no object, or a map with keys that are no strings.
+            // Only for maps whose keys are no strings: an event has none.
             Err(error) => {
-                debug_assert!(false, "an event that is not JSON: {error}");
-                tracing::error!(event = name, %error, "an event could not be written as JSON");
+                tracing::error!(event = name.as_str(), %error, "an event could not be written as JSON");
                 state.ring.last()
             }
         }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{CursorExpired, Event};
+use super::{CursorExpired, Entry};
 
 /// Events with consecutive numbers: the newest is `last`, and one with number `n` is found by
 /// counting.
 pub(super) struct Ring {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Arc<Entry>>,
     bytes: usize,
     last: u64,
     most_events: usize,
@@ -22,7 +22,7 @@ impl Ring {
 
     /// Takes in the event that follows `last`, and lets go of the oldest that no longer fit. The
     /// newest always stays, so that somebody who reads along never misses it for its size.
-    pub(super) fn push(&mut self, event: Arc<Event>) {
+    pub(super) fn push(&mut self, event: Arc<Entry>) {
         debug_assert_eq!(event.seq, self.last + 1);
         self.last = event.seq;
         self.bytes += event.json.get().len();
@@ -52,7 +52,7 @@ impl Ring {
     }
 
     /// The events after `since`, oldest first, where [`Ring::check`] is content with it.
-    pub(super) fn after(&self, since: u64) -> Result<impl Iterator<Item = &Arc<Event>>, CursorExpired> {
+    pub(super) fn after(&self, since: u64) -> Result<impl Iterator<Item = &Arc<Entry>>, CursorExpired> {
         self.check(since)?;
         // No more than the ring's length, which is a `usize`.
         Ok(self.events.range((since + 1 - self.oldest()) as usize..))
