@@ -28,6 +28,9 @@ pub(crate) const RETAINED_EVENTS: usize = 10_000;
 /// drowns in.
 pub(crate) const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 
+/// A page ends behind the event with which it gets so large, so that it fits in one answer.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Sequence numbers are reserved on disk before they are used; the next block is reserved when so
 /// many are left, so that a disk that fails for a while does no harm.
 const RESERVE_AHEAD: u64 = 10_000;
@@ -154,7 +157,8 @@ impl EventLog {
         Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
     }
 
-    /// Up to `limit` events after `since`. Where there is none, waits for one for up to `patience`.
+    /// Up to `limit` events after `since`, fewer where they are large. Where there is none, waits
+    /// for one for up to `patience`.
     ///
     /// # Errors
     /// As [`EventLog::cursor`].
@@ -168,14 +172,16 @@ impl EventLog {
         let mut cursor = self.cursor(filter, Some(since))?;
         let expired = |_: Lagged| CursorExpired { oldest: self.state().ring.oldest() };
         let mut events = Vec::new();
-        match tokio::time::timeout(patience, cursor.next()).await {
-            Ok(first) => events.push(first.map_err(expired)?),
-            Err(_) => return Ok(Page { events, seq: cursor.position() }),
-        }
-        while events.len() < limit
-            && let Some(event) = cursor.try_next().map_err(expired)?
-        {
+        let mut bytes = 0;
+        let mut next = match tokio::time::timeout(patience, cursor.next()).await {
+            Ok(first) => Some(first.map_err(expired)?),
+            Err(_) => None,
+        };
+        while let Some(event) = next {
+            bytes += event.json.get().len();
             events.push(event);
+            let full = events.len() >= limit || bytes >= PAGE_BYTES;
+            next = if full { None } else { cursor.try_next().map_err(expired)? };
         }
         Ok(Page { events, seq: cursor.position() })
     }

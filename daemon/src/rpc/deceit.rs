@@ -8,7 +8,11 @@ use unicode_security::MixedScript;
 pub(super) fn warnings(texts: &[&str]) -> Vec<Warning> {
     let checks: [(Warning, fn(&str) -> bool); 3] =
         [(Warning::MixedScripts, mixes_scripts), (Warning::Bidi, turns), (Warning::Invisible, hides)];
-    checks.into_iter().filter(|(_, found)| texts.iter().any(|text| found(text))).map(|(sign, _)| sign).collect()
+    checks
+        .into_iter()
+        .filter(|(_, found)| texts.iter().any(|text| found(text)))
+        .map(|(sign, _)| sign)
+        .collect()
 }
 
 /// Whether one word mixes scripts that are not written together (UTS #39 §5.1): Latin with
@@ -30,8 +34,19 @@ fn hides(text: &str) -> bool {
         let joined = before.replace(c).is_some_and(joins);
         match c {
             '\u{200c}' | '\u{200d}' => !joined,
-            '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
-            | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{206a}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
             | '\u{e0001}' => true,
             _ => c.is_control(),
         }
@@ -40,7 +55,9 @@ fn hides(text: &str) -> bool {
 
 /// Whether a joiner after this character changes how it looks.
 fn joins(c: char) -> bool {
-    !matches!(c.script(), Script::Latin | Script::Greek | Script::Cyrillic) && !c.is_ascii() && c != '\u{200d}'
+    !matches!(c.script(), Script::Latin | Script::Greek | Script::Cyrillic)
+        && !c.is_ascii()
+        && c != '\u{200d}'
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use std::net::SocketAddr;
 
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_PROTOCOL,
-    UPGRADE,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -70,7 +70,8 @@ impl Guard {
     /// A guard for the door that is bound to `address`. `listed_origins` as in `app://prose`.
     pub(crate) fn new(address: SocketAddr, listed_origins: Vec<String>, token: Token) -> Self {
         let port = address.port();
-        let mut hosts = vec![format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
+        let mut hosts =
+            vec![format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
         if !address.ip().is_unspecified() && !hosts.contains(&address.to_string()) {
             hosts.push(address.to_string());
         }
@@ -100,7 +101,11 @@ impl Guard {
         // An absolute request target outweighs Host (RFC 9112 §3.2.2), so both must be ours.
         let target = request.uri.authority().map(|authority| authority.as_str());
         let ours = |name: &str| self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name));
-        if host.to_str().is_ok_and(ours) && target.is_none_or(ours) { Ok(()) } else { Err(Refusal::WrongHost) }
+        if host.to_str().is_ok_and(ours) && target.is_none_or(ours) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongHost)
+        }
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
@@ -120,7 +125,8 @@ impl Guard {
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let given = if headers.contains_key(AUTHORIZATION) { bearer(headers) } else { subprotocol_token(headers) };
+        let given =
+            if headers.contains_key(AUTHORIZATION) { bearer(headers) } else { subprotocol_token(headers) };
         if given.is_some_and(|given| self.token.is(given)) { Ok(()) } else { Err(Refusal::WrongToken) }
     }
 }

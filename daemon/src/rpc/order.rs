@@ -83,7 +83,8 @@ impl Order {
     /// are sent behind it are concerned.
     pub(crate) fn logging_in(&self) -> BTreeSet<BareJid> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let logging_in = |lane: &Weak<Lane>| lane.upgrade().is_some_and(|lane| lane.login_sent.load(Ordering::Relaxed));
+        let logging_in =
+            |lane: &Weak<Lane>| lane.upgrade().is_some_and(|lane| lane.login_sent.load(Ordering::Relaxed));
         lanes.iter().filter(|(_, lane)| logging_in(lane)).map(|(account, _)| account.clone()).collect()
     }
 }

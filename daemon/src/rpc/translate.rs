@@ -1,5 +1,7 @@
 //! From the session's words to the API's: the one place where they meet.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use jid::BareJid;
 use prosed_protocol as api;
@@ -8,8 +10,10 @@ use prosed_session::{
     Account, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile, Resource,
     RosterSource, Subscription, Timestamp,
 };
+use subtle::ConstantTimeEq;
 
 use super::deceit;
+use super::token::{TokenError, random_text};
 use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
 use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
@@ -17,14 +21,23 @@ use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
 /// Translates, and knows where images are served. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Translator {
-    /// As in `/avatars/{capability}/`.
-    avatars: std::sync::Arc<str>,
+    /// The random part of an image's path: whoever knows it may see images, and nothing else.
+    capability: Arc<str>,
 }
 
 impl Translator {
-    /// `capability` is the random part of an image's path.
-    pub(crate) fn new(capability: &str) -> Self {
-        Self { avatars: format!("/avatars/{capability}/").into() }
+    /// With a new capability: URLs of images that were given out before are void.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub(crate) fn new() -> Result<Self, TokenError> {
+        Ok(Self { capability: random_text()?.into() })
+    }
+
+    /// Whether this is the random part of an image's path, in a time that doesn't say how much of
+    /// it is right.
+    pub(super) fn is_capability(&self, given: &str) -> bool {
+        self.capability.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
     /// Tells the UIs. `account` is asked for only where the notice is about it.
@@ -36,11 +49,16 @@ impl Translator {
         account: impl FnOnce() -> (Account, Standing),
     ) {
         match notice {
-            Notice::ContactsChanged { changed, removed } => self.publish_contacts(log, jid, &changed, &removed),
+            Notice::ContactsChanged { changed, removed } => {
+                self.publish_contacts(log, jid, &changed, &removed)
+            }
             Notice::AccountChanged => {
                 let (account, standing) = account();
                 let info = Some(Box::new(self.account(&account, &standing)));
-                log.append(jid, api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }));
+                log.append(
+                    jid,
+                    api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
+                );
             }
             Notice::RosterLoaded { version, changed } => {
                 let loaded = api::RosterLoaded { version, changed: changed as u64 };
@@ -125,7 +143,7 @@ impl Translator {
     pub(crate) fn avatar(&self, avatar: &Avatar) -> api::Avatar {
         let id = avatar.id.to_string();
         api::Avatar {
-            url: format!("{}{id}", self.avatars),
+            url: format!("/avatars/{}/{id}", self.capability),
             id,
             r#type: avatar.kind.media_type().to_owned(),
             bytes: avatar.bytes,

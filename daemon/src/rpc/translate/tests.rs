@@ -9,6 +9,11 @@ use crate::events::Filter;
 
 const NOON: Timestamp = Timestamp(1_700_000_000_123);
 
+/// With a capability that tests know.
+fn translator() -> Translator {
+    Translator { capability: "cap".into() }
+}
+
 fn jid(text: &str) -> BareJid {
     text.parse().unwrap()
 }
@@ -58,7 +63,7 @@ fn contact(jid_text: &str) -> Contact {
 
 #[test]
 fn a_contact_as_json() {
-    let translated = Translator::new("cap").contact(&contact("romeo@example.net"));
+    let translated = translator().contact(&contact("romeo@example.net"));
     assert_eq!(
         serde_json::to_value(translated).unwrap(),
         json!({
@@ -75,13 +80,13 @@ fn a_contact_as_json() {
 
 #[test]
 fn features_come_in_the_whole_contact_only() {
-    let whole = Translator::new("cap").contact_with_features(&contact("romeo@example.net"));
+    let whole = translator().contact_with_features(&contact("romeo@example.net"));
     assert_eq!(whole.resources[0].features, Some(vec!["urn:xmpp:ping".to_owned()]));
 }
 
 #[test]
 fn a_deceptive_jid_is_flagged() {
-    let translated = Translator::new("cap").contact(&contact("rom\u{435}o@example.net"));
+    let translated = translator().contact(&contact("rom\u{435}o@example.net"));
     assert_eq!(translated.warnings, [api::Warning::MixedScripts]);
 }
 
@@ -91,7 +96,7 @@ fn many_contacts_are_several_events_of_at_most_a_hundred() {
     let changed = (0..250).map(|n| contact(&format!("c{n:03}@example.net"))).collect();
     let removed = (0..101).map(|n| jid(&format!("r{n:03}@example.net"))).collect();
     let notice = Notice::ContactsChanged { changed, removed };
-    Translator::new("cap").publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
     let events = events(&log);
     let sizes = |field: &str| -> Vec<_> {
         events.iter().map(|event| event[field].as_array().unwrap().len()).collect()
@@ -123,13 +128,10 @@ fn an_account_as_an_event() {
         avatar: None,
         resources: vec![],
     };
-    let standing = Standing {
-        remembered: true,
-        secret_store: Some("file"),
-        resource: Some("desk".to_owned()),
-    };
+    let standing =
+        Standing { remembered: true, secret_store: Some("file"), resource: Some("desk".to_owned()) };
     let notice = Notice::AccountChanged;
-    Translator::new("cap").publish(&log, &jid("me@example.org"), notice, || (account, standing));
+    translator().publish(&log, &jid("me@example.org"), notice, || (account, standing));
     Translator::publish_removed(&log, &jid("me@example.org"));
     let events = events(&log);
     assert_eq!(events[0]["event"], "accountChanged");
@@ -152,7 +154,7 @@ fn an_account_as_an_event() {
 fn a_reconciled_roster_as_an_event() {
     let log = log();
     let notice = Notice::RosterLoaded { version: None, changed: 3 };
-    Translator::new("cap").publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
     let event = &events(&log)[0];
     assert_eq!((&event["event"], &event["changed"]), (&json!("rosterLoaded"), &json!(3)));
 }
