@@ -34,17 +34,18 @@ use futures::{FutureExt, StreamExt};
 use jid::{BareJid, FullJid};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::ClientConfig;
 use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
 use self::connector::{Connector, Current, Report};
-use self::connector::{Connector, Current, Report};
 pub(crate) use self::error::ConnectError;
 use self::error::short;
 use self::limiter::Link;
 use self::sasl::Login;
+
+/// Whom we trust, and how: see [`tls_config`].
+pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
 pub(crate) use self::scram::{ScramKeys, ScramMechanism};
 pub(crate) use self::tls::{TlsConfigError, tls_config};
 
@@ -80,7 +81,7 @@ pub(crate) struct Settings {
     /// Without a host of ours: which SRV records count.
     pub tls: crate::config::TlsMode,
     /// See [`tls_config`].
-    pub tls_config: Arc<ClientConfig>,
+    pub tls_config: Arc<TlsConfig>,
 }
 
 /// What to log in with. No `Debug`.

@@ -53,11 +53,11 @@ impl Login {
         let username = stringprep::saslprep(name.as_str()).map_err(|_| refused("name"))?.into_owned();
         let (password, keys) = match credentials {
             super::Credentials::Password(password) => {
-                let raw = Zeroizing::new(password.0.clone());
+                let raw = password.expose();
                 if raw.is_empty() || raw.contains('\0') {
                     return Err(refused("password is empty, or it"));
                 }
-                let password = stringprep::saslprep(&raw).map_err(|_| refused("password"))?;
+                let password = stringprep::saslprep(raw).map_err(|_| refused("password"))?;
                 (Some(Arc::new(Zeroizing::new(password.into_owned()))), None)
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),

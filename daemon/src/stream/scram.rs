@@ -71,12 +71,15 @@ pub(crate) struct ScramKeys {
     /// The keys fit this mechanism only.
     pub mechanism: ScramMechanism,
     /// As the server gave it.
+    #[serde(with = "crate::credentials::as_base64")]
     pub salt: Vec<u8>,
     /// As the server gave it.
     pub iterations: u32,
     /// RFC 5802 §3.
+    #[serde(with = "crate::credentials::as_base64")]
     pub client_key: Vec<u8>,
     /// RFC 5802 §3.
+    #[serde(with = "crate::credentials::as_base64")]
     pub server_key: Vec<u8>,
 }
 
