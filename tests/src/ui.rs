@@ -199,6 +199,12 @@ impl Ui {
         Some(frame["params"]["result"].clone())
     }
 
+    /// Waits, however long, for the next event of any name; none when the daemon is gone.
+    pub async fn next_event(&self) -> Option<Value> {
+        let frame = self.frames.wait(Duration::MAX, |frame| frame.get("method").is_some()).await?;
+        Some(frame["params"]["result"].clone())
+    }
+
     /// Waits for a `contactChanged` with this contact in a state that fits; answers that contact.
     ///
     /// # Panics

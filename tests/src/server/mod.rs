@@ -102,6 +102,55 @@ pub fn roster_name(name: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// What a client has to know to log in; it may outlive the server.
+#[derive(Clone, Debug)]
+pub struct Door {
+    domain: &'static str,
+    direct_port: u16,
+    tls: Arc<ClientConfig>,
+    accounts: Vec<(String, String)>,
+}
+
+impl From<&Server> for Door {
+    fn from(server: &Server) -> Self {
+        Self {
+            domain: server.domain,
+            direct_port: server.direct_port,
+            tls: server.tls.clone(),
+            accounts: server.setup.accounts.clone(),
+        }
+    }
+}
+
+impl Door {
+    /// The domain behind it.
+    pub fn domain(&self) -> &str {
+        self.domain
+    }
+
+    /// The bare JID of an account.
+    pub fn jid(&self, name: &str) -> String {
+        format!("{name}@{}", self.domain)
+    }
+
+    /// The password of an account.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    pub fn password(&self, name: &str) -> &str {
+        let account = self.accounts.iter().find(|(account, _)| account == name);
+        &account.unwrap_or_else(|| panic!("no account {name} was set up")).1
+    }
+
+    /// A TLS connection to [`Server::direct_port`], the certificate verified.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        certificates::connect(self.tls.clone(), self.domain, self.direct_port).await
+    }
+}
+
 /// A running server. It is killed, and its folder removed, when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -181,20 +230,11 @@ impl Server {
         format!("{name}@{}", self.domain)
     }
 
-    /// The password of an account of this server.
-    ///
-    /// # Panics
-    /// When there is no such account.
-    pub fn password(&self, name: &str) -> &str {
-        let account = self.setup.accounts.iter().find(|(account, _)| account == name);
-        &account.unwrap_or_else(|| panic!("no account {name} was set up")).1
-    }
-
     /// Parameters for prosed's `login` that lead to this server: `jid`, `password`, `host`, `port`,
     /// `tls` (STARTTLS).
     pub fn login(&self, name: &str) -> Value {
         json!({
-            "jid": self.jid(name), "password": self.password(name),
+            "jid": self.jid(name), "password": Door::from(self).password(name),
             "host": "127.0.0.1", "port": self.port, "tls": "starttls",
         })
     }
@@ -217,9 +257,9 @@ impl Server {
         self.folder.path()
     }
 
-    /// A TLS connection to [`Server::direct_port`], the certificate verified.
-    pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        certificates::connect(self.tls.clone(), self.domain, self.direct_port).await
+    /// What its clients have to know.
+    pub fn door(&self) -> Door {
+        self.into()
     }
 
     fn launch(&mut self) {
@@ -242,7 +282,7 @@ impl Server {
             }
             let accounts_are_there = self.kind == Kind::Prosody || ejabberd::accounts_are_there(self);
             if accounts_are_there
-                && self.connect().await.is_ok()
+                && self.door().connect().await.is_ok()
                 && TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
             {
                 return Ok(());
