@@ -13,6 +13,7 @@ mod service;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -76,7 +77,11 @@ fn run(flags: Flags) -> Result<(), Failed> {
         return Ok(());
     }
     service::harden().map_err(failed(Exit::Other))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     service::make_folders(&config).map_err(failed(Exit::Storage))?;
 
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
