@@ -47,7 +47,7 @@ use self::sasl::Login;
 /// Whom we trust, and how: see [`tls_config`].
 pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
 pub(crate) use self::scram::{ScramKeys, ScramMechanism};
-pub(crate) use self::tls::{TlsConfigError, tls_config};
+pub(crate) use self::tls::tls_config;
 
 /// Filter directives that keep what libraries log of stanzas out of our log, whatever else is
 /// asked for. They log stanzas down from `warn`, and raw streams, passwords included, at `trace`.
@@ -86,7 +86,7 @@ pub(crate) struct Settings {
 
 /// What to log in with. No `Debug`.
 pub(crate) enum Credentials {
-    /// Becomes keys at the first login.
+    /// Becomes keys where the server lets it: see [`StreamEvent::Authenticated`].
     Password(crate::credentials::Password),
     /// What an earlier login made of the password; never PLAIN.
     Keys(ScramKeys),
@@ -96,7 +96,8 @@ pub(crate) enum Credentials {
 pub(crate) enum StreamEvent {
     /// The server took the credentials and proved itself. Always before [`StreamEvent::Online`].
     Authenticated {
-        /// To be kept instead of the password, where they are new and the server knows SCRAM.
+        /// To be kept instead of the password. Given once, at the second login of this stream
+        /// or later: when the server has shown that it asks for the same keys each time.
         keys: Option<ScramKeys>,
     },
     /// A new stream is bound; nothing of an earlier one is left, and what waited to be sent is gone.

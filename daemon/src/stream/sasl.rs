@@ -32,7 +32,10 @@ pub(super) struct Login {
     /// SASLprep'd where there is one.
     password: Option<Arc<Zeroizing<String>>>,
     username: String,
+    /// Those of the last login, or the ones that were kept.
     keys: Option<ScramKeys>,
+    /// The keys were given away to be kept, or came from there.
+    kept: bool,
 }
 
 /// The way to authenticate that fits both sides.
@@ -62,7 +65,8 @@ impl Login {
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),
         };
-        Ok(Self { password, username, keys })
+        let kept = keys.is_some();
+        Ok(Self { password, username, keys, kept })
     }
 
     fn choose(&self, offered: &BTreeSet<String>) -> Result<Choice, ConnectError> {
@@ -83,10 +87,11 @@ impl Login {
         })
     }
 
-    /// The keys for a challenge: those that we have, or new ones from the password.
+    /// The keys for a challenge: those that we have, or new ones from the password. True: they are
+    /// worth keeping, and were not given away yet.
     async fn keys(&mut self, challenge: &Challenge) -> Result<(ScramKeys, bool), ConnectError> {
         if let Some(keys) = self.keys.as_ref().filter(|keys| challenge.fits(keys)) {
-            return Ok((keys.clone(), false));
+            return Ok((keys.clone(), !self.kept));
         }
         let Some(password) = self.password.clone() else {
             return Err(ConnectError::NotAuthorized {
@@ -101,11 +106,13 @@ impl Login {
         let keys = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| ConnectError::Unreachable { text: "we are shutting down".to_owned() })?;
-        Ok((keys, true))
+        Ok((keys, false))
     }
 }
 
-/// Authenticates. Returns keys where they are new, to be kept instead of the password.
+/// Authenticates. Returns keys, once, when the server has asked for the same ones twice: then they
+/// can be kept instead of the password. A server that keeps passwords as they are may make up a new
+/// salt for each login (ejabberd does), and no keys ever fit again.
 pub(super) async fn authenticate(
     stream: &mut XmppStream<Secure>,
     offered: &BTreeSet<String>,
@@ -144,7 +151,7 @@ async fn scram(
         Nonza::Challenge(challenge) => first.challenged(&challenge.data)?,
         other => return Err(unexpected(other)),
     };
-    let (keys, new) = login.keys(&challenge).await?;
+    let (keys, keep) = login.keys(&challenge).await?;
     let (answer, proof) = challenge.answer(&keys);
     send(stream, Nonza::Response(Response { data: answer.into_bytes() })).await?;
     match receive(stream).await? {
@@ -161,7 +168,8 @@ async fn scram(
         other => return Err(unexpected(other)),
     }
     login.keys = Some(keys.clone());
-    Ok(new.then_some(keys))
+    login.kept |= keep;
+    Ok(keep.then_some(keys))
 }
 
 impl From<ScramError> for ConnectError {

@@ -17,32 +17,62 @@ async fn beside<T>(stream: &mut Stream, script: impl Future<Output = T>) -> (T, 
     }
 }
 
+/// Takes a client through a login with this mechanism and salt to a bound stream.
+async fn admit(server: &Server, mechanism: ScramMechanism, salt: &'static [u8]) -> Conn {
+    let mut conn = server.accept_secure().await;
+    conn.salt = salt;
+    conn.open(&mechanisms(&[mechanism.name(), "ANONYMOUS"])).await;
+    conn.scram(mechanism, "secret").await;
+    conn.open(BIND).await;
+    conn.bind("me@example.org/desk").await;
+    conn
+}
+
 #[tokio::test]
 async fn scram_with_both_hashes_and_again_with_the_keys_it_gave() {
-    for mechanism in [ScramMechanism::Sha1, ScramMechanism::Sha256] {
-        let server = Server::new().await;
-        let mut settings = server.settings();
-        settings.resource = Some("desk".to_owned());
-        let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
-        let mut kept = Some(password);
-        for round in 0..2 {
-            let mut stream = Stream::connect(settings.clone(), kept.take().unwrap());
-            let mut conn = server.accept_secure().await;
-            conn.open(&mechanisms(&[mechanism.name(), "ANONYMOUS"])).await;
-            conn.scram(mechanism, "secret").await;
-            conn.open(BIND).await;
-            let StreamEvent::Authenticated { keys } = next(&mut stream).await else {
-                panic!("not authenticated")
-            };
-            // New keys are given once; with keys there is nothing new.
-            assert_eq!(keys.is_some(), round == 0);
-            kept = keys.map(Credentials::Keys);
-            let request = conn.bind("me@example.org/desk").await;
-            assert!(request.contains("desk"), "{request}");
-            assert_eq!(event(&mut stream).await, "online me@example.org/desk");
-            assert!(conn.all.contains(&format!("mechanism='{}'", mechanism.name())), "{}", conn.all);
-            assert!(!conn.all.contains("secret"));
-        }
+    tokio::join!(keys_serve_again(ScramMechanism::Sha1), keys_serve_again(ScramMechanism::Sha256));
+}
+
+async fn keys_serve_again(mechanism: ScramMechanism) {
+    let server = Server::new().await;
+    let mut settings = server.settings();
+    settings.resource = Some("desk".to_owned());
+    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let mut stream = Stream::connect(settings.clone(), password);
+    let mut kept = None;
+    // Keys are given when the server has asked for the same ones twice, and only once.
+    for gives_keys in [false, true, false] {
+        let conn = admit(&server, mechanism, b"the same salt").await;
+        let StreamEvent::Authenticated { keys } = next(&mut stream).await else {
+            panic!("not authenticated")
+        };
+        assert_eq!(keys.is_some(), gives_keys);
+        kept = keys.or(kept);
+        assert_eq!(event(&mut stream).await, "online me@example.org/desk");
+        let said = conn.all.clone();
+        assert!(said.contains(&format!("mechanism='{}'", mechanism.name())), "{said}");
+        assert!(said.contains("<resource>desk<") && !said.contains("secret"), "{said}");
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
+    }
+    drop(stream);
+    let server = Server::new().await;
+    let mut stream = Stream::connect(server.settings(), Credentials::Keys(kept.unwrap()));
+    let _conn = admit(&server, mechanism, b"the same salt").await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/desk");
+}
+
+#[tokio::test]
+async fn keys_that_fit_only_once_are_not_given_to_be_kept() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    for salt in [b"one salt", b"two salt"] {
+        let conn = admit(&server, ScramMechanism::Sha256, salt).await;
+        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+        assert_eq!(event(&mut stream).await, "online me@example.org/desk");
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
     }
 }
 
@@ -58,7 +88,7 @@ async fn the_servers_proof_may_come_in_a_last_challenge() {
     conn.send(&sasl("success", "")).await;
     conn.open(BIND).await;
     conn.bind("me@example.org/a").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/a");
 }
 
@@ -90,7 +120,7 @@ async fn direct_tls_says_which_protocol_it_wants() {
     conn.scram(ScramMechanism::Sha256, "secret").await;
     conn.open(BIND).await;
     conn.bind("me@example.org/a").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/a");
 }
 
@@ -292,7 +322,7 @@ async fn somebody_elses_account_is_never_ours() {
         let mut conn = server.accept_login("secret").await;
         conn.open(BIND).await;
         conn.bind(jid).await;
-        assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
         let (error, again) = failure(&mut stream).await;
         assert!(matches!(error, ConnectError::Protocol { .. }) && !again, "{error:?}");
         ended(stream, &server).await;
@@ -307,7 +337,7 @@ async fn a_server_that_ends_the_stream_before_binding_is_told_of() {
     conn.open(BIND).await;
     conn.element("iq").await;
     drop(conn);
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     let (error, again) = failure(&mut stream).await;
     assert!(matches!(error, ConnectError::Unreachable { .. }) && again, "{error:?}");
 }

@@ -24,7 +24,7 @@ pub(super) const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-
 pub(super) const BIND: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
 pub(super) const BIND_AND_SM: &str =
     "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/>";
-pub(super) const SALT: &[u8] = b"a salt for tests";
+const SALT: &[u8] = b"a salt for tests";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// Much longer than anything takes; a test that hangs fails by it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +43,8 @@ pub(super) struct Conn {
     tcp: Option<TcpStream>,
     tls: Option<Box<dyn Io>>,
     config: Arc<ServerConfig>,
+    /// What SCRAM's challenges carry.
+    pub salt: &'static [u8],
     /// What was read and not looked for yet.
     pending: String,
     /// All that was ever read.
@@ -109,6 +111,7 @@ impl Server {
             tcp: Some(tcp),
             tls: None,
             config: self.tls.clone(),
+            salt: SALT,
             pending: String::new(),
             all: String::new(),
         }
@@ -232,13 +235,13 @@ impl Conn {
         let first = decoded(&self.element("auth").await);
         let bare = first.strip_prefix("n,,").unwrap().to_owned();
         let nonce = format!("{}server", bare.split("r=").nth(1).unwrap());
-        let challenge = format!("r={nonce},s={},i={iterations}", BASE64.encode(SALT));
+        let challenge = format!("r={nonce},s={},i={iterations}", BASE64.encode(self.salt));
         self.send(&sasl("challenge", &challenge)).await;
         if iterations != 4096 {
             return None;
         }
         let answer = decoded(&self.element("response").await);
-        let keys = ScramKeys::derive(mechanism, password, SALT, 4096);
+        let keys = ScramKeys::derive(mechanism, password, self.salt, 4096);
         // The server's side of RFC 5802 by way of the client's: both compute the same two values.
         let expected = {
             let first = super::super::scram::ClientFirst::new(
