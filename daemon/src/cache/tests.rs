@@ -540,7 +540,7 @@ async fn one_daemon_a_cache_and_nobody_else_in_it() {
     bench.write_all(&me(), vec![image(b"picture"), about("me@example.org", None)]).await;
     assert!(matches!(Store::open(&bench.cache(), bench.registry.clone()), Err(StoreError::InUse(_))));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&bench.cache()), 0o700);
+    assert_eq!((mode(&bench.cache()), mode(&bench.cache().join("rows"))), (0o700, 0o700));
     let images = bench.cache().join("images");
     let shelf = images.join(&id(b"picture").to_string()[..2]);
     assert_eq!((mode(&images), mode(&shelf)), (0o700, 0o700));
