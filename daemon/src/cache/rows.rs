@@ -22,6 +22,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
+use crate::files;
+
 /// The layout of the values; goes up with any change of the session's records.
 const FORMAT: u8 = 1;
 /// sled's own default is a gigabyte.
@@ -85,6 +87,7 @@ impl Rows {
     /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
     /// a session. May hang or panic on a damaged folder.
     pub(super) fn open(folder: &Path) -> Result<Self, RowsError> {
+        files::private_folder(folder).map_err(RowsError::Disk)?;
         let db = sled::Config::default()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
