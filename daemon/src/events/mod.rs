@@ -31,9 +31,12 @@ pub(crate) const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A page ends behind the event with which it gets so large, so that it fits in one answer.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Sequence numbers are reserved on disk before they are used; the next block is reserved when so
-/// many are left, so that a disk that fails for a while does no harm.
+/// Numbers are reserved on disk so long before they are used, so that a disk that fails for a while
+/// does no harm.
 const RESERVE_AHEAD: u64 = 10_000;
+
+/// While that fails, it is tried again with one event in so many.
+const RESERVE_AGAIN: u64 = 256;
 
 /// One event, as the log keeps it.
 #[derive(Debug)]
@@ -82,8 +85,8 @@ pub(crate) struct Page {
     pub(crate) seq: u64,
 }
 
-/// Reserves a block of numbers: given the next number to be used, answers with the first one that
-/// is not reserved. Numbers below it are ours, even after a crash.
+/// Sees to it that a number is reserved, on disk, and a block behind it; answers with the last one
+/// that is. No later start gives them out again.
 pub(crate) type Reserve = Box<dyn FnMut(u64) -> io::Result<u64> + Send>;
 
 /// The log. Cheap to share behind an `Arc`; no method waits for a reader.
@@ -96,13 +99,13 @@ pub(crate) struct EventLog {
 struct State {
     ring: Ring,
     reserve: Reserve,
-    /// The first number that is not reserved.
+    /// The last number that is reserved.
     reserved: u64,
 }
 
 impl EventLog {
-    /// An empty log whose first event will be `start + 1`. `start` is a number that was never given
-    /// to an event.
+    /// An empty log whose first event will be `start + 1`. `start` is the last
+    /// number that an earlier start may have given out.
     ///
     /// # Errors
     /// When no numbers can be reserved.
@@ -195,8 +198,8 @@ impl EventLog {
 impl State {
     fn take_number(&mut self) -> u64 {
         let next = self.ring.last() + 1;
-        if next + RESERVE_AHEAD >= self.reserved {
-            match (self.reserve)(next) {
+        if next + RESERVE_AHEAD > self.reserved && next.is_multiple_of(RESERVE_AGAIN) {
+            match (self.reserve)(next + RESERVE_AHEAD) {
                 Ok(reserved) => self.reserved = reserved,
                 Err(error) => tracing::error!(%error, "sequence numbers can't be reserved on disk"),
             }

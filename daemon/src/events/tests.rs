@@ -59,15 +59,22 @@ fn numbers_never_repeat_across_a_crash() {
     let open = || {
         let mark = Arc::clone(&mark);
         let start = mark.load(Ordering::SeqCst);
-        let reserve = move |next: u64| {
-            mark.store(next + 20_000, Ordering::SeqCst);
-            Ok(next + 20_000)
+        // As a registry does: blocks, and nothing is written while a number is within one.
+        let reserve = move |wanted: u64| {
+            mark.fetch_max(
+                if wanted > mark.load(Ordering::SeqCst) { wanted + 20_000 } else { 0 },
+                Ordering::SeqCst,
+            );
+            Ok(mark.load(Ordering::SeqCst))
         };
         EventLog::new(start, Box::new(reserve)).unwrap()
     };
     let log = open();
-    let newest = (0..50_000).map(|_| append(&log, "me@example.org", "accountChanged")).last().unwrap();
-    assert_eq!(newest, 50_000);
+    for expected in 1..=50_000 {
+        assert_eq!(append(&log, "me@example.org", "accountChanged"), expected);
+        assert!(expected <= mark.load(Ordering::SeqCst));
+    }
+    let newest = log.last();
     drop(log);
     assert!(append(&open(), "me@example.org", "accountChanged") > newest);
 }
@@ -75,13 +82,13 @@ fn numbers_never_repeat_across_a_crash() {
 #[test]
 fn a_disk_that_fails_for_a_while_stops_no_event() {
     let calls = AtomicU64::new(0);
-    let reserve = move |next: u64| match calls.fetch_add(1, Ordering::SeqCst) {
-        0 => Ok(next + RESERVE_AHEAD + 2),
+    let reserve = move |wanted: u64| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(wanted + RESERVE_AHEAD),
         1..=5 => Err(io::Error::other("full")),
-        _ => Ok(next + 1_000_000),
+        _ => Ok(wanted + 1_000_000),
     };
     let log = EventLog::new(0, Box::new(reserve)).unwrap();
-    for expected in 1..=20 {
+    for expected in 1..=5_000 {
         assert_eq!(append(&log, "me@example.org", "accountChanged"), expected);
     }
     assert!(log.state().reserved > 1_000_000);
@@ -191,6 +198,23 @@ fn a_reader_that_the_log_has_passed_lags_for_good() {
     assert_eq!(slow.next().now_or_never().unwrap().err(), Some(Lagged { last: 1 }));
     assert!(slow.try_next().is_err());
     assert!(just.try_next().is_err());
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_ends_early_and_loses_none() {
+    let log = log(0);
+    for _ in 0..6 {
+        append_large(&log, 2_000_000);
+    }
+    let mut since = 0;
+    let mut seqs = Vec::new();
+    while since < 6 {
+        let page = log.page(Filter::default(), since, 1_000, Duration::ZERO).await.unwrap();
+        assert!(page.events.iter().map(|entry| entry.json.get().len()).sum::<usize>() < 2 * PAGE_BYTES);
+        seqs.extend(page.events.iter().map(|entry| entry.seq));
+        since = page.seq;
+    }
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
 }
 
 #[tokio::test(start_paused = true)]

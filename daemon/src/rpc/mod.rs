@@ -14,6 +14,8 @@ mod script;
 mod server;
 mod sessions;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod token;
 mod translate;
 
