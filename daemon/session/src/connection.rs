@@ -108,7 +108,7 @@ impl Session {
     }
 
     pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
-        self.tell(turn);
+        self.tell_contacts(turn);
         self.end_stream(ConnectionState::Connecting, turn);
         self.doubt_presences();
         self.connection.become_(ConnectionState::Online, turn.now.wall);
@@ -120,7 +120,7 @@ impl Session {
 
     pub(crate) fn handle_resumed(&mut self, turn: &mut Turn<'_>) {
         if self.connection.state == ConnectionState::Suspended {
-            self.tell(turn);
+            self.tell_contacts(turn);
             self.connection.become_(ConnectionState::Online, turn.now.wall);
             self.connection.failure = None;
             self.pending.prolong(turn.now.monotonic);
@@ -132,7 +132,7 @@ impl Session {
 
     pub(crate) fn handle_suspended(&mut self, turn: &mut Turn<'_>) {
         if self.connection.is_online() {
-            self.tell(turn);
+            self.tell_contacts(turn);
             self.connection.become_(ConnectionState::Suspended, turn.now.wall);
             self.presence.keep_until(turn.now.monotonic + crate::bounds::PRESENCE_KEPT);
             self.tell(turn);
@@ -145,7 +145,7 @@ impl Session {
         retry_at: Option<Timestamp>,
         turn: &mut Turn<'_>,
     ) {
-        self.tell(turn);
+        self.tell_contacts(turn);
         if retry_at.is_none() {
             let state = if failure.is_some() { ConnectionState::Failed } else { ConnectionState::Offline };
             self.end_stream(state, turn);

@@ -111,7 +111,7 @@ impl Session {
     /// unpredictable to peers.
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
         let Snapshot { roster, people, caps, images, presence } = cached;
-        Self {
+        let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             images: image::Images::known(&people, &images),
             people: People::new(account.clone(), roster.as_ref(), people),
@@ -126,7 +126,10 @@ impl Session {
             vcard_temp: vcard_temp::State::default(),
             catchup: catchup::State::default(),
             account,
-        }
+        };
+        // As it begins it is no news.
+        session.connection.account_changed(&session.people, session.presence.own());
+        session
     }
 
     /// Lets something happen. It cannot fail: nonsense is logged and ignored. What should happen
@@ -309,8 +312,8 @@ impl Session {
     fn handle_saved(&mut self, ticket: Ticket, stored: bool, turn: &mut Turn<'_>) {
         if let Some(image) = self.images.take_saved(ticket) {
             self.handle_image_saved(image, stored, turn);
-        } else if let Some(call) = self.presence.take_saved(ticket) {
-            self.handle_presence_saved(call, stored, turn);
+        } else if let Some(saved) = self.presence.take_saved(ticket) {
+            self.handle_presence_saved(saved, stored, turn);
         }
     }
 
@@ -333,12 +336,18 @@ impl Session {
 
     /// Tells UIs what has effectively changed.
     fn tell(&mut self, turn: &mut Turn<'_>) {
+        self.tell_contacts(turn);
+        if self.connection.account_changed(&self.people, self.presence.own()) {
+            turn.notify(Notice::AccountChanged);
+        }
+    }
+
+    /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
+    /// for each input, since its notice carries nothing: it is read when it is told.
+    fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
         let (changed, removed) = self.people.take_changes();
         if !changed.is_empty() || !removed.is_empty() {
             turn.notify(Notice::ContactsChanged { changed, removed });
-        }
-        if self.connection.account_changed(&self.people, self.presence.own()) {
-            turn.notify(Notice::AccountChanged);
         }
     }
 

@@ -123,9 +123,12 @@ impl Names {
 
     /// Puts names in place of what they stand for, so that a script can be written from it.
     pub(crate) fn fold(&self, text: &str) -> String {
-        let mut names: Vec<(&String, &String)> = self.0.iter().filter(|(_, value)| value.len() > 20).collect();
+        let mut names: Vec<(&String, &String)> =
+            self.0.iter().filter(|(_, value)| value.len() > 20).collect();
         names.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        names.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(value.as_str(), &format!("${name}")))
+        names
+            .into_iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(value.as_str(), &format!("${name}")))
     }
 }
 

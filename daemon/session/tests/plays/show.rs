@@ -1,5 +1,7 @@
 //! What the session wants, in the words of scripts: one way to say each thing.
 
+use std::collections::BTreeSet;
+
 use minidom::Element;
 use prosed_session::{
     Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, ConnectionState, Contact, Failure,
@@ -90,9 +92,7 @@ impl Show {
                     body: Body::Lines(contacts.iter().map(|contact| self.contact(contact)).collect()),
                 }
             }
-            Ok(Answer::Contact(contact)) => {
-                Shown { head, body: Body::Lines(vec![self.contact(contact)]) }
-            }
+            Ok(Answer::Contact(contact)) => Shown { head, body: Body::Lines(vec![self.contact(contact)]) },
             Ok(Answer::Avatar(shown)) => plain(format!("{head} {}", avatar(shown))),
             Ok(Answer::Profile(known)) => plain(format!("{head} {}", profile(known))),
         }
@@ -108,10 +108,7 @@ impl Show {
         let derived = if contact.roster_name.is_none() { "~" } else { "" };
         let mut text = format!("{} {derived}{:?}", contact.jid, short(&contact.name));
         text.push_str(&relation(contact.subscription, contact.ask, contact.approved));
-        if !contact.groups.is_empty() {
-            let groups: Vec<String> = contact.groups.iter().map(|group| short(group)).collect();
-            text.push_str(&format!(" {groups:?}"));
-        }
+        text.push_str(&groups(&contact.groups));
         text.push_str(&presence(contact.availability, contact.status.as_ref()));
         if let Some(shown) = &contact.avatar {
             text.push_str(&format!(" avatar={}", avatar(shown)));
@@ -208,12 +205,16 @@ fn roster_item(item: &RosterItem) -> String {
     if let Some(name) = &item.name {
         text.push_str(&format!(" {:?}", short(name)));
     }
-    match item.groups.len() {
-        0 => {}
-        1..=8 => text.push_str(&format!(" {:?}", item.groups)),
-        count => text.push_str(&format!(" {count} groups")),
+    text + &groups(&item.groups) + ")"
+}
+
+fn groups(groups: &BTreeSet<String>) -> String {
+    let names: Vec<String> = groups.iter().map(|group| short(group)).collect();
+    match names.len() {
+        0 => String::new(),
+        1..=8 => format!(" {names:?}"),
+        count => format!(" {count} groups"),
     }
-    text + ")"
 }
 
 fn relation(subscription: Subscription, ask: bool, approved: bool) -> String {
@@ -267,9 +268,8 @@ fn client(record: &CapsRecord) -> String {
 
 fn profile(known: &Profile) -> String {
     let mut parts = Vec::new();
-    let one = |name: &str, value: &Option<String>| {
-        value.as_ref().map(|value| format!("{name}={:?}", short(value)))
-    };
+    let one =
+        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={:?}", short(value)));
     let many = |name: &'static str, values: &[String]| -> Vec<String> {
         match values.len() {
             0..=4 => values.iter().map(|value| format!("{name}={:?}", short(value))).collect(),

@@ -123,7 +123,9 @@ impl Stage {
                         self.cached.images.insert(id);
                         Some(ImageInfo { kind: ImageType::Png, bytes, width, height })
                     }
-                    _ => return Err("cached avatar JID ID BYTES WIDTH HEIGHT, or lost, or unsaved".to_owned()),
+                    _ => {
+                        return Err("cached avatar JID ID BYTES WIDTH HEIGHT, or lost, or unsaved".to_owned());
+                    }
                 };
                 let legacy = rest.last() == Some(&"legacy");
                 self.cached_person(jid)?.avatar = Some(Some(AvatarRecord { id, image, legacy }));
@@ -146,14 +148,19 @@ impl Stage {
             ["cached", "caps", hash, ver, identity, features @ ..] => {
                 let key = CapsKey { hash: (*hash).to_owned(), ver: (*ver).to_owned() };
                 let mut parts = identity.splitn(3, '/').map(str::to_owned);
-                let identity = parts.next().zip(parts.next()).map(|(category, kind)| (category, kind, parts.next()));
+                let identity =
+                    parts.next().zip(parts.next()).map(|(category, kind)| (category, kind, parts.next()));
                 let features = features.iter().map(|&feature| feature.to_owned()).collect();
                 self.cached.caps.push((key, CapsRecord { identity, features }));
             }
             ["cached", "presence", rest @ ..] => self.cached.presence = own_presence(rest)?,
             _ => return Ok(false),
         }
-        if self.session.is_some() { Err("too late for that: the play has begun".to_owned()) } else { Ok(true) }
+        if self.session.is_some() {
+            Err("too late for that: the play has begun".to_owned())
+        } else {
+            Ok(true)
+        }
     }
 
     fn cached_person(&mut self, jid: &str) -> Result<&mut PersonRecord, String> {
@@ -182,16 +189,16 @@ impl Stage {
                 let retry = retry.map(span).transpose()?.map(|after| {
                     Timestamp(session.now_wall().0 + i64::try_from(after.as_millis()).unwrap_or_default())
                 });
-                let failure = rest.first().filter(|word| !word.starts_with("retry=")).map(|word| failure(word));
+                let failure =
+                    rest.first().filter(|word| !word.starts_with("retry=")).map(|word| failure(word));
                 session.happen(vec![Input::Offline { failure: failure.transpose()?, retry_at: retry }])
             }
             ["restart"] => {
                 session.restart();
                 Vec::new()
             }
-            ["disk", fate @ ("keeps" | "fails"), "it"] => {
-                session.disk(*fate == "keeps").ok_or("nothing is being saved")?
-            }
+            ["disk", "keeps", "it"] => session.disk(true).ok_or("nothing is being saved")?,
+            ["disk", "fails"] => session.disk(false).ok_or("nothing is being saved")?,
             ["later", by] => session.later(span(by)?),
             ["server", "sends"] => session.happen(stanzas(&self.names.put_in(block))?),
             ["server", "sends", count, "times"] => {

@@ -24,7 +24,7 @@ pub(crate) struct Watched {
     open: BTreeSet<Call>,
     /// What UIs know, having read every event.
     contacts: BTreeMap<BareJid, Contact>,
-    told: Option<Account>,
+    told: Account,
     /// Writes that the disk has not confirmed.
     tickets: VecDeque<(Ticket, Write)>,
     /// What a restart would find.
@@ -42,6 +42,7 @@ impl Watched {
         let clock = Instant::now();
         let now = Now { monotonic: clock, wall: START };
         let session = Session::new(account.clone(), software.clone(), disk.clone(), 7, now);
+        let told = known(session.account());
         let mut watched = Self {
             account,
             software,
@@ -51,7 +52,7 @@ impl Watched {
             calls: 0,
             open: BTreeSet::new(),
             contacts: BTreeMap::new(),
-            told: None,
+            told,
             tickets: VecDeque::new(),
             disk,
         };
@@ -65,7 +66,7 @@ impl Watched {
         self.session = Session::new(account, software, disk, 8, self.now());
         self.open.clear();
         self.tickets.clear();
-        self.told = None;
+        self.told = self.account_now();
         self.contacts = self.roster().unwrap_or_default();
     }
 
@@ -89,7 +90,7 @@ impl Watched {
         if let Some(roster) = self.roster() {
             assert_eq!(roster, self.contacts, "a change of a contact was not told");
         }
-        assert_eq!(self.told, Some(self.account_now()), "a change of our account was not told");
+        assert_eq!(self.told, self.account_now(), "a change of our account was not told");
         wanted
     }
 
@@ -166,7 +167,7 @@ impl Watched {
                 }
             }
             Notice::AccountChanged => {
-                let account = Some(self.account_now());
+                let account = self.account_now();
                 assert_ne!(self.told, account, "accountChanged without a change");
                 self.told = account;
             }
@@ -175,8 +176,7 @@ impl Watched {
     }
 
     fn account_now(&self) -> Account {
-        // Hearing of the server is no news.
-        Account { last_stanza_at: None, ..self.session.account() }
+        known(self.session.account())
     }
 
     fn roster(&mut self) -> Option<BTreeMap<BareJid, Contact>> {
@@ -218,4 +218,9 @@ impl Watched {
             Write::OwnPresence(presence) => disk.presence = presence,
         }
     }
+}
+
+/// What UIs are told of: hearing of the server is no news.
+fn known(account: Account) -> Account {
+    Account { last_stanza_at: None, ..account }
 }

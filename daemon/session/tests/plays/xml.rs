@@ -20,9 +20,10 @@ pub(crate) fn matches(expected: &Element, actual: &Element, names: &mut Names) -
     let tags = expected.name() == actual.name() && expected.ns() == actual.ns();
     let (inside, there) = (contents(expected), contents(actual));
     tags && ours.len() == theirs.len()
-        && ours.iter().zip(&theirs).all(|((name, value), (other, actual))| {
-            name == other && value_matches(value, actual, names)
-        })
+        && ours
+            .iter()
+            .zip(&theirs)
+            .all(|((name, value), (other, actual))| name == other && value_matches(value, actual, names))
         && inside.len() == there.len()
         && inside.iter().zip(&there).all(|pair| match pair {
             (Content::Element(expected), Content::Element(actual)) => matches(expected, actual, names),
@@ -107,7 +108,11 @@ fn one_line(element: &Element, outer: &str) -> String {
         })
         .collect();
     let opening = opening(element, outer);
-    if inside.is_empty() { format!("{opening}/>") } else { format!("{opening}>{inside}</{}>", element.name()) }
+    if inside.is_empty() {
+        format!("{opening}/>")
+    } else {
+        format!("{opening}>{inside}</{}>", element.name())
+    }
 }
 
 fn opening(element: &Element, outer: &str) -> String {
