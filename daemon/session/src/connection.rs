@@ -4,11 +4,9 @@ use jid::{BareJid, FullJid, Jid};
 
 use crate::contact::{Account, ConnectionState};
 use crate::failure::Failure;
-use crate::pending::Request;
 use crate::people::People;
 use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
-use crate::waiting::Awaited;
 use crate::{Session, Turn};
 
 pub(crate) struct Connection {
@@ -179,16 +177,7 @@ impl Session {
         self.images.forget_wishes();
         for request in self.pending.take_all() {
             tracing::debug!(?request, "request ended with its stream");
-            match request {
-                Request::AvatarMetadata { jid } | Request::AvatarData { jid, .. } => {
-                    self.answer_waiting(&Awaited::Avatar(jid), &Err(Failure::Offline), turn);
-                }
-                Request::Vcard { jid, .. } | Request::VcardTemp { jid, .. } => {
-                    self.answer_waiting(&Awaited::Profile(jid), &Err(Failure::Offline), turn);
-                }
-                // Those who wait for roster or login go on waiting for the next stream.
-                Request::Roster | Request::EnableCarbons | Request::Disco { .. } => {}
-            }
         }
+        self.fail_waiting_for_answers(turn);
     }
 }
