@@ -13,6 +13,7 @@ use xmpp_parsers::ns;
 
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
+use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
 use crate::snapshot::ImageId;
 use crate::waiting::Awaited;
@@ -73,8 +74,8 @@ impl Session {
                 None => debug!("avatar metadata that we can't use ignored"),
             },
             News::Retracted(ids) => {
-                let current = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
-                if current.is_some_and(|current| ids.iter().any(|id| id.parse() == Ok(current.id))) {
+                let current = self.people.person(owner).and_then(Person::avatar_id);
+                if current.is_some_and(|current| ids.iter().any(|id| id.parse() == Ok(current))) {
                     self.assign_no_image(owner, turn);
                 }
             }
@@ -89,6 +90,10 @@ impl Session {
                 debug!(bytes, "avatar too large: not fetched");
             }
             Metadata::Image { id, .. } => {
+                // It may be on its way in an old vCard, which need not have it.
+                if self.people.person(owner).is_some_and(Person::is_legacy) {
+                    self.images.give_up(&id, owner);
+                }
                 if self.assign_image(owner, id, false, turn) {
                     self.avatars.queue.push_back(id);
                     self.fetch_avatars(turn);
@@ -133,10 +138,19 @@ impl Session {
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
             self.images.give_up(&id, &owner);
-            if self.images.owner(&id).is_some() {
-                self.avatars.queue.push_back(id);
+            self.fetch_from_another(id, turn);
+            // Replaced meanwhile: who waits, waits for the new one.
+            if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
+                self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
             }
-            self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
+        }
+    }
+
+    /// One whom an image was wanted from does not have it: another may.
+    pub(crate) fn fetch_from_another(&mut self, id: ImageId, turn: &mut Turn<'_>) {
+        if self.images.owner(&id).is_some() {
+            self.avatars.queue.push_back(id);
+            self.fetch_avatars(turn);
         }
     }
 
@@ -147,12 +161,13 @@ impl Session {
         self.pending.ask(to, query, Request::AvatarMetadata { jid }, turn);
     }
 
+    /// Answers why it remains unknown whether there is an avatar.
     pub(crate) fn handle_avatar_metadata_result(
         &mut self,
         jid: &BareJid,
         outcome: Outcome,
         turn: &mut Turn<'_>,
-    ) {
+    ) -> Option<Failure> {
         let metadata = match outcome {
             Ok(payload) => match pep::answered_item(payload.as_ref(), METADATA_NODE) {
                 Some(item) => read_metadata(&item),
@@ -160,12 +175,13 @@ impl Session {
             },
             // No such node, or none that is for us: as good as none. Time-outs tell nothing.
             Err(Failure::StanzaError { .. }) => Some(Metadata::Nothing),
-            Err(_) => None,
+            Err(failure) => return Some(failure),
         };
         // An event that came meanwhile knows better.
         let unknown = self.people.person(jid).is_some_and(|person| person.avatar.is_none());
         if let Some(metadata) = metadata.filter(|_| unknown) {
             self.note_avatar(jid, metadata, turn);
         }
+        None
     }
 }

@@ -38,10 +38,11 @@ impl Session {
             if person.avatar.is_none() {
                 self.catchup.queue.push_back((jid.clone(), Question::Avatar));
             }
-            if person.profile.vcard4.is_none() && person.profile.prose.is_none() {
+            let no_profile = person.profile.vcard4.is_none() && person.profile.prose.is_none();
+            if no_profile {
                 self.catchup.queue.push_back((jid.clone(), Question::Profile));
             }
-            if person.avatar.is_none() || person.profile.best().is_none() {
+            if person.avatar.is_none() || no_profile {
                 asked.push(jid.clone());
             }
         }

@@ -4,11 +4,9 @@ use jid::{BareJid, FullJid, Jid};
 
 use crate::contact::{Account, ConnectionState};
 use crate::failure::Failure;
-use crate::pending::Request;
 use crate::people::People;
 use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
-use crate::waiting::Awaited;
 use crate::{Session, Turn};
 
 pub(crate) struct Connection {
@@ -108,7 +106,7 @@ impl Session {
     }
 
     pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
-        self.tell(turn);
+        self.tell_contacts(turn);
         self.end_stream(ConnectionState::Connecting, turn);
         self.doubt_presences();
         self.connection.become_(ConnectionState::Online, turn.now.wall);
@@ -120,7 +118,7 @@ impl Session {
 
     pub(crate) fn handle_resumed(&mut self, turn: &mut Turn<'_>) {
         if self.connection.state == ConnectionState::Suspended {
-            self.tell(turn);
+            self.tell_contacts(turn);
             self.connection.become_(ConnectionState::Online, turn.now.wall);
             self.connection.failure = None;
             self.pending.prolong(turn.now.monotonic);
@@ -132,7 +130,7 @@ impl Session {
 
     pub(crate) fn handle_suspended(&mut self, turn: &mut Turn<'_>) {
         if self.connection.is_online() {
-            self.tell(turn);
+            self.tell_contacts(turn);
             self.connection.become_(ConnectionState::Suspended, turn.now.wall);
             self.presence.keep_until(turn.now.monotonic + crate::bounds::PRESENCE_KEPT);
             self.tell(turn);
@@ -145,7 +143,7 @@ impl Session {
         retry_at: Option<Timestamp>,
         turn: &mut Turn<'_>,
     ) {
-        self.tell(turn);
+        self.tell_contacts(turn);
         if retry_at.is_none() {
             let state = if failure.is_some() { ConnectionState::Failed } else { ConnectionState::Offline };
             self.end_stream(state, turn);
@@ -179,16 +177,7 @@ impl Session {
         self.images.forget_wishes();
         for request in self.pending.take_all() {
             tracing::debug!(?request, "request ended with its stream");
-            match request {
-                Request::AvatarMetadata { jid } | Request::AvatarData { jid, .. } => {
-                    self.answer_waiting(&Awaited::Avatar(jid), &Err(Failure::Offline), turn);
-                }
-                Request::Vcard { jid, .. } | Request::VcardTemp { jid, .. } => {
-                    self.answer_waiting(&Awaited::Profile(jid), &Err(Failure::Offline), turn);
-                }
-                // Those who wait for roster or login go on waiting for the next stream.
-                Request::Roster | Request::EnableCarbons | Request::Disco { .. } => {}
-            }
         }
+        self.fail_waiting_for_answers(turn);
     }
 }

@@ -24,11 +24,10 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    pub(crate) fn known(people: &[(BareJid, PersonRecord)], on_disk: &BTreeSet<ImageId>) -> Self {
+    pub(crate) fn known(people: &[(BareJid, PersonRecord)]) -> Self {
         let records = people.iter().filter_map(|(_, person)| person.avatar.as_ref()?.as_ref());
-        let known = records.filter(|record| on_disk.contains(&record.id));
         Self {
-            known: known.filter_map(|record| Some((record.id, record.image?))).collect(),
+            known: records.filter_map(|record| Some((record.id, record.image?))).collect(),
             ..Self::default()
         }
     }
@@ -70,6 +69,15 @@ impl Images {
 
     pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(ImageId, ImageInfo)> {
         self.saving.remove(&ticket)
+    }
+}
+
+/// What the cache says of images whose files are gone is not true.
+pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &BTreeSet<ImageId>) {
+    for record in people.iter_mut().filter_map(|(_, person)| person.avatar.as_mut()?.as_mut()) {
+        if !on_disk.contains(&record.id) {
+            record.image = None;
+        }
     }
 }
 
@@ -126,13 +134,16 @@ impl Session {
         stored: bool,
         turn: &mut Turn<'_>,
     ) {
-        let owners = self.images.wanted.remove(&id).unwrap_or_default();
+        self.images.wanted.remove(&id);
         if stored {
             self.images.known.insert(id, info);
         }
+        // Not only those whom it was asked of; and not those who have replaced it meanwhile.
+        let owners = self.people.everybody().filter(|(_, person)| person.avatar_id() == Some(id));
+        let owners: Vec<BareJid> = owners.map(|(jid, _)| jid.clone()).collect();
         for owner in owners {
             let result =
-                if stored { self.show_image(&owner, id, info, turn) } else { Err(Failure::StorageFailed) };
+                if stored { self.show_image(&owner, info, turn) } else { Err(Failure::StorageFailed) };
             self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
         }
     }
@@ -140,15 +151,12 @@ impl Session {
     fn show_image(
         &mut self,
         owner: &BareJid,
-        id: ImageId,
         info: ImageInfo,
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Failure> {
         let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
-        match &mut person.avatar {
-            Some(Some(record)) if record.id == id => record.image = Some(info),
-            // Replaced in the meantime.
-            _ => return Err(Failure::NotFound),
+        if let Some(Some(record)) = &mut person.avatar {
+            record.image = Some(info);
         }
         person.show_avatar();
         let shown = person.shown.ok_or(Failure::NotFound)?;

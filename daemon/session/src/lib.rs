@@ -110,10 +110,11 @@ impl Session {
     /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
     /// unpredictable to peers.
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
-        let Snapshot { roster, people, caps, images, presence } = cached;
-        Self {
+        let Snapshot { roster, mut people, caps, images, presence } = cached;
+        image::forget_lost(&mut people, &images);
+        let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
-            images: image::Images::known(&people, &images),
+            images: image::Images::known(&people),
             people: People::new(account.clone(), roster.as_ref(), people),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             waiting: Waiting::default(),
@@ -126,7 +127,10 @@ impl Session {
             vcard_temp: vcard_temp::State::default(),
             catchup: catchup::State::default(),
             account,
-        }
+        };
+        // As it begins it is no news.
+        session.connection.account_changed(&session.people, session.presence.own());
+        session
     }
 
     /// Lets something happen. It cannot fail: nonsense is logged and ignored. What should happen
@@ -241,7 +245,10 @@ impl Session {
                 return;
             }
             match event.node.as_str() {
-                avatar::METADATA_NODE => self.handle_avatar_event(&owner, &event, turn),
+                avatar::METADATA_NODE => {
+                    self.handle_avatar_event(&owner, &event, turn);
+                    self.answer_with_avatar(&owner, turn);
+                }
                 vcard::VCARD4_NODE | vcard::PROSE_NODE => self.handle_vcard_event(&owner, &event, turn),
                 _ => {}
             }
@@ -286,14 +293,15 @@ impl Session {
             Request::EnableCarbons => carbons::note_result(&outcome),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
             Request::AvatarMetadata { jid } => {
-                self.handle_avatar_metadata_result(&jid, outcome, turn);
-                self.conclude_avatar(jid, turn);
+                let failure = self.handle_avatar_metadata_result(&jid, outcome, turn);
+                self.conclude_avatar(jid, failure, turn);
             }
             Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
             Request::Vcard { jid, source, on_request } => {
                 match self.handle_vcard_result(&jid, source, outcome, turn) {
                     None => self.ask_next_profile(jid, source, on_request, turn),
-                    failure => self.answer_profile(jid, failure, turn),
+                    failure if on_request => self.answer_profile(jid, failure, turn),
+                    _ => {}
                 }
             }
             Request::VcardTemp { jid, on_request } => {
@@ -309,8 +317,8 @@ impl Session {
     fn handle_saved(&mut self, ticket: Ticket, stored: bool, turn: &mut Turn<'_>) {
         if let Some(image) = self.images.take_saved(ticket) {
             self.handle_image_saved(image, stored, turn);
-        } else if let Some(call) = self.presence.take_saved(ticket) {
-            self.handle_presence_saved(call, stored, turn);
+        } else if let Some(saved) = self.presence.take_saved(ticket) {
+            self.handle_presence_saved(saved, stored, turn);
         }
     }
 
@@ -333,12 +341,18 @@ impl Session {
 
     /// Tells UIs what has effectively changed.
     fn tell(&mut self, turn: &mut Turn<'_>) {
+        self.tell_contacts(turn);
+        if self.connection.account_changed(&self.people, self.presence.own()) {
+            turn.notify(Notice::AccountChanged);
+        }
+    }
+
+    /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
+    /// for each input, since its notice carries nothing: it is read when it is told.
+    fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
         let (changed, removed) = self.people.take_changes();
         if !changed.is_empty() || !removed.is_empty() {
             turn.notify(Notice::ContactsChanged { changed, removed });
-        }
-        if self.connection.account_changed(&self.people, self.presence.own()) {
-            turn.notify(Notice::AccountChanged);
         }
     }
 

@@ -67,6 +67,16 @@ impl Person {
         PersonRecord { avatar: self.avatar.clone(), profile: self.profile.clone(), asked_at: self.asked_at }
     }
 
+    /// Which image is theirs, saved or not.
+    pub(crate) fn avatar_id(&self) -> Option<ImageId> {
+        Some(self.avatar.as_ref()?.as_ref()?.id)
+    }
+
+    /// Whether their picture is the old vCard's (XEP-0153).
+    pub(crate) fn is_legacy(&self) -> bool {
+        matches!(self.avatar, Some(Some(AvatarRecord { legacy: true, .. })))
+    }
+
     /// Shows the picture that the metadata names, if it is saved; takes it away if there is none.
     pub(crate) fn show_avatar(&mut self) {
         match &self.avatar {

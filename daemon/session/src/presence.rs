@@ -28,7 +28,8 @@ const PRIORITY: i8 = -1;
 
 pub(crate) struct State {
     own: OwnPresence,
-    saving: Vec<(Ticket, Call)>,
+    /// What set_presence said, and is not on disk yet.
+    saving: Vec<(Ticket, Call, OwnPresence)>,
     /// Contacts' presences are forgotten then: the connection has been lost for too long.
     kept_until: Option<Instant>,
 }
@@ -78,9 +79,10 @@ impl State {
         presence
     }
 
-    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<Call> {
-        let at = self.saving.iter().position(|(saving, _)| *saving == ticket)?;
-        Some(self.saving.swap_remove(at).1)
+    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(Call, OwnPresence)> {
+        let at = self.saving.iter().position(|(saving, ..)| *saving == ticket)?;
+        let (_, call, presence) = self.saving.remove(at);
+        Some((call, presence))
     }
 }
 
@@ -155,16 +157,22 @@ impl Session {
 
     pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, turn: &mut Turn<'_>) {
         let ticket = self.tickets.issue();
-        self.presence.own = presence.clone();
-        self.presence.saving.push((ticket, call));
+        self.presence.saving.push((ticket, call, presence.clone()));
         turn.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
     }
 
-    pub(crate) fn handle_presence_saved(&mut self, call: Call, stored: bool, turn: &mut Turn<'_>) {
+    /// It holds from the moment that it is on disk: what could not be kept is never said.
+    pub(crate) fn handle_presence_saved(
+        &mut self,
+        (call, presence): (Call, OwnPresence),
+        stored: bool,
+        turn: &mut Turn<'_>,
+    ) {
         if !stored {
             turn.reply(call, Err(Failure::StorageFailed));
             return;
         }
+        self.presence.own = presence;
         // Before the initial presence there is none to replace, and it will say the same.
         if self.connection.is_hopeful() && self.startup.is_announced() {
             self.send_presence(turn);

@@ -64,26 +64,28 @@ impl Session {
         on_request: bool,
         turn: &mut Turn<'_>,
     ) {
-        let Some(person) = self.people.person(&jid) else {
-            return self.answer_profile(jid, Some(Failure::ContactUnknown), turn);
-        };
+        let known = self.people.person(&jid).map(|person| &person.profile);
         match source {
-            VcardSource::Vcard4 if person.profile.vcard4.is_none() => {
+            VcardSource::Vcard4 if known.is_some_and(|known| known.vcard4.is_none()) => {
                 self.ask_vcard(jid, VcardSource::Prose, on_request, turn);
             }
-            VcardSource::Prose if person.profile.prose.is_none() && on_request => {
+            VcardSource::Prose if on_request && known.is_some_and(|known| known.prose.is_none()) => {
                 self.ask_vcard_temp(jid, on_request, turn);
             }
+            // Whom a UI asks for has questions of his own in flight, which go further.
+            _ if !on_request => {}
             _ => self.answer_profile(jid, None, turn),
         }
     }
 
     /// Whoever waits for the profile gets what there is.
     pub(crate) fn answer_profile(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
-        let best = self.people.person(&jid).and_then(|person| person.profile.best()).cloned();
+        let person = self.people.person(&jid);
+        let best = person.and_then(|person| person.profile.best()).cloned();
         let result = match (failure, best) {
             (Some(failure), _) => Err(failure),
             (None, Some(profile)) => Ok(Answer::Profile(profile)),
+            (None, None) if person.is_none() => Err(Failure::ContactUnknown),
             (None, None) => Err(Failure::NotFound),
         };
         self.answer_waiting(&Awaited::Profile(jid), &result, turn);

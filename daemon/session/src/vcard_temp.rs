@@ -93,8 +93,7 @@ impl Session {
         let Some(photo) = announced(presence) else { return };
         let Some(person) = self.people.edit(owner) else { return };
         person.photo = photo;
-        let legacy = matches!(person.avatar, Some(Some(AvatarRecord { legacy: true, .. })));
-        if photo.is_none() && legacy {
+        if photo.is_none() && person.is_legacy() {
             self.assign_no_image(owner, turn);
         } else if self.startup.is_settled() {
             self.fall_back_to_photo(owner, turn);
@@ -109,7 +108,10 @@ impl Session {
         if better || self.vcard_temp.missing.contains(&(owner.clone(), photo)) {
             return;
         }
-        if self.assign_image(owner, photo, true, turn) {
+        // Not shared, as XEP-0084's are: each vCard is its own chance.
+        let asked = self.images.is_wanted(&photo, owner);
+        self.assign_image(owner, photo, true, turn);
+        if !asked && self.images.is_wanted(&photo, owner) {
             self.ask_vcard_temp(owner.clone(), false, turn);
         }
     }
@@ -137,26 +139,40 @@ impl Session {
                 turn,
             );
         }
-        self.keep_photo(owner, vcard.as_ref().ok().and_then(Option::as_ref), turn);
+        self.keep_photo(owner, &vcard, turn);
         vcard.err().filter(|failure| !matches!(failure, Failure::StanzaError { .. }))
     }
 
     /// Keeps the picture of a vCard, if it is the one that is wanted.
-    fn keep_photo(&mut self, owner: &BareJid, vcard: Option<&Element>, turn: &mut Turn<'_>) {
+    fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, turn: &mut Turn<'_>) {
         let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
-        let Some(AvatarRecord { id, legacy: true, image: None }) = record else { return };
-        let kept = match vcard.and_then(photo) {
+        let Some(AvatarRecord { id, image: None, legacy }) = record else { return };
+        let data = vcard.as_ref().ok().and_then(|vcard| photo(vcard.as_ref()?));
+        let kept = match data {
             Some(data) => self.keep_image(id, data, turn),
             None => Err(Failure::NotFound),
         };
-        if let Err(failure) = kept {
-            debug!(%failure, "no picture in the vCard");
-            self.images.give_up(&id, owner);
-            self.vcard_temp.missing.insert((owner.clone(), id));
-            self.assign_no_image(owner, turn);
-            self.answer_waiting(&Awaited::Avatar(owner.clone()), &Err(failure), turn);
-        } else {
-            self.images.want(id, owner.clone());
+        match kept {
+            Ok(()) => {
+                self.images.want(id, owner.clone());
+            }
+            // A XEP-0084 avatar comes in its own way.
+            Err(_) if !legacy => {}
+            Err(failure) => {
+                debug!(%failure, "no picture in the vCard");
+                self.images.give_up(&id, owner);
+                self.fetch_from_another(id, turn);
+                // A time-out tells nothing.
+                let failure = match vcard {
+                    Err(unknown @ Failure::RequestTimedOut) => unknown.clone(),
+                    _ => {
+                        self.vcard_temp.missing.insert((owner.clone(), id));
+                        self.assign_no_image(owner, turn);
+                        failure
+                    }
+                };
+                self.answer_waiting(&Awaited::Avatar(owner.clone()), &Err(failure), turn);
+            }
         }
     }
 }

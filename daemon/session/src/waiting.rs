@@ -65,6 +65,21 @@ impl Session {
         }
     }
 
+    /// The stream is gone, and with it all answers that were on their way. An image on its way to
+    /// the disk gets there; those who wait for login or roster wait for the next stream.
+    pub(crate) fn fail_waiting_for_answers(&mut self, turn: &mut Turn<'_>) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let calls = waiting.take(|awaited| match awaited {
+            Awaited::Login | Awaited::Roster => false,
+            Awaited::Avatar(jid) => !self.is_avatar_on_its_way(jid),
+            Awaited::Profile(_) => true,
+        });
+        self.waiting = waiting;
+        for call in calls {
+            turn.reply(call, Err(Failure::Offline));
+        }
+    }
+
     /// Nothing can be waited for any more.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
         for call in self.waiting.take(|_| true) {
