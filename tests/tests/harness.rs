@@ -3,21 +3,9 @@
 use prosed_tests::contact::{AVATAR_METADATA, Client, PROSE_VCARD4, VCARD4};
 use prosed_tests::server::Setup;
 use prosed_tests::xml::{XmlStream, find, print};
-use prosed_tests::{Contact, Kind, Server, befriend, png};
+use prosed_tests::{Contact, Kind, Server, befriend, on_both_servers, png};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-
-/// Names a test for each server, so that a failure says which one.
-macro_rules! on_both_servers {
-    ($($scenario:ident),* $(,)?) => {
-        mod prosody {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(prosed_tests::Kind::Prosody).await; })*
-        }
-        mod ejabberd {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(prosed_tests::Kind::Ejabberd).await; })*
-        }
-    };
-}
 
 on_both_servers!(
     a_server_offers_what_scenarios_need,

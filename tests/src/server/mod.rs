@@ -37,8 +37,22 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both, for tests that must hold on each.
+    /// Both; see [`on_both_servers`](crate::on_both_servers) for a test of each.
     pub const ALL: [Self; 2] = [Self::Prosody, Self::Ejabberd];
+}
+
+/// Makes a test for each server of functions `async fn scenario(kind: Kind)`, so that a failure says
+/// which one: `prosody::scenario`, `ejabberd::scenario`.
+#[macro_export]
+macro_rules! on_both_servers {
+    ($($scenario:ident),* $(,)?) => {
+        mod prosody {
+            $(#[tokio::test] async fn $scenario() { super::$scenario($crate::Kind::Prosody).await; })*
+        }
+        mod ejabberd {
+            $(#[tokio::test] async fn $scenario() { super::$scenario($crate::Kind::Ejabberd).await; })*
+        }
+    };
 }
 
 /// What a server starts with.
