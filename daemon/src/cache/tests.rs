@@ -47,7 +47,7 @@ fn person(picture: Option<&[u8]>) -> PersonRecord {
     let profile = Profile { full_name: Some("Some Body".to_owned()), ..Profile::default() };
     PersonRecord {
         avatar: Some(picture.and_then(avatar)),
-        profile: ProfileRecord { vcard4: Some(profile), ..ProfileRecord::default() },
+        profile: ProfileRecord { vcard4: Some(profile.into()), ..ProfileRecord::default() },
         asked_at: Some(prosed_session::Timestamp(17)),
     }
 }
@@ -247,7 +247,7 @@ async fn what_is_there_already_costs_nothing() {
     let bench = Bench::new();
     // Long, so that a rewrite would show in the file's size.
     let profile = Profile { note: Some("x".repeat(10_000)), ..Profile::default() };
-    let profile = ProfileRecord { temp: Some(profile), ..ProfileRecord::default() };
+    let profile = ProfileRecord { temp: Some(profile.into()), ..ProfileRecord::default() };
     let person = PersonRecord { profile, ..PersonRecord::default() };
     let friend = RosterItem { name: Some("x".repeat(10_000)), ..item("a@example.org") };
     let roster = |replace| {

@@ -257,7 +257,10 @@ mod tests {
     use crate::stream::Credentials;
 
     fn login(password: &str) -> Result<Login, ConnectError> {
-        Login::new(&"me@example.org".parse().unwrap(), Credentials::Password(Password(password.to_owned())))
+        Login::new(
+            &"me@example.org".parse().unwrap(),
+            Credentials::Password(Password::from(password.to_owned())),
+        )
     }
 
     fn offer(names: &[&str]) -> BTreeSet<String> {

@@ -37,7 +37,7 @@ async fn keys_serve_again(mechanism: ScramMechanism) {
     let server = Server::new().await;
     let mut settings = server.settings();
     settings.resource = Some("desk".to_owned());
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings.clone(), password);
     let mut kept = None;
     // Keys are given when the server has asked for the same ones twice, and only once.
@@ -111,7 +111,7 @@ async fn direct_tls_says_which_protocol_it_wants() {
     let server = Server::new().await;
     let mut settings = server.settings();
     settings.tls = TlsMode::Direct;
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     let mut conn = server.accept().await;
     assert!(conn.secure().await);
@@ -251,7 +251,7 @@ async fn a_certificate_for_another_name_is_refused() {
         let server = Server::named(name).await;
         let mut settings = server.settings();
         settings.tls = if direct { TlsMode::Direct } else { TlsMode::Auto };
-        let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+        let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
         let mut stream = Stream::connect(settings, password);
         let mut conn = server.accept().await;
         if !direct {
@@ -276,7 +276,7 @@ async fn an_unknown_issuer_is_refused() {
     let server = Server::new().await;
     let mut settings = server.settings();
     settings.tls_config = tls_config(None).unwrap();
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     let mut conn = server.accept().await;
     conn.open(STARTTLS).await;
@@ -356,7 +356,7 @@ async fn nobody_there_is_unreachable_and_tried_again() {
     let server = Server::new().await;
     let settings = server.settings();
     drop(server);
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     for _ in 0..2 {
         assert!(matches!(failure(&mut stream).await, (ConnectError::Unreachable { .. }, true)));
@@ -366,7 +366,7 @@ async fn nobody_there_is_unreachable_and_tried_again() {
 #[tokio::test]
 async fn a_name_that_no_server_takes_ends_at_once() {
     let settings = settings("example.org", Some("127.0.0.1"), Some(1), TlsMode::Auto);
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     assert!(matches!(failure(&mut stream).await, (ConnectError::NotAuthorized { .. }, false)));
     assert_eq!(event(&mut stream).await, "ended");
@@ -390,7 +390,7 @@ async fn closing_is_quick_at_any_moment() {
     // While waiting for the next attempt.
     let settings = server.settings();
     drop(server);
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     assert!(matches!(failure(&mut stream).await, (ConnectError::Unreachable { .. }, true)));
     closes(stream).await;

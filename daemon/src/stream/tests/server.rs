@@ -102,7 +102,7 @@ impl Server {
 
     /// A client with this password.
     pub(super) fn client(&self, password: &str) -> Stream {
-        Stream::connect(self.settings(), Credentials::Password(Password(password.to_owned())))
+        Stream::connect(self.settings(), Credentials::Password(Password::from(password.to_owned())))
     }
 
     pub(super) async fn accept(&self) -> Conn {
