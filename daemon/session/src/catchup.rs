@@ -12,6 +12,7 @@ use jid::BareJid;
 use crate::contact::Subscription;
 use crate::pending::Request;
 use crate::people::Person;
+use crate::snapshot::AvatarRecord;
 use crate::time::Timestamp;
 use crate::{Session, Turn, bounds};
 
@@ -51,6 +52,14 @@ impl Session {
                 person.asked_at = Some(now);
             }
             self.people.save(&jid, turn);
+        }
+        // Named on a stream that ended before they came.
+        let unsaved = self.people.everybody().filter_map(|(jid, person)| match &person.avatar {
+            Some(Some(AvatarRecord { id, image: None, legacy: false })) => Some((jid.clone(), *id)),
+            _ => None,
+        });
+        for (jid, id) in unsaved.collect::<Vec<_>>() {
+            self.fetch_avatar(jid, id, turn);
         }
         let photos: Vec<BareJid> = self
             .people

@@ -236,7 +236,7 @@ impl Stage {
                 Body::Nothing => step.block.is_empty(),
                 Body::Lines(lines) => self.names.put_in(&step.block).lines().eq(lines),
                 Body::Xml(element) => {
-                    let expected = xml::read(&step.block)?;
+                    let expected = xml::read(&self.names.put_in(&step.block))?;
                     let [expected] = expected.as_slice() else { return Err("one stanza".to_owned()) };
                     xml::matches(expected, element, &mut self.names)
                 }
