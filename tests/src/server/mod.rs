@@ -55,10 +55,23 @@ macro_rules! on_both_servers {
     };
 }
 
+/// How a server keeps passwords, which decides what it offers. PLAIN is offered always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passwords {
+    /// Hashed for SCRAM-SHA-256, which alone is offered; a salt for each account.
+    Sha256,
+    /// Hashed for SCRAM-SHA-1, which alone is offered: what both servers do when nothing is configured.
+    Sha1,
+    /// As they are: every SCRAM is offered. Prosody makes up another salt at each login, so that keys
+    /// derived at an earlier one don't help.
+    Plain,
+}
+
 /// What a server starts with.
 #[derive(Clone, Debug)]
 pub struct Setup {
     kind: Kind,
+    passwords: Passwords,
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     config: String,
@@ -67,7 +80,19 @@ pub struct Setup {
 impl Setup {
     /// An empty server.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, accounts: Vec::new(), rosters: Vec::new(), config: String::new() }
+        Self {
+            kind,
+            passwords: Passwords::Sha256,
+            accounts: Vec::new(),
+            rosters: Vec::new(),
+            config: String::new(),
+        }
+    }
+
+    /// With another way to keep passwords than [`Passwords::Sha256`].
+    pub fn passwords(mut self, passwords: Passwords) -> Self {
+        self.passwords = passwords;
+        self
     }
 
     /// With an account `name`, its password [`password`]`(name)`. Naming it again changes nothing.
