@@ -1,0 +1,193 @@
+//! An account: its session with the server, and our own side of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::contact::{Availability, Avatar, Profile, Resource};
+use crate::error::ApiError;
+use crate::secret::Secret;
+
+/// One XMPP account and how its session stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The account: its bare JID.
+    pub account: String,
+    /// Our full JID, while the session is bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jid: Option<String>,
+    /// How the session stands.
+    pub state: ConnectionState,
+    /// Since when it stands so.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// The resource part of our JID, as bound or as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Whether prosed logs in again by itself after a restart.
+    #[serde(default)]
+    pub remembered: bool,
+    /// Where the account's secret is kept; absent where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store: Option<SecretStore>,
+    /// When the server was last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_stanza_at: Option<String>,
+    /// When the next attempt to connect is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub retry_at: Option<String>,
+    /// Why the session failed, or why the last attempt to connect did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ApiError>,
+    /// What `set_presence` said last.
+    pub availability: Availability,
+    /// What `set_presence` said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Our own profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Our own picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
+    /// Our other devices that are online, best first.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+}
+
+/// How a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConnectionState {
+    /// On the way, or waiting for the next attempt (`retryAt`).
+    Connecting,
+    /// Authenticated and bound.
+    Online,
+    /// The connection is lost, and may come back with nothing lost.
+    Suspended,
+    /// Down because somebody wanted it so.
+    Offline,
+    /// Down for good until somebody acts; `error` says why.
+    Failed,
+}
+
+/// Where secrets are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretStore {
+    /// The desktop's keyring.
+    SecretService,
+    /// Given to the daemon by systemd; read only.
+    SystemdCredential,
+    /// A file that only this user can read.
+    File,
+}
+
+/// How the connection to the server is secured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TlsMode {
+    /// What the domain's DNS says; else both are tried.
+    #[default]
+    Auto,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+    /// TLS after a plain greeting (RFC 6120).
+    Starttls,
+}
+
+/// The parameters of `login`. It has no `Debug`: it holds a password.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoginParams {
+    /// The account: a bare JID.
+    pub jid: String,
+    /// Absent: the remembered secret is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// The wished resource part of our JID. Absent: prosed or the server picks one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Keep the secret, and log in again after a restart.
+    #[serde(default = "yes")]
+    pub remember: bool,
+    /// The server's name or address. Absent: found in DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The server's port. Absent: found in DNS, else the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How the connection is secured. It always is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsMode>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl LoginParams {
+    /// Logs in as `jid` with everything else as usual.
+    pub fn new(jid: impl Into<String>) -> Self {
+        Self {
+            jid: jid.into(),
+            password: None,
+            resource: None,
+            remember: true,
+            host: None,
+            port: None,
+            tls: None,
+        }
+    }
+}
+
+/// The parameters of `logout`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogoutParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Erase the account's cache and secret as well.
+    #[serde(default)]
+    pub forget: bool,
+}
+
+/// The parameters of a method that concerns an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+/// The parameters of `set_presence`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetPresenceParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What contacts shall see.
+    pub availability: Availability,
+    /// A sentence for contacts. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed keeps no
+    /// messages yet, so the server must go on keeping them. Absent: -1.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "negative_priority")]
+    #[schemars(range(min = -128, max = -1))]
+    pub priority: Option<i8>,
+}
+
+fn negative_priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i8>, D::Error> {
+    match Option::<i8>::deserialize(deserializer)? {
+        Some(0..) => Err(serde::de::Error::custom(
+            "must be negative for now: prosed keeps no messages yet, so the server must go on keeping them",
+        )),
+        priority => Ok(priority),
+    }
+}

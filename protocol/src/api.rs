@@ -1,0 +1,180 @@
+//! The API on one page: one description of each method feeds registration, parameter checks, the
+//! OpenRPC document and the Rust client.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
+use crate::contact::{Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, Roster};
+use crate::error::ErrorKind::{self, *};
+use crate::event::{
+    EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId,
+    UnsubscribeParams,
+};
+use crate::examples::{account, avatar, contact, contact_changed, profile};
+pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
+use crate::params::parse_params;
+
+methods! {
+    /// Log an account in, and keep one session with its server, however many UIs there are.
+    ///
+    /// It answers once the account is authenticated and bound and its initial presence is sent; the
+    /// rest of the start-up goes on behind it. Where the account has a live session already, that
+    /// session answers, and the password is not read. With the network down it fails with
+    /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
+    Login = "login"(LoginParams) -> Account,
+        errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed],
+        example {"jid": "me@example.org", "password": "correct horse"} => account();
+
+    /// End an account's session; contacts see us go.
+    ///
+    /// Cache and secret are kept, and the account stays out until the next `login`, restarts
+    /// included. Calls that wait for its server fail with `offline`. `forget` also erases cache and secret.
+    Logout = "logout"(LogoutParams) -> Done,
+        errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed],
+        example {"account": "me@example.org"} => json!({});
+
+    /// All accounts, sorted by JID.
+    ListAccounts = "list_accounts"(NoParams) -> Vec<Account>,
+        errors [],
+        example {} => json!([account()]);
+
+    /// One account and how its session stands.
+    GetAccount = "get_account"(AccountParams) -> Account,
+        errors [AccountUnknown, AccountRequired, InvalidJid],
+        example {} => account();
+
+    /// All contacts of an account.
+    ///
+    /// From the cache at once where there is one, offline included, while the server's roster is
+    /// fetched behind it: differences come as `contactChanged`, then `rosterLoaded`. Without a
+    /// cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
+    LoadRoster = "load_roster"(AccountParams) -> Roster,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                StorageFailed],
+        example {} => json!({"account": "me@example.org", "source": "cache", "version": "ver14", "seq": 41,
+                             "contacts": [contact()]});
+
+    /// One contact, whole, with the features of its devices.
+    GetContact = "get_contact"(ContactParams) -> Contact,
+        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid],
+        example {"jid": "romeo@example.net"} => contact();
+
+    /// The picture of a contact, or of our own JID, with its bytes.
+    ///
+    /// From the cache where it is there; else it is fetched, checked and saved first. To show
+    /// pictures, the avatar's `url` is cheaper.
+    LoadAvatar = "load_avatar"(ContactParams) -> LoadedAvatar,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, InvalidMedia,
+                StanzaError, RequestTimedOut, LimitExceeded, StorageFailed],
+        example {"jid": "romeo@example.net"} => {
+            let mut loaded = avatar();
+            loaded["data"] = json!("iVBORw0KGgo=");
+            loaded
+        };
+
+    /// The profile of a contact, or of our own JID.
+    ///
+    /// From the cache where it is there, unless `refresh` asks for the server's.
+    LoadProfile = "load_profile"(LoadProfileParams) -> Profile,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
+                RequestTimedOut, LimitExceeded, StorageFailed],
+        example {"jid": "romeo@example.net"} => profile();
+
+    /// Say how we are there.
+    ///
+    /// It persists, and shapes the very first presence of the next login. It is fine to say it
+    /// while offline.
+    SetPresence = "set_presence"(SetPresenceParams) -> Done,
+        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed],
+        example {"availability": "dnd", "status": "In a rehearsal"} => json!({});
+
+    /// The events after `since`, for those who only have HTTP: with `timeout` it is a long poll.
+    GetEvents = "get_events"(GetEventsParams) -> Events,
+        errors [AccountUnknown, InvalidJid, CursorExpired],
+        example {"since": 41, "timeout": 30} => json!({"events": [contact_changed()], "seq": 42});
+
+    /// Which daemon this is, and which API it speaks.
+    GetVersion = "get_version"(NoParams) -> Version,
+        errors [],
+        example {} => json!({"name": "prosed", "version": "0.1.0", "apiLevel": 1, "apiCompatible": 1});
+
+    /// This description of the API: an OpenRPC document, generated from the code.
+    Discover = "rpc.discover"(NoParams) -> OpenRpcDocument,
+        errors [];
+}
+
+subscriptions! {
+    /// Hear of events as they happen, over a WebSocket.
+    ///
+    /// The answer is the subscription's id, and always precedes the first event. With `since`, every
+    /// retained event after it comes first, then live ones, with no gap and nothing twice. A
+    /// subscriber that is too slow loses its subscription with the error `lagged`, and delays nobody.
+    Subscribe = "subscribe"(SubscribeParams), None;
+    /// End a subscription. The answer says whether there was one.
+    Unsubscribe = "unsubscribe";
+
+    /// Hear of changed contacts only.
+    SubscribeContactChanged = "subscribe_contactChanged"(SubscribeToOneParams), Some(EventName::ContactChanged);
+    /// End a subscription to changed contacts.
+    UnsubscribeContactChanged = "unsubscribe_contactChanged";
+
+    /// Hear of changed accounts only.
+    SubscribeAccountChanged = "subscribe_accountChanged"(SubscribeToOneParams), Some(EventName::AccountChanged);
+    /// End a subscription to changed accounts.
+    UnsubscribeAccountChanged = "unsubscribe_accountChanged";
+
+    /// Hear of reconciled rosters only.
+    SubscribeRosterLoaded = "subscribe_rosterLoaded"(SubscribeToOneParams), Some(EventName::RosterLoaded);
+    /// End a subscription to reconciled rosters.
+    UnsubscribeRosterLoaded = "unsubscribe_rosterLoaded";
+}
+
+/// Every method of the API: calls, then subscriptions.
+pub fn methods() -> impl Iterator<Item = &'static MethodInfo> {
+    CALLS.iter().chain(SUBSCRIPTION_METHODS)
+}
+
+/// No parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParams {}
+
+/// It is done. There is nothing more to say: an empty object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Done {}
+
+/// Which daemon this is, and which API it speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// `prosed`.
+    pub name: String,
+    /// The daemon's own version.
+    pub version: String,
+    /// The version of this API. It grows when something is added.
+    pub api_level: u32,
+    /// The oldest API version whose clients still work unchanged.
+    pub api_compatible: u32,
+}
+
+/// An OpenRPC document, as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OpenRpcDocument(pub Value);
+
+impl JsonSchema for OpenRpcDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OpenRpcDocument".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "description": "See https://spec.open-rpc.org."})
+    }
+}

@@ -1,0 +1,274 @@
+//! A contact: everything known of somebody in the roster.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A roster item and all that is known of its owner. Our own JID never is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// Who it is: a bare JID.
+    pub jid: String,
+    /// What to show: the roster name, else the profile's nickname or full name, else the JID's
+    /// local part. It may deceive: show `jid` where it matters, and see `warnings`.
+    pub name: String,
+    /// The name that we gave the contact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster_name: Option<String>,
+    /// The groups that we put the contact in, sorted.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Who sees whose presence.
+    pub subscription: Subscription,
+    /// We asked for their presence, and have no answer yet.
+    #[serde(default)]
+    pub ask: bool,
+    /// We approved in advance that they see our presence.
+    #[serde(default)]
+    pub approved: bool,
+    /// The best resource's: of the highest priority, then `chat`, `available`, `away`, `xa`, `dnd`, then the newest.
+    pub availability: Availability,
+    /// The best resource's sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The devices that are online, best first.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// Signs of a JID or name that was made to deceive.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    /// The picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
+    /// The profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+}
+
+/// How somebody is there (RFC 6121 §4.7.2.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Availability {
+    /// Is there.
+    #[default]
+    Available,
+    /// Wants to talk.
+    Chat,
+    /// Away for a moment.
+    Away,
+    /// Away for longer.
+    Xa,
+    /// Does not want to be disturbed.
+    Dnd,
+    /// Is not there.
+    Unavailable,
+}
+
+/// Who sees whose presence (RFC 6121 §2.1.2.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Subscription {
+    /// Nobody.
+    #[default]
+    None,
+    /// We see theirs.
+    To,
+    /// They see ours.
+    From,
+    /// We see each other's.
+    Both,
+}
+
+/// A sign of a JID or name that was made to deceive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Warning {
+    /// One word mixes scripts that look alike, as Latin and Cyrillic do.
+    MixedScripts,
+    /// It holds characters that turn the direction of writing.
+    Bidi,
+    /// It holds characters that can't be seen.
+    Invisible,
+}
+
+/// One connected device of somebody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resource {
+    /// The resource part of its JID.
+    pub resource: String,
+    /// Never `unavailable`.
+    pub availability: Availability,
+    /// A sentence for us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// RFC 6121 §4.7.2.3.
+    pub priority: i8,
+    /// Since when it is so.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// Untouched since (XEP-0319).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub idle_since: Option<String>,
+    /// Which program it is, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientInfo>,
+    /// What it supports (XEP-0030), sorted. From `get_contact` only, and once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
+}
+
+/// Which program a device runs (XEP-0030 §3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientInfo {
+    /// As in `Prose`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// As in `client`.
+    pub category: String,
+    /// As in `pc` or `phone`.
+    pub r#type: String,
+}
+
+/// A picture that prosed has fetched and verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Avatar {
+    /// The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id.
+    pub id: String,
+    /// Its media type, as in `image/png`, by its bytes and not by what was announced.
+    pub r#type: String,
+    /// Its size, in bytes.
+    pub bytes: u32,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Its path on this daemon, good for `<img>`. It changes when the daemon starts anew.
+    pub url: String,
+}
+
+/// A picture with its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadedAvatar {
+    /// The picture.
+    #[serde(flatten)]
+    pub avatar: Avatar,
+    /// Its bytes, in base64.
+    pub data: String,
+}
+
+/// Who somebody says to be: a vCard (RFC 6350).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// The full name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<String>,
+    /// The nickname.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    /// The organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// The job title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The function in the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// E-mail addresses, in the owner's order.
+    #[serde(default)]
+    pub emails: Vec<String>,
+    /// Telephone numbers, in the owner's order.
+    #[serde(default)]
+    pub phones: Vec<String>,
+    /// Web addresses, in the owner's order. A peer wrote them: check the scheme before you open one.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// The postal address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// The birthday, as the owner wrote it (RFC 6350 §6.2.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birthday: Option<String>,
+    /// A note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A postal address (RFC 6350 §6.3.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Address {
+    /// Street and number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub street: Option<String>,
+    /// The town.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<String>,
+    /// The region or state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The postal code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postal_code: Option<String>,
+    /// The country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// All contacts of an account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Roster {
+    /// The account: its bare JID.
+    pub account: String,
+    /// Where this answer came from.
+    pub source: RosterSource,
+    /// The server's opaque version of the roster, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The last event that this answer includes: subscribe with `since` set to it, and nothing is lost.
+    pub seq: u64,
+    /// The contacts, sorted by JID.
+    pub contacts: Vec<Contact>,
+}
+
+/// Where a roster came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RosterSource {
+    /// From the cache. The server's is fetched behind it: differences come as `contactChanged`.
+    Cache,
+    /// As the server has it.
+    Server,
+}
+
+/// The parameters of a method that concerns a contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContactParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Who is meant: a bare JID.
+    pub jid: String,
+}
+
+/// The parameters of `load_profile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadProfileParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Who is meant: a bare JID, our own included.
+    pub jid: String,
+    /// Ask the server anew, even where the profile is known.
+    #[serde(default)]
+    pub refresh: bool,
+}

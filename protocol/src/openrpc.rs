@@ -1,0 +1,333 @@
+//! The OpenRPC document, made from the table in [`crate::api`] and the types' documentation.
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::api::{self, MethodInfo};
+use crate::error::{ErrorData, ErrorKind};
+use crate::event::{Event, EventName};
+use crate::examples;
+
+/// Where schemas live in the document, as a JSON pointer.
+const SCHEMAS: &str = "/components/schemas";
+
+/// The API as an OpenRPC 1.3 document: methods, parameters, results, errors, examples; and events
+/// under `x-events`, which OpenRPC has no word for.
+pub fn openrpc() -> Value {
+    let mut document = Document::new();
+    let methods: Vec<_> = api::methods().map(|method| document.method(method)).collect();
+    let event = document.of_results.subschema_for::<Event>();
+    let error_data = document.of_results.subschema_for::<ErrorData>();
+    let events: Vec<_> = EventName::ALL.iter().map(|event| describe_event(*event)).collect();
+    let mut document = json!({
+        "openrpc": "1.3.2",
+        "info": {
+            "title": "prosed",
+            "version": format!("{}.0.0", crate::API_LEVEL),
+            "description": INTRODUCTION,
+            "license": {"name": "MIT OR Apache-2.0"},
+        },
+        "servers": [
+            {"name": "WebSocket", "url": "ws://127.0.0.1:5299/rpc", "summary": "Everything."},
+            {"name": "HTTP POST", "url": "http://127.0.0.1:5299/rpc",
+             "summary": "Everything but subscriptions."},
+        ],
+        "methods": methods,
+        "components": {"errors": errors(), "schemas": document.schemas()},
+        "x-events": {"schema": event, "events": events},
+        "x-errorData": error_data,
+    });
+    tidy(&mut document);
+    document
+}
+
+const INTRODUCTION: &str = "The API of prosed, a daemon that keeps one XMPP session for each account and serves it \
+to any number of user interfaces on this machine.
+
+Parameters go by name. Times are RFC 3339 in UTC with milliseconds. JIDs are normalised strings. A field with no \
+value is absent, never null; lists are always there, sorted by JID unless said otherwise. Clients ignore fields, \
+events and error kinds that they don't know: this API changes only by adding.
+
+Calls on one connection that concern one account take effect in the order in which they were sent.
+
+Over HTTP and WebSocket every request carries the token as `Authorization: Bearer …`; a browser says it as the \
+second of two WebSocket subprotocols, `prosed.v1, prosed.bearer.<token>`.";
+
+/// Parameters are described as they are read, and everything else as it is written.
+struct Document {
+    of_params: SchemaGenerator,
+    of_results: SchemaGenerator,
+}
+
+impl Document {
+    fn new() -> Self {
+        // OpenRPC 1.3 is on draft 7 of JSON Schema.
+        let settings = || {
+            SchemaSettings::draft07().with(|settings| {
+                settings.definitions_path = SCHEMAS.into();
+                settings.meta_schema = None;
+            })
+        };
+        Self {
+            of_params: settings().for_deserialize().into_generator(),
+            of_results: settings().for_serialize().into_generator(),
+        }
+    }
+
+    fn method(&mut self, method: &MethodInfo) -> Value {
+        let (summary, description) = summary_and_description(method.doc);
+        let mut object = json!({
+            "name": method.name,
+            "summary": summary,
+            "paramStructure": "by-name",
+            "params": params(&(method.params)(&mut self.of_params)),
+            "result": {"name": "result", "schema": (method.result)(&mut self.of_results)},
+            "errors": method.errors.iter().map(|kind| json!({"$ref": error_path(*kind)})).collect::<Vec<_>>(),
+        });
+        if !description.is_empty() {
+            object["description"] = description.into();
+        }
+        if let Some((params, result)) = (method.example)() {
+            object["examples"] = json!([example(&params, &result)]);
+        }
+        if let Some(subscription) = api::SUBSCRIPTIONS.iter().find(|s| s.subscribe == method.name) {
+            object["x-subscription"] = json!({
+                "unsubscribe": subscription.unsubscribe,
+                "events": subscription.event.map_or(EventName::ALL.to_vec(), |event| vec![event]),
+            });
+        }
+        object
+    }
+
+    fn schemas(&mut self) -> Map<String, Value> {
+        let mut schemas = self.of_params.take_definitions(true);
+        schemas.append(&mut self.of_results.take_definitions(true));
+        schemas
+    }
+}
+
+/// OpenRPC lists parameters one by one: those that must be there first.
+fn params(schema: &Schema) -> Vec<Value> {
+    let required: Vec<_> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let mut params: Vec<_> = properties
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            let required = required.contains(&name.as_str());
+            (
+                !required,
+                json!({"name": name, "required": required, "description": description, "schema": schema}),
+            )
+        })
+        .collect();
+    params.sort_by_key(|(optional, _)| *optional);
+    params.into_iter().map(|(_, param)| param).collect()
+}
+
+fn example(params: &Value, result: &Value) -> Value {
+    let params: Vec<_> = params
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    json!({"name": "example", "params": params, "result": {"name": "result", "value": result}})
+}
+
+fn error_path(kind: ErrorKind) -> String {
+    format!("#/components/errors/{kind}")
+}
+
+fn errors() -> Map<String, Value> {
+    let describe = |kind: &ErrorKind| {
+        let error = json!({
+            "code": kind.code(),
+            "message": kind.message(),
+            "data": {"kind": kind, "retryable": kind.retryable()},
+        });
+        (kind.to_string(), error)
+    };
+    ErrorKind::ALL.iter().map(describe).collect()
+}
+
+fn describe_event(event: EventName) -> Value {
+    let (schema, example) = match event {
+        EventName::ContactChanged => ("ContactChanged", examples::contact_changed()),
+        EventName::AccountChanged => ("AccountChanged", examples::account_changed()),
+        EventName::RosterLoaded => ("RosterLoaded", examples::roster_loaded()),
+    };
+    json!({
+        "name": event,
+        "carries": {"$ref": format!("#{SCHEMAS}/{schema}")},
+        "example": example,
+    })
+}
+
+fn summary_and_description(doc: &str) -> (String, String) {
+    let mut paragraphs = paragraphs(doc);
+    if paragraphs.is_empty() {
+        return (String::new(), String::new());
+    }
+    (paragraphs.remove(0), paragraphs.join("\n\n"))
+}
+
+/// Documentation comments are wrapped where the source is; readers of the document wrap them anew.
+fn paragraphs(doc: &str) -> Vec<String> {
+    doc.split("\n\n").map(unwrap_lines).filter(|paragraph| !paragraph.is_empty()).collect()
+}
+
+fn unwrap_lines(paragraph: &str) -> String {
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Says of schemas what is true of our wire: a field with no value is absent, never null.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Object(object) => {
+            tidy_object(object);
+            object.values_mut().for_each(tidy);
+        }
+        _ => {}
+    }
+}
+
+fn tidy_object(object: &mut Map<String, Value>) {
+    let null = json!({"type": "null"});
+    object.retain(|key, value| !(value.is_null() && (key == "default" || key == "description")));
+    if let Some(Value::String(text)) = object.get_mut("description") {
+        *text = paragraphs(text).join("\n\n");
+    }
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            object["type"] = only.clone();
+        }
+    }
+    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+        choices.retain(|choice| *choice != null);
+        if let [only] = choices.as_slice() {
+            let only = only.clone();
+            object.remove("anyOf");
+            if object.is_empty() {
+                object.extend(only.as_object().cloned().unwrap_or_default());
+            } else {
+                // Draft 7 ignores what stands beside a reference.
+                object.insert("allOf".to_owned(), json!([only]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::api::methods;
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openrpc.json");
+
+    #[test]
+    fn the_golden_document_has_not_drifted() {
+        let generated = format!("{:#}\n", openrpc());
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(GOLDEN, &generated).unwrap();
+        }
+        let golden = std::fs::read_to_string(Path::new(GOLDEN)).unwrap_or_default();
+        let line = golden.lines().zip(generated.lines()).position(|(old, new)| old != new);
+        assert!(
+            golden == generated,
+            "protocol/openrpc.json differs from the code (first at line {line:?}). If the change is meant, \
+             run `BLESS=1 cargo test -p prosed-protocol` and commit the file: it is a promise to UIs."
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = openrpc();
+        let mut references = BTreeSet::new();
+        collect(&document, &mut references);
+        assert!(references.contains("#/components/schemas/Contact"));
+        for reference in references {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    fn collect(value: &Value, references: &mut BTreeSet<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
+            Value::Object(object) => {
+                if let Some(Value::String(reference)) = object.get("$ref") {
+                    references.insert(reference.clone());
+                }
+                object.values().for_each(|value| collect(value, references));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_null() {
+        let document = openrpc().to_string();
+        assert!(!document.contains("null\""), "a schema allows null");
+        assert!(!document.contains(":null"), "a field is null");
+    }
+
+    #[test]
+    fn types_that_are_read_and_written_are_described_once() {
+        let mut document = Document::new();
+        methods().for_each(|method| drop(document.method(method)));
+        let read = document.of_params.take_definitions(true);
+        let written = document.of_results.take_definitions(true);
+        for (name, schema) in read {
+            if let Some(other) = written.get(&name) {
+                assert_eq!(&schema, other, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn examples_are_true() {
+        for method in methods() {
+            let Some((params, result)) = (method.example)() else { continue };
+            (method.check_params)(Some(&params.to_string()))
+                .unwrap_or_else(|e| panic!("{}: {e}", method.name));
+            (method.check_result)(result).unwrap_or_else(|e| panic!("{}: {e}", method.name));
+        }
+        for example in [examples::contact_changed(), examples::account_changed(), examples::roster_loaded()] {
+            let event: Event = serde_json::from_value(example.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&event).unwrap(), example, "as the daemon would write it");
+            assert!(event.payload.name().is_some());
+        }
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let mut seen = BTreeSet::new();
+        for method in methods() {
+            assert!(seen.insert(method.name), "{} is there twice", method.name);
+            let (summary, _) = summary_and_description(method.doc);
+            assert!(!summary.is_empty() && summary.len() < 120, "{}: {summary}", method.name);
+        }
+    }
+
+    #[test]
+    fn an_event_from_the_future_can_be_read() {
+        let json = r#"{"event":"messageReceived","seq":1,"time":"t","account":"a@b","message":{}}"#;
+        let event: Event = serde_json::from_str(json).unwrap();
+        assert_eq!(event.payload.name(), None);
+    }
+}

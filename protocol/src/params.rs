@@ -1,0 +1,216 @@
+//! From a call's raw parameters to typed ones, with errors that name the parameters that exist.
+
+use jsonrpsee_types::ErrorObjectOwned;
+use jsonrpsee_types::error::INVALID_PARAMS_CODE;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::api::Method;
+
+/// The error that says which parameter is wrong (-32602).
+pub fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(INVALID_PARAMS_CODE, message, None::<()>)
+}
+
+/// Reads the parameters of a call to `M`. `raw` is the JSON of `params`, absent where the call has none.
+///
+/// Parameters go by name, in an object. `[{…}]` is taken as that object, and `[value]` as the one
+/// positional parameter where the method allows it.
+///
+/// # Errors
+///
+/// -32602 for an unknown, missing or ill-typed parameter. The message names those that exist, and
+/// never repeats a value: it could be a password.
+pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObjectOwned> {
+    let object = raw
+        .map_or(Ok(Map::new()), |raw| object(raw, M::POSITIONAL))
+        .map_err(|problem| invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>())))?;
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = without_value(&error.into_inner().to_string());
+        // These two name the field themselves.
+        let named = problem.starts_with("unknown field") || problem.starts_with("missing field");
+        let problem = if named || path == "." { problem } else { format!("`{path}` {problem}") };
+        invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>()))
+    })
+}
+
+fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, &'static str> {
+    const BY_NAME: &str = "the parameters go by name, in one object";
+    match serde_json::from_str(raw).map_err(|_| BY_NAME)? {
+        Value::Object(object) => Ok(object),
+        Value::Null => Ok(Map::new()),
+        Value::Array(mut items) => match (items.pop(), positional) {
+            (None, _) => Ok(Map::new()),
+            _ if !items.is_empty() => Err(BY_NAME),
+            (Some(Value::Object(object)), _) => Ok(object),
+            (Some(value), Some(name)) => Ok(Map::from_iter([(name.to_owned(), value)])),
+            (Some(_), None) => Err(BY_NAME),
+        },
+        _ => Err(BY_NAME),
+    }
+}
+
+/// serde's message without the value that it found, in words that a UI author knows.
+fn without_value(message: &str) -> String {
+    let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
+    if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
+        return message.to_owned();
+    }
+    // What was found may itself hold ", expected ": what serde expects comes last, and holds none.
+    let expected = message.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
+    let expected = match expected {
+        "u8" => "an integer from 0 to 255",
+        "i8" => "an integer from -128 to 127",
+        "u16" => "an integer from 0 to 65535",
+        "u32" | "u64" => "an integer that is not negative",
+        other => other,
+    };
+    format!("must be {}", expected.strip_prefix("struct ").map_or(expected, |_| "an object"))
+}
+
+/// «the parameters are `jid`, `password`, …», required ones first.
+fn existing<P: JsonSchema + DeserializeOwned>() -> String {
+    let (mut required, optional): (Vec<_>, Vec<_>) =
+        names::<P>().into_iter().partition(|(_, required)| *required);
+    required.extend(optional);
+    if required.is_empty() {
+        return "it takes no parameters".to_owned();
+    }
+    let names: Vec<_> = required
+        .iter()
+        .map(|(name, required)| format!("`{name}`{}", if *required { "" } else { " (optional)" }))
+        .collect();
+    format!("its parameters are {}", names.join(", "))
+}
+
+fn names<P: JsonSchema>() -> Vec<(String, bool)> {
+    let schema = schemars::schema_for!(P);
+    let required: Vec<_> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    properties.keys().map(|name| (name.clone(), required.contains(&name.as_str()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api;
+    use crate::event::{EventName, SubscriptionId};
+
+    fn error<M: Method>(raw: &str) -> String {
+        let error = parse_params::<M>(Some(raw)).err().unwrap();
+        assert_eq!(error.code(), -32602);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn by_name_or_as_a_wrapped_object() {
+        for raw in [r#"{"jid":"a@example.org"}"#, r#"[{"jid":"a@example.org"}]"#] {
+            let params = parse_params::<api::Login>(Some(raw)).ok().unwrap();
+            assert_eq!(params.jid, "a@example.org");
+            assert!(params.remember, "remembered unless told otherwise");
+            assert!(params.password.is_none());
+        }
+    }
+
+    #[test]
+    fn none_is_an_empty_object() {
+        for raw in [None, Some("{}"), Some("[]"), Some("[{}]"), Some("null")] {
+            assert!(parse_params::<api::ListAccounts>(raw).is_ok(), "{raw:?}");
+            assert!(parse_params::<api::GetAccount>(raw).unwrap().account.is_none(), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_with_those_that_exist() {
+        assert_eq!(
+            error::<api::GetContact>(r#"{"jid":"a@example.org","acount":"x"}"#),
+            "get_contact: unknown field `acount`, expected `account` or `jid`; \
+             its parameters are `jid`, `account` (optional)"
+        );
+        assert_eq!(
+            error::<api::ListAccounts>(r#"{"account":"x"}"#),
+            "list_accounts: unknown field `account`, there are no fields; it takes no parameters"
+        );
+    }
+
+    #[test]
+    fn a_missing_parameter_is_named() {
+        assert!(error::<api::GetContact>("{}").contains("missing field `jid`"));
+    }
+
+    #[test]
+    fn an_ill_typed_parameter_is_named_with_what_it_must_be() {
+        assert!(
+            error::<api::GetContact>(r#"{"jid":5}"#).starts_with("get_contact: `jid` must be a string; ")
+        );
+        assert!(
+            error::<api::Login>(r#"{"jid":"a@b","port":70000}"#)
+                .starts_with("login: `port` must be an integer from 0 to 65535; ")
+        );
+        assert!(
+            error::<api::Login>(r#"{"jid":"a@b","tls":"none"}"#)
+                .starts_with("login: `tls` must be one of `auto`, `direct`, `starttls`; ")
+        );
+        let message = error::<api::Subscribe>(r#"{"events":["contactChanged","x"]}"#);
+        assert!(message.contains("`events[1]` must be one of `contactChanged`, "), "{message}");
+    }
+
+    #[test]
+    fn positions_are_refused_but_for_one() {
+        for raw in ["[1]", "[1,2]", "5", r#"[{"jid":"a@b"},{}]"#, "{"] {
+            assert!(error::<api::GetContact>(raw).contains("go by name"), "{raw}");
+        }
+        for raw in ["[7]", r#"{"id":7}"#, r#"[{"id":7}]"#] {
+            assert_eq!(parse_params::<api::Unsubscribe>(Some(raw)).unwrap().id, SubscriptionId(7), "{raw}");
+        }
+        assert!(error::<api::Unsubscribe>("[7,8]").contains("go by name"));
+    }
+
+    #[test]
+    fn no_value_is_ever_repeated() {
+        for raw in [
+            r#"{"jid":"a@b","password":80085}"#,
+            r#"{"jid":"a@b","remember":"80085"}"#,
+            r#"{"jid":"a@b","port":80085}"#,
+            r#"{"jid":"a@b","tls":"x, expected 80085"}"#,
+            r#"["80085"]"#,
+            r#""80085""#,
+        ] {
+            let message = error::<api::Login>(raw);
+            assert!(!message.contains("80085"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_priority_is_negative() {
+        let message = error::<api::SetPresence>(r#"{"availability":"away","priority":0}"#);
+        assert!(
+            message.contains("`priority` must be negative for now: prosed keeps no messages yet"),
+            "{message}"
+        );
+        assert!(error::<api::SetPresence>(r#"{"availability":"away","priority":-129}"#).contains("-128"));
+        let params =
+            parse_params::<api::SetPresence>(Some(r#"{"availability":"away","priority":-1}"#)).unwrap();
+        assert_eq!(params.priority, Some(-1));
+    }
+
+    #[test]
+    fn a_subscription_to_one_event_is_a_filter() {
+        let one = api::SUBSCRIPTIONS.iter().find(|s| s.subscribe == "subscribe_contactChanged").unwrap();
+        let params = one.parse(Some(r#"{"account":"me@example.org","since":4}"#)).unwrap();
+        assert_eq!(params.events, Some(vec![EventName::ContactChanged]));
+        assert_eq!(params.since, Some(4));
+        assert!(params.wants(EventName::ContactChanged, "me@example.org"));
+        assert!(!params.wants(EventName::ContactChanged, "you@example.org"));
+        assert!(!params.wants(EventName::RosterLoaded, "me@example.org"));
+        assert!(one.parse(Some(r#"{"events":["rosterLoaded"]}"#)).is_err(), "it has no such parameter");
+    }
+}
