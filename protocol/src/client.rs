@@ -1,1 +1,312 @@
+//! A small client for Rust programs: typed calls, and events as a stream.
 
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::Stream;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use jsonrpsee::client_transport::ws::{Url, WsHandshakeError, WsTransportClientBuilder};
+use jsonrpsee::core::client::{
+    ClientBuilder, ClientT, Error as RpcError, ReceivedMessage, Subscription, SubscriptionClientT,
+    SubscriptionCloseReason, TransportReceiverT, TransportSenderT,
+};
+use jsonrpsee::core::traits::ToRpcParams;
+use jsonrpsee_types::{ErrorObjectOwned, SubscriptionId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::net::UnixStream;
+
+use crate::api::{Method, Subscribe, Unsubscribe};
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::event::{Event, SubscribeParams};
+
+/// The daemon's own bound on requests: an avatar fits.
+const MAX_REQUEST_BYTES: u32 = 2 << 20;
+/// The daemon's own bound on answers: a roster of 10,000 contacts fits.
+const MAX_RESPONSE_BYTES: u32 = 16 << 20;
+/// Longer than any call of the API may take: `get_events` waits for a minute at most, `login` for half of one.
+const CALL_TIMEOUT: Duration = Duration::from_secs(90);
+/// The daemon is on this machine: it answers at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many events wait for a reader before its subscription is given up. It can subscribe anew
+/// from the last `seq` that it saw.
+const MAX_WAITING_EVENTS: usize = 1024;
+
+/// Why the client could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The daemon can't be found.
+    #[error("prosed is not running: {0}")]
+    Endpoint(#[from] EndpointError),
+    /// The daemon can't be reached, though it left an endpoint.
+    #[error("prosed does not answer: {0}")]
+    Unreachable(String),
+    /// The token can't be read.
+    #[error("the token can't be read: {0}")]
+    Token(std::io::Error),
+    /// The daemon refused the connection with this HTTP status; 401: the token is not its own.
+    #[error("prosed refused the connection (HTTP status {0})")]
+    Refused(u16),
+    /// The daemon answered with an error.
+    #[error("{}", .0.message())]
+    Call(ErrorObjectOwned),
+    /// The connection is lost, and all its subscriptions with it.
+    #[error("the connection to prosed is lost: {0}")]
+    Disconnected(String),
+    /// No answer in time.
+    #[error("prosed did not answer in time")]
+    TimedOut,
+    /// The events came faster than they were read, and the subscription is over. Subscribe anew from
+    /// the last `seq` that was read.
+    #[error("events came faster than they were read")]
+    TooSlow,
+    /// The answer is not of the type that was expected: the daemon is of another version.
+    #[error("prosed answered with something else than expected: {0}")]
+    Unexpected(#[from] serde_json::Error),
+}
+
+impl From<RpcError> for ClientError {
+    fn from(error: RpcError) -> Self {
+        match error {
+            RpcError::Call(error) => Self::Call(error),
+            RpcError::ParseError(error) => Self::Unexpected(error),
+            RpcError::RequestTimeout => Self::TimedOut,
+            other => Self::Disconnected(other.to_string()),
+        }
+    }
+}
+
+/// A connection to the daemon. Clones of an [`std::sync::Arc`] of it may call at the same time.
+#[derive(Debug)]
+pub struct Client(jsonrpsee::core::client::Client);
+
+impl Client {
+    /// Connects to the daemon whose runtime directory is `dir`
+    /// (see [`runtime_dir`](crate::endpoint::runtime_dir)).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Endpoint`] where no daemon runs, else as [`Client::connect`].
+    pub async fn find(dir: &Path) -> Result<Self, ClientError> {
+        Self::connect(&Endpoint::read(dir)?).await
+    }
+
+    /// Connects over the Unix socket where there is one, else over TCP with the token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unreachable`], [`ClientError::Token`] or [`ClientError::Refused`].
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, ClientError> {
+        if let Some(socket) = &endpoint.socket
+            && let Ok(stream) = UnixStream::connect(socket).await
+        {
+            // The socket's file mode is the key: no token. The host in the address is not looked at.
+            let url = parse_url("ws://localhost/rpc")?;
+            let transport = transport(HeaderMap::new()).build_with_stream(url, stream);
+            return Ok(Self::over(transport.await.map_err(refused)?));
+        }
+        let url = endpoint.url.as_deref().ok_or_else(|| {
+            ClientError::Unreachable("its socket does not answer, and it opened no port".to_owned())
+        })?;
+        let token = tokio::fs::read_to_string(&endpoint.token_file).await.map_err(ClientError::Token)?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+            .map_err(|_| ClientError::Token(std::io::ErrorKind::InvalidData.into()))?;
+        bearer.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+        Ok(Self::over(transport(headers).build(parse_url(url)?).await.map_err(refused)?))
+    }
+
+    fn over<S, R>((sender, receiver): (S, R)) -> Self
+    where
+        S: TransportSenderT + Send,
+        R: TransportReceiverT + Send,
+    {
+        let builder = ClientBuilder::default()
+            .request_timeout(CALL_TIMEOUT)
+            .max_buffer_capacity_per_subscription(MAX_WAITING_EVENTS);
+        Self(builder.build_with_tokio(sender, EndsAsItems(receiver)))
+    }
+
+    /// Calls `M`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Call`] with the daemon's error, or what befell the connection.
+    pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, ClientError> {
+        self.call_raw(M::NAME, params).await
+    }
+
+    /// Calls a method that may be newer than this crate.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn call_raw<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: impl Serialize + Send,
+    ) -> Result<R, ClientError> {
+        Ok(self.0.request(method, ByName(to_raw_value(&params)?)).await?)
+    }
+
+    /// Subscribes to events. Dropping the stream ends the subscription.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn subscribe(&self, params: SubscribeParams) -> Result<EventStream, ClientError> {
+        self.subscribe_raw(params).await
+    }
+
+    /// Subscribes to events that may be newer than this crate, each read as a `T`: a
+    /// `serde_json::Value`, for example.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn subscribe_raw<T: DeserializeOwned>(
+        &self,
+        params: impl Serialize + Send,
+    ) -> Result<EventStream<T>, ClientError> {
+        let params = ByName(to_raw_value(&params)?);
+        let subscription = self.0.subscribe(Subscribe::NAME, params, Unsubscribe::NAME).await?;
+        Ok(EventStream { subscription, over: false, item: std::marker::PhantomData })
+    }
+}
+
+fn transport(headers: HeaderMap) -> WsTransportClientBuilder {
+    WsTransportClientBuilder {
+        connection_timeout: CONNECT_TIMEOUT,
+        headers,
+        max_request_size: MAX_REQUEST_BYTES,
+        max_response_size: MAX_RESPONSE_BYTES,
+        // The one attempt, and no redirection: the token is for the daemon only.
+        max_redirections: 1,
+        ..WsTransportClientBuilder::default()
+    }
+}
+
+fn parse_url(url: &str) -> Result<Url, ClientError> {
+    Url::parse(url).map_err(|error| ClientError::Unreachable(format!("{url}: {error}")))
+}
+
+fn refused(error: WsHandshakeError) -> ClientError {
+    match error {
+        WsHandshakeError::Rejected { status_code } | WsHandshakeError::Redirected { status_code, .. } => {
+            ClientError::Refused(status_code)
+        }
+        other => ClientError::Unreachable(other.to_string()),
+    }
+}
+
+struct ByName(Box<RawValue>);
+
+impl ToRpcParams for ByName {
+    fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        Ok(Some(self.0))
+    }
+}
+
+/// Events as they happen. It ends after its first error.
+#[derive(Debug)]
+pub struct EventStream<T = Event> {
+    subscription: Subscription<Box<RawValue>>,
+    over: bool,
+    item: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> EventStream<T> {
+    /// The next event; absent after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Call`] with the reason (kind `lagged`) where the daemon ended the subscription,
+    /// or what befell the connection.
+    pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
+        futures::StreamExt::next(self).await
+    }
+
+    fn read(&self, item: Option<Result<Box<RawValue>, serde_json::Error>>) -> Result<T, ClientError> {
+        match item {
+            Some(item) => {
+                let item = item?;
+                match serde_json::from_str::<End<ErrorObjectOwned>>(item.get()) {
+                    Ok(End { error }) => Err(ClientError::Call(error)),
+                    Err(_) => Ok(serde_json::from_str(item.get())?),
+                }
+            }
+            None => match self.subscription.close_reason() {
+                Some(SubscriptionCloseReason::Lagged) => Err(ClientError::TooSlow),
+                _ => Err(ClientError::Disconnected("the daemon went away".to_owned())),
+            },
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Stream for EventStream<T> {
+    type Item = Result<T, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let item = ready!(Pin::new(&mut self.subscription).poll_next(cx));
+        let item = self.read(item);
+        self.over = item.is_err();
+        Poll::Ready(Some(item))
+    }
+}
+
+/// jsonrpsee drops the reason for which a server ends a subscription. This hands it on as the
+/// subscription's last item.
+struct EndsAsItems<R>(R);
+
+impl<R: TransportReceiverT + Send> TransportReceiverT for EndsAsItems<R> {
+    type Error = R::Error;
+
+    async fn receive(&mut self) -> Result<ReceivedMessage, Self::Error> {
+        Ok(match self.0.receive().await? {
+            ReceivedMessage::Text(text) => ReceivedMessage::Text(end_as_item(&text).unwrap_or(text)),
+            other => other,
+        })
+    }
+}
+
+/// An end is small: large messages need not be looked at.
+const MAX_END_BYTES: usize = 4096;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End<E> {
+    #[serde(rename = "prosed:end")]
+    error: E,
+}
+
+fn end_as_item(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Notification<'a> {
+        method: &'a str,
+        #[serde(borrow)]
+        params: Params<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        subscription: SubscriptionId<'a>,
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    if text.len() > MAX_END_BYTES {
+        return None;
+    }
+    let Notification { method, params } = serde_json::from_str(text).ok()?;
+    let message = serde_json::json!({
+        "jsonrpc": "2.0",
+        "method": method,
+        "params": {"subscription": params.subscription, "result": End { error: params.error }},
+    });
+    Some(message.to_string())
+}

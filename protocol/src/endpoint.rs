@@ -1,1 +1,119 @@
+//! Where the daemon is: `endpoint.json`, which it writes once its doors are open.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the file, in the runtime directory.
+pub const FILE_NAME: &str = "endpoint.json";
+
+/// What `endpoint.json` says: the doors that are open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The WebSocket's address, as in `ws://127.0.0.1:5299/rpc`; absent where no port is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The Unix socket; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
+    /// The file that holds the token which `url` asks for.
+    pub token_file: PathBuf,
+    /// The daemon's process.
+    pub pid: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// The version of the API that it speaks.
+    #[serde(rename = "apiLevel")]
+    pub api_level: u32,
+}
+
+/// Why an endpoint can't be had.
+#[derive(Debug)]
+pub enum EndpointError {
+    /// There is no `endpoint.json` at this path: no daemon is running.
+    Absent(PathBuf),
+    /// The file at this path can't be read.
+    Unreadable(PathBuf, std::io::Error),
+    /// The file at this path is not what it should be.
+    Malformed(PathBuf, serde_json::Error),
+}
+
+impl std::fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent(path) => write!(f, "there is no {}", path.display()),
+            Self::Unreadable(path, error) => write!(f, "{} can't be read: {error}", path.display()),
+            Self::Malformed(path, error) => write!(f, "{} is damaged: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for EndpointError {}
+
+impl Endpoint {
+    /// Reads `endpoint.json` in the runtime directory `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Absent`] where no daemon has written one.
+    pub fn read(dir: &Path) -> Result<Self, EndpointError> {
+        let path = dir.join(FILE_NAME);
+        match std::fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json).map_err(|error| EndpointError::Malformed(path, error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(EndpointError::Absent(path)),
+            Err(error) => Err(EndpointError::Unreadable(path, error)),
+        }
+    }
+}
+
+/// The daemon's runtime directory: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
+/// `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the environment.
+///
+/// XDG variables that hold no absolute path count as absent, as the XDG Base Directory
+/// Specification says. Without a home directory there is none.
+pub fn runtime_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let given = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let absolute = |name| given(name).filter(|path| path.is_absolute());
+    given("PROSED_RUNTIME_DIR")
+        .or_else(|| absolute("XDG_RUNTIME_DIR").map(|dir| dir.join("prosed")))
+        .or_else(|| absolute("XDG_DATA_HOME").map(|dir| dir.join("prosed/run")))
+        .or_else(|| absolute("HOME").map(|dir| dir.join(".local/share/prosed/run")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        runtime_dir(|name| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn looks_where_the_daemon_writes() {
+        let home = ("HOME", "/home/me");
+        let data = ("XDG_DATA_HOME", "/data");
+        let runtime = ("XDG_RUNTIME_DIR", "/run/user/1");
+        assert_eq!(dir(&[]), None);
+        assert_eq!(dir(&[home]), Some("/home/me/.local/share/prosed/run".into()));
+        assert_eq!(dir(&[home, data]), Some("/data/prosed/run".into()));
+        assert_eq!(dir(&[home, data, runtime]), Some("/run/user/1/prosed".into()));
+        assert_eq!(dir(&[home, runtime, ("PROSED_RUNTIME_DIR", "here")]), Some("here".into()));
+        assert_eq!(dir(&[home, ("XDG_RUNTIME_DIR", "not/absolute")]), dir(&[home]));
+        assert_eq!(dir(&[home, ("XDG_RUNTIME_DIR", "")]), dir(&[home]));
+    }
+
+    #[test]
+    fn reads_what_the_daemon_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Absent(_))));
+        let json =
+            r#"{"url":"ws://127.0.0.1:5299/rpc","token_file":"/t","pid":1,"version":"0.1.0","apiLevel":1}"#;
+        std::fs::write(dir.path().join(FILE_NAME), json).unwrap();
+        let endpoint = Endpoint::read(dir.path()).unwrap();
+        assert_eq!(endpoint.socket, None);
+        assert_eq!(serde_json::to_string(&endpoint).unwrap(), json);
+        std::fs::write(dir.path().join(FILE_NAME), "{").unwrap();
+        assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Malformed(..))));
+    }
+}

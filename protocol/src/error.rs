@@ -33,11 +33,6 @@ macro_rules! error_kinds {
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$kind => $retryable,)+ }
             }
-
-            /// When it is raised, for the documentation.
-            pub const fn when(self) -> &'static str {
-                match self { $(Self::$kind => concat!($($doc, "\n"),+),)+ }
-            }
         }
     };
 }

@@ -1,7 +1,7 @@
 //! The contract between prosed and its UIs: types, methods, events and errors of its JSON-RPC API.
 //!
-//! [`api`] is the whole API on one page. The descriptions that UI authors read in the OpenRPC
-//! document ([`openrpc`]) are the documentation comments of this crate.
+//! `README.md` tells UI authors how to use it. [`api`] is the whole API on one page. The descriptions
+//! in the OpenRPC document ([`openrpc`]) are this crate's documentation comments.
 
 #[macro_use]
 mod method;
@@ -11,7 +11,6 @@ pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
 mod contact;
-#[cfg(feature = "client")]
 pub mod endpoint;
 mod error;
 mod event;
@@ -43,7 +42,7 @@ pub const API_LEVEL: u32 = 1;
 /// The oldest API version whose clients still work unchanged.
 pub const API_COMPATIBLE: u32 = 1;
 
-/// A bearer token's and a subscription's WebSocket subprotocol.
+/// The WebSocket subprotocol that the daemon answers to browsers.
 pub const WEBSOCKET_PROTOCOL: &str = "prosed.v1";
 
 /// Written before a token where it comes as a WebSocket subprotocol, since browsers can't set headers.

@@ -154,7 +154,6 @@ fn errors() -> Map<String, Value> {
             "code": kind.code(),
             "message": kind.message(),
             "data": {"kind": kind, "retryable": kind.retryable()},
-            "x-when": kind.when(),
         });
         (kind.to_string(), error)
     };
@@ -206,10 +205,8 @@ fn tidy(value: &mut Value) {
 fn tidy_object(object: &mut Map<String, Value>) {
     let null = json!({"type": "null"});
     object.retain(|key, value| !(value.is_null() && (key == "default" || key == "description")));
-    for key in ["description", "x-when"] {
-        if let Some(Value::String(text)) = object.get_mut(key) {
-            *text = paragraphs(text).join("\n\n");
-        }
+    if let Some(Value::String(text)) = object.get_mut("description") {
+        *text = paragraphs(text).join("\n\n");
     }
     if let Some(Value::Array(types)) = object.get_mut("type") {
         types.retain(|name| name != "null");

@@ -1,0 +1,209 @@
+//! Why a command failed, and the exit code that says so to scripts.
+
+use std::path::PathBuf;
+
+use prosed_protocol::ErrorKind;
+use prosed_protocol::client::ClientError;
+use prosed_protocol::endpoint::EndpointError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The exit code for each kind of error. Part of our promise to scripts: never reused.
+/// 11 to 69 but for [`UNAVAILABLE`] say what prosed answered; the others are those of `sysexits.h`.
+const EXIT_CODES: &[(ErrorKind, u8)] = &[
+    (ErrorKind::NotAuthorized, 11),
+    (ErrorKind::CredentialsMissing, 12),
+    (ErrorKind::AccountUnknown, 13),
+    (ErrorKind::AccountRequired, 14),
+    (ErrorKind::AccountDisabled, 15),
+    (ErrorKind::ServerUnreachable, 21),
+    (ErrorKind::TlsFailed, 22),
+    (ErrorKind::ProtocolViolation, 23),
+    (ErrorKind::SessionReplaced, 24),
+    (ErrorKind::Offline, 25),
+    (ErrorKind::ContactUnknown, 31),
+    (ErrorKind::NotFound, 32),
+    (ErrorKind::InvalidJid, 33),
+    (ErrorKind::InvalidMedia, 34),
+    (ErrorKind::StanzaError, 41),
+    (ErrorKind::RequestTimedOut, 42),
+    (ErrorKind::CursorExpired, 51),
+    (ErrorKind::Lagged, 52),
+    (ErrorKind::SubscriptionNeedsWebSocket, 53),
+    (ErrorKind::LimitExceeded, 54),
+    (ErrorKind::StorageFailed, 61),
+];
+
+/// An error that this table does not know.
+const OTHER: u8 = 1;
+/// `EX_USAGE`: prosed knows no such method or parameter. (Wrong options of prosectl itself: 2.)
+const USAGE: u8 = 64;
+/// `EX_NOINPUT`: the password or the parameters could not be read.
+const NO_INPUT: u8 = 66;
+/// `EX_UNAVAILABLE`: no daemon is running.
+const UNAVAILABLE: u8 = 69;
+/// `EX_SOFTWARE`: the daemon has a bug, or is of another version.
+const SOFTWARE: u8 = 70;
+/// `EX_IOERR`: the connection was lost, or the output could not be written.
+const IO: u8 = 74;
+/// `EX_NOPERM`: the daemon refuses our token.
+const NO_PERMISSION: u8 = 77;
+
+pub(crate) const HELP: &str = "\
+Exit codes:
+   0  done                          31  no such contact
+   1  another error                 32  nothing of the kind there
+   2  wrong options                 33  not a JID
+  11  credentials refused           34  not an acceptable image
+  12  no password remembered        41  the server or contact refused
+  13  no such account here          42  no answer in time
+  14  several accounts: name one    51  the events after --since are gone
+  15  account disabled              52  too slow for the events
+  21  server unreachable            53  needs a WebSocket
+  22  no trustworthy TLS            54  a limit was reached
+  23  the server broke XMPP         61  the data could not be stored
+  24  another client took over
+  25  account offline
+  64  no such method or parameter   70  an internal error
+  66  no password or parameters     74  connection lost
+  69  prosed is not running         77  the token is refused";
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("prosed can't be found without a home directory: say where with --runtime-dir")]
+    NoHome,
+    #[error(
+        "prosed is not running (there is no {}): start it with `systemctl --user start prosed`, or run `prosed`",
+        .0.display()
+    )]
+    NotRunning(PathBuf),
+    #[error(
+        "prosed does not answer: start it anew with `systemctl --user restart prosed`, or run `prosed` ({0})"
+    )]
+    NoAnswer(String),
+    #[error(
+        "prosed refused the connection with HTTP status {0}: is the token file its own? Try to start prosed anew"
+    )]
+    Refused(u16),
+    #[error("the token can't be read or written: {0}")]
+    Token(std::io::Error),
+    #[error("{message}")]
+    Rpc { code: i32, message: String, data: Option<Value> },
+    #[error("the password can't be read: {0}")]
+    Password(String),
+    #[error("the parameters are not JSON: {0}")]
+    Params(String),
+    #[error("{0}")]
+    Connection(ClientError),
+    #[error("the output can't be written: {0}")]
+    Output(std::io::Error),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Endpoint(EndpointError::Absent(path)) => Self::NotRunning(path),
+            ClientError::Endpoint(error) => Self::NoAnswer(error.to_string()),
+            ClientError::Unreachable(text) => Self::NoAnswer(text),
+            ClientError::Refused(status) => Self::Refused(status),
+            ClientError::Token(error) => Self::Token(error),
+            ClientError::Call(error) => Self::Rpc {
+                code: error.code(),
+                message: error.message().to_owned(),
+                data: error.data().and_then(|data| serde_json::from_str(data.get()).ok()),
+            },
+            other => Self::Connection(other),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotRunning(_) | Self::NoAnswer(_) => UNAVAILABLE,
+            Self::Refused(_) | Self::Token(_) => NO_PERMISSION,
+            Self::Password(_) | Self::Params(_) | Self::NoHome => NO_INPUT,
+            Self::Output(_) => IO,
+            Self::Rpc { code: -32601 | -32602, .. } => USAGE,
+            Self::Rpc { code: -32603, .. } => SOFTWARE,
+            Self::Rpc { .. } => {
+                let kind = self.kind();
+                EXIT_CODES.iter().find(|(other, _)| Some(*other) == kind).map_or(OTHER, |(_, code)| *code)
+            }
+            Self::Connection(ClientError::Unexpected(_)) => SOFTWARE,
+            Self::Connection(ClientError::TooSlow) => 52,
+            Self::Connection(_) => IO,
+        }
+    }
+
+    /// What prosed says went wrong, where it is something that we know.
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        let Self::Rpc { data: Some(data), .. } = self else { return None };
+        ErrorKind::deserialize(data.get("kind")?).ok()
+    }
+
+    /// What the server or the system said, where prosed hands it on.
+    pub(crate) fn text(&self) -> Option<&str> {
+        let Self::Rpc { data: Some(data), .. } = self else { return None };
+        data.get("text").or(data.get("condition"))?.as_str()
+    }
+
+    /// As an error object, ours where it is not the daemon's.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Rpc { code, message, data: Some(data) } => {
+                json!({"code": code, "message": message, "data": data})
+            }
+            Self::Rpc { code, message, data: None } => json!({"code": code, "message": message}),
+            other => json!({"message": other.to_string()}),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prosed_protocol::ApiError;
+
+    use super::*;
+
+    fn rpc(code: i32, data: Option<Value>) -> Failure {
+        Failure::Rpc { code, message: "No.".to_owned(), data }
+    }
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own() {
+        let mut codes = BTreeSet::from([OTHER, 2, USAGE, NO_INPUT, UNAVAILABLE, SOFTWARE, IO, NO_PERMISSION]);
+        for kind in ErrorKind::ALL {
+            let data = serde_json::to_value(ApiError::new(*kind).data).unwrap();
+            let code = rpc(kind.code(), Some(data)).exit_code();
+            assert!(codes.insert(code), "{kind}: {code} is taken, or {kind} is not in the table");
+            assert!(HELP.contains(&format!("{code}  ")), "{kind}: the help does not explain {code}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_has_a_code_too() {
+        assert_eq!(rpc(-32602, None).exit_code(), 64);
+        assert_eq!(rpc(-32601, None).exit_code(), 64);
+        assert_eq!(rpc(-32603, None).exit_code(), 70);
+        assert_eq!(rpc(-32005, None).exit_code(), 1);
+        assert_eq!(rpc(1999, Some(json!({"kind": "fromTheFuture"}))).exit_code(), 1);
+        assert_eq!(Failure::from(ClientError::Refused(401)).exit_code(), 77);
+        assert_eq!(Failure::from(ClientError::TimedOut).exit_code(), 74);
+        assert_eq!(Failure::from(ClientError::TooSlow).exit_code(), 52);
+    }
+
+    #[test]
+    fn no_daemon_is_said_in_one_sentence_with_what_to_do() {
+        let failure =
+            Failure::from(ClientError::Endpoint(EndpointError::Absent("/run/x/endpoint.json".into())));
+        assert_eq!(failure.exit_code(), 69);
+        assert_eq!(
+            failure.to_string(),
+            "prosed is not running (there is no /run/x/endpoint.json): \
+             start it with `systemctl --user start prosed`, or run `prosed`"
+        );
+    }
+}

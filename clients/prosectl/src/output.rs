@@ -1,0 +1,124 @@
+//! Printing: for people on a terminal, as JSON lines in a pipe.
+
+use std::io::{IsTerminal, Write};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::escape;
+use crate::failure::Failure;
+
+/// Where a command's results go.
+pub(crate) struct Output {
+    out: Box<dyn Write>,
+    for_people: bool,
+}
+
+impl Output {
+    /// Standard output: for people where it is a terminal, unless `json` says otherwise.
+    pub(crate) fn new(json: bool) -> Self {
+        let out = std::io::stdout();
+        Self { for_people: !json && out.is_terminal(), out: Box::new(out) }
+    }
+
+    /// Prints one result: as one line of JSON, or as `to_text` tells it to people.
+    pub(crate) fn one<T: DeserializeOwned>(
+        &mut self,
+        value: Value,
+        to_text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        if self.for_people { self.text(&to_text(&read(value)?)) } else { self.json(&value) }
+    }
+
+    /// Prints a list: one line of JSON for each item, or as `to_text` tells it to people.
+    pub(crate) fn list<T: DeserializeOwned>(
+        &mut self,
+        values: Value,
+        to_text: impl FnOnce(&[T]) -> String,
+    ) -> Result<(), Failure> {
+        if self.for_people {
+            return self.text(&to_text(&read::<Vec<T>>(values)?));
+        }
+        match values {
+            Value::Array(values) => values.iter().try_for_each(|value| self.json(value)),
+            other => self.json(&other),
+        }
+    }
+
+    /// Prints JSON as it is; people get it indented.
+    pub(crate) fn raw(&mut self, value: &Value) -> Result<(), Failure> {
+        if self.for_people { self.line(&escape::json(&format!("{value:#}"))) } else { self.json(value) }
+    }
+
+    /// Prints a line that is the same for people and programs, and holds nothing of peers.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.text(&format!("{line}\n"))
+    }
+
+    fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        self.line(&escape::json(&value.to_string()))
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Failure::Output)
+    }
+
+    /// Says on standard error why the command failed.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let message = if self.for_people {
+            let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
+            escape::plain(&format!("prosectl: {failure}{text}"))
+        } else {
+            escape::json(&failure.to_json().to_string())
+        };
+        // Nobody can be told that they can't be told.
+        let _ = writeln!(std::io::stderr(), "{message}");
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| Failure::Connection(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn printed(for_people: bool, print: impl FnOnce(&mut Output) -> Result<(), Failure>) -> String {
+        let paper = Paper::default();
+        print(&mut Output { out: Box::new(paper.clone()), for_people }).unwrap();
+        String::from_utf8(paper.0.take()).unwrap()
+    }
+
+    #[test]
+    fn a_list_is_one_json_line_an_item() {
+        let list = json!([{"a": "x\u{9b}y"}, {"new": true}]);
+        let lines = printed(false, |output| output.list::<Value>(list, |_| unreachable!()));
+        assert_eq!(lines, "{\"a\":\"x\\u009by\"}\n{\"new\":true}\n");
+    }
+
+    #[test]
+    fn people_get_text_and_indented_json() {
+        let text = printed(true, |output| output.one::<u32>(json!(5), |five| format!("five is {five}\n")));
+        assert_eq!(text, "five is 5\n");
+        assert_eq!(printed(true, |output| output.raw(&json!({"a": 1}))), "{\n  \"a\": 1\n}\n");
+    }
+}

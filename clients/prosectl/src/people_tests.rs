@@ -1,0 +1,108 @@
+use prosed_protocol::api::Method;
+use prosed_protocol::{Availability, ContactChanged, api};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn example<M: Method>() -> M::Result {
+    serde_json::from_value(M::example().unwrap().1).unwrap()
+}
+
+#[test]
+fn a_roster_is_aligned_whatever_the_script() {
+    let romeo = example::<api::GetContact>();
+    let mut mei = romeo.clone();
+    mei.jid = "mei@example.org".to_owned();
+    mei.name = "美美".to_owned();
+    mei.status = None;
+    mei.availability = Availability::Unavailable;
+    assert_eq!(
+        roster(&[mei, romeo]),
+        "JID                NAME   AVAILABILITY  STATUS             SUBSCRIPTION\n\
+         mei@example.org    美美   unavailable                      both\n\
+         romeo@example.net  Romeo  away          Under the balcony  both\n"
+    );
+}
+
+#[test]
+fn a_peer_can_neither_drive_the_terminal_nor_forge_a_line() {
+    let mut mallory = example::<api::GetContact>();
+    let nasty = "\u{1b}[2J\nroot@example.org is\u{202e}";
+    mallory.name = nasty.to_owned();
+    mallory.status = Some(nasty.to_owned());
+    mallory.groups = vec![nasty.to_owned()];
+    mallory.resources[0].resource = nasty.to_owned();
+    mallory.resources[0].client.as_mut().unwrap().name = Some(nasty.to_owned());
+    mallory.profile.as_mut().unwrap().note = Some(nasty.to_owned());
+    let change = Event {
+        seq: 1,
+        time: "2026-01-31T09:00:12.250Z".to_owned(),
+        account: "me@example.org".to_owned(),
+        payload: EventPayload::ContactChanged(ContactChanged {
+            ids: vec![mallory.jid.clone()],
+            contacts: vec![mallory.clone()],
+            removed: vec![nasty.to_owned()],
+        }),
+    };
+    for (text, lines) in
+        [(roster(std::slice::from_ref(&mallory)), 2), (contact(&mallory), 12), (event(&change), 2)]
+    {
+        assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+        assert_eq!(text.lines().count(), lines, "{text}");
+        assert!(text.contains(r"\u{1b}[2J\u{a}root"), "{text}");
+    }
+}
+
+#[test]
+fn a_deceiving_name_is_marked() {
+    let mut contact = example::<api::GetContact>();
+    contact.warnings = vec![Warning::MixedScripts, Warning::Bidi];
+    assert!(roster(&[contact]).contains("romeo@example.net [beware: mixedScripts, bidi]"));
+}
+
+#[test]
+fn a_long_status_is_cut() {
+    let mut contact = example::<api::GetContact>();
+    contact.status = Some("界".repeat(100));
+    let text = roster(&[contact]);
+    let status = text.lines().nth(1).unwrap().split("  ").find(|cell| cell.contains('界')).unwrap().trim();
+    assert_eq!((status.width(), status.chars().last()), (59, Some('…')));
+}
+
+#[test]
+fn accounts_say_why_they_are_down() {
+    let mut failed = example::<api::GetAccount>();
+    failed.state = ConnectionState::Failed;
+    failed.error = Some(prosed_protocol::ErrorKind::NotAuthorized.into());
+    let text = accounts(&[failed]);
+    assert!(text.contains("me@example.org  failed"), "{text}");
+    assert!(text.contains("The server refused the credentials"), "{text}");
+    assert!(accounts(&[]).contains("prosectl login"));
+    assert_eq!(
+        logged_in(&example::<api::GetAccount>()),
+        "me@example.org is online as me@example.org/prosed.k7Qf.\n"
+    );
+}
+
+#[test]
+fn events_are_told_in_a_line() {
+    let document = prosed_protocol::openrpc();
+    let told: String = document["x-events"]["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|described| event(&serde_json::from_value(described["example"].clone()).unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        "2026-01-31T09:00:12.250Z #42 me@example.org  romeo@example.net «Romeo» is away: Under the balcony\n\
+         2026-01-31T09:00:12.250Z #43 me@example.org  is online, available\n\
+         2026-01-31T09:00:12.250Z #44 me@example.org  roster loaded, contacts that differ: 1\n"
+    );
+}
+
+#[test]
+fn what_is_newer_than_us_can_still_be_told() {
+    let future: Value = json!({"event": "messageReceived", "seq": 1, "time": "t", "account": "a@b", "message": {"body": "hi"}});
+    assert!(event(&serde_json::from_value(future).unwrap()).contains("--json"));
+}
