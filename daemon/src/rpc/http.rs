@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jsonrpsee::core::middleware::RpcServiceBuilder;
@@ -28,8 +28,7 @@ use super::calls::Calls;
 use super::connection::Connection;
 use super::guard::{Guard, Refusal, offers_subprotocol};
 use super::limits::{
-    BATCH_CALLS, CONNECTIONS, GONE_AFTER, MESSAGES_UNDER_WAY, PING_EVERY, REQUEST_BYTES, RESPONSE_BYTES,
-    SUBSCRIPTIONS,
+    BATCH_CALLS, CONNECTIONS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS,
 };
 use super::methods::Api;
 use super::subscriptions::Ids;
@@ -44,7 +43,16 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(guard: Guard, api: Arc<Api>, subscriptions: Methods, stop: StopHandle) -> Self {
+    pub(super) fn new(
+        guard: Guard,
+        api: Arc<Api>,
+        subscriptions: Methods,
+        patience: Patience,
+        stop: StopHandle,
+    ) -> Self {
+        // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
+        // so that the one at `gone_after` finds it.
+        let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
         let config = ServerConfig::builder()
             .max_request_body_size(REQUEST_BYTES)
             .max_response_body_size(RESPONSE_BYTES)
@@ -52,10 +60,7 @@ impl Door {
             .max_subscriptions_per_connection(SUBSCRIPTIONS)
             .set_batch_request_config(BatchRequestConfig::Limit(BATCH_CALLS))
             .set_message_buffer_capacity(MESSAGES_UNDER_WAY)
-            .enable_ws_ping(
-                // Looked at with each ping only: half a ping earlier, so that the third finds it.
-                PingConfig::new().ping_interval(PING_EVERY).inactive_limit(GONE_AFTER - PING_EVERY / 2),
-            )
+            .enable_ws_ping(PingConfig::new().ping_interval(patience.ping_every).inactive_limit(silence))
             .set_id_provider(Ids::default())
             .build();
         let server = Server::builder().set_config(config).to_service_builder();
@@ -76,7 +81,8 @@ impl Door {
 
 /// Lets in whom the guard lets in, and answers CORS for whom it says.
 async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    conceal(&mut parts.headers);
     let (mut response, cors_origin) = match door.guard.check(&parts) {
         Err(refusal) => (refuse(refusal), None),
         Ok(admission) if admission.preflight => (preflight(&parts.headers), admission.cors_origin),
@@ -90,6 +96,15 @@ async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
     response
+}
+
+/// Libraries that log a request leave out what is marked so.
+fn conceal(headers: &mut HeaderMap) {
+    for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
+        if let Entry::Occupied(mut values) = headers.entry(name) {
+            values.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
 }
 
 fn refuse(refusal: Refusal) -> Response {
@@ -167,4 +182,21 @@ async fn avatar(State(door): State<Arc<Door>>, Path((capability, id)): Path<(Str
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
     ];
     (headers, bytes).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_request_shows_no_token() {
+        let mut headers = HeaderMap::new();
+        for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
+            headers.append(name.clone(), HeaderValue::from_static("prosed.v1, secret"));
+            headers.append(name, HeaderValue::from_static("Bearer secret"));
+        }
+        conceal(&mut headers);
+        assert!(!format!("{headers:?}").contains("secret"));
+        assert!(offers_subprotocol(&headers));
+    }
 }

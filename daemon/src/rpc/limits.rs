@@ -28,14 +28,26 @@ pub(super) const CALLS_IN_FLIGHT: usize = 64;
 /// place is in the event log and not here.
 pub(super) const MESSAGES_UNDER_WAY: u32 = 16;
 
-/// A WebSocket is pinged so often.
-pub(super) const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long the doors wait for a peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// A WebSocket is pinged so often.
+    pub(super) ping_every: Duration,
+    /// A peer that gives no sign of life for so long, or takes nothing of what is written to it, is
+    /// gone.
+    pub(super) gone_after: Duration,
+    /// A request's head must be in by then, the first as well as the next on the same socket.
+    pub(super) head_within: Duration,
+    /// How long answers may take to leave once the daemon stops.
+    pub(super) farewell: Duration,
+}
 
-/// A peer that gives no sign of life for so long is gone.
-pub(super) const GONE_AFTER: Duration = Duration::from_secs(60);
-
-/// A request's head must be in by then, the first as well as the next on the same socket.
-pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long answers may take to leave once the daemon stops.
-pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+impl Patience {
+    /// What peers are told of: a ping each 20 s, gone after 60 s.
+    pub(super) const USUAL: Self = Self {
+        ping_every: Duration::from_secs(20),
+        gone_after: Duration::from_secs(60),
+        head_within: Duration::from_secs(10),
+        farewell: Duration::from_secs(1),
+    };
+}

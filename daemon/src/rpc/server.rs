@@ -4,7 +4,6 @@
 //! polled in the order in which the messages came, and that is what the order of calls stands on.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::guard::Guard;
 use super::http::Door;
-use super::limits::{FAREWELL, GONE_AFTER, HEAD_WITHIN, SOCKETS};
+use super::limits::{Patience, SOCKETS};
 use super::methods::{Api, Images};
 use super::sessions::Sessions;
 use super::subscriptions;
@@ -68,7 +67,7 @@ pub(crate) fn serve(
     thread::Builder::new().name("rpc".to_owned()).spawn(move || {
         let result = runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
-            run(listener, guard, api, shutdown).await
+            run(listener, guard, api, Patience::USUAL, shutdown).await
         });
         if let Err(error) = result {
             tracing::error!(%error, "the doors could not be opened");
@@ -83,15 +82,16 @@ pub(super) async fn run(
     listener: TcpListener,
     guard: Guard,
     api: Api,
+    patience: Patience,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, websockets) = stop_channel();
     let methods = subscriptions::register(&api.log).map_err(io::Error::other)?;
-    let router = Door::new(guard, Arc::new(api), methods, stop).into_router();
+    let router = Door::new(guard, Arc::new(api), methods, patience, stop).into_router();
     let (closing, closed) = watch::channel(());
     let mut sockets = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &router, &mut sockets, &closed) => {}
+        () = accept(&listener, &router, patience, &mut sockets, &closed) => {}
         () = shutdown => {}
     }
     drop((listener, router, closing));
@@ -99,7 +99,7 @@ pub(super) async fn run(
         while sockets.join_next().await.is_some() {}
         say_goodbye(websockets).await;
     };
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let _ = tokio::time::timeout(patience.farewell, farewell).await;
     Ok(())
 }
 
@@ -114,6 +114,7 @@ async fn say_goodbye(websockets: ServerHandle) {
 async fn accept(
     listener: &TcpListener,
     router: &Router,
+    patience: Patience,
     sockets: &mut JoinSet<()>,
     closed: &watch::Receiver<()>,
 ) {
@@ -126,7 +127,7 @@ async fn accept(
                 let (router, closed) = (router.clone(), closed.clone());
                 sockets.spawn(async move {
                     let _permit = permit;
-                    talk(socket, router, closed).await;
+                    talk(socket, router, patience, closed).await;
                 });
             }
             Err(error) => {
@@ -139,22 +140,22 @@ async fn accept(
 }
 
 /// HTTP/1.1 on one socket, until it ends, becomes a WebSocket, or the daemon stops.
-async fn talk(socket: TcpStream, router: Router, mut closed: watch::Receiver<()>) {
+async fn talk(socket: TcpStream, router: Router, patience: Patience, mut closed: watch::Receiver<()>) {
     let _ = socket.set_nodelay(true);
     // A peer that takes nothing for so long is gone, though its TCP still answers: else it would
     // keep its connection, and all that waits to be sent on it, for ever.
     let mut socket = TimeoutStream::new(socket);
-    socket.set_write_timeout(Some(GONE_AFTER));
+    socket.set_write_timeout(Some(patience.gone_after));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(patience.head_within)
         .serve_connection(TokioIo::new(Box::pin(socket)), TowerToHyperService::new(router))
         .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
         _ = closed.changed() => {
-            Pin::as_mut(&mut connection).graceful_shutdown();
+            connection.as_mut().graceful_shutdown();
             connection.await
         }
     };

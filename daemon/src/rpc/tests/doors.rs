@@ -162,16 +162,87 @@ async fn those_without_a_token_take_no_connection() {
     assert_eq!(daemon.connect().await.call("get_version", json!({})).await["result"]["name"], "prosed");
 }
 
-/// With a paused clock, time passes whenever nobody has anything to do.
-#[tokio::test(start_paused = true)]
-async fn a_socket_that_says_nothing_is_closed() {
+#[tokio::test]
+async fn a_socket_that_sends_no_head_is_closed() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let whole = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", daemon.address);
+    for said in ["", "GET /healthz HTTP/1.1\r\n", &whole] {
+        let mut socket = TcpStream::connect(daemon.address).await.unwrap();
+        socket.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer).await;
+        assert_eq!(answer.contains("200 OK"), said == whole, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_bounded() {
     let daemon = Daemon::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..super::super::limits::SOCKETS {
+        idle.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", daemon.address);
+    let answer = daemon.http(&request);
+    tokio::pin!(answer);
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut answer).await.is_err());
+    idle.pop();
+    assert_eq!(answer.await.0, 200);
+}
+
+/// A client that never reads answers no ping.
+#[tokio::test]
+async fn a_websocket_without_a_sign_of_life_is_closed() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let mut silent = daemon.connect().await;
+    let held = Arc::strong_count(&daemon.log);
+    silent.send("subscribe", json!({})).await;
+    silent.socket.flush().await.unwrap();
+    let mut lively = daemon.connect().await;
+    let mut most = held;
+    // Reading answers pings.
+    while most == held || Arc::strong_count(&daemon.log) > held {
+        let _ = tokio::time::timeout(Duration::from_millis(10), lively.socket.next()).await;
+        most = most.max(Arc::strong_count(&daemon.log));
+    }
+    assert_eq!(lively.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+/// Its TCP is alive and its window shut: only a bound on writing frees what it holds.
+#[tokio::test]
+async fn a_websocket_that_takes_nothing_is_cut_off() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let mut stalled = daemon.connect().await;
+    // A subscription holds the log for as long as it lives.
+    let held = Arc::strong_count(&daemon.log);
+    stalled.call("subscribe", json!({})).await;
+    assert!(Arc::strong_count(&daemon.log) > held);
+    for _ in 0..60 {
+        daemon.happen("me@example.org", 1 << 20);
+    }
+    while Arc::strong_count(&daemon.log) > held {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_does_not_keep_the_doors_open() {
+    let mut daemon = Daemon::impatient(Script { silent: true, ..Default::default() }).await;
+    daemon.script.add("me@example.org");
+    let request = daemon.post_request(r#"{"jsonrpc":"2.0","id":1,"method":"get_account"}"#);
     let mut socket = TcpStream::connect(daemon.address).await.unwrap();
-    socket.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    let started = tokio::time::Instant::now();
-    let mut answer = Vec::new();
-    let _ = socket.read_to_end(&mut answer).await;
-    assert!(started.elapsed() >= super::super::limits::HEAD_WITHIN);
+    socket.write_all(request.as_bytes()).await.unwrap();
+    while daemon.script.reached("me@example.org").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    daemon.shutdown.take().unwrap().send(()).unwrap();
+    (&mut daemon.running).await.unwrap();
+}
+
+#[test]
+fn peers_are_waited_for_as_long_as_they_are_told() {
+    let usual = Patience::USUAL;
+    assert_eq!((usual.ping_every, usual.gone_after), (Duration::from_secs(20), Duration::from_secs(60)));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod events;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use prosed_protocol::{EventPayload, RosterLoaded};
@@ -21,6 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 
 use super::guard::Guard;
+use super::limits::Patience;
 use super::methods::Api;
 use super::script::Script;
 use super::sessions::Sessions;
@@ -47,6 +49,18 @@ impl Daemon {
     }
 
     async fn with(script: Script) -> Self {
+        Self::with_patience(script, Patience::USUAL).await
+    }
+
+    /// One that waits a fifth of a second for whatever it waits for.
+    async fn impatient(script: Script) -> Self {
+        let short = Duration::from_millis(200);
+        let patience =
+            Patience { ping_every: short / 4, gone_after: short, head_within: short, farewell: short };
+        Self::with_patience(script, patience).await
+    }
+
+    async fn with_patience(script: Script, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let token = random_text().unwrap();
@@ -65,7 +79,7 @@ impl Daemon {
         let guard = Guard::new(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
         let (shutdown, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
-            super::server::run(listener, guard, api, stopped.map(drop)).await.unwrap();
+            super::server::run(listener, guard, api, patience, stopped.map(drop)).await.unwrap();
         });
         Self { address, token, log, script, translator, shutdown: Some(shutdown), running }
     }
