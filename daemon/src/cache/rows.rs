@@ -254,6 +254,12 @@ impl Rows {
         Ok(())
     }
 
+    /// Sees each write from now on.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> [sled::Subscriber; 3] {
+        [&self.roster, &self.people, &self.caps].map(|tree| tree.watch_prefix([]))
+    }
+
     /// A value, as it is stored.
     #[cfg(test)]
     pub(super) fn value(&self, account: &BareJid, tree: &str, of: &str) -> Vec<u8> {
