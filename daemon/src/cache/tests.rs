@@ -555,7 +555,9 @@ async fn ten_thousand_contacts_are_there_at_once() {
         .await;
     let people_written = begun.elapsed();
     let begun = Instant::now();
-    bench.write_all(&me(), pictures.iter().map(|data| image(data)).collect()).await;
+    let (receipts, _received) = mpsc::unbounded_channel();
+    bench.store.write(&me(), pictures.iter().map(|data| (image(data), None)).collect(), &receipts).await;
+    assert!(bench.store.flush().await);
     let images_written = begun.elapsed();
     bench.store.shutdown().await;
     let begun = Instant::now();
