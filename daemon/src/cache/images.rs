@@ -51,22 +51,21 @@ impl Images {
     /// bring it to disk.
     pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8], sync: bool) -> io::Result<()> {
         let path = path(&self.folder, id, kind);
-        if sync {
-            self.unsynced.push(path.clone());
-        }
-        if self.index.contains_key(&id) {
-            return Ok(());
-        }
-        let written = files::write_atomic(&path, data, Durability::Written);
-        if let Err(error) = written {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
+        if !self.index.contains_key(&id) {
+            let written = files::write_atomic(&path, data, Durability::Written);
+            match written {
+                // The first on its shelf; or somebody has emptied the cache behind our back.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    files::private_folder(path.parent().unwrap_or(&self.folder))?;
+                    files::write_atomic(&path, data, Durability::Written)?;
+                }
+                written => written?,
             }
-            // The first on its shelf; or somebody has emptied the cache behind our back.
-            files::private_folder(path.parent().unwrap_or(&self.folder))?;
-            files::write_atomic(&path, data, Durability::Written)?;
+            self.index.insert(id, kind);
         }
-        self.index.insert(id, kind);
+        if sync {
+            self.unsynced.push(path);
+        }
         Ok(())
     }
 
@@ -80,7 +79,7 @@ impl Images {
         for path in &unsynced {
             match fs::File::open(path) {
                 Ok(file) => file.sync_all()?,
-                // Removed since, or it could not be written, which was said then.
+                // Removed since.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }

@@ -10,8 +10,7 @@
 //! | `caps` | hash `\0` ver | `CapsRecord` |
 //!
 //! A roster's head and items share a tree because a batch is atomic within one. Rewriting a value
-//! costs disk space that sled never gives back, but
-//! it sees for itself when a value is there already.
+//! costs disk space that sled never gives back; that a value is there already it sees for itself.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
