@@ -118,7 +118,7 @@ impl Chaos {
                 self.session.disk(stored).unwrap_or_default()
             }
             91..96 => {
-                let by = [1, 500, 2_000, 31_000, 400_000, 90_000_000];
+                let by = [1, 500, 2_000, 31_000, 400_000];
                 let by = by.choose(&mut self.random).copied().unwrap_or_default();
                 self.session.later(Duration::from_millis(by))
             }
