@@ -10,7 +10,6 @@ use prosed_session::{Answer, Command, Failure};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio_rustls::rustls::ClientConfig;
 use tracing::{error, warn};
 
 use crate::actor::{Actor, INBOX, Leaving, Message};
@@ -34,7 +33,7 @@ pub(crate) struct Shell {
     pub(crate) credentials: Credentials,
     pub(crate) log: Arc<EventLog>,
     pub(crate) translator: Translator,
-    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) tls: Arc<stream::TlsConfig>,
     pub(crate) overrides: BTreeMap<BareJid, AccountOverride>,
 }
 

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
-    Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Software, Ticket, Timestamp,
+    Call, Command, ConnectionState, Effect, Input, Notice, Now, Session, Software, Ticket, Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use crate::accounts::{AccountError, Login, Reply, Shell};
 use crate::credentials::{Password, Secret};
 use crate::registry::Connection;
-use crate::stream::{self, ConnectError, Stream, StreamEvent};
+use crate::stream::{self, Stream, StreamEvent};
 
 /// What is at hand is handled together, so that changes that arrive together are told together;
 /// no more than this, so that callers and timers get their turn.
@@ -234,7 +234,7 @@ impl Actor {
             StreamEvent::Authenticated { keys } => self.keep_secret(keys),
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");
-                self.input(Input::Offline { failure: Some(failure(error)), retry_at: retry_at.map(timestamp) });
+                self.input(Input::Offline { failure: Some(error.into()), retry_at: retry_at.map(timestamp) });
                 if retry_at.is_none() {
                     self.end_stream();
                 }
@@ -299,7 +299,8 @@ impl Actor {
     /// A login has failed. Only for a remembered account we go on trying.
     async fn give_up(&mut self) {
         let known = self.shell.registry.entry(&self.account);
-        if known.as_ref().is_some_and(|entry| entry.remember) || self.session.account().state == ConnectionState::Online
+        if known.as_ref().is_some_and(|entry| entry.remember)
+            || self.session.account().state == ConnectionState::Online
         {
             return;
         }
@@ -338,16 +339,4 @@ fn now() -> Now {
 fn timestamp(time: SystemTime) -> Timestamp {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn failure(error: ConnectError) -> Failure {
-    match error {
-        ConnectError::NotAuthorized { condition, text } => Failure::NotAuthorized { condition, text },
-        ConnectError::AccountDisabled { text } => Failure::AccountDisabled { text },
-        ConnectError::Unreachable { text } => Failure::ServerUnreachable { text },
-        ConnectError::Tls { text } => Failure::TlsFailed { text },
-        ConnectError::Protocol { text } => Failure::ProtocolViolation { text },
-        ConnectError::ForeignAccount => Failure::ProtocolViolation { text: error.to_string() },
-        ConnectError::Replaced => Failure::SessionReplaced,
-    }
 }

@@ -173,8 +173,8 @@ impl Registry {
     /// What the file system says; nothing is reserved then.
     pub(crate) fn reserve(&self, next: u64) -> io::Result<u64> {
         let mut mark = self.0.seq_mark.lock().unwrap_or_else(PoisonError::into_inner);
-        if next > *mark || next == 0 {
-            let limit = next.saturating_add(SEQ_BLOCK - 1).max(*mark);
+        if next > *mark {
+            let limit = next.saturating_add(SEQ_BLOCK - 1);
             files::write_atomic(&self.0.seq_file, format!("{limit}\n").as_bytes(), Durability::Synced)?;
             *mark = limit;
         }

@@ -1,7 +1,7 @@
 //! The contract between prosed and its UIs: types, methods, events and errors of its JSON-RPC API.
 //!
-//! [`api`] is the whole API on one page. The descriptions that UI authors read in the OpenRPC
-//! document ([`openrpc`]) are the documentation comments of this crate.
+//! `README.md` tells UI authors how to use it. [`api`] is the whole API on one page. The descriptions
+//! in the OpenRPC document ([`openrpc`]) are this crate's documentation comments.
 
 #[macro_use]
 mod method;

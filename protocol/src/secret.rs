@@ -4,6 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A password. It has no `Debug` and no `Display`, so that no log and no error can show it.
+///
+/// ```compile_fail
+/// format!("{:?}", prosed_protocol::Secret::new("correct horse"));
+/// ```
+/// ```compile_fail
+/// format!("{}", prosed_protocol::Secret::new("correct horse"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]

@@ -153,9 +153,9 @@ impl Daemon {
         address.unwrap_or_else(|| panic!("not a url of ours: {url}")).to_owned()
     }
 
-    /// The Unix socket.
-    pub fn socket(&self) -> PathBuf {
-        self.endpoint["socket"].as_str().expect("endpoint.json has a socket").into()
+    /// The Unix socket, where there is one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.endpoint["socket"].as_str().map(PathBuf::from)
     }
 
     /// The file that holds the token.

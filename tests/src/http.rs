@@ -66,8 +66,11 @@ pub async fn request_unix(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Response> {
-    exchange(UnixStream::connect(daemon.socket()).await?, build(method, path, "localhost", headers, body))
-        .await
+    exchange(
+        UnixStream::connect(daemon.socket().expect("endpoint.json has a socket")).await?,
+        build(method, path, "localhost", headers, body),
+    )
+    .await
 }
 
 /// The value of `Authorization` that opens the daemon's door.

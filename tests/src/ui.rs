@@ -79,7 +79,9 @@ impl Ui {
     /// # Errors
     /// The status with which the daemon refused the upgrade.
     pub async fn connect_unix(daemon: &Daemon) -> Result<Self, StatusCode> {
-        let stream = UnixStream::connect(daemon.socket()).await.expect("the daemon's socket is there");
+        let stream = UnixStream::connect(daemon.socket().expect("endpoint.json has a socket"))
+            .await
+            .expect("the daemon's socket is there");
         Self::upgrade(Box::new(stream), "localhost", &[]).await
     }
 
@@ -196,6 +198,12 @@ impl Ui {
         fits: impl FnMut(&Value) -> bool,
     ) -> Option<Value> {
         let frame = self.frames.wait(patience, event_filter(name, fits)).await?;
+        Some(frame["params"]["result"].clone())
+    }
+
+    /// Waits, however long, for the next event of any name; none when the daemon is gone.
+    pub async fn next_event(&self) -> Option<Value> {
+        let frame = self.frames.wait(Duration::MAX, |frame| frame.get("method").is_some()).await?;
         Some(frame["params"]["result"].clone())
     }
 

@@ -1,28 +1,82 @@
 //! The harness is tested before it is trusted: two contacts on each real server, without prosed.
 
 use prosed_tests::contact::{AVATAR_METADATA, Client, PROSE_VCARD4, VCARD4};
-use prosed_tests::server::Setup;
-use prosed_tests::xml::find;
-use prosed_tests::{Contact, Kind, Server, befriend, png};
+use prosed_tests::server::{Passwords, Setup};
+use prosed_tests::xml::{XmlStream, find, print};
+use prosed_tests::{Contact, Kind, Server, befriend, on_both_servers, png};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-/// Names a test for each server, so that a failure says which one.
-macro_rules! on_both_servers {
-    ($($scenario:ident),* $(,)?) => {
-        mod prosody {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(prosed_tests::Kind::Prosody).await; })*
-        }
-        mod ejabberd {
-            $(#[tokio::test] async fn $scenario() { super::$scenario(prosed_tests::Kind::Ejabberd).await; })*
-        }
-    };
-}
+const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+                      xmlns:stream='http://etherx.jabber.org/streams' to='prosed.test' version='1.0'>";
 
 on_both_servers!(
+    a_server_offers_what_scenarios_need,
+    passwords_are_kept_as_asked,
     contacts_befriend_and_show_themselves,
     a_roster_is_set_up,
     a_restart_keeps_the_data,
     clients_see_the_end
 );
+
+/// The mechanisms offered under TLS that prosed knows, sorted.
+async fn mechanisms(server: &Server) -> Vec<String> {
+    let mut stream = server.door().connect().await.expect("TLS");
+    stream.write_all(HEADER.as_bytes()).await.expect("it reads");
+    let features = XmlStream::new(stream).expect().await.expect("features");
+    let offered = features.children().flat_map(|feature| feature.children()).map(minidom::Element::text);
+    let known = ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"];
+    let mut mechanisms: Vec<_> = offered.filter(|offered| known.contains(&offered.as_str())).collect();
+    mechanisms.sort();
+    mechanisms
+}
+
+async fn passwords_are_kept_as_asked(kind: Kind) {
+    let setup = Setup::new(kind).account("alice");
+    for (passwords, offered) in [
+        (Passwords::Sha1, ["PLAIN", "SCRAM-SHA-1"].as_slice()),
+        (Passwords::Plain, &["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"]),
+    ] {
+        let server = Server::start(setup.clone().passwords(passwords)).await;
+        assert_eq!(mechanisms(&server).await, offered, "{passwords:?}");
+        Contact::online(&server, "alice").await;
+    }
+}
+
+/// What the scenarios of prosed lean on is there, on the port with STARTTLS and on the one without.
+async fn a_server_offers_what_scenarios_need(kind: Kind) {
+    let server = Server::start(Setup::new(kind).account("alice")).await;
+
+    let mut plain = TcpStream::connect(("127.0.0.1", server.port)).await.expect("the port is open");
+    plain.write_all(HEADER.as_bytes()).await.expect("it reads");
+    let features = XmlStream::new(plain).expect().await.expect("features");
+    assert!(find(&features, "starttls", "urn:ietf:params:xml:ns:xmpp-tls").is_some(), "{}", print(&features));
+    assert!(
+        find(&features, "mechanism", "urn:ietf:params:xml:ns:xmpp-sasl").is_none(),
+        "no SASL without TLS"
+    );
+
+    assert_eq!(mechanisms(&server).await, ["PLAIN", "SCRAM-SHA-256"]);
+
+    let alice = Contact::connect(&server, "alice").await;
+    let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    let of_server = alice.get(Some(server.domain), query).await.expect("the server's features");
+    let of_account = alice.get(Some(&alice.jid), query).await.expect("the account's features");
+    let offered = print(&of_server) + &print(&of_account);
+    for feature in [
+        "urn:xmpp:carbons:2",
+        "urn:xmpp:blocking",
+        "urn:xmpp:mam:2",
+        "http://jabber.org/protocol/pubsub#publish-options",
+        "vcard-temp",
+    ] {
+        assert!(offered.contains(feature), "{feature}: {offered}");
+    }
+
+    let versioned = alice.get(None, "<query xmlns='jabber:iq:roster' ver=''/>").await.expect("a roster");
+    let query = versioned.children().next().expect("an unknown version is answered in full");
+    assert!(query.attr("ver").is_some_and(|version| !version.is_empty()), "rosters have versions");
+}
 
 async fn contacts_befriend_and_show_themselves(kind: Kind) {
     let server = Server::start(Setup::new(kind).account("alice").account("bob")).await;

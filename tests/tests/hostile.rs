@@ -4,8 +4,9 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::certificates::{client_config, connect};
 use prosed_tests::hostile::{Hostile, Lie, Sasl, nested};
-use prosed_tests::server::DOMAIN;
+use prosed_tests::server::{DOMAIN, Passwords, Setup, password};
 use prosed_tests::xml::{XmlStream, find};
+use prosed_tests::{Kind, Server};
 use sasl::client::Mechanism;
 use sasl::client::mechanisms::Scram;
 use sasl::common::scram::{ScramProvider, Sha1, Sha256};
@@ -23,7 +24,10 @@ struct Client {
 
 impl Client {
     async fn connect(hostile: &Hostile) -> Self {
-        let stream = connect(client_config(&hostile.ca_pem), DOMAIN, hostile.port).await.expect("TLS");
+        Self::over(connect(client_config(&hostile.ca_pem), DOMAIN, hostile.port).await.expect("TLS"))
+    }
+
+    fn over(stream: TlsStream<TcpStream>) -> Self {
         let (reader, writer) = split(stream);
         Self { reader: XmlStream::new(reader), writer }
     }
@@ -95,6 +99,24 @@ async fn meet(offer: Sasl, password: &str, sha1: bool) -> Result<(), String> {
 async fn an_honest_exchange_is_believed() {
     assert_eq!(meet(Sasl::new("me", "secret"), "secret", false).await, Ok(()));
     assert_eq!(meet(Sasl::new("me", "secret"), "secret", true).await, Ok(()));
+}
+
+/// The same client on the real servers: their SCRAM and ours agree, awkward password included.
+#[tokio::test]
+async fn real_servers_do_the_same() {
+    for kind in Kind::ALL {
+        let server = Server::start(Setup::new(kind).account("me").passwords(Passwords::Plain)).await;
+        for sha1 in [false, true] {
+            let mut client = Client::over(server.door().connect().await.expect("TLS"));
+            let (name, password) = ("me", password("me"));
+            let verdict = if sha1 {
+                client.scram::<Sha1>(name, &password).await
+            } else {
+                client.scram::<Sha256>(name, &password).await
+            };
+            assert_eq!(verdict, Ok(()), "{kind:?}, SHA-1: {sha1}");
+        }
+    }
 }
 
 #[tokio::test]

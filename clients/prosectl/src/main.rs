@@ -147,7 +147,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
-    let dir = arguments.runtime_dir.or_else(|| runtime_dir(|name| std::env::var_os(name)));
+    let given = arguments.runtime_dir.filter(|dir| !dir.as_os_str().is_empty());
+    let dir = given.or_else(|| runtime_dir(|name| std::env::var_os(name)));
     let dir = dir.ok_or(Failure::NoHome)?;
     let account = arguments.account;
     match arguments.command {

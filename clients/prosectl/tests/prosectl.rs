@@ -12,7 +12,7 @@ use prosed_protocol::endpoint::{Endpoint, FILE_NAME};
 use prosed_protocol::{ApiError, ErrorKind, parse_params};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 struct Daemon {
@@ -215,4 +215,45 @@ async fn past_events_come_page_by_page() {
     let daemon = Daemon::start().await;
     let output = daemon.prosectl(&["events", "--since", "0"], "").await;
     assert_eq!((output.status.code(), lines(&output.stdout)), (Some(0), vec![event(1), event(2)]));
+}
+
+/// Runs prosectl on a terminal, with `script` of bsdutils, and types `typed` once it asks.
+async fn on_a_terminal(dir: &TempDir, arguments: &str, typed: &str) -> (Option<i32>, String) {
+    let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_prosectl"));
+    let mut child = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("PROSED_RUNTIME_DIR", dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("needs `script`, of bsdutils or util-linux");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    while stdout.read_buf(&mut shown).await.unwrap() > 0 {
+        if shown.ends_with(b"Password of me@example.org: ") {
+            stdin.write_all(typed.as_bytes()).await.unwrap();
+        }
+    }
+    (child.wait().await.unwrap().code(), String::from_utf8(shown).unwrap())
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_asks_and_speaks_to_people() {
+    let daemon = Daemon::start().await;
+    let (code, shown) =
+        on_a_terminal(&daemon.dir, "login me@example.org --port 5222", "correct horse\n").await;
+    assert!(shown.contains("me@example.org is online as me@example.org/prosed.k7Qf.\r\n"), "{shown}");
+    assert_eq!(code, Some(0));
+
+    let (code, shown) = on_a_terminal(&daemon.dir, "login me@example.org --port 5222", "wrong\n").await;
+    assert!(shown.contains("prosectl: The server refused the credentials"), "{shown}");
+    assert!(shown.contains(r"(go\u{9b}away)"), "{shown}");
+    assert_eq!(code, Some(11));
+
+    let (_, shown) = on_a_terminal(&daemon.dir, "roster", "").await;
+    assert!(shown.starts_with("JID                NAME   AVAILABILITY"), "{shown}");
+    let (_, shown) = on_a_terminal(&daemon.dir, "roster --json", "").await;
+    assert_eq!(lines(shown.as_bytes()), [api::GetContact::example().unwrap().1]);
 }

@@ -21,6 +21,9 @@ use crate::registry::Registry;
 /// gives again.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
 
+/// How long a cache that failed may take to close; everybody's writes wait for it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a cache that failed is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
@@ -290,11 +293,12 @@ impl Keeper {
         match result {
             Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
             Err(_) => {
-                self.failed_at = Some(Instant::now());
                 // What was not flushed goes with it, whosever it was.
                 self.sound.clear();
-                // Closing can fail in as many ways as opening.
-                let _ = within(opening::DEADLINE, move || drop(rows));
+                // Closing can fail in as many ways as opening. If it hangs (on a full disk it
+                // does), the folder stays locked and is set aside when it is opened again.
+                let _ = within(CLOSE_WITHIN, move || drop(rows));
+                self.failed_at = Some(Instant::now());
             }
         }
         result

@@ -22,6 +22,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
+use crate::files;
+
 /// The layout of the values; goes up with any change of the session's records.
 const FORMAT: u8 = 1;
 /// sled's own default is a gigabyte.
@@ -68,6 +70,9 @@ impl From<sled::Error> for RowsError {
 #[derive(Serialize, Deserialize)]
 struct Head {
     version: Option<String>,
+    /// Of all its items ([`checksum`]), added up: a damaged disk may lose a row, or bring an old one
+    /// back, without a word.
+    sum: u64,
 }
 
 /// The open cache.
@@ -82,6 +87,7 @@ impl Rows {
     /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
     /// a session. May hang or panic on a damaged folder.
     pub(super) fn open(folder: &Path) -> Result<Self, RowsError> {
+        files::private_folder(folder).map_err(RowsError::Disk)?;
         let db = sled::Config::default()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
@@ -133,21 +139,20 @@ impl Rows {
 
     fn load_roster(&self, account: &BareJid) -> Result<Option<RosterRecord>, RowsError> {
         let mut head = None;
-        let mut whole = true;
+        let mut sum = 0_u64;
         let mut items = Vec::new();
         for row in self.roster.scan_prefix(key(account, "")) {
             let (key, value) = row?;
             if rest(account, &key).is_some_and(str::is_empty) {
                 head = decode::<Head>(&value);
             } else if let Some(item) = decode::<RosterItem>(&value) {
+                sum = sum.wrapping_add(checksum(&key, &value));
                 items.push(item);
-            } else {
-                whole = false;
             }
         }
         // With its version, a roster that lacks an item would pass for the server's, and the
         // item would never come back.
-        Ok(head.map(|Head { version }| RosterRecord { version: version.filter(|_| whole), items }))
+        Ok(head.map(|head| RosterRecord { version: head.version.filter(|_| head.sum == sum), items }))
     }
 
     /// Applies what is meant for the rows; images and presence are for others.
@@ -158,7 +163,7 @@ impl Rows {
         match write {
             Write::Roster { version, replace, items, removed } => {
                 let version = version.clone().filter(|_| sound || *replace);
-                self.write_roster(account, Head { version }, *replace, items, removed)
+                self.write_roster(account, version, *replace, items, removed)
             }
             Write::Person { jid, person } => put(&self.people, &key(account, jid.as_str()), person.as_ref()),
             Write::Caps { key: caps, record } => {
@@ -171,41 +176,42 @@ impl Rows {
     fn write_roster(
         &self,
         account: &BareJid,
-        head: Head,
+        version: Option<String>,
         replace: bool,
         items: &[RosterItem],
         removed: &[BareJid],
     ) -> Result<(), RowsError> {
         let head_key = key(account, "");
-        let mut batch = Batch::default();
-        let mut effective = false;
         let mut found: HashMap<IVec, IVec> = HashMap::new();
+        let mut sum = 0;
         if replace {
             for row in self.roster.scan_prefix(&head_key) {
                 let (key, value) = row?;
                 found.insert(key, value);
             }
         } else {
-            match self.roster.get(&head_key)? {
-                Some(value) if decode::<Head>(&value).is_some() => {
-                    found.insert(head_key.as_slice().into(), value)
-                }
-                _ => return Err(RowsError::NoRoster),
-            };
+            let value = self.roster.get(&head_key)?.ok_or(RowsError::NoRoster)?;
+            let head = decode::<Head>(&value).ok_or(RowsError::NoRoster)?;
             for jid in items.iter().map(|item| &item.jid).chain(removed) {
                 let key = key(account, jid.as_str());
                 if let Some(value) = self.roster.get(&key)? {
                     found.insert(key.into(), value);
                 }
             }
+            sum = found.iter().fold(head.sum, |sum, (key, value)| sum.wrapping_sub(checksum(key, value)));
+            found.insert(head_key.as_slice().into(), value);
         }
-        let news = items
-            .iter()
-            .map(|item| Ok((key(account, item.jid.as_str()), encode(item)?)))
-            .chain([encode(&head).map(|value| (head_key, value))])
-            .collect::<Result<HashMap<_, _>, RowsError>>()?;
+        let mut news = HashMap::with_capacity(items.len() + 1);
+        for item in items {
+            news.insert(key(account, item.jid.as_str()), encode(item)?);
+        }
+        sum = news.iter().fold(sum, |sum, (key, value)| sum.wrapping_add(checksum(key, value)));
+        news.insert(head_key, encode(&Head { version, sum })?);
+
+        let mut batch = Batch::default();
+        let mut effective = false;
         for key in found.keys().filter(|key| !news.contains_key(key.as_ref())) {
-            batch.remove(key.clone());
+            batch.remove(key);
             effective = true;
         }
         for (key, value) in news {
@@ -248,12 +254,20 @@ impl Rows {
         Ok(())
     }
 
-    /// As a value from a later version, or a bad disk, would look.
+    /// A value, as it is stored.
     #[cfg(test)]
-    pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str) {
-        let old =
-            self.db.open_tree(tree).unwrap().insert(key(account, of), vec![FORMAT, 0xff, 0xff]).unwrap();
-        assert!(old.is_some(), "nothing there to damage");
+    pub(super) fn value(&self, account: &BareJid, tree: &str, of: &str) -> Vec<u8> {
+        self.db.open_tree(tree).unwrap().get(key(account, of)).unwrap().unwrap().to_vec()
+    }
+
+    /// Rewrites or removes a value behind everybody's back.
+    #[cfg(test)]
+    pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str, value: Option<Vec<u8>>) {
+        let tree = self.db.open_tree(tree).unwrap();
+        match value {
+            Some(value) => drop(tree.insert(key(account, of), value).unwrap()),
+            None => drop(tree.remove(key(account, of)).unwrap()),
+        }
     }
 }
 
@@ -265,6 +279,12 @@ fn key(account: &BareJid, rest: &str) -> Vec<u8> {
 fn rest<'a>(account: &BareJid, key: &'a [u8]) -> Option<&'a str> {
     let rest = key.strip_prefix(account.as_str().as_bytes())?.strip_prefix(b"\0")?;
     std::str::from_utf8(rest).ok()
+}
+
+/// FNV-1a, 64 bits: against accidents, and the same in every build.
+fn checksum(key: &[u8], value: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// Shows each of an account's rows to `keep`, and removes those that it does not want.

@@ -1,1 +1,26 @@
-//! (to come)
+//! The doors to UIs: JSON-RPC over WebSocket and POST, and the pictures.
+
+mod calls;
+mod connection;
+mod deceit;
+mod endpoint;
+mod guard;
+mod http;
+mod limits;
+mod methods;
+mod order;
+#[cfg(test)]
+mod script;
+mod server;
+mod sessions;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod token;
+mod translate;
+
+pub(crate) use endpoint::{Endpoint, EndpointFile};
+pub(crate) use methods::Images;
+pub(crate) use server::{Services, serve};
+pub(crate) use token::{Token, TokenError};
+pub(crate) use translate::{Translator, failure};

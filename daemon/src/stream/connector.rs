@@ -182,8 +182,7 @@ impl Connector {
             .map_err(ConnectError::from_io)?;
         let (features, mut stream) = pending.recv_features().await.map_err(receive_error)?;
         let keys = authenticate(&mut stream, &features.sasl_mechanisms, &mut self.login).await?;
-        let pending =
-            stream.initiate_reset().send_header(header()).await.map_err(ConnectError::from_io)?;
+        let pending = stream.initiate_reset().send_header(header()).await.map_err(ConnectError::from_io)?;
         let (features, stream) =
             pending.recv_features::<FallibleStreamElement>().await.map_err(receive_error)?;
         // The worker panics over features without it.
@@ -249,6 +248,9 @@ async fn dead_connection() -> Result<Connection, RecvFeaturesError> {
         initiate_stream(BufStream::new(ours), ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await?;
     let (features, stream): (_, XmppStream<_>) = pending.recv_features().await?;
     drop(theirs);
-    let identity = Jid::from(BareJid::from_parts(None, &jid::DomainPart::new("closing.invalid").expect("a valid domain")));
+    let identity = Jid::from(BareJid::from_parts(
+        None,
+        &jid::DomainPart::new("closing.invalid").expect("a valid domain"),
+    ));
     Ok(Connection { stream: stream.box_stream(), features, identity })
 }

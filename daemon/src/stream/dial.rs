@@ -108,7 +108,11 @@ mod tests {
     async fn a_refusal_tries_the_next_at_once_and_silence_has_a_deadline() {
         let start = tokio::time::Instant::now();
         let got: io::Result<()> = race(addresses(&["[::1]:1", "127.0.0.1:2"]).into(), async |address| {
-            if address.is_ipv6() { Err(io::ErrorKind::ConnectionRefused.into()) } else { std::future::pending().await }
+            if address.is_ipv6() {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            } else {
+                std::future::pending().await
+            }
         })
         .await;
         assert_eq!(got.unwrap_err().kind(), io::ErrorKind::TimedOut);

@@ -158,7 +158,12 @@ mod tests {
         Record { priority, weight, port, host: host.to_owned() }
     }
 
-    fn ports(direct: Option<Vec<Record>>, starttls: Option<Vec<Record>>, mode: TlsMode, seed: u64) -> Vec<u16> {
+    fn ports(
+        direct: Option<Vec<Record>>,
+        starttls: Option<Vec<Record>>,
+        mode: TlsMode,
+        seed: u64,
+    ) -> Vec<u16> {
         order(direct, starttls, mode, "example.org", &mut StdRng::seed_from_u64(seed))
             .iter()
             .map(|target| target.port)
@@ -170,8 +175,13 @@ mod tests {
         let direct = vec![record(5, 1, 443, "a."), record(20, 1, 5223, "a.")];
         let starttls = vec![record(10, 1, 5222, "b."), record(30, 1, 5555, "b.")];
         for seed in 0..20 {
-            let targets =
-                order(Some(direct.clone()), Some(starttls.clone()), TlsMode::Auto, "example.org", &mut StdRng::seed_from_u64(seed));
+            let targets = order(
+                Some(direct.clone()),
+                Some(starttls.clone()),
+                TlsMode::Auto,
+                "example.org",
+                &mut StdRng::seed_from_u64(seed),
+            );
             assert_eq!(
                 targets.iter().map(|t| (t.host.as_str(), t.port, t.direct)).collect::<Vec<_>>(),
                 [("a", 443, true), ("b", 5222, false), ("a", 5223, true), ("b", 5555, false)]
@@ -221,7 +231,8 @@ mod tests {
     fn a_given_host_or_an_address_needs_no_dns() {
         let mut settings = super::super::tests::settings("me@example.org", None, None, TlsMode::Auto);
         assert_eq!(given(&settings, "example.org"), None);
-        let target = |settings: &Settings, domain| given(settings, domain).map(|t| (t.host, t.port, t.direct));
+        let target =
+            |settings: &Settings, domain| given(settings, domain).map(|t| (t.host, t.port, t.direct));
         assert_eq!(target(&settings, "[::1]"), Some(("::1".to_owned(), 5222, false)));
         settings.tls = TlsMode::Direct;
         settings.host = Some("192.0.2.1".to_owned());

@@ -2,7 +2,7 @@
 //!
 //! **A stanza goes on when it is complete.** Whether it offends is known only once it does, and
 //! what the parser has seen can't be taken back: cutting it short would make half a roster look
-//! like a whole one. So its bytes wait here, at most [`MAX_STANZA`](super::scanner::MAX_STANZA) of
+//! like a whole one. So its bytes wait here, at most [`MAX_STANZA`](super::limits::MAX_STANZA) of
 //! them, in the buffer that they were read into: nothing is copied. While they wait, the parser
 //! gets a space for each read, so that its watchdog sees a slow link and not a dead one. (White
 //! space between stanzas is what RFC 6120 §4.6.1 uses to keep connections alive.)
@@ -29,7 +29,8 @@ use std::task::{Context, Poll, ready};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::scanner::{Found, Head, Kind, Offence, Scanner, Span};
+use super::limits::Offence;
+use super::scanner::{Found, Head, Kind, Scanner, Span};
 
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;

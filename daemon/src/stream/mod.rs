@@ -17,14 +17,15 @@ mod backoff;
 mod connector;
 mod dial;
 mod dns;
+mod error;
 mod limiter;
+mod limits;
 mod sasl;
 mod scanner;
 mod scram;
 mod tls;
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,22 +34,24 @@ use futures::{FutureExt, StreamExt};
 use jid::{BareJid, FullJid};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::{self, ClientConfig};
-use tokio_xmpp::stanzastream::{
-    Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent,
-};
+use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
 use self::connector::{Connector, Current, Report};
+pub(crate) use self::error::ConnectError;
+use self::error::short;
 use self::limiter::Link;
 use self::sasl::Login;
-pub use self::scram::{ScramKeys, ScramMechanism};
-pub use self::tls::{TlsConfigError, tls_config};
+
+/// Whom we trust, and how: see [`tls_config`].
+pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
+pub(crate) use self::scram::{ScramKeys, ScramMechanism};
+pub(crate) use self::tls::tls_config;
 
 /// Filter directives that keep what libraries log of stanzas out of our log, whatever else is
 /// asked for. They log stanzas down from `warn`, and raw streams, passwords included, at `trace`.
-pub const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error,\
+pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error,\
     hickory_resolver=info,hickory_net=info,hickory_proto=info,rustls=info";
 
 /// Stanzas that may wait in front of the library. A login with thousands of contacts asks for
@@ -66,7 +69,7 @@ const REPORTS: usize = 8;
 
 /// Where and as whom to connect.
 #[derive(Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Whose account; certificates are checked for its domain, whatever host it is on.
     pub account: BareJid,
     /// What to bind; absent: the server chooses.
@@ -78,22 +81,23 @@ pub struct Settings {
     /// Without a host of ours: which SRV records count.
     pub tls: crate::config::TlsMode,
     /// See [`tls_config`].
-    pub tls_config: Arc<ClientConfig>,
+    pub tls_config: Arc<TlsConfig>,
 }
 
 /// What to log in with. No `Debug`.
-pub enum Credentials {
-    /// Becomes keys at the first login.
+pub(crate) enum Credentials {
+    /// Becomes keys where the server lets it: see [`StreamEvent::Authenticated`].
     Password(crate::credentials::Password),
     /// What an earlier login made of the password; never PLAIN.
     Keys(ScramKeys),
 }
 
 /// What happened.
-pub enum StreamEvent {
+pub(crate) enum StreamEvent {
     /// The server took the credentials and proved itself. Always before [`StreamEvent::Online`].
     Authenticated {
-        /// To be kept instead of the password, where they are new and the server knows SCRAM.
+        /// To be kept instead of the password. Given once, at the second login of this stream
+        /// or later: when the server has shown that it asks for the same keys each time.
         keys: Option<ScramKeys>,
     },
     /// A new stream is bound; nothing of an earlier one is left, and what waited to be sent is gone.
@@ -116,89 +120,19 @@ pub enum StreamEvent {
         /// When the next one comes; absent: it won't, and [`StreamEvent::Ended`] follows.
         retry_at: Option<SystemTime>,
     },
-    /// Nothing will happen any more: [`Stream::next`] never returns again.
+    /// Nothing will happen any more: [`Stream::next`] never returns again. Without a
+    /// [`StreamEvent::ConnectFailed`] before it, something below us has failed badly.
     Ended,
-}
-
-/// Why there is no connection. Each variant is one error of the API.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectError {
-    /// The server refused the credentials. Final.
-    #[error("the server refused the credentials: {text} ({condition})")]
-    NotAuthorized {
-        /// SASL's name for it (RFC 6120 §6.5).
-        condition: String,
-        /// The server's words.
-        text: String,
-    },
-    /// The server says that the account is disabled. Final.
-    #[error("the server says that the account is disabled: {text}")]
-    AccountDisabled {
-        /// The server's words.
-        text: String,
-    },
-    /// DNS, TCP or a time-out. Tried again.
-    #[error("the server can't be reached: {text}")]
-    Unreachable {
-        /// What failed.
-        text: String,
-    },
-    /// Certificate or handshake. Tried again, slowly.
-    #[error("no trustworthy TLS connection: {text}")]
-    Tls {
-        /// Which, and why.
-        text: String,
-    },
-    /// The server broke XMPP or tried a downgrade. Tried again, slowly.
-    #[error("the server broke the protocol: {text}")]
-    Protocol {
-        /// What it did.
-        text: String,
-    },
-    /// The server bound us to somebody else's account. Final.
-    #[error("the server bound us to an account that is not ours")]
-    ForeignAccount,
-    /// Another client took our resource. Final.
-    #[error("another client took our resource")]
-    Replaced,
-}
-
-impl ConnectError {
-    /// Another attempt would end in the same way, or do harm.
-    pub fn is_final(&self) -> bool {
-        match self {
-            Self::NotAuthorized { .. }
-            | Self::AccountDisabled { .. }
-            | Self::ForeignAccount
-            | Self::Replaced => true,
-            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } => false,
-        }
-    }
-
-    fn from_io(error: io::Error) -> Self {
-        let text = short(&error.to_string());
-        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Self::Tls { text };
-        }
-        match error.kind() {
-            io::ErrorKind::InvalidData => Self::Protocol { text },
-            _ => Self::Unreachable { text },
-        }
-    }
-
-    fn closed() -> Self {
-        Self::Unreachable { text: "the server closed the stream".to_owned() }
-    }
 }
 
 /// Too much waits to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many stanzas wait to be sent")]
-pub struct Full;
+pub(crate) struct Full;
 
 /// One account's connection. Dropping it ends it, too, without waiting; [`Stream::close`] takes
 /// leave of the server.
-pub struct Stream {
+pub(crate) struct Stream {
     account: BareJid,
     /// Gone once the stream has ended.
     stanzas: Option<StanzaStream>,
@@ -219,7 +153,7 @@ pub struct Stream {
 
 impl Stream {
     /// Begins to connect, in tasks of its own. Must be called within a tokio runtime.
-    pub fn connect(settings: Settings, credentials: Credentials) -> Stream {
+    pub(crate) fn connect(settings: Settings, credentials: Credentials) -> Stream {
         let (report, reports) = mpsc::channel(REPORTS);
         let (closing, close) = watch::channel(false);
         let current: Current = Arc::new(Mutex::new(Arc::new(Link::default())));
@@ -253,26 +187,13 @@ impl Stream {
 
     /// What happens next. Must be called again and again: it also drives what [`Stream::send`]
     /// could not hand on at once. May be dropped at any time; nothing is lost.
-    pub async fn next(&mut self) -> StreamEvent {
+    pub(crate) async fn next(&mut self) -> StreamEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
             self.hand_over();
-            let stuck = !self.queue.is_empty() && self.online;
-            let Some(stanzas) = &mut self.stanzas else { return std::future::pending().await };
-            tokio::select! {
-                biased;
-                event = stanzas.next() => match event {
-                    Some(event) => self.on_event(event),
-                    None => {
-                        self.stop();
-                        self.events.push_back(StreamEvent::Ended);
-                    }
-                },
-                Some(report) = self.reports.recv() => self.on_report(report),
-                () = oldest_is_sent(&mut self.handed), if stuck => {}
-            }
+            self.step(!self.queue.is_empty()).await;
         }
     }
 
@@ -282,7 +203,7 @@ impl Stream {
     /// # Errors
     ///
     /// 4,096 stanzas wait already.
-    pub fn send(&mut self, stanza: Stanza) -> Result<(), Full> {
+    pub(crate) fn send(&mut self, stanza: Stanza) -> Result<(), Full> {
         if self.queue.len() >= QUEUE {
             return Err(Full);
         }
@@ -293,15 +214,13 @@ impl Stream {
 
     /// Ends the stream at any moment, also while connecting: sends what is queued, takes leave with
     /// `</stream:stream>`, and is done within 5 s, whatever the server does.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         let deadline = Instant::now() + CLOSE;
         let flush = async {
-            while self.online && self.stanzas.is_some() && !self.sent() {
-                tokio::select! {
-                    _ = self.next() => {}
-                    // What was handed over is sent when the oldest of it is, and the next, and so on.
-                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
-                }
+            while self.online && !self.sent() {
+                self.hand_over();
+                self.step(true).await;
+                self.events.clear();
             }
         };
         let _ = timeout_at(deadline - (CLOSE - FLUSH), flush).await;
@@ -316,6 +235,26 @@ impl Stream {
 }
 
 impl Stream {
+    /// Waits for one thing to happen; with `sending`, for the library to have sent something, too.
+    async fn step(&mut self, sending: bool) {
+        let sending = sending && self.online;
+        let Some(stanzas) = &mut self.stanzas else { return std::future::pending().await };
+        tokio::select! {
+            // The stream first: it tells of its loss before the connector tells of what comes of
+            // it. (Of a login the connector tells first; `on_reports` sees to that.)
+            biased;
+            event = stanzas.next() => match event {
+                Some(event) => self.on_event(event),
+                None => {
+                    self.stop();
+                    self.events.push_back(StreamEvent::Ended);
+                }
+            },
+            Some(report) = self.reports.recv() => self.on_report(report),
+            () = oldest_is_sent(&mut self.handed), if sending => {}
+        }
+    }
+
     fn sent(&mut self) -> bool {
         self.prune();
         self.queue.is_empty() && self.handed.is_empty()
@@ -368,7 +307,9 @@ impl Stream {
                         (self.online, self.was_online) = (true, true);
                         self.events.push_back(StreamEvent::Online { jid, features: Box::new(features) });
                     }
-                    _ => self.give_up(ConnectError::ForeignAccount),
+                    _ => self.give_up(ConnectError::Protocol {
+                        text: "the server bound us to an account that is not ours".to_owned(),
+                    }),
                 }
             }
         }
@@ -435,11 +376,6 @@ async fn oldest_is_sent(handed: &mut VecDeque<StanzaToken>) {
         token.wait_for(StanzaStage::Sent).await;
         handed.pop_front();
     }
-}
-
-/// A server's words, cut to what a UI can show, without control characters.
-fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
 #[cfg(test)]

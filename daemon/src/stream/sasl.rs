@@ -12,7 +12,9 @@ use base64::Engine;
 use futures::{SinkExt, StreamExt};
 use jid::BareJid;
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio_xmpp::xmlstream::{FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement};
+use tokio_xmpp::xmlstream::{
+    FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement,
+};
 use xmpp_parsers::sasl::{Auth, DefinedCondition, Failure, Mechanism, Nonza, Response};
 use zeroize::Zeroizing;
 
@@ -30,7 +32,10 @@ pub(super) struct Login {
     /// SASLprep'd where there is one.
     password: Option<Arc<Zeroizing<String>>>,
     username: String,
+    /// Those of the last login, or the ones that were kept.
     keys: Option<ScramKeys>,
+    /// The keys were given away to be kept, or came from there.
+    kept: bool,
 }
 
 /// The way to authenticate that fits both sides.
@@ -51,16 +56,17 @@ impl Login {
         let username = stringprep::saslprep(name.as_str()).map_err(|_| refused("name"))?.into_owned();
         let (password, keys) = match credentials {
             super::Credentials::Password(password) => {
-                let raw = Zeroizing::new(password.0.clone());
+                let raw = password.expose();
                 if raw.is_empty() || raw.contains('\0') {
                     return Err(refused("password is empty, or it"));
                 }
-                let password = stringprep::saslprep(&raw).map_err(|_| refused("password"))?;
+                let password = stringprep::saslprep(raw).map_err(|_| refused("password"))?;
                 (Some(Arc::new(Zeroizing::new(password.into_owned()))), None)
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),
         };
-        Ok(Self { password, username, keys })
+        let kept = keys.is_some();
+        Ok(Self { password, username, keys, kept })
     }
 
     fn choose(&self, offered: &BTreeSet<String>) -> Result<Choice, ConnectError> {
@@ -81,10 +87,11 @@ impl Login {
         })
     }
 
-    /// The keys for a challenge: those that we have, or new ones from the password.
+    /// The keys for a challenge: those that we have, or new ones from the password. True: they are
+    /// worth keeping, and were not given away yet.
     async fn keys(&mut self, challenge: &Challenge) -> Result<(ScramKeys, bool), ConnectError> {
         if let Some(keys) = self.keys.as_ref().filter(|keys| challenge.fits(keys)) {
-            return Ok((keys.clone(), false));
+            return Ok((keys.clone(), !self.kept));
         }
         let Some(password) = self.password.clone() else {
             return Err(ConnectError::NotAuthorized {
@@ -93,16 +100,19 @@ impl Login {
                     .to_owned(),
             });
         };
-        let (mechanism, salt, iterations) = (challenge.mechanism, challenge.salt.clone(), challenge.iterations);
+        let (mechanism, salt, iterations) =
+            (challenge.mechanism, challenge.salt.clone(), challenge.iterations);
         let work = move || ScramKeys::derive(mechanism, &password, &salt, iterations);
         let keys = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| ConnectError::Unreachable { text: "we are shutting down".to_owned() })?;
-        Ok((keys, true))
+        Ok((keys, false))
     }
 }
 
-/// Authenticates. Returns keys where they are new, to be kept instead of the password.
+/// Authenticates. Returns keys, once, when the server has asked for the same ones twice: then they
+/// can be kept instead of the password. A server that keeps passwords as they are may make up a new
+/// salt for each login (ejabberd does), and no keys ever fit again.
 pub(super) async fn authenticate(
     stream: &mut XmppStream<Secure>,
     offered: &BTreeSet<String>,
@@ -141,7 +151,7 @@ async fn scram(
         Nonza::Challenge(challenge) => first.challenged(&challenge.data)?,
         other => return Err(unexpected(other)),
     };
-    let (keys, new) = login.keys(&challenge).await?;
+    let (keys, keep) = login.keys(&challenge).await?;
     let (answer, proof) = challenge.answer(&keys);
     send(stream, Nonza::Response(Response { data: answer.into_bytes() })).await?;
     match receive(stream).await? {
@@ -158,15 +168,17 @@ async fn scram(
         other => return Err(unexpected(other)),
     }
     login.keys = Some(keys.clone());
-    Ok(new.then_some(keys))
+    login.kept |= keep;
+    Ok(keep.then_some(keys))
 }
 
 impl From<ScramError> for ConnectError {
     fn from(error: ScramError) -> Self {
         match error {
-            ScramError::Refused(condition) => {
-                Self::NotAuthorized { condition: short(&condition), text: "the server refused the login".to_owned() }
-            }
+            ScramError::Refused(condition) => Self::NotAuthorized {
+                condition: short(&condition),
+                text: "the server refused the login".to_owned(),
+            },
             other => Self::Protocol { text: other.to_string() },
         }
     }
@@ -190,11 +202,15 @@ fn refused(failure: Failure) -> ConnectError {
     match failure.defined_condition {
         Condition::AccountDisabled => ConnectError::AccountDisabled { text },
         Condition::TemporaryAuthFailure => ConnectError::Unreachable { text },
-        Condition::NotAuthorized => ConnectError::NotAuthorized { condition: "not-authorized".to_owned(), text },
+        Condition::NotAuthorized => {
+            ConnectError::NotAuthorized { condition: "not-authorized".to_owned(), text }
+        }
         Condition::CredentialsExpired => {
             ConnectError::NotAuthorized { condition: "credentials-expired".to_owned(), text }
         }
-        Condition::InvalidAuthzid => ConnectError::NotAuthorized { condition: "invalid-authzid".to_owned(), text },
+        Condition::InvalidAuthzid => {
+            ConnectError::NotAuthorized { condition: "invalid-authzid".to_owned(), text }
+        }
         other => ConnectError::Protocol { text: format!("{other:?}: {text}") },
     }
 }
@@ -241,7 +257,10 @@ mod tests {
     use crate::stream::Credentials;
 
     fn login(password: &str) -> Result<Login, ConnectError> {
-        Login::new(&"me@example.org".parse().unwrap(), Credentials::Password(Password(password.to_owned())))
+        Login::new(
+            &"me@example.org".parse().unwrap(),
+            Credentials::Password(Password::from(password.to_owned())),
+        )
     }
 
     fn offer(names: &[&str]) -> BTreeSet<String> {
@@ -265,8 +284,7 @@ mod tests {
     #[test]
     fn keys_are_pinned_to_their_mechanism() {
         let keys = ScramKeys::derive(ScramMechanism::Sha1, "secret", b"salt", 4096);
-        let pinned =
-            Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
+        let pinned = Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
         let choose = |names: &[&str]| pinned.choose(&offer(names)).ok();
         assert_eq!(choose(&["SCRAM-SHA-1", "SCRAM-SHA-256"]), Some(Choice::Scram(ScramMechanism::Sha1)));
         assert_eq!(choose(&["PLAIN"]), None);
@@ -292,7 +310,8 @@ mod tests {
             refused(Failure { defined_condition: condition, texts: Default::default() })
         };
         use DefinedCondition as Condition;
-        for condition in [Condition::NotAuthorized, Condition::CredentialsExpired, Condition::InvalidAuthzid] {
+        for condition in [Condition::NotAuthorized, Condition::CredentialsExpired, Condition::InvalidAuthzid]
+        {
             assert!(matches!(refused(condition), ConnectError::NotAuthorized { .. }));
         }
         assert!(matches!(refused(Condition::AccountDisabled), ConnectError::AccountDisabled { .. }));

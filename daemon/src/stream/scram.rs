@@ -28,7 +28,7 @@ const GS2_BASE64: &str = "biws";
 
 /// A SCRAM mechanism, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ScramMechanism {
+pub(crate) enum ScramMechanism {
     /// RFC 5802.
     Sha1,
     /// RFC 7677.
@@ -37,7 +37,7 @@ pub enum ScramMechanism {
 
 impl ScramMechanism {
     /// Its name in SASL.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "SCRAM-SHA-1",
             Self::Sha256 => "SCRAM-SHA-256",
@@ -67,16 +67,19 @@ impl ScramMechanism {
 /// What a password becomes for one account on one server: enough to log in there and nowhere else,
 /// so it can be kept instead of the password. A secret all the same: no `Debug`, wiped when dropped.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct ScramKeys {
+pub(crate) struct ScramKeys {
     /// The keys fit this mechanism only.
     pub mechanism: ScramMechanism,
     /// As the server gave it.
+    #[serde(with = "crate::credentials::as_base64")]
     pub salt: Vec<u8>,
     /// As the server gave it.
     pub iterations: u32,
     /// RFC 5802 §3.
+    #[serde(with = "crate::credentials::as_base64")]
     pub client_key: Vec<u8>,
     /// RFC 5802 §3.
+    #[serde(with = "crate::credentials::as_base64")]
     pub server_key: Vec<u8>,
 }
 
@@ -212,6 +215,12 @@ impl Challenge {
 pub(super) struct ServerProof(Vec<u8>);
 
 impl ServerProof {
+    /// For a test's server, which must prove itself.
+    #[cfg(test)]
+    pub(super) fn expected(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Checks the server's last word.
     pub(super) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {
         let first = text(message)?.split(',').next().unwrap_or_default();

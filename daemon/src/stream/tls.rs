@@ -29,7 +29,7 @@ const NEGOTIATION: Duration = Duration::from_secs(15);
 
 /// No set of trusted certificates could be put together.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsConfigError {
+pub(crate) enum TlsConfigError {
     /// The extra certificates can't be read.
     #[error("{}: {source}", path.display())]
     ExtraCa {
@@ -48,7 +48,7 @@ pub enum TlsConfigError {
 
 /// Trusts the system's roots (`SSL_CERT_FILE` is honoured), loaded once for the process, and those
 /// of a PEM file beside them. Blocks on disk. ALPN is set at each connect: only direct TLS has it.
-pub fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
+pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
     static NATIVE: OnceLock<RootCertStore> = OnceLock::new();
     let native = NATIVE.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
@@ -142,7 +142,9 @@ async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError
         .map_err(ConnectError::from_io)?;
     let (features, mut stream): (_, XmppStream<_>) = pending.recv_features().await.map_err(receive_error)?;
     if !features.can_starttls() {
-        return Err(ConnectError::Protocol { text: "the server offers no TLS, or somebody took the offer away".into() });
+        return Err(ConnectError::Protocol {
+            text: "the server offers no TLS, or somebody took the offer away".into(),
+        });
     }
     let request = XmppStreamElement::Starttls(starttls::Nonza::Request(starttls::Request));
     stream.send(&request).await.map_err(ConnectError::from_io)?;
@@ -159,7 +161,9 @@ async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError
     }
     let (tcp, rest) = stream.into_inner().into_parts();
     if !rest.is_empty() {
-        return Err(ConnectError::Protocol { text: "somebody sent plain text where TLS had to begin".into() });
+        return Err(ConnectError::Protocol {
+            text: "somebody sent plain text where TLS had to begin".into(),
+        });
     }
     Ok(tcp)
 }

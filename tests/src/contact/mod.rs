@@ -20,7 +20,7 @@ pub use self::publish::{AVATAR_DATA, AVATAR_METADATA, PROSE_VCARD4, VCARD4, sha1
 use self::stream::{Bound, Writer};
 use crate::PATIENCE;
 use crate::inbox::Inbox;
-use crate::server::Server;
+use crate::server::Door;
 use crate::xml::{self, XmlStream, escape, find};
 
 /// One connected resource of an account.
@@ -51,21 +51,22 @@ impl Contact {
     ///
     /// # Panics
     /// When the server refuses: the account must be in the server's setup.
-    pub async fn connect(server: &Server, name: &str) -> Self {
+    pub async fn connect(server: impl Into<Door>, name: &str) -> Self {
         Self::connect_as(server, name, "phone", Client::default()).await
     }
 
     /// Connects with a given resource and software.
-    pub async fn connect_as(server: &Server, name: &str, resource: &str, client: Client) -> Self {
-        let bound = match stream::connect(server, name, resource).await {
+    pub async fn connect_as(server: impl Into<Door>, name: &str, resource: &str, client: Client) -> Self {
+        let door = server.into();
+        let bound = match stream::connect(&door, name, resource).await {
             Ok(bound) => bound,
-            Err(error) => panic!("{name} cannot connect: {error}\n{}", server.log()),
+            Err(error) => panic!("{name} cannot connect: {error}"),
         };
         let Bound { full_jid, reader, writer } = bound;
         let inbox = Inbox::new(xml::print);
         let writer = Arc::new(Mutex::new(writer));
         let contact = Self {
-            jid: server.jid(name),
+            jid: door.jid(name),
             full_jid,
             client: client.clone(),
             photo: None,
@@ -80,7 +81,7 @@ impl Contact {
     }
 
     /// Connects and is available.
-    pub async fn online(server: &Server, name: &str) -> Self {
+    pub async fn online(server: impl Into<Door>, name: &str) -> Self {
         let mut contact = Self::connect(server, name).await;
         contact.set_presence(None, None).await;
         contact

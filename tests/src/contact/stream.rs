@@ -8,7 +8,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::server::Server;
+use crate::server::Door;
 use crate::xml::{self, XmlStream, escape, find};
 
 /// The receiving half of a connection.
@@ -24,13 +24,13 @@ pub(super) struct Bound {
 }
 
 /// Authenticates and binds `resource`, or another one where the server says so.
-pub(super) async fn connect(server: &Server, name: &str, resource: &str) -> Result<Bound> {
+pub(super) async fn connect(server: &Door, name: &str, resource: &str) -> Result<Bound> {
     let (reader, mut writer) = split(server.connect().await?);
     let mut reader = XmlStream::new(reader);
     let header = format!(
         "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
          xmlns:stream='http://etherx.jabber.org/streams' to='{}' version='1.0'>",
-        server.domain
+        server.domain()
     );
 
     send(&mut writer, &header).await?;

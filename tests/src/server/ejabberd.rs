@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use super::{Server, roster_name};
+use super::{Passwords, Server, roster_name};
 use crate::process::Process;
 
 /// Written by the server once it serves and knows its accounts.
@@ -74,6 +74,11 @@ fn configuration(server: &Server) -> String {
     let certificate = server.certificates.bundle_pem.display();
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
+    let passwords = match server.setup.passwords {
+        Passwords::Sha256 => "auth_password_format: scram\nauth_scram_hash: sha256",
+        Passwords::Sha1 => "auth_password_format: scram\nauth_scram_hash: sha",
+        Passwords::Plain => "auth_password_format: plain",
+    };
     format!(
         r#"
 loglevel: info
@@ -90,8 +95,7 @@ listen:
     ip: "127.0.0.1"
     module: ejabberd_c2s
     tls: true
-# Passwords as they are, so that SCRAM-SHA-256, SCRAM-SHA-1 and PLAIN are all offered.
-auth_password_format: plain
+{passwords}
 disable_sasl_mechanisms:
   - "digest-md5"
   - "X-OAUTH2"

@@ -37,14 +37,41 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both, for tests that must hold on each.
+    /// Both; see [`on_both_servers`](crate::on_both_servers) for a test of each.
     pub const ALL: [Self; 2] = [Self::Prosody, Self::Ejabberd];
+}
+
+/// Makes a test for each server of functions `async fn scenario(kind: Kind)`, so that a failure says
+/// which one: `prosody::scenario`, `ejabberd::scenario`.
+#[macro_export]
+macro_rules! on_both_servers {
+    ($($scenario:ident),* $(,)?) => {
+        mod prosody {
+            $(#[tokio::test] async fn $scenario() { super::$scenario($crate::Kind::Prosody).await; })*
+        }
+        mod ejabberd {
+            $(#[tokio::test] async fn $scenario() { super::$scenario($crate::Kind::Ejabberd).await; })*
+        }
+    };
+}
+
+/// How a server keeps passwords, which decides what it offers. PLAIN is offered always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passwords {
+    /// Hashed for SCRAM-SHA-256, which alone is offered; a salt for each account.
+    Sha256,
+    /// Hashed for SCRAM-SHA-1, which alone is offered: what both servers do when nothing is configured.
+    Sha1,
+    /// As they are: every SCRAM is offered. Prosody makes up another salt at each login, so that keys
+    /// derived at an earlier one don't help.
+    Plain,
 }
 
 /// What a server starts with.
 #[derive(Clone, Debug)]
 pub struct Setup {
     kind: Kind,
+    passwords: Passwords,
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     config: String,
@@ -53,7 +80,19 @@ pub struct Setup {
 impl Setup {
     /// An empty server.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, accounts: Vec::new(), rosters: Vec::new(), config: String::new() }
+        Self {
+            kind,
+            passwords: Passwords::Sha256,
+            accounts: Vec::new(),
+            rosters: Vec::new(),
+            config: String::new(),
+        }
+    }
+
+    /// With another way to keep passwords than [`Passwords::Sha256`].
+    pub fn passwords(mut self, passwords: Passwords) -> Self {
+        self.passwords = passwords;
+        self
     }
 
     /// With an account `name`, its password [`password`]`(name)`. Naming it again changes nothing.
@@ -100,6 +139,55 @@ pub fn password(name: &str) -> String {
 pub fn roster_name(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// What a client has to know to log in; it may outlive the server.
+#[derive(Clone, Debug)]
+pub struct Door {
+    domain: &'static str,
+    direct_port: u16,
+    tls: Arc<ClientConfig>,
+    accounts: Vec<(String, String)>,
+}
+
+impl From<&Server> for Door {
+    fn from(server: &Server) -> Self {
+        Self {
+            domain: server.domain,
+            direct_port: server.direct_port,
+            tls: server.tls.clone(),
+            accounts: server.setup.accounts.clone(),
+        }
+    }
+}
+
+impl Door {
+    /// The domain behind it.
+    pub fn domain(&self) -> &str {
+        self.domain
+    }
+
+    /// The bare JID of an account.
+    pub fn jid(&self, name: &str) -> String {
+        format!("{name}@{}", self.domain)
+    }
+
+    /// The password of an account.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    pub fn password(&self, name: &str) -> &str {
+        let account = self.accounts.iter().find(|(account, _)| account == name);
+        &account.unwrap_or_else(|| panic!("no account {name} was set up")).1
+    }
+
+    /// A TLS connection to [`Server::direct_port`], the certificate verified.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        certificates::connect(self.tls.clone(), self.domain, self.direct_port).await
+    }
 }
 
 /// A running server. It is killed, and its folder removed, when this is dropped.
@@ -181,20 +269,11 @@ impl Server {
         format!("{name}@{}", self.domain)
     }
 
-    /// The password of an account of this server.
-    ///
-    /// # Panics
-    /// When there is no such account.
-    pub fn password(&self, name: &str) -> &str {
-        let account = self.setup.accounts.iter().find(|(account, _)| account == name);
-        &account.unwrap_or_else(|| panic!("no account {name} was set up")).1
-    }
-
     /// Parameters for prosed's `login` that lead to this server: `jid`, `password`, `host`, `port`,
     /// `tls` (STARTTLS).
     pub fn login(&self, name: &str) -> Value {
         json!({
-            "jid": self.jid(name), "password": self.password(name),
+            "jid": self.jid(name), "password": Door::from(self).password(name),
             "host": "127.0.0.1", "port": self.port, "tls": "starttls",
         })
     }
@@ -217,9 +296,9 @@ impl Server {
         self.folder.path()
     }
 
-    /// A TLS connection to [`Server::direct_port`], the certificate verified.
-    pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        certificates::connect(self.tls.clone(), self.domain, self.direct_port).await
+    /// What its clients have to know.
+    pub fn door(&self) -> Door {
+        self.into()
     }
 
     fn launch(&mut self) {
@@ -242,7 +321,7 @@ impl Server {
             }
             let accounts_are_there = self.kind == Kind::Prosody || ejabberd::accounts_are_there(self);
             if accounts_are_there
-                && self.connect().await.is_ok()
+                && self.door().connect().await.is_ok()
                 && TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
             {
                 return Ok(());

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::Result;
 use std::path::Path;
 
-use super::{Server, roster_name};
+use super::{Passwords, Server, roster_name};
 use crate::process::Process;
 
 pub(super) fn launch(server: &Server) -> Result<Process> {
@@ -29,6 +29,12 @@ fn configuration(server: &Server) -> String {
         (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
+    // Accounts are written with their passwords; internal_hashed hashes each at its first use.
+    let authentication = match server.setup.passwords {
+        Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
+        Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
+        Passwords::Plain => "authentication = \"internal_plain\"",
+    };
     format!(
         r#"
 -- Root is what containers run tests as; the server listens on loopback only.
@@ -47,8 +53,7 @@ modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
   "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
 }}
--- Passwords as they are, so that SCRAM-SHA-256, SCRAM-SHA-1 and PLAIN are all offered.
-authentication = "internal_plain"
+{authentication}
 storage = "internal"
 default_archive_policy = false
 {extra}

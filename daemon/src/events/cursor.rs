@@ -1,0 +1,62 @@
+//! A reader's place in the log.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Entry, EventLog, Filter};
+
+/// A place in the log, and what its reader wants from there on.
+pub(crate) struct Cursor {
+    log: Arc<EventLog>,
+    newest: watch::Receiver<u64>,
+    filter: Filter,
+    /// Everything up to here that the filter wants has been read.
+    after: u64,
+}
+
+/// The log has let go of events that this reader had not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reader was too slow; it has read up to {last}")]
+pub(crate) struct Lagged {
+    /// Everything up to here that the reader wanted, it got.
+    pub(crate) last: u64,
+}
+
+impl Cursor {
+    pub(super) fn new(log: Arc<EventLog>, newest: watch::Receiver<u64>, filter: Filter, after: u64) -> Self {
+        Self { log, newest, filter, after }
+    }
+
+    /// Everything up to here that the reader wanted, it got.
+    pub(crate) fn position(&self) -> u64 {
+        self.after
+    }
+
+    /// The next event that is wanted, when it comes. Safe to cancel.
+    ///
+    /// # Errors
+    /// When the log has passed this reader. It stays so.
+    pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, Lagged> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
+            let after = self.after;
+            // The sender lives in the log, and the log in us: it can't be gone.
+            let _ = self.newest.wait_for(|newest| *newest > after).await;
+        }
+    }
+
+    /// The next event that is wanted, if it is here.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Entry>>, Lagged> {
+        let state = self.log.state();
+        let mut later = state.ring.after(self.after).map_err(|_| Lagged { last: self.after })?;
+        let found = later.find(|event| self.filter.wants(event)).cloned();
+        self.after = found.as_ref().map_or(state.ring.last(), |event| event.seq);
+        Ok(found)
+    }
+}

@@ -1,0 +1,217 @@
+//! The event log: what happened, in one order over the whole daemon.
+//!
+//! An event is serialised once, when it happens; every subscriber shares those bytes. A subscriber
+//! is a [`Cursor`], a position in the log: a slow one costs nothing, and when the log has passed it,
+//! it learns so and begins anew. Nobody waits for a reader.
+
+mod cursor;
+mod ring;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use jid::BareJid;
+use prosed_protocol::{Event, EventName, EventPayload};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+pub(crate) use cursor::{Cursor, Lagged};
+use ring::Ring;
+
+/// How many events are retained for those who come back: minutes of a busy roster, hours of a
+/// quiet one.
+pub(crate) const RETAINED_EVENTS: usize = 10_000;
+
+/// How many bytes of event JSON are retained: what a UI may miss must not be what the daemon
+/// drowns in.
+pub(crate) const RETAINED_BYTES: usize = 16 * 1024 * 1024;
+
+/// A page ends behind the event with which it gets so large, so that it fits in one answer.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Numbers are reserved on disk so long before they are used, so that a disk that fails for a while
+/// does no harm.
+const RESERVE_AHEAD: u64 = 10_000;
+
+/// While that fails, it is tried again with one event in so many.
+const RESERVE_AGAIN: u64 = 256;
+
+/// One event, as the log keeps it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its place in the log.
+    pub(crate) seq: u64,
+    /// What kind of event it is.
+    pub(crate) name: EventName,
+    /// Whom it concerns.
+    pub(crate) account: BareJid,
+    /// The event as UIs get it: `{"event","seq","time","account",…}`.
+    pub(crate) json: Box<RawValue>,
+}
+
+/// Which events somebody wants.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// By name; absent: all.
+    pub(crate) names: Option<Vec<EventName>>,
+    /// Of one account; absent: of all.
+    pub(crate) account: Option<BareJid>,
+}
+
+impl Filter {
+    /// Whether the event is wanted.
+    pub(crate) fn wants(&self, entry: &Entry) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(&entry.name))
+            && self.account.as_ref().is_none_or(|account| *account == entry.account)
+    }
+}
+
+/// The log no longer holds what comes after the given number, or never did in this life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("events that far back are no longer retained; the oldest is {oldest}")]
+pub(crate) struct CursorExpired {
+    /// The oldest number that is retained, or the next one where nothing is.
+    pub(crate) oldest: u64,
+}
+
+/// Some events, and the number up to which there are no others that were asked for.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Oldest first.
+    pub(crate) events: Vec<Arc<Entry>>,
+    /// What to pass as `since` to go on.
+    pub(crate) seq: u64,
+}
+
+/// Sees to it that a number is reserved, on disk, and a block behind it; answers with the last one
+/// that is. No later start gives them out again.
+pub(crate) type Reserve = Box<dyn FnMut(u64) -> io::Result<u64> + Send>;
+
+/// The log. Cheap to share behind an `Arc`; no method waits for a reader.
+pub(crate) struct EventLog {
+    state: Mutex<State>,
+    /// The newest number, for those who wait.
+    newest: watch::Sender<u64>,
+}
+
+struct State {
+    ring: Ring,
+    reserve: Reserve,
+    /// The last number that is reserved.
+    reserved: u64,
+}
+
+impl EventLog {
+    /// An empty log whose first event will be `start + 1`. `start` is the last
+    /// number that an earlier start may have given out.
+    ///
+    /// # Errors
+    /// When no numbers can be reserved.
+    pub(crate) fn new(start: u64, mut reserve: Reserve) -> io::Result<Self> {
+        let reserved = reserve(start + 1)?;
+        let state = State { ring: Ring::new(start, RETAINED_EVENTS, RETAINED_BYTES), reserve, reserved };
+        Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start) })
+    }
+
+    /// Adds an event, and answers with its number.
+    pub(crate) fn append(&self, account: &BareJid, payload: EventPayload) -> u64 {
+        let mut state = self.state();
+        // `Unknown` is for clients: there is nothing in it to tell.
+        let Some(name) = payload.name() else { return state.ring.last() };
+        let seq = state.take_number();
+        let event = Event { seq, time: rfc3339(Utc::now()), account: account.to_string(), payload };
+        match serde_json::value::to_raw_value(&event) {
+            Ok(json) => {
+                state.ring.push(Arc::new(Entry { seq, name, account: account.clone(), json }));
+                // Under the lock, so that numbers are announced in their order.
+                self.newest.send_replace(seq);
+                seq
+            }
+            // Only for maps whose keys are no strings: an event has none.
+            Err(error) => {
+                tracing::error!(event = name.as_str(), %error, "an event could not be written as JSON");
+                state.ring.last()
+            }
+        }
+    }
+
+    /// The number of the newest event: what a snapshot taken now is true at.
+    pub(crate) fn last(&self) -> u64 {
+        self.state().ring.last()
+    }
+
+    /// A reader of what the filter wants: of everything after `since`, or of what is yet to come.
+    ///
+    /// # Errors
+    /// When `since` is older than what is retained, from before this start, or not yet given out.
+    pub(crate) fn cursor(
+        self: &Arc<Self>,
+        filter: Filter,
+        since: Option<u64>,
+    ) -> Result<Cursor, CursorExpired> {
+        let state = self.state();
+        if let Some(since) = since {
+            state.ring.check(since)?;
+        }
+        let after = since.unwrap_or_else(|| state.ring.last());
+        drop(state);
+        Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
+    }
+
+    /// Up to `limit` events after `since`, fewer where they are large. Where there is none, waits
+    /// for one for up to `patience`.
+    ///
+    /// # Errors
+    /// As [`EventLog::cursor`].
+    pub(crate) async fn page(
+        self: &Arc<Self>,
+        filter: Filter,
+        since: u64,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Page, CursorExpired> {
+        let mut cursor = self.cursor(filter, Some(since))?;
+        let expired = |_: Lagged| CursorExpired { oldest: self.state().ring.oldest() };
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut next = match tokio::time::timeout(patience, cursor.next()).await {
+            Ok(first) => Some(first.map_err(expired)?),
+            Err(_) => None,
+        };
+        while let Some(event) = next {
+            bytes += event.json.get().len();
+            events.push(event);
+            let full = events.len() >= limit || bytes >= PAGE_BYTES;
+            next = if full { None } else { cursor.try_next().map_err(expired)? };
+        }
+        Ok(Page { events, seq: cursor.position() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of ours panics while it holds the lock and leaves the log half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_number(&mut self) -> u64 {
+        let next = self.ring.last() + 1;
+        if next + RESERVE_AHEAD > self.reserved && next.is_multiple_of(RESERVE_AGAIN) {
+            match (self.reserve)(next + RESERVE_AHEAD) {
+                Ok(reserved) => self.reserved = reserved,
+                Err(error) => tracing::error!(%error, "sequence numbers can't be reserved on disk"),
+            }
+        }
+        next
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as every time of the API is written.
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests;

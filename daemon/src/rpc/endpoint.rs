@@ -1,0 +1,107 @@
+//! `endpoint.json`: where UIs find the door.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Serialize;
+
+use super::token::write_private;
+
+/// What is written to `endpoint.json`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Endpoint {
+    /// As in `ws://127.0.0.1:5299/rpc`.
+    pub(crate) url: String,
+    /// The Unix socket, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) socket: Option<PathBuf>,
+    /// The file that holds the bearer token.
+    pub(crate) token_file: PathBuf,
+    /// The daemon's process.
+    pub(crate) pid: u32,
+    /// The daemon's version.
+    pub(crate) version: &'static str,
+    /// The version of the API that it speaks.
+    #[serde(rename = "apiLevel")]
+    pub(crate) api_level: u32,
+}
+
+/// The file, for as long as the doors are open: it goes when this is dropped.
+pub(crate) struct EndpointFile {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+impl EndpointFile {
+    /// Writes the file, whole or not at all. Call it once the doors are bound: another user can
+    /// take a port before us, and nobody shall be sent there.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(crate) fn write(path: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+        let content = serde_json::to_vec(endpoint)?;
+        let aside = path.with_extension(format!("{}.new", std::process::id()));
+        write_private(&aside, &content).and_then(|()| fs::rename(&aside, path)).inspect_err(|_| {
+            let _ = fs::remove_file(&aside);
+        })?;
+        Ok(Self { path: path.to_owned(), content })
+    }
+}
+
+impl Drop for EndpointFile {
+    fn drop(&mut self) {
+        // What another daemon has written since is not ours to remove.
+        if fs::read(&self.path).is_ok_and(|content| content == self.content) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn endpoint(pid: u32) -> Endpoint {
+        Endpoint {
+            url: "ws://127.0.0.1:5299/rpc".to_owned(),
+            socket: None,
+            token_file: "/run/user/1000/prosed/token".into(),
+            pid,
+            version: "0.1.0",
+            api_level: 1,
+        }
+    }
+
+    #[test]
+    fn is_there_while_the_doors_are_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("endpoint.json");
+        let file = EndpointFile::write(&path, &endpoint(42)).unwrap();
+        let found: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(
+            found,
+            json!({"url": "ws://127.0.0.1:5299/rpc", "token_file": "/run/user/1000/prosed/token", "pid": 42,
+                   "version": "0.1.0", "apiLevel": 1})
+        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_daemons_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("endpoint.json");
+        let ours = EndpointFile::write(&path, &endpoint(1)).unwrap();
+        let theirs = EndpointFile::write(&path, &endpoint(2)).unwrap();
+        drop(ours);
+        assert!(path.exists());
+        drop(theirs);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,202 @@
+//! The doors as HTTP: `/rpc`, `/healthz`, `/avatars`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use jsonrpsee::core::middleware::RpcServiceBuilder;
+use jsonrpsee::server::ws::is_upgrade_request;
+use jsonrpsee::server::{
+    BatchRequestConfig, Methods, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
+};
+use prosed_protocol::WEBSOCKET_PROTOCOL;
+use prosed_session::ImageId;
+use tower::Service;
+use tower::layer::util::Identity;
+
+use super::calls::Calls;
+use super::connection::Connection;
+use super::guard::{Guard, Refusal, offers_subprotocol};
+use super::limits::{
+    BATCH_CALLS, CONNECTIONS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS,
+};
+use super::methods::Api;
+use super::subscriptions::Ids;
+
+/// What stands behind the door.
+pub(super) struct Door {
+    guard: Guard,
+    api: Arc<Api>,
+    subscriptions: Methods,
+    server: TowerServiceBuilder<Identity, Identity>,
+    stop: StopHandle,
+}
+
+impl Door {
+    pub(super) fn new(
+        guard: Guard,
+        api: Arc<Api>,
+        subscriptions: Methods,
+        patience: Patience,
+        stop: StopHandle,
+    ) -> Self {
+        // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
+        // so that the one at `gone_after` finds it.
+        let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
+        let config = ServerConfig::builder()
+            .max_request_body_size(REQUEST_BYTES)
+            .max_response_body_size(RESPONSE_BYTES)
+            .max_connections(CONNECTIONS)
+            .max_subscriptions_per_connection(SUBSCRIPTIONS)
+            .set_batch_request_config(BatchRequestConfig::Limit(BATCH_CALLS))
+            .set_message_buffer_capacity(MESSAGES_UNDER_WAY)
+            .enable_ws_ping(PingConfig::new().ping_interval(patience.ping_every).inactive_limit(silence))
+            .set_id_provider(Ids::default())
+            .build();
+        let server = Server::builder().set_config(config).to_service_builder();
+        Self { guard, api, subscriptions, server, stop }
+    }
+
+    pub(super) fn into_router(self) -> Router {
+        let door = Arc::new(self);
+        Router::new()
+            .route("/rpc", any(rpc))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/avatars/{capability}/{id}", get(avatar))
+            .fallback(async || StatusCode::NOT_FOUND)
+            .layer(from_fn_with_state(Arc::clone(&door), enter))
+            .with_state(door)
+    }
+}
+
+/// Lets in whom the guard lets in, and answers CORS for whom it says.
+async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    conceal(&mut parts.headers);
+    let (mut response, cors_origin) = match door.guard.check(&parts) {
+        Err(refusal) => (refuse(refusal), None),
+        Ok(admission) if admission.preflight => (preflight(&parts.headers), admission.cors_origin),
+        Ok(admission) => (next.run(Request::from_parts(parts, body)).await, admission.cors_origin),
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.append(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = cors_origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    response
+}
+
+/// Libraries that log a request leave out what is marked so.
+fn conceal(headers: &mut HeaderMap) {
+    for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
+        if let Entry::Occupied(mut values) = headers.entry(name) {
+            values.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    tracing::debug!(%refusal, "a request was turned away");
+    let mut response = (refusal.status(), format!("{refusal}\n")).into_response();
+    if refusal == Refusal::WrongToken {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Fetch §3.3.3, and Private Network Access for pages that come from further away.
+fn preflight(request: &HeaderMap) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    if request.contains_key("access-control-request-private-network") {
+        let allow = HeaderName::from_static("access-control-allow-private-network");
+        headers.insert(allow, HeaderValue::from_static("true"));
+    }
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// JSON-RPC: a WebSocket, or one POST.
+async fn rpc(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let websocket = is_upgrade_request(&request);
+    if !websocket && request.method() != Method::POST {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, POST")], "POST, or open a WebSocket\n")
+            .into_response();
+    }
+    let offers_subprotocol = offers_subprotocol(request.headers());
+    let connection = Arc::new(Connection::new(websocket));
+    let api = Arc::clone(&door.api);
+    let calls = RpcServiceBuilder::new().layer_fn(move |inner| Calls {
+        inner,
+        api: Arc::clone(&api),
+        connection: Arc::clone(&connection),
+    });
+    let server = door.server.clone().set_rpc_middleware(calls);
+    let mut service = server.build(door.subscriptions.clone(), door.stop.clone());
+    match service.call(request).await {
+        Ok(response) => {
+            let mut response = response.map(Body::new);
+            if websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS && offers_subprotocol {
+                let chosen = HeaderValue::from_static(WEBSOCKET_PROTOCOL);
+                response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+            }
+            // jsonrpsee says why the handshake failed, but with a status that says that it didn't.
+            if websocket && response.status() == StatusCode::OK {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+            }
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "the RPC server failed to answer");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A picture, for `<img>`: whoever knows the capability may see it.
+async fn avatar(State(door): State<Arc<Door>>, Path((capability, id)): Path<(String, String)>) -> Response {
+    if !door.api.translator.is_capability(&capability) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let Ok(id) = id.parse::<ImageId>() else { return StatusCode::NOT_FOUND.into_response() };
+    let Some((kind, bytes)) = (door.api.images)(id).await else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        (CONTENT_TYPE, kind.media_type()),
+        // An id names the bytes: they never change.
+        (CACHE_CONTROL, "private, max-age=31536000, immutable"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ];
+    (headers, bytes).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_request_shows_no_token() {
+        let mut headers = HeaderMap::new();
+        for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
+            headers.append(name.clone(), HeaderValue::from_static("prosed.v1, secret"));
+            headers.append(name, HeaderValue::from_static("Bearer secret"));
+        }
+        conceal(&mut headers);
+        assert!(!format!("{headers:?}").contains("secret"));
+        assert!(offers_subprotocol(&headers));
+    }
+}

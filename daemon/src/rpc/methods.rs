@@ -1,0 +1,220 @@
+//! What each method does. A call that concerns an account comes with its [`Place`] in that
+//! account's order: it is issued when its turn comes, and its answer is waited for outside of it.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::{BoxFuture, join_all};
+use jid::BareJid;
+use jsonrpsee::types::error::ErrorCode;
+use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use prosed_protocol::api::{Done, OpenRpcDocument, Version};
+use prosed_protocol::{
+    API_COMPATIBLE, API_LEVEL, Account, AccountParams, ApiError, Contact, ContactParams, ErrorKind,
+    GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile, Roster,
+    SetPresenceParams, SubscribeParams, openrpc,
+};
+use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::order::Place;
+use super::sessions::Sessions;
+use super::translate::{self, Translator};
+use crate::accounts::{Login, Reply};
+use crate::credentials::Password;
+use crate::events::{EventLog, Filter};
+use crate::registry::Connection;
+
+/// Looks up a saved image.
+pub(crate) type Images =
+    Arc<dyn Fn(ImageId) -> BoxFuture<'static, Option<(ImageType, Vec<u8>)>> + Send + Sync>;
+
+/// Everything that methods work with.
+pub(super) struct Api {
+    pub(super) sessions: Sessions,
+    pub(super) log: Arc<EventLog>,
+    pub(super) translator: Translator,
+    pub(super) images: Images,
+}
+
+/// What a method answers with.
+pub(super) type Answered<T> = Result<T, ErrorObjectOwned>;
+
+/// An answer and the `seq` at which it was true.
+struct TrueAt {
+    seq: u64,
+    answer: Answer,
+}
+
+pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> Answered<Account> {
+    let account = place.account.clone();
+    let login = Login {
+        jid: account.clone(),
+        password: params.password.map(|secret| Password::from(secret.into_inner())),
+        remember: params.remember,
+        connection: Connection {
+            resource: params.resource,
+            host: params.host,
+            port: params.port,
+            tls: params.tls.map(translate::tls_mode).unwrap_or_default(),
+        },
+    };
+    let mut turn = place.turn().await;
+    let reply = api.sessions.login(login).await.map_err(ApiError::from)?;
+    turn.has_begun();
+    let reached = api.answer(&account, reply).await?;
+    drop(turn);
+    api.account(reached)
+}
+
+pub(super) async fn logout(api: Arc<Api>, place: Place, params: LogoutParams) -> Answered<Done> {
+    let account = place.account.clone();
+    let _until_done = place.turn().await;
+    api.sessions.logout(&account, params.forget).await.map_err(ApiError::from)?;
+    Ok(Done {})
+}
+
+pub(super) async fn list_accounts(api: Arc<Api>) -> Answered<Vec<Account>> {
+    let accounts = api.sessions.list();
+    let states = join_all(accounts.iter().map(|account| api.state(account))).await;
+    // One that went away meanwhile is none of the accounts.
+    let gone = |state: &Answered<Account>| {
+        state.as_ref().is_err_and(|error| error.code() == ErrorKind::AccountUnknown.code())
+    };
+    states.into_iter().filter(|state| !gone(state)).collect()
+}
+
+pub(super) async fn get_account(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Account> {
+    let answered = api.ask(place, Command::GetAccount).await?;
+    api.account(answered)
+}
+
+pub(super) async fn load_roster(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Roster> {
+    let account = place.account.to_string();
+    let TrueAt { seq, answer } = api.ask(place, Command::LoadRoster).await?;
+    let Answer::Roster { source, version, contacts } = answer else { return Err(unexpected(&answer)) };
+    let source = translate::roster_source(source);
+    let contacts = contacts.iter().map(|contact| api.translator.contact(contact)).collect();
+    Ok(Roster { account, source, version, seq, contacts })
+}
+
+pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Contact> {
+    let jid = bare_jid(&params.jid)?;
+    match api.ask(place, Command::GetContact { jid }).await?.answer {
+        Answer::Contact(contact) => Ok(api.translator.contact_with_features(&contact)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn load_avatar(
+    api: Arc<Api>,
+    place: Place,
+    params: ContactParams,
+) -> Answered<LoadedAvatar> {
+    let jid = bare_jid(&params.jid)?;
+    let answer = api.ask(place, Command::LoadAvatar { jid }).await?.answer;
+    let Answer::Avatar(avatar) = answer else { return Err(unexpected(&answer)) };
+    // A file that went away since is absent, as a corrupt record is.
+    let (_, bytes) = (api.images)(avatar.id).await.ok_or(ApiError::new(ErrorKind::NotFound))?;
+    Ok(LoadedAvatar { avatar: api.translator.avatar(&avatar), data: STANDARD.encode(bytes) })
+}
+
+pub(super) async fn load_profile(
+    api: Arc<Api>,
+    place: Place,
+    params: LoadProfileParams,
+) -> Answered<Profile> {
+    let jid = bare_jid(&params.jid)?;
+    match api.ask(place, Command::LoadProfile { jid, refresh: params.refresh }).await?.answer {
+        Answer::Profile(profile) => Ok(translate::profile(&profile)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {
+    let availability = translate::wished_availability(params.availability);
+    let presence = OwnPresence { availability, status: params.status, priority: params.priority };
+    match api.ask(place, Command::SetPresence(presence)).await?.answer {
+        Answer::Done => Ok(Done {}),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `Events`, made of the shared JSON of each.
+#[derive(Serialize)]
+pub(super) struct EventsPage {
+    events: Vec<Box<RawValue>>,
+    seq: u64,
+}
+
+pub(super) async fn get_events(api: Arc<Api>, params: GetEventsParams) -> Answered<EventsPage> {
+    let (since, limit, timeout) = (params.since, params.limit(), params.timeout());
+    let page = api.log.page(filter(params.filter())?, since, limit, timeout).await.map_err(ApiError::from)?;
+    Ok(EventsPage { events: page.events.iter().map(|entry| entry.json.clone()).collect(), seq: page.seq })
+}
+
+pub(super) async fn get_version(_: Arc<Api>) -> Answered<Version> {
+    Ok(Version {
+        name: "prosed".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_level: API_LEVEL,
+        api_compatible: API_COMPATIBLE,
+    })
+}
+
+pub(super) async fn discover(_: Arc<Api>) -> Answered<OpenRpcDocument> {
+    Ok(OpenRpcDocument(openrpc()))
+}
+
+/// What a subscription or a poll wants of the log.
+pub(super) fn filter(params: SubscribeParams) -> Result<Filter, ApiError> {
+    let account = params.account.as_deref().map(bare_jid).transpose()?;
+    Ok(Filter { names: params.events, account })
+}
+
+/// A bare JID in its normal form (RFC 7622).
+pub(super) fn bare_jid(text: &str) -> Result<BareJid, ApiError> {
+    BareJid::new(text).map_err(|error| ApiError::new(ErrorKind::InvalidJid).text(error.to_string()))
+}
+
+impl Api {
+    /// Issues the command when its turn comes, makes room for the next, and waits for the answer.
+    async fn ask(&self, place: Place, command: Command) -> Answered<TrueAt> {
+        let account = place.account.clone();
+        let turn = place.turn().await;
+        let reply = self.sessions.issue(&account, command).await.map_err(ApiError::from)?;
+        drop(turn);
+        self.answer(&account, reply).await
+    }
+
+    async fn answer(&self, account: &BareJid, reply: oneshot::Receiver<Reply>) -> Answered<TrueAt> {
+        // A session that ended without an answer is down.
+        let offline = |_| ApiError::new(ErrorKind::Offline).account(account.as_str());
+        let Reply { seq, result } = reply.await.map_err(offline)?;
+        let answer = result.map_err(|cause| translate::failure(&cause, account))?;
+        Ok(TrueAt { seq, answer })
+    }
+
+    async fn state(&self, account: &BareJid) -> Answered<Account> {
+        let reply = self.sessions.issue(account, Command::GetAccount).await.map_err(ApiError::from)?;
+        self.account(self.answer(account, reply).await?)
+    }
+
+    fn account(&self, answered: TrueAt) -> Answered<Account> {
+        match answered.answer {
+            Answer::Account(account) => {
+                Ok(self.translator.account(&account, &self.sessions.standing(&account.account)))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// A session that answers with what was not asked for: a fault of ours, and no reason to panic.
+fn unexpected(answer: &Answer) -> ErrorObjectOwned {
+    tracing::error!(answer = translate::answer_name(answer), "a session answered another question");
+    ErrorObject::from(ErrorCode::InternalError)
+}

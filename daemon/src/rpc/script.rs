@@ -1,0 +1,148 @@
+//! A stand-in for the accounts, for tests: it writes down what reaches it, and in which order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use jid::BareJid;
+use prosed_session::{
+    Account, Answer, Availability, Command, ConnectionState, Failure, RosterSource, Timestamp,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::accounts::{AccountError, Login, Reply};
+
+/// The accounts of a test.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(super) accounts: Mutex<BTreeMap<BareJid, Vec<String>>>,
+    /// Logins are answered when [`Script::finish_logins`] says so.
+    pub(crate) hold_logins: bool,
+    /// `GetAccount` is never answered.
+    pub(crate) silent: bool,
+    pub(super) finish: Notify,
+    pub(super) calls: Mutex<u32>,
+}
+
+impl Script {
+    /// What reached an account, in order.
+    pub(crate) fn reached(&self, account: &str) -> Vec<String> {
+        self.accounts.lock().unwrap().get(&account.parse::<BareJid>().unwrap()).cloned().unwrap_or_default()
+    }
+
+    /// An account that is there from the start.
+    pub(crate) fn add(&self, account: &str) {
+        self.accounts.lock().unwrap().entry(account.parse().unwrap()).or_default();
+    }
+
+    pub(crate) fn finish_logins(&self) {
+        self.finish.notify_waiters();
+    }
+
+    pub(super) fn list(&self) -> Vec<BareJid> {
+        self.accounts.lock().unwrap().keys().cloned().collect()
+    }
+
+    pub(super) async fn issue(
+        self: &Arc<Self>,
+        account: &BareJid,
+        command: Command,
+    ) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        self.dawdle().await;
+        let said = match &command {
+            Command::SetPresence(presence) => {
+                format!("presence {}", presence.status.as_deref().unwrap_or(""))
+            }
+            Command::LoadRoster => "roster".to_owned(),
+            Command::GetAccount => "account".to_owned(),
+            other => format!("{other:?}"),
+        };
+        self.write(account, said)?;
+        let (sender, receiver) = oneshot::channel();
+        let result = match command {
+            Command::GetAccount if self.silent => {
+                // As a session that waits for its server: until the test is over.
+                tokio::spawn(async move {
+                    let _sender = sender;
+                    std::future::pending::<()>().await;
+                });
+                return Ok(receiver);
+            }
+            Command::GetAccount => Ok(Answer::Account(Box::new(online(account)))),
+            Command::LoadRoster => {
+                Ok(Answer::Roster { source: RosterSource::Cache, version: None, contacts: vec![] })
+            }
+            Command::SetPresence(_) => Ok(Answer::Done),
+            _ => Err(Failure::ContactUnknown),
+        };
+        let script = Arc::clone(self);
+        tokio::spawn(async move {
+            script.dawdle().await;
+            let _ = sender.send(Reply { seq: 7, result });
+        });
+        Ok(receiver)
+    }
+
+    pub(super) async fn login(
+        self: &Arc<Self>,
+        login: Login,
+    ) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        self.dawdle().await;
+        let account = login.jid;
+        self.add(account.as_str());
+        self.write(&account, "login".to_owned())?;
+        let (sender, receiver) = oneshot::channel();
+        let script = Arc::clone(self);
+        let finish = self.hold_logins;
+        tokio::spawn(async move {
+            if finish {
+                script.finish.notified().await;
+            }
+            script.dawdle().await;
+            let _ = script.write(&account, "login done".to_owned());
+            let _ = sender.send(Reply { seq: 7, result: Ok(Answer::Account(Box::new(online(&account)))) });
+        });
+        Ok(receiver)
+    }
+
+    pub(super) async fn logout(&self, account: &BareJid) -> Result<(), AccountError> {
+        self.dawdle().await;
+        self.write(account, "logout".to_owned())?;
+        self.dawdle().await;
+        self.write(account, "logout done".to_owned())
+    }
+
+    fn write(&self, account: &BareJid, said: String) -> Result<(), AccountError> {
+        let mut accounts = self.accounts.lock().unwrap();
+        accounts.get_mut(account).ok_or_else(|| AccountError::Unknown(account.clone()))?.push(said);
+        Ok(())
+    }
+
+    /// Takes a while, another one each time, so that what is not held in order gets out of it.
+    async fn dawdle(&self) {
+        let turns = {
+            let mut calls = self.calls.lock().unwrap();
+            *calls = calls.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            (*calls >> 16) % 7
+        };
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn online(account: &BareJid) -> Account {
+    Account {
+        account: account.clone(),
+        jid: None,
+        state: ConnectionState::Online,
+        since: Timestamp(0),
+        last_stanza_at: None,
+        retry_at: None,
+        failure: None,
+        availability: Availability::Available,
+        status: None,
+        profile: None,
+        avatar: None,
+        resources: vec![],
+    }
+}

@@ -1,0 +1,259 @@
+//! Who gets in, over real sockets, and what else is served.
+
+use tokio_tungstenite::tungstenite::Error;
+
+use super::*;
+
+const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"get_version"}"#;
+
+/// A POST with these headers and a valid body; `{host}` and `{token}` stand for the right ones.
+async fn post(daemon: &Daemon, headers: &str) -> (u16, String) {
+    let headers = headers.replace("{host}", &daemon.address.to_string()).replace("{token}", &daemon.token);
+    let head = format!("POST /rpc HTTP/1.1\r\n{headers}\r\nconnection: close\r\n");
+    let (status, head, _) = daemon.http(&format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len())).await;
+    (status, head)
+}
+
+#[tokio::test]
+async fn statuses() {
+    let daemon = Daemon::start().await;
+    const RIGHT: &str = "host: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json";
+    for (expected, from, to) in [
+        (200, "", ""),
+        (421, "{host}", "evil.example"),
+        (400, "host: {host}", "x: y"),
+        (400, "host: {host}", "host: {host}\r\nhost: {host}"),
+        (401, "{token}", "wrong"),
+        (401, "authorization: Bearer {token}", "x: y"),
+        (415, "application/json", "text/plain"),
+        (403, "content-type", "origin: http://evil.example\r\ncontent-type"),
+        (403, "content-type", "origin: null\r\ncontent-type"),
+        (200, "content-type", "origin: app://prose\r\ncontent-type"),
+    ] {
+        let headers = if from.is_empty() { RIGHT.to_owned() } else { RIGHT.replace(from, to) };
+        assert_eq!(post(&daemon, &headers).await.0, expected, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_websocket_is_never_upgraded() {
+    let daemon = Daemon::start().await;
+    let bearer = format!("Bearer {}", daemon.token);
+    let evil = [("authorization", bearer.as_str()), ("origin", "http://evil.example")];
+    let rebound = [("authorization", bearer.as_str()), ("host", "evil.example")];
+    for (headers, expected) in [(&evil[..], 403), (&rebound[..], 421), (&[], 401)] {
+        match daemon.try_connect(headers).await {
+            Err(Error::Http(response)) => assert_eq!(response.status(), expected),
+            other => panic!("expected {expected}: {:?}", other.map(|(_, response)| response)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_gives_its_token_as_a_subprotocol() {
+    let daemon = Daemon::start().await;
+    let protocols = format!("prosed.v1, prosed.bearer.{}", daemon.token);
+    let headers = [("sec-websocket-protocol", protocols.as_str()), ("origin", LISTED_ORIGIN)];
+    let (mut ui, response) = daemon.try_connect(&headers).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "prosed.v1");
+    assert_eq!(ui.call("get_version", json!({})).await["result"]["apiLevel"], 1);
+}
+
+#[tokio::test]
+async fn cors_is_answered_for_listed_origins_only() {
+    let daemon = Daemon::start().await;
+    let ask = |origin: &str| {
+        format!(
+            "OPTIONS /rpc HTTP/1.1\r\nhost: {}\r\norigin: {origin}\r\naccess-control-request-method: POST\r\n\
+             access-control-request-private-network: true\r\nconnection: close\r\n\r\n",
+            daemon.address
+        )
+    };
+    let (status, head, _) = daemon.http(&ask(LISTED_ORIGIN)).await;
+    assert_eq!(status, 204);
+    for line in [
+        "access-control-allow-origin: app://prose",
+        "access-control-allow-methods: get, post",
+        "access-control-allow-headers: authorization, content-type",
+        "access-control-allow-private-network: true",
+    ] {
+        assert!(head.contains(line), "{line} in {head}");
+    }
+    let (status, head, _) = daemon.http(&ask("http://evil.example")).await;
+    assert_eq!(status, 403);
+    assert!(!head.contains("access-control"), "{head}");
+    let headers = "host: {host}\r\norigin: app://prose\r\nauthorization: Bearer {token}\r\ncontent-type: application/json";
+    let (_, head) = post(&daemon, headers).await;
+    assert!(head.contains("access-control-allow-origin: app://prose"), "{head}");
+}
+
+#[tokio::test]
+async fn other_paths_and_methods() {
+    let daemon = Daemon::start().await;
+    let get = async |path: &str, token: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", daemon.address);
+        daemon.http(&format!("{head}authorization: Bearer {token}\r\n\r\n")).await
+    };
+    let (status, head, body) = get("/healthz", "none").await;
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
+    assert!(!head.contains("server:"), "it says nothing: {head}");
+    assert_eq!(get("/secret", "none").await.0, 401);
+    assert_eq!(get("/secret", &daemon.token).await.0, 404);
+    assert_eq!(get("/rpc", &daemon.token).await.0, 405);
+    assert_eq!(get(&format!("/rpc?token={}", daemon.token), "none").await.0, 401);
+}
+
+#[tokio::test]
+async fn pictures_are_served_to_those_who_know_the_capability() {
+    let daemon = Daemon::start().await;
+    let get = async |path: &str| {
+        daemon
+            .http(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", daemon.address))
+            .await
+    };
+    let avatar = prosed_session::Avatar {
+        id: ImageId([0xab; 20]),
+        kind: ImageType::Png,
+        bytes: 7,
+        width: 1,
+        height: 1,
+    };
+    let url = daemon.translator.avatar(&avatar).url;
+    let (status, head, body) = get(&url).await;
+    assert_eq!((status, body.as_str()), (200, "picture"));
+    for line in ["content-type: image/png", "x-content-type-options: nosniff", "immutable"] {
+        assert!(head.contains(line), "{line} in {head}");
+    }
+    let id = "ab".repeat(20);
+    assert_eq!(get(&format!("/avatars/{}/{id}", random_text().unwrap())).await.0, 404);
+    assert_eq!(get(&format!("/avatars//{id}")).await.0, 404);
+    assert_eq!(get(&url.replace("abab", "cdcd")).await.0, 404);
+    assert_eq!(get(&url.replace(&id, "..%2f..%2fetc%2fpasswd")).await.0, 404);
+    assert!(!Translator::new().unwrap().is_capability(url.split('/').nth(2).unwrap()), "new at each start");
+}
+
+#[tokio::test]
+async fn thirty_two_connections_and_no_more() {
+    let daemon = Daemon::start().await;
+    let mut uis = Vec::new();
+    for _ in 0..32 {
+        uis.push(daemon.connect().await);
+    }
+    let bearer = format!("Bearer {}", daemon.token);
+    match daemon.try_connect(&[("authorization", &bearer)]).await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 429),
+        other => panic!("{:?}", other.map(|(_, response)| response)),
+    }
+    assert_eq!(uis[31].call("get_version", json!({})).await["result"]["name"], "prosed");
+    drop(uis.pop());
+    // The place is free once the daemon has seen the connection end.
+    while daemon.try_connect(&[("authorization", &bearer)]).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn those_without_a_token_take_no_connection() {
+    let daemon = Daemon::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    assert_eq!(daemon.connect().await.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+#[tokio::test]
+async fn a_socket_that_sends_no_head_is_closed() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let whole = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", daemon.address);
+    for said in ["", "GET /healthz HTTP/1.1\r\n", &whole] {
+        let mut socket = TcpStream::connect(daemon.address).await.unwrap();
+        socket.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer).await;
+        assert_eq!(answer.contains("200 OK"), said == whole, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_bounded() {
+    let daemon = Daemon::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..super::super::limits::SOCKETS {
+        idle.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", daemon.address);
+    let answer = daemon.http(&request);
+    tokio::pin!(answer);
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut answer).await.is_err());
+    idle.pop();
+    assert_eq!(answer.await.0, 200);
+}
+
+/// A client that never reads answers no ping.
+#[tokio::test]
+async fn a_websocket_without_a_sign_of_life_is_closed() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let mut silent = daemon.connect().await;
+    let held = Arc::strong_count(&daemon.log);
+    silent.send("subscribe", json!({})).await;
+    silent.socket.flush().await.unwrap();
+    let mut lively = daemon.connect().await;
+    let mut most = held;
+    // Reading answers pings.
+    while most == held || Arc::strong_count(&daemon.log) > held {
+        let _ = tokio::time::timeout(Duration::from_millis(10), lively.socket.next()).await;
+        most = most.max(Arc::strong_count(&daemon.log));
+    }
+    assert_eq!(lively.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+/// Its TCP is alive and its window shut: only a bound on writing frees what it holds.
+#[tokio::test]
+async fn a_websocket_that_takes_nothing_is_cut_off() {
+    let daemon = Daemon::impatient(Script::default()).await;
+    let mut stalled = daemon.connect().await;
+    // A subscription holds the log for as long as it lives.
+    let held = Arc::strong_count(&daemon.log);
+    stalled.call("subscribe", json!({})).await;
+    assert!(Arc::strong_count(&daemon.log) > held);
+    for _ in 0..60 {
+        daemon.happen("me@example.org", 1 << 20);
+    }
+    while Arc::strong_count(&daemon.log) > held {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_does_not_keep_the_doors_open() {
+    let mut daemon = Daemon::impatient(Script { silent: true, ..Default::default() }).await;
+    daemon.script.add("me@example.org");
+    let request = daemon.post_request(r#"{"jsonrpc":"2.0","id":1,"method":"get_account"}"#);
+    let mut socket = TcpStream::connect(daemon.address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    while daemon.script.reached("me@example.org").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    daemon.shutdown.take().unwrap().send(()).unwrap();
+    (&mut daemon.running).await.unwrap();
+}
+
+#[test]
+fn peers_are_waited_for_as_long_as_they_are_told() {
+    let usual = Patience::USUAL;
+    assert_eq!((usual.ping_every, usual.gone_after), (Duration::from_secs(20), Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn the_doors_close_in_order() {
+    let mut daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    ui.call("subscribe", json!({})).await;
+    daemon.shutdown.take().unwrap().send(()).unwrap();
+    let farewell = ui.socket.next().await;
+    assert!(matches!(farewell, Some(Ok(Message::Close(_)))), "{farewell:?}");
+    drop(ui);
+    (&mut daemon.running).await.unwrap();
+    assert!(TcpStream::connect(daemon.address).await.is_err());
+}

@@ -1,0 +1,198 @@
+//! Subscriptions and polls.
+
+use super::*;
+
+const ME: &str = "me@example.org";
+
+/// The numbers of the events that follow.
+async fn seqs(ui: &mut Ui, count: usize) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    for _ in 0..count {
+        seqs.push(ui.read().await["params"]["result"]["seq"].as_u64().unwrap());
+    }
+    seqs
+}
+
+#[tokio::test]
+async fn the_answer_precedes_the_first_event() {
+    let daemon = Daemon::start().await;
+    for _ in 0..5 {
+        daemon.happen(ME, 10);
+    }
+    let mut ui = daemon.connect().await;
+    let mut last = 0;
+    for _ in 0..16 {
+        let id = ui.send("subscribe", json!({"since": 0})).await;
+        let answer = ui.read().await;
+        assert_eq!(answer["id"], id);
+        let subscription = answer["result"].as_u64().unwrap();
+        assert!(subscription > last, "ids are numbers, each new");
+        last = subscription;
+        for seq in 1..=5 {
+            let event = ui.read().await;
+            assert_eq!(event["jsonrpc"], "2.0");
+            assert_eq!(event["method"], "rosterLoaded");
+            assert_eq!(event["params"]["subscription"], subscription);
+            assert_eq!(event["params"]["result"]["event"], "rosterLoaded");
+            assert_eq!(event["params"]["result"]["seq"], seq);
+        }
+    }
+    assert_eq!(ui.call("subscribe", json!({})).await["error"]["code"], -32006, "16 and no more");
+}
+
+#[tokio::test]
+async fn since_then_live() {
+    let daemon = Daemon::start().await;
+    for _ in 0..50 {
+        daemon.happen(ME, 10);
+    }
+    let mut ui = daemon.connect().await;
+    let id = ui.send("subscribe", json!({"since": 20})).await;
+    assert_eq!(ui.read().await["id"], id);
+    for _ in 0..50 {
+        daemon.happen(ME, 10);
+    }
+    assert_eq!(seqs(&mut ui, 80).await, (21..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn without_since_from_the_call_on() {
+    let daemon = Daemon::start().await;
+    daemon.happen(ME, 10);
+    let mut ui = daemon.connect().await;
+    ui.call("subscribe", json!({})).await;
+    daemon.happen(ME, 10);
+    assert_eq!(seqs(&mut ui, 1).await, [2]);
+}
+
+#[tokio::test]
+async fn by_event_and_account() {
+    let daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    ui.call("subscribe_contactChanged", json!({})).await;
+    ui.call("subscribe_rosterLoaded", json!({"account": "ME@example.org"})).await;
+    ui.call("subscribe", json!({"events": ["contactChanged"]})).await;
+    daemon.happen("you@example.org", 10);
+    daemon.happen(ME, 10);
+    assert_eq!(seqs(&mut ui, 1).await, [2]);
+    let error = ui.call("subscribe", json!({"events": ["noSuchEvent"]})).await;
+    assert_eq!(error["error"]["code"], -32602);
+    assert_eq!(ui.early, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn nobody_hears_who_did_not_subscribe() {
+    let daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    let mut other = daemon.connect().await;
+    other.call("subscribe", json!({})).await;
+    daemon.happen(ME, 10);
+    assert_eq!(seqs(&mut other, 1).await, [1]);
+    ui.call("get_version", json!({})).await;
+    assert_eq!(ui.early, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn unsubscribe_in_each_form() {
+    let daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    let forms: [fn(&Value) -> Value; 3] =
+        [|id| json!([id]), |id| json!({"id": id}), |id| json!([{"id": id}])];
+    for method in ["unsubscribe", "unsubscribe_contactChanged", "unsubscribe_rosterLoaded"] {
+        for form in forms {
+            let id = ui.call("subscribe_rosterLoaded", json!({})).await["result"].clone();
+            assert_eq!(ui.call(method, form(&id)).await["result"], true);
+            daemon.happen(ME, 10);
+            assert_eq!(ui.call(method, form(&id)).await["result"], false);
+            assert_eq!(ui.early, Vec::<Value>::new(), "nothing comes after the answer");
+        }
+    }
+    assert_eq!(ui.call("unsubscribe", json!({})).await["error"]["code"], -32602);
+    // Ended ones make room for others.
+    for _ in 0..40 {
+        let id = ui.call("subscribe", json!({})).await["result"].clone();
+        assert_eq!(ui.call("unsubscribe", json!([id])).await["result"], true);
+    }
+    // And they end for their own connection only.
+    let id = ui.call("subscribe", json!({})).await["result"].clone();
+    assert_eq!(daemon.connect().await.call("unsubscribe", json!([id])).await["result"], false);
+}
+
+#[tokio::test]
+async fn an_expired_cursor_says_what_is_left() {
+    let daemon = Daemon::start().await;
+    for _ in 0..40 {
+        daemon.happen(ME, 1 << 20);
+    }
+    let oldest = daemon.log.cursor(Default::default(), Some(0)).err().unwrap().oldest;
+    let mut ui = daemon.connect().await;
+    for (method, params) in [("subscribe", json!({"since": 1})), ("get_events", json!({"since": 1}))] {
+        let error = ui.call(method, params).await;
+        assert_eq!(error["error"]["data"]["kind"], "cursorExpired");
+        assert_eq!(error["error"]["data"]["oldest"], oldest);
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_reader_harms_nobody_and_learns_that_it_lagged() {
+    let daemon = Daemon::start().await;
+    let mut stalled = daemon.connect().await;
+    let mut quick = daemon.connect().await;
+    let subscription = stalled.call("subscribe_rosterLoaded", json!({})).await["result"].clone();
+    quick.call("subscribe", json!({})).await;
+    // Far more than sockets, buffers and the log hold together.
+    for seq in 1..=120 {
+        daemon.happen(ME, 1 << 20);
+        assert_eq!(seqs(&mut quick, 1).await, [seq]);
+    }
+    let mut expected = 1;
+    let end = loop {
+        let message = stalled.read().await;
+        if message["params"].get("error").is_some() {
+            break message;
+        }
+        assert_eq!(message["params"]["result"]["seq"], expected, "no gap before the end");
+        expected += 1;
+    };
+    assert!(expected < 120, "it must have stalled for this to prove anything");
+    assert_eq!(end["method"], "rosterLoaded");
+    assert_eq!(end["params"]["subscription"], subscription);
+    assert_eq!(end["params"]["error"]["code"], 1402);
+    assert_eq!(end["params"]["error"]["data"]["kind"], "lagged");
+    assert_eq!(end["params"]["error"]["data"]["seq"], expected - 1);
+    assert_eq!(stalled.call("unsubscribe", json!([subscription])).await["result"], false, "it has ended");
+    assert_eq!(stalled.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+#[tokio::test]
+async fn a_poll_gets_events_and_post_no_subscription() {
+    let daemon = Daemon::start().await;
+    let call =
+        |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    for method in ["subscribe", "subscribe_contactChanged", "unsubscribe"] {
+        let error = daemon.post(&call(method, json!({}))).await;
+        assert_eq!(error["error"]["code"], 1403, "{method}");
+        let error = daemon.post(&json!([call(method, json!({}))])).await;
+        assert_eq!(error[0]["error"]["code"], 1403, "{method}");
+    }
+    for _ in 0..3 {
+        daemon.happen(ME, 10);
+    }
+    let page = daemon.post(&call("get_events", json!({"since": 1, "limit": 1}))).await["result"].clone();
+    assert_eq!(page["seq"], 2);
+    assert_eq!(page["events"][0]["event"], "rosterLoaded");
+    assert_eq!(page["events"].as_array().unwrap().len(), 1);
+    let page = daemon.post(&call("get_events", json!({"since": 3}))).await["result"].clone();
+    assert_eq!(page, json!({"events": [], "seq": 3}));
+}
+
+#[tokio::test]
+async fn a_long_poll_holds_nobody() {
+    let daemon = Daemon::start().await;
+    daemon.script.add(ME);
+    let mut ui = daemon.connect().await;
+    let poll = ui.send("get_events", json!({"since": 0, "timeout": 60})).await;
+    assert_eq!(ui.call("get_account", json!({})).await["result"]["account"], ME);
+    daemon.happen(ME, 10);
+    assert_eq!(ui.answer(poll).await["result"]["events"][0]["seq"], 1);
+}

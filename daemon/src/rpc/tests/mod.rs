@@ -1,0 +1,193 @@
+//! The doors over real sockets, with a script behind them.
+
+mod calls;
+mod doors;
+mod events;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, SinkExt, StreamExt};
+use prosed_protocol::{EventPayload, RosterLoaded};
+use prosed_session::{ImageId, ImageType};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+
+use super::guard::Guard;
+use super::limits::Patience;
+use super::methods::Api;
+use super::script::Script;
+use super::sessions::Sessions;
+use super::token::{Token, random_text};
+use super::translate::Translator;
+use crate::events::EventLog;
+
+const LISTED_ORIGIN: &str = "app://prose";
+
+/// A running door.
+struct Daemon {
+    address: SocketAddr,
+    token: String,
+    log: Arc<EventLog>,
+    script: Arc<Script>,
+    translator: Translator,
+    shutdown: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Daemon {
+    async fn start() -> Self {
+        Self::with(Script::default()).await
+    }
+
+    async fn with(script: Script) -> Self {
+        Self::with_patience(script, Patience::USUAL).await
+    }
+
+    /// One that waits a fifth of a second for whatever it waits for.
+    async fn impatient(script: Script) -> Self {
+        let short = Duration::from_millis(200);
+        let patience =
+            Patience { ping_every: short / 4, gone_after: short, head_within: short, farewell: short };
+        Self::with_patience(script, patience).await
+    }
+
+    async fn with_patience(script: Script, patience: Patience) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let token = random_text().unwrap();
+        let log = Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap());
+        let script = Arc::new(script);
+        let translator = Translator::new().unwrap();
+        let api = Api {
+            sessions: Sessions::Script(Arc::clone(&script)),
+            log: Arc::clone(&log),
+            translator: translator.clone(),
+            images: Arc::new(|id| {
+                let image = (id == ImageId([0xab; 20])).then(|| (ImageType::Png, b"picture".to_vec()));
+                async move { image }.boxed()
+            }),
+        };
+        let guard = Guard::new(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
+        let (shutdown, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            super::server::run(listener, guard, api, patience, stopped.map(drop)).await.unwrap();
+        });
+        Self { address, token, log, script, translator, shutdown: Some(shutdown), running }
+    }
+
+    /// A WebSocket with a valid token.
+    async fn connect(&self) -> Ui {
+        let (ui, _) =
+            self.try_connect(&[("authorization", &format!("Bearer {}", self.token))]).await.unwrap();
+        ui
+    }
+
+    async fn try_connect(
+        &self,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(Ui, Response), tokio_tungstenite::tungstenite::Error> {
+        let mut request = format!("ws://{}/rpc", self.address).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let (socket, response) = tokio_tungstenite::client_async(request, socket).await?;
+        Ok((Ui { socket, next: 0, early: Vec::new() }, response))
+    }
+
+    /// One request on a socket of its own: status, head, body.
+    async fn http(&self, request: &str) -> (u16, String, String) {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, head.to_lowercase(), body.to_owned())
+    }
+
+    /// A POST with a valid token.
+    async fn post(&self, body: &Value) -> Value {
+        let (status, _, answer) = self.http(&self.post_request(&body.to_string())).await;
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    fn post_request(&self, body: &str) -> String {
+        format!(
+            "POST /rpc HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.address,
+            self.token,
+            body.len()
+        )
+    }
+
+    /// Something happens; of about so many bytes.
+    fn happen(&self, account: &str, bytes: usize) -> u64 {
+        let loaded = RosterLoaded { version: Some("x".repeat(bytes)), changed: 0 };
+        self.log.append(&account.parse().unwrap(), EventPayload::RosterLoaded(loaded))
+    }
+}
+
+/// A WebSocket client.
+struct Ui {
+    socket: WebSocketStream<TcpStream>,
+    next: u64,
+    /// What came while something else was waited for.
+    early: Vec<Value>,
+}
+
+impl Ui {
+    /// Writes a call without waiting for anything, and tells its id.
+    async fn send(&mut self, method: &str, params: Value) -> u64 {
+        self.next += 1;
+        self.write(&json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params})).await;
+        self.next
+    }
+
+    async fn write(&mut self, message: &Value) {
+        self.socket.feed(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message.
+    async fn read(&mut self) -> Value {
+        self.socket.flush().await.unwrap();
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("the connection ended: {other:?}"),
+            }
+        }
+    }
+
+    /// The answer to a call; what else comes is kept.
+    async fn answer(&mut self, id: u64) -> Value {
+        if let Some(found) = self.early.iter().position(|message| message["id"] == id) {
+            return self.early.remove(found);
+        }
+        loop {
+            let message = self.read().await;
+            if message["id"] == id {
+                return message;
+            }
+            self.early.push(message);
+        }
+    }
+
+    async fn call(&mut self, method: &str, params: Value) -> Value {
+        let id = self.send(method, params).await;
+        self.answer(id).await
+    }
+}

@@ -1,0 +1,329 @@
+//! From the session's words to the API's: the one place where they meet.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use jid::BareJid;
+use prosed_protocol as api;
+use prosed_protocol::{ApiError, ErrorKind};
+use prosed_session::{
+    Account, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile, Resource,
+    RosterSource, Subscription, Timestamp,
+};
+use subtle::ConstantTimeEq;
+
+use super::deceit;
+use super::token::{TokenError, random_text};
+use crate::accounts::{AccountError, Standing};
+use crate::config::TlsMode;
+use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
+
+/// Translates, and knows where images are served. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Translator {
+    /// The random part of an image's path: whoever knows it may see images, and nothing else.
+    capability: Arc<str>,
+}
+
+impl Translator {
+    /// With a new capability: URLs of images that were given out before are void.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub(crate) fn new() -> Result<Self, TokenError> {
+        Ok(Self { capability: random_text()?.into() })
+    }
+
+    /// Whether this is the random part of an image's path, in a time that doesn't say how much of
+    /// it is right.
+    pub(super) fn is_capability(&self, given: &str) -> bool {
+        self.capability.as_bytes().ct_eq(given.as_bytes()).into()
+    }
+
+    /// Tells the UIs. `account` is asked for only where the notice is about it.
+    pub(crate) fn publish(
+        &self,
+        log: &EventLog,
+        jid: &BareJid,
+        notice: Notice,
+        account: impl FnOnce() -> (Account, Standing),
+    ) {
+        match notice {
+            Notice::ContactsChanged { changed, removed } => {
+                self.publish_contacts(log, jid, &changed, &removed)
+            }
+            Notice::AccountChanged => {
+                let (account, standing) = account();
+                let info = Some(Box::new(self.account(&account, &standing)));
+                log.append(
+                    jid,
+                    api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
+                );
+            }
+            Notice::RosterLoaded { version, changed } => {
+                let loaded = api::RosterLoaded { version, changed: changed as u64 };
+                log.append(jid, api::EventPayload::RosterLoaded(loaded));
+            }
+        }
+    }
+
+    /// Tells the UIs that an account is gone for good.
+    pub(crate) fn publish_removed(log: &EventLog, jid: &BareJid) {
+        let removed = api::AccountChanged { info: None, removed: true };
+        log.append(jid, api::EventPayload::AccountChanged(removed));
+    }
+
+    /// At most [`api::ContactChanged::MAX_IDS`] contacts an event: first those changed, then those gone.
+    fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changed: &[Contact], removed: &[BareJid]) {
+        for changed in changed.chunks(api::ContactChanged::MAX_IDS) {
+            let contacts: Vec<_> = changed.iter().map(|contact| self.contact(contact)).collect();
+            let ids = contacts.iter().map(|contact| contact.jid.clone()).collect();
+            let event = api::ContactChanged { ids, contacts, removed: Vec::new() };
+            log.append(jid, api::EventPayload::ContactChanged(event));
+        }
+        for removed in removed.chunks(api::ContactChanged::MAX_IDS) {
+            let removed: Vec<_> = removed.iter().map(BareJid::to_string).collect();
+            let event = api::ContactChanged { ids: removed.clone(), contacts: Vec::new(), removed };
+            log.append(jid, api::EventPayload::ContactChanged(event));
+        }
+    }
+
+    /// A contact as lists and events show it: without its devices' features.
+    pub(crate) fn contact(&self, contact: &Contact) -> api::Contact {
+        let deceptive = [contact.jid.as_str(), contact.name.as_str()];
+        api::Contact {
+            jid: contact.jid.to_string(),
+            name: contact.name.clone(),
+            roster_name: contact.roster_name.clone(),
+            groups: contact.groups.iter().cloned().collect(),
+            subscription: subscription(contact.subscription),
+            ask: contact.ask,
+            approved: contact.approved,
+            availability: availability(contact.availability),
+            status: contact.status.clone(),
+            resources: contact.resources.iter().map(resource).collect(),
+            warnings: deceit::warnings(&deceptive),
+            avatar: contact.avatar.as_ref().map(|avatar| self.avatar(avatar)),
+            profile: contact.profile.as_deref().map(profile),
+        }
+    }
+
+    /// A contact whole.
+    pub(crate) fn contact_with_features(&self, contact: &Contact) -> api::Contact {
+        let mut translated = self.contact(contact);
+        for (to, from) in translated.resources.iter_mut().zip(&contact.resources) {
+            to.features = from.client.as_ref().map(|client| client.features.iter().cloned().collect());
+        }
+        translated
+    }
+
+    /// An account, with what the shell knows of it.
+    pub(crate) fn account(&self, account: &Account, standing: &Standing) -> api::Account {
+        let bound = account.jid.as_ref().map(|jid| jid.resource().to_string());
+        api::Account {
+            account: account.account.to_string(),
+            jid: account.jid.as_ref().map(ToString::to_string),
+            state: state(account.state),
+            since: time(account.since),
+            resource: bound.or_else(|| standing.resource.clone()),
+            remembered: standing.remembered,
+            secret_store: standing.secret_store.and_then(secret_store),
+            last_stanza_at: account.last_stanza_at.map(time),
+            retry_at: account.retry_at.map(time),
+            error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
+            availability: availability(account.availability),
+            status: account.status.clone(),
+            profile: account.profile.as_deref().map(profile),
+            avatar: account.avatar.as_ref().map(|avatar| self.avatar(avatar)),
+            resources: account.resources.iter().map(resource).collect(),
+        }
+    }
+
+    /// A picture, and where it is served.
+    pub(crate) fn avatar(&self, avatar: &Avatar) -> api::Avatar {
+        let id = avatar.id.to_string();
+        api::Avatar {
+            url: format!("/avatars/{}/{id}", self.capability),
+            id,
+            r#type: avatar.kind.media_type().to_owned(),
+            bytes: avatar.bytes,
+            width: avatar.width.into(),
+            height: avatar.height.into(),
+        }
+    }
+}
+
+/// A profile.
+pub(crate) fn profile(profile: &Profile) -> api::Profile {
+    api::Profile {
+        full_name: profile.full_name.clone(),
+        nickname: profile.nickname.clone(),
+        organization: profile.organization.clone(),
+        title: profile.title.clone(),
+        role: profile.role.clone(),
+        emails: profile.emails.clone(),
+        phones: profile.phones.clone(),
+        urls: profile.urls.clone(),
+        address: profile.address.as_ref().map(|address| api::Address {
+            street: address.street.clone(),
+            locality: address.locality.clone(),
+            region: address.region.clone(),
+            postal_code: address.postal_code.clone(),
+            country: address.country.clone(),
+        }),
+        birthday: profile.birthday.clone(),
+        note: profile.note.clone(),
+    }
+}
+
+fn resource(resource: &Resource) -> api::Resource {
+    api::Resource {
+        resource: resource.resource.clone(),
+        availability: availability(resource.availability),
+        status: resource.status.clone(),
+        priority: resource.priority,
+        since: time(resource.since),
+        idle_since: resource.idle_since.map(time),
+        client: resource
+            .client
+            .as_ref()
+            .and_then(|client| client.identity.clone())
+            .map(|(category, type_, name)| api::ClientInfo { name, category, r#type: type_ }),
+        features: None,
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds. What no calendar holds becomes its nearest end.
+fn time(time: Timestamp) -> String {
+    let end = if time.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    rfc3339(DateTime::from_timestamp_millis(time.0).unwrap_or(end))
+}
+
+fn state(state: ConnectionState) -> api::ConnectionState {
+    match state {
+        ConnectionState::Connecting => api::ConnectionState::Connecting,
+        ConnectionState::Online => api::ConnectionState::Online,
+        ConnectionState::Suspended => api::ConnectionState::Suspended,
+        ConnectionState::Offline => api::ConnectionState::Offline,
+        ConnectionState::Failed => api::ConnectionState::Failed,
+    }
+}
+
+fn availability(availability: Availability) -> api::Availability {
+    match availability {
+        Availability::Chat => api::Availability::Chat,
+        Availability::Available => api::Availability::Available,
+        Availability::Away => api::Availability::Away,
+        Availability::Xa => api::Availability::Xa,
+        Availability::Dnd => api::Availability::Dnd,
+        Availability::Unavailable => api::Availability::Unavailable,
+    }
+}
+
+/// The way back, for `set_presence`.
+pub(super) fn wished_availability(availability: api::Availability) -> Availability {
+    match availability {
+        api::Availability::Chat => Availability::Chat,
+        api::Availability::Available => Availability::Available,
+        api::Availability::Away => Availability::Away,
+        api::Availability::Xa => Availability::Xa,
+        api::Availability::Dnd => Availability::Dnd,
+        api::Availability::Unavailable => Availability::Unavailable,
+    }
+}
+
+fn subscription(subscription: Subscription) -> api::Subscription {
+    match subscription {
+        Subscription::None => api::Subscription::None,
+        Subscription::To => api::Subscription::To,
+        Subscription::From => api::Subscription::From,
+        Subscription::Both => api::Subscription::Both,
+    }
+}
+
+/// Where a roster came from.
+pub(super) fn roster_source(source: RosterSource) -> api::RosterSource {
+    match source {
+        RosterSource::Cache => api::RosterSource::Cache,
+        RosterSource::Server => api::RosterSource::Server,
+    }
+}
+
+/// How the connection is to be secured.
+pub(super) fn tls_mode(mode: api::TlsMode) -> TlsMode {
+    match mode {
+        api::TlsMode::Auto => TlsMode::Auto,
+        api::TlsMode::Direct => TlsMode::Direct,
+        api::TlsMode::Starttls => TlsMode::StartTls,
+    }
+}
+
+fn secret_store(name: &str) -> Option<api::SecretStore> {
+    serde_json::from_value(name.into()).ok()
+}
+
+/// Why the session could not do something, as UIs learn of it.
+pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
+    let error = match failure {
+        Failure::NotAuthorized { condition, text } => {
+            ApiError::new(ErrorKind::NotAuthorized).condition(condition).text(text)
+        }
+        Failure::AccountDisabled { text } => ApiError::new(ErrorKind::AccountDisabled).text(text),
+        Failure::ServerUnreachable { text } => ApiError::new(ErrorKind::ServerUnreachable).text(text),
+        Failure::TlsFailed { text } => ApiError::new(ErrorKind::TlsFailed).text(text),
+        Failure::ProtocolViolation { text } => ApiError::new(ErrorKind::ProtocolViolation).text(text),
+        Failure::SessionReplaced => ApiError::new(ErrorKind::SessionReplaced),
+        Failure::Offline => ApiError::new(ErrorKind::Offline),
+        Failure::ContactUnknown => ApiError::new(ErrorKind::ContactUnknown),
+        Failure::NotFound => ApiError::new(ErrorKind::NotFound),
+        Failure::InvalidMedia { text } => ApiError::new(ErrorKind::InvalidMedia).text(text),
+        Failure::StanzaError { condition, text } => {
+            ApiError::new(ErrorKind::StanzaError).condition(condition).text(text)
+        }
+        Failure::RequestTimedOut => ApiError::new(ErrorKind::RequestTimedOut),
+        Failure::LimitExceeded { what, limit } => ApiError::limit_exceeded(*what, *limit as u64),
+        Failure::StorageFailed => ApiError::new(ErrorKind::StorageFailed),
+    };
+    error.account(account.as_str())
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Unknown(account) => Self::new(ErrorKind::AccountUnknown).account(account.as_str()),
+            AccountError::Required => Self::new(ErrorKind::AccountRequired),
+            AccountError::CredentialsMissing(account) => {
+                Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
+            }
+            AccountError::StorageFailed => Self::new(ErrorKind::StorageFailed),
+            AccountError::LimitExceeded { what, limit } => Self::limit_exceeded(what, limit as u64),
+        }
+    }
+}
+
+impl From<CursorExpired> for ApiError {
+    fn from(expired: CursorExpired) -> Self {
+        Self::cursor_expired(expired.oldest)
+    }
+}
+
+impl From<Lagged> for ApiError {
+    fn from(lagged: Lagged) -> Self {
+        Self::lagged(lagged.last)
+    }
+}
+
+/// What is said to the log where a session answers with what was not asked for.
+pub(super) fn answer_name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Done => "done",
+        Answer::Account(_) => "account",
+        Answer::Roster { .. } => "roster",
+        Answer::Contact(_) => "contact",
+        Answer::Avatar(_) => "avatar",
+        Answer::Profile(_) => "profile",
+    }
+}
+
+#[cfg(test)]
+mod tests;

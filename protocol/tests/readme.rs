@@ -1,0 +1,76 @@
+//! The README's examples are true, and nothing of the API is missing in it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use prosed_protocol::api::{self, MethodInfo};
+use prosed_protocol::endpoint::Endpoint;
+use prosed_protocol::{ApiError, ErrorKind, Event, EventName};
+use serde_json::Value;
+
+const README: &str = include_str!("../README.md");
+
+fn examples() -> Vec<Value> {
+    let blocks = README.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(|block| serde_json::from_str(block).unwrap_or_else(|e| panic!("{e}: {block}"))).collect()
+}
+
+fn method(name: &str) -> &'static MethodInfo {
+    api::methods().find(|method| method.name == name).unwrap_or_else(|| panic!("there is no {name}"))
+}
+
+fn is_true_error(error: &Value) {
+    let error: ApiError = serde_json::from_value(error.clone()).unwrap();
+    let kind = error.data.kind;
+    assert_eq!((error.code, error.message.as_str()), (kind.code(), kind.message()));
+    assert_eq!(error.data.retryable, kind.retryable());
+}
+
+#[test]
+fn examples_are_true() {
+    let mut asked = None;
+    let (mut requests, mut results, mut events, mut errors) = (0, 0, 0, 0);
+    for example in examples() {
+        if example.get("token_file").is_some() {
+            serde_json::from_value::<Endpoint>(example).unwrap();
+        } else if let (Some(name), Some(_)) = (example["method"].as_str(), example.get("id")) {
+            let params = example.get("params").map(Value::to_string);
+            (method(name).check_params)(params.as_deref()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            asked = Some((example["id"].clone(), method(name)));
+            requests += 1;
+        } else if let Some(result) = example.get("result") {
+            let (id, method) = asked.take().unwrap();
+            assert_eq!(id, example["id"], "{}", method.name);
+            (method.check_result)(result.clone()).unwrap_or_else(|e| panic!("{}: {e}", method.name));
+            results += 1;
+        } else if let Some(error) = example.get("error") {
+            is_true_error(error);
+            errors += 1;
+        } else if let Some(error) = example["params"].get("error") {
+            is_true_error(error);
+            errors += 1;
+        } else {
+            let event: Event = serde_json::from_value(example["params"]["result"].clone()).unwrap();
+            assert_eq!(
+                Some(example["method"].as_str().unwrap()),
+                event.payload.name().map(EventName::as_str)
+            );
+            events += 1;
+        }
+    }
+    assert_eq!((requests, results, events, errors), (14, 11, 1, 2));
+}
+
+#[test]
+fn everything_is_there() {
+    for method in api::methods() {
+        assert!(
+            README.contains(&format!("`{}`", method.name))
+                || README.contains(&format!("\"{}\"", method.name))
+        );
+    }
+    for event in EventName::ALL {
+        assert!(README.contains(&format!("| `{}` |", event.as_str())), "{event:?}");
+    }
+    for kind in ErrorKind::ALL {
+        assert!(README.contains(&format!("| {} | `{kind}` |", kind.code())), "{kind}");
+    }
+}
