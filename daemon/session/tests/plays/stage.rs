@@ -205,9 +205,19 @@ impl Stage {
                 session.happen(stanzas(&times(count, &self.names.put_in(block)))?)
             }
             ["ui", name, rest @ ..] => {
-                let label = count_use(&mut self.uses, name, "#");
-                let (call, wanted) = session.call(command(name, rest)?);
-                self.labels.insert(call, label);
+                let (rest, count) = match rest {
+                    [rest @ .., count, "times"] => {
+                        (rest, count.parse().map_err(|_| format!("a number: {count}"))?)
+                    }
+                    rest => (rest, 1),
+                };
+                let mut wanted = Vec::new();
+                for _ in 0..count {
+                    let label = count_use(&mut self.uses, name, "#");
+                    let (call, more) = session.call(command(name, rest)?);
+                    self.labels.insert(call, label);
+                    wanted.extend(more);
+                }
                 wanted
             }
             _ => return Err(format!("not understood: {}", words.join(" "))),
