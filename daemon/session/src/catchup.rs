@@ -30,28 +30,16 @@ enum Question {
 impl Session {
     /// Looks for who is missing something, and begins to ask.
     pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.wall;
-        let mut asked = Vec::new();
         for (jid, person) in self.people.everybody() {
-            if !publishes_to_us(person) || !is_due(person, now) {
+            if !publishes_to_us(person) || !is_due(person, turn.now.wall) {
                 continue;
             }
             if person.avatar.is_none() {
                 self.catchup.queue.push_back((jid.clone(), Question::Avatar));
             }
-            let no_profile = person.profile.vcard4.is_none() && person.profile.prose.is_none();
-            if no_profile {
+            if person.profile.vcard4.is_none() && person.profile.prose.is_none() {
                 self.catchup.queue.push_back((jid.clone(), Question::Profile));
             }
-            if person.avatar.is_none() || no_profile {
-                asked.push(jid.clone());
-            }
-        }
-        for jid in asked {
-            if let Some(person) = self.people.edit(&jid) {
-                person.asked_at = Some(now);
-            }
-            self.people.save(&jid, turn);
         }
         // Named on a stream that ended before they came.
         let unsaved = self.people.everybody().filter_map(|(jid, person)| match &person.avatar {
@@ -80,11 +68,26 @@ impl Session {
         self.ask_caps(turn);
         while self.pending.count(is_ours) < bounds::CATCH_UP_IN_FLIGHT {
             match self.catchup.queue.pop_front() {
-                Some((jid, Question::Avatar)) => self.ask_avatar_metadata(jid, turn),
-                Some((jid, Question::Profile)) => self.ask_profile(jid, false, turn),
+                Some((jid, Question::Avatar)) => {
+                    self.note_asked(&jid, turn);
+                    self.ask_avatar_metadata(jid, turn);
+                }
+                Some((jid, Question::Profile)) => {
+                    self.note_asked(&jid, turn);
+                    self.ask_profile(jid, false, turn);
+                }
                 Some((jid, Question::Photo)) => self.fall_back_to_photo(&jid, turn),
                 None => return,
             }
+        }
+    }
+
+    /// Who only stood in the queue when a stream ended is asked on the next.
+    fn note_asked(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        let Some(person) = self.people.edit(jid) else { return };
+        if is_due(person, turn.now.wall) {
+            person.asked_at = Some(turn.now.wall);
+            self.people.save(jid, turn);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use jid::BareJid;
 use minidom::Element;
-use tracing::{debug, warn};
+use tracing::warn;
 use xmpp_parsers::ns;
 use xmpp_parsers::roster::Roster;
 
@@ -116,7 +116,8 @@ impl Session {
             // §2.6.3: nothing has changed since the version that we named.
             Ok(_) if self.roster.known => self.reconciled(0, turn),
             Ok(_) => self.reconcile(None, Vec::new(), turn),
-            Err(Failure::RequestTimedOut) => debug!("the server owes us the roster"),
+            // The server owes it to us, and callers wait for it.
+            Err(Failure::RequestTimedOut) => self.ask_roster(turn),
             Err(failure) => self.answer_waiting(&Awaited::Roster, &Err(failure), turn),
         }
     }

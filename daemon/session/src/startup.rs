@@ -16,6 +16,8 @@ use crate::{Session, Turn, carbons};
 #[derive(Default)]
 pub(crate) struct State {
     announced: bool,
+    /// The server versions rosters (RFC 6121 §2.6).
+    roster_versioning: bool,
     /// Presence goes out then, roster or no roster.
     roster_wait: Option<Instant>,
     /// What the server pushes by itself is taken to be complete then, and at last.
@@ -49,9 +51,14 @@ impl Session {
     /// The roster is asked for before presence is sent (RFC 6121 §2.2): a server answers it only
     /// behind the storm of presences otherwise.
     pub(crate) fn start_up(&mut self, roster_versioning: bool, turn: &mut Turn<'_>) {
-        let roster = self.roster.query(roster_versioning);
-        self.pending.ask(None, IqPayload::Get(roster), Request::Roster, turn);
+        self.startup.roster_versioning = roster_versioning;
+        self.ask_roster(turn);
         self.startup.roster_wait = Some(turn.now.monotonic + bounds::ROSTER_WAIT);
+    }
+
+    pub(crate) fn ask_roster(&mut self, turn: &mut Turn<'_>) {
+        let roster = self.roster.query(self.startup.roster_versioning);
+        self.pending.ask(None, IqPayload::Get(roster), Request::Roster, turn);
     }
 
     /// Says that we are here (1), what we can do (2.1.0), and that we want carbons (2.2.0).

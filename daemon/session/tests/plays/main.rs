@@ -7,6 +7,7 @@ mod script;
 mod show;
 mod stage;
 mod watched;
+mod words;
 mod xml;
 
 use std::path::{Path, PathBuf};

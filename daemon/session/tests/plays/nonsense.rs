@@ -17,8 +17,8 @@ use rand::{Rng, SeedableRng};
 use xmpp_parsers::stanza::Stanza;
 
 use crate::script::{Names, Script};
-use crate::stage::stanza;
 use crate::watched::{START, Wanted, Watched};
+use crate::words::stanza;
 use crate::xml;
 
 const SEEDS: u64 = 24;
@@ -88,14 +88,12 @@ impl Chaos {
 
     fn note(&mut self, wanted: Vec<Wanted>) {
         for wanted in wanted {
-            if let Effect::Send(stanza) = wanted.effect {
-                if let Stanza::Iq(iq) = *stanza {
-                    let iq = Element::from(iq);
-                    if matches!(iq.attr("type"), Some("get" | "set")) {
-                        let id = iq.attr("id").unwrap_or_default().to_owned();
-                        self.asked.push((id, iq.attr("to").map(str::to_owned)));
-                    }
-                }
+            let Effect::Send(stanza) = wanted.effect else { continue };
+            let Stanza::Iq(iq) = *stanza else { continue };
+            let iq = Element::from(iq);
+            if matches!(iq.attr("type"), Some("get" | "set")) {
+                let id = iq.attr("id").unwrap_or_default().to_owned();
+                self.asked.push((id, iq.attr("to").map(str::to_owned)));
             }
         }
         if self.asked.len() > 64 {
@@ -120,7 +118,7 @@ impl Chaos {
                 self.session.disk(stored).unwrap_or_default()
             }
             91..96 => {
-                let by = [1, 500, 2_000, 31_000, 400_000, 90_000_000];
+                let by = [1, 500, 2_000, 31_000, 400_000];
                 let by = by.choose(&mut self.random).copied().unwrap_or_default();
                 self.session.later(Duration::from_millis(by))
             }
@@ -173,11 +171,11 @@ impl Chaos {
             element = self.spoilt(&element);
         }
         // Half of the answers are answers to something.
-        if matches!(element.attr("type"), Some("result" | "error")) && self.random.random_bool(0.5) {
-            if let Some((id, to)) = self.asked.choose(&mut self.random).cloned() {
-                set(&mut element, "id", Some(&id));
-                set(&mut element, "from", to.as_deref());
-            }
+        let answers = matches!(element.attr("type"), Some("result" | "error"));
+        let asked = self.asked.choose(&mut self.random).cloned();
+        if let Some((id, to)) = asked.filter(|_| answers && self.random.random_bool(0.5)) {
+            set(&mut element, "id", Some(&id));
+            set(&mut element, "from", to.as_deref());
         }
         stanza(element).ok().map(|stanza| Input::Stanza(Box::new(stanza)))
     }
