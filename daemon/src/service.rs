@@ -117,7 +117,7 @@ mod tests {
         let pid = Pid::from_child(&child);
         for (number, name) in [(Number::TERM, "SIGTERM"), (Number::INT, "SIGINT"), (Number::HUP, "SIGHUP")] {
             kill_process(pid, number).unwrap();
-            assert_eq!(told(), format!("STATUS={name}\n"));
+            assert_eq!(told(), format!("READY=1\nSTATUS={name}\n"));
         }
         assert_eq!(told(), "STOPPING=1\n");
         assert!(child.wait().unwrap().success());
