@@ -6,6 +6,7 @@ mod cache;
 mod config;
 mod credentials;
 mod events;
+mod files;
 mod registry;
 mod rpc;
 mod service;

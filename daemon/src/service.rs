@@ -1,1 +1,149 @@
-//! (to come)
+//! Being a good process: private by default, ready when it is, stopped when asked.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Config;
+use crate::files;
+
+/// Makes what this process writes private (umask 077) and keeps its memory, where secrets are,
+/// out of core dumps and debuggers. First thing in `main`.
+///
+/// # Errors
+/// The kernel refused to take a right away.
+pub(crate) fn harden() -> io::Result<()> {
+    umask(rustix::fs::Mode::from_raw_mode(0o077));
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Makes the folders that the configuration names, for us alone (0700).
+///
+/// # Errors
+/// The file system does not let us; the message names the folder.
+pub(crate) fn make_folders(config: &Config) -> io::Result<()> {
+    for folder in [&config.data_dir, &config.cache_dir, &config.runtime_dir] {
+        files::private_folder(folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
+    }
+    Ok(())
+}
+
+/// Tells systemd, if it started us, that the doors are open.
+pub(crate) fn ready(status: &str) {
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Tells systemd, if it started us, how things stand: one line.
+pub(crate) fn status(status: &str) {
+    notify(&[NotifyState::Status(status)]);
+}
+
+/// Tells systemd, if it started us, that we are on our way out.
+pub(crate) fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // The variable stays in the environment: taking it out is unsound beside other threads.
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::warn!(%error, "systemd can't be told how things stand");
+    }
+}
+
+/// The signals that ask us to stop. From its making on they kill us no more.
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// The terminal that we ran in is gone.
+    hangup: Signal,
+}
+
+impl StopSignals {
+    /// Within a tokio runtime.
+    ///
+    /// # Errors
+    /// The handlers can't be installed.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next of them, and names it. A second one means: now.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Pid, Signal as Number, dumpable_behavior, getrlimit, kill_process};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+    use std::time::Duration;
+
+    /// What is hardened stays so, and a test's environment is everybody's: hence a process of its
+    /// own, which is this same test with `NOTIFY_SOCKET` set.
+    #[test]
+    fn a_process_of_its_own_is_hardened_and_tells_systemd() {
+        if std::env::var_os("PROSED_SERVICE_CHILD").is_some() {
+            return child();
+        }
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "service::tests::a_process_of_its_own_is_hardened_and_tells_systemd"])
+            .env("PROSED_SERVICE_CHILD", home.path())
+            .env("NOTIFY_SOCKET", &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let told = || {
+            let mut line = [0; 256];
+            let length = socket.recv(&mut line).unwrap();
+            String::from_utf8(line[..length].to_vec()).unwrap()
+        };
+        assert_eq!(told(), "READY=1\nSTATUS=open\n");
+        let pid = Pid::from_child(&child);
+        for (number, name) in [(Number::TERM, "SIGTERM"), (Number::INT, "SIGINT"), (Number::HUP, "SIGHUP")] {
+            kill_process(pid, number).unwrap();
+            assert_eq!(told(), format!("STATUS={name}\n"));
+        }
+        assert_eq!(told(), "STOPPING=1\n");
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn child() {
+        harden().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
+        let home = std::env::var_os("PROSED_SERVICE_CHILD").unwrap();
+        let file = std::path::Path::new(&home).join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let mut signals = StopSignals::new().unwrap();
+            ready("open");
+            for _ in 0..3 {
+                status(signals.next().await);
+            }
+            stopping();
+        });
+    }
+}

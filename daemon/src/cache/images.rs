@@ -1,0 +1,133 @@
+//! Images as files, `ab/abcdef….png`, named by the SHA-1 of their bytes: one file an image,
+//! however many contacts and accounts have it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use prosed_session::{ImageId, ImageType};
+use sha1::{Digest as _, Sha1};
+
+use crate::files::{self, Durability};
+
+/// Up to here each file is synced by itself; beyond, the whole file system at once, which is
+/// then the cheaper way: a first login fetches thousands.
+const SINGLE_SYNCS_MAX: usize = 8;
+
+const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
+
+/// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
+pub(super) struct Images {
+    folder: PathBuf,
+    index: BTreeMap<ImageId, ImageType>,
+    /// Somebody waits for these to be on disk.
+    unsynced: Vec<PathBuf>,
+}
+
+impl Images {
+    /// Looks what is there, by name. What a crash left half-written goes.
+    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
+        files::private_folder(&folder)?;
+        let mut index = BTreeMap::new();
+        for shelf in fs::read_dir(&folder)?.flatten() {
+            // Not a folder: not ours.
+            let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
+            for entry in entries.flatten() {
+                match parse_name(&entry.file_name().to_string_lossy()) {
+                    Some((id, kind)) => drop(index.insert(id, kind)),
+                    None => files::remove(&entry.path())?,
+                }
+            }
+        }
+        Ok(Self { folder, index, unsynced: Vec::new() })
+    }
+
+    pub(super) fn ids(&self) -> BTreeSet<ImageId> {
+        self.index.keys().copied().collect()
+    }
+
+    /// Writes an image; free when it is there already. `sync`: the next [`Images::sync`] is to
+    /// bring it to disk.
+    pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8], sync: bool) -> io::Result<()> {
+        let path = path(&self.folder, id, kind);
+        if !self.index.contains_key(&id) {
+            let written = files::write_atomic(&path, data, Durability::Written);
+            match written {
+                // The first on its shelf; or somebody has emptied the cache behind our back.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    files::private_folder(path.parent().unwrap_or(&self.folder))?;
+                    files::write_atomic(&path, data, Durability::Written)?;
+                }
+                written => written?,
+            }
+            self.index.insert(id, kind);
+        }
+        if sync {
+            self.unsynced.push(path);
+        }
+        Ok(())
+    }
+
+    /// What was to be synced is on disk when this returns.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        if unsynced.len() > SINGLE_SYNCS_MAX {
+            rustix::fs::syncfs(fs::File::open(&self.folder)?)?;
+            return Ok(());
+        }
+        for path in &unsynced {
+            match fs::File::open(path) {
+                Ok(file) => file.sync_all()?,
+                // Removed since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            path.parent().map_or(Ok(()), files::sync_folder)?;
+        }
+        if unsynced.is_empty() { Ok(()) } else { files::sync_folder(&self.folder) }
+    }
+
+    pub(super) fn remove(&mut self, id: ImageId) -> io::Result<()> {
+        match self.index.get(&id) {
+            Some(kind) => {
+                files::remove(&path(&self.folder, id, *kind))?;
+                self.index.remove(&id);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Removes all that are not in `wanted`.
+    pub(super) fn sweep(&mut self, wanted: &HashSet<ImageId>) -> io::Result<()> {
+        let unwanted: Vec<_> = self.index.keys().filter(|id| !wanted.contains(id)).copied().collect();
+        unwanted.into_iter().try_for_each(|id| self.remove(id))
+    }
+}
+
+/// Reads an image and compares it with its name. `None`: there is none that could be shown.
+pub(super) fn read(folder: &Path, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
+    let (kind, data) =
+        KINDS.into_iter().find_map(|kind| Some((kind, fs::read(path(folder, id, kind)).ok()?)))?;
+    (Sha1::digest(&data).as_slice() == id.0).then_some((kind, data))
+}
+
+fn path(folder: &Path, id: ImageId, kind: ImageType) -> PathBuf {
+    let name = id.to_string();
+    folder.join(&name[..2]).join(format!("{name}.{}", extension(kind)))
+}
+
+fn parse_name(name: &str) -> Option<(ImageId, ImageType)> {
+    let (id, suffix) = name.split_once('.')?;
+    Some((id.parse().ok()?, KINDS.into_iter().find(|kind| extension(*kind) == suffix)?))
+}
+
+fn extension(kind: ImageType) -> &'static str {
+    match kind {
+        ImageType::Gif => "gif",
+        ImageType::Jpeg => "jpg",
+        ImageType::Png => "png",
+        ImageType::Webp => "webp",
+    }
+}

@@ -1,0 +1,317 @@
+//! The store thread: applies what is queued, then writes it out once.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jid::BareJid;
+use prosed_session::{ImageId, Snapshot, Ticket, Write};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::StoreError;
+use super::images::Images;
+use super::opening::{self, open_or_renew, within};
+use super::rows::{Rows, RowsError};
+use crate::files::Lock;
+use crate::registry::Registry;
+
+/// How long a write without a ticket may stay in memory. What `kill -9` then takes, the server
+/// gives again.
+pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
+
+/// How long a cache that failed may take to close; everybody's writes wait for it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a cache that failed is left alone before it is opened again.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) enum Job {
+    Load {
+        account: BareJid,
+        reply: oneshot::Sender<Snapshot>,
+    },
+    Write {
+        account: BareJid,
+        batch: Vec<(Write, Option<Ticket>)>,
+        receipts: mpsc::UnboundedSender<(Ticket, bool)>,
+    },
+    Forget {
+        account: BareJid,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// The image could not be read, or is not what its name says.
+    Discard {
+        id: ImageId,
+    },
+    Flush {
+        reply: oneshot::Sender<bool>,
+    },
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
+    #[cfg(test)]
+    Test(Box<dyn FnOnce(&mut Keeper) + Send>),
+}
+
+pub(super) struct Keeper {
+    rows_folder: PathBuf,
+    /// Absent: they failed, and are to be opened again.
+    pub(super) rows: Option<Rows>,
+    /// When that was.
+    pub(super) failed_at: Option<Instant>,
+    /// Accounts whose stored roster is all that their session has said of it. Not so after a
+    /// write was lost: a later version on top of the gap would hide it for ever.
+    sound: HashSet<BareJid>,
+    images: Images,
+    registry: Registry,
+    /// Something is not on disk yet.
+    pub(super) dirty: bool,
+    _lock: Lock,
+}
+
+/// A receipt that is owed: to whom, which, and whether the write went well so far.
+type Owed = (mpsc::UnboundedSender<(Ticket, bool)>, Ticket, bool);
+
+pub(super) fn images_folder(folder: &Path) -> PathBuf {
+    folder.join("images")
+}
+
+impl Keeper {
+    pub(super) fn open(folder: &Path, registry: Registry, lock: Lock) -> Result<Self, StoreError> {
+        let rows_folder = folder.join("rows");
+        let images_folder = images_folder(folder);
+        let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open)?;
+        let images = Images::open(images_folder.clone())
+            .map_err(|source| StoreError::Io { path: images_folder, source })?;
+        let mut keeper = Self {
+            rows_folder,
+            rows: Some(rows),
+            failed_at: None,
+            sound: HashSet::new(),
+            images,
+            registry,
+            dirty: false,
+            _lock: lock,
+        };
+        keeper.sweep();
+        Ok(keeper)
+    }
+
+    /// Avatars change, and the old ones stay behind. Only now is no image on its way to the
+    /// person whose it is.
+    fn sweep(&mut self) {
+        match self.on_rows(|rows| rows.avatars(None)) {
+            // A cache that was just renewed will soon refer to its images again.
+            Ok(wanted) if wanted.is_empty() => {}
+            Ok(wanted) => {
+                if let Err(error) = self.images.sweep(&wanted) {
+                    tracing::warn!(%error, "images that nobody needs can't be removed");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "it is not known which images are needed"),
+        }
+    }
+
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        // The thread has no other way to wait for a job or a moment, whichever comes first.
+        let timer = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "the cache can't run"),
+        };
+        let mut owed: Vec<Owed> = Vec::new();
+        let mut closing = None;
+        let mut write_out_at = None;
+        while closing.is_none() {
+            let next = timer.block_on(async {
+                match write_out_at {
+                    Some(moment) => tokio::time::timeout_at(moment, queue.recv()).await.map_err(drop),
+                    None => Ok(queue.recv().await),
+                }
+            });
+            match next {
+                Ok(Some(job)) => {
+                    closing = self.handle(job, &mut owed);
+                    // No more than the queue holds, so that a busy session delays no receipt for long.
+                    for _ in 0..super::QUEUE {
+                        if closing.is_some() {
+                            break;
+                        }
+                        let Ok(job) = queue.try_recv() else { break };
+                        closing = self.handle(job, &mut owed);
+                    }
+                    if !owed.is_empty() {
+                        self.settle(&mut owed);
+                    }
+                }
+                Ok(None) => break,
+                Err(()) => drop(self.write_out()),
+            }
+            write_out_at = match (self.dirty, write_out_at) {
+                (false, _) => None,
+                (true, None) => Some(Instant::now() + WRITE_BEHIND),
+                (true, later) => later,
+            };
+        }
+        self.write_out();
+        // Whoever came too late learns it.
+        queue.close();
+        while let Ok(job) = queue.try_recv() {
+            if let Job::Write { batch, receipts, .. } = job {
+                super::refuse(batch, &receipts);
+            }
+        }
+        // Whoever waits for us may open the cache again.
+        drop(self);
+        if let Some(reply) = closing {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Returns whom to tell that it is over, when it is.
+    fn handle(&mut self, job: Job, owed: &mut Vec<Owed>) -> Option<oneshot::Sender<()>> {
+        // A reply that nobody waits for any more is lost, and that is fine.
+        match job {
+            Job::Load { account, reply } => drop(reply.send(self.load(account))),
+            Job::Write { account, batch, receipts } => {
+                for (write, ticket) in batch {
+                    let stored = self.apply(&account, write, ticket.is_some());
+                    owed.extend(ticket.map(|ticket| (receipts.clone(), ticket, stored)));
+                }
+            }
+            Job::Forget { account, reply } => drop(reply.send(self.forget(&account))),
+            Job::Discard { id } => {
+                if let Err(error) = self.images.remove(id) {
+                    tracing::warn!(%error, "a damaged image can't be removed");
+                }
+            }
+            Job::Flush { reply } => drop(reply.send(self.write_out())),
+            Job::Shutdown { reply } => return Some(reply),
+            #[cfg(test)]
+            Job::Test(work) => work(self),
+        }
+        None
+    }
+
+    fn load(&mut self, account: BareJid) -> Snapshot {
+        let loaded = self.on_rows(|rows| rows.load(&account));
+        let images = self.images.ids();
+        let presence = self.registry.entry(&account).unwrap_or_default().presence;
+        match loaded {
+            Ok(snapshot) => {
+                self.sound.insert(account);
+                Snapshot { images, presence, ..snapshot }
+            }
+            Err(error) => {
+                self.sound.remove(&account);
+                tracing::warn!(%error, "the cache can't be read: the server will have to tell all");
+                Snapshot { images, presence, ..Snapshot::default() }
+            }
+        }
+    }
+
+    /// Returns whether it went well.
+    fn apply(&mut self, account: &BareJid, write: Write, sync: bool) -> bool {
+        let result = match &write {
+            Write::Image { id, kind, data } => {
+                self.images.write(*id, *kind, data, sync).map_err(RowsError::Disk)
+            }
+            // On disk at once.
+            Write::OwnPresence(presence) => {
+                self.registry.set_presence(account, presence).map_err(RowsError::Disk)
+            }
+            Write::Roster { .. } | Write::Person { .. } | Write::Caps { .. } => {
+                let sound = self.sound.contains(account);
+                self.on_rows(|rows| rows.apply(account, &write, sound))
+            }
+        };
+        self.dirty |= !matches!(write, Write::OwnPresence(_));
+        if let Write::Roster { replace, .. } = &write {
+            if result.is_err() {
+                self.sound.remove(account);
+            } else if *replace {
+                self.sound.insert(account.clone());
+            }
+        }
+        if let Err(error) = &result {
+            tracing::warn!(%error, %account, "something could not be stored");
+        }
+        result.is_ok()
+    }
+
+    fn forget(&mut self, account: &BareJid) -> Result<(), StoreError> {
+        let unusable = |error: RowsError| StoreError::Unusable(error.to_string());
+        let (all, theirs) =
+            self.on_rows(|rows| Ok((rows.avatars(None)?, rows.avatars(Some(account))?))).map_err(unusable)?;
+        self.on_rows(|rows| rows.forget(account)).map_err(unusable)?;
+        self.sound.remove(account);
+        self.dirty = true;
+        for id in all.difference(&theirs) {
+            self.images.remove(*id).map_err(RowsError::Disk).map_err(unusable)?;
+        }
+        if self.write_out() { Ok(()) } else { Err(StoreError::Unusable("the disk refuses".to_owned())) }
+    }
+
+    /// Writes out, once for all, and gives the receipts.
+    fn settle(&mut self, owed: &mut Vec<Owed>) {
+        let written = self.write_out();
+        for (receipts, ticket, stored) in owed.drain(..) {
+            // A session that is gone wants no receipt.
+            let _ = receipts.send((ticket, stored && written));
+        }
+    }
+
+    /// Returns whether all is on disk.
+    fn write_out(&mut self) -> bool {
+        if !self.dirty {
+            return true;
+        }
+        let images = self.images.sync();
+        let rows = self.on_rows(Rows::flush);
+        // Not tried again: what failed is lost, and has been said to be.
+        self.dirty = false;
+        if let Err(error) = &images {
+            tracing::warn!(%error, "images could not be written out");
+        }
+        if let Err(error) = &rows {
+            tracing::warn!(%error, "the cache could not be written out");
+        }
+        images.is_ok() && rows.is_ok()
+    }
+
+    /// Does something with the rows. When that fails, they are closed, and opened again by the
+    /// first who comes a while later: sled, once failed, fails for ever.
+    pub(super) fn on_rows<T>(
+        &mut self,
+        work: impl FnOnce(&Rows) -> Result<T, RowsError>,
+    ) -> Result<T, RowsError> {
+        let rows = match self.rows.take() {
+            Some(rows) => rows,
+            None => self.reopen()?,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| work(&rows)))
+            .unwrap_or_else(|_| Err(RowsError::Damaged("it panicked".to_owned())));
+        match result {
+            Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
+            Err(_) => {
+                // What was not flushed goes with it, whosever it was.
+                self.sound.clear();
+                // Closing can fail in as many ways as opening. If it hangs (on a full disk it
+                // does), the folder stays locked and is set aside when it is opened again.
+                let _ = within(CLOSE_WITHIN, move || drop(rows));
+                self.failed_at = Some(Instant::now());
+            }
+        }
+        result
+    }
+
+    fn reopen(&mut self) -> Result<Rows, RowsError> {
+        if self.failed_at.is_some_and(|moment| moment.elapsed() < REOPEN_AFTER) {
+            return Err(RowsError::Damaged("it failed a moment ago".to_owned()));
+        }
+        self.failed_at = Some(Instant::now());
+        open_or_renew(&self.rows_folder, opening::DEADLINE, Rows::open)
+            .map_err(|error| RowsError::Damaged(error.to_string()))
+    }
+}

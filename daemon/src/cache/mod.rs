@@ -1,0 +1,142 @@
+//! The cache: what the server could give again, kept so that nobody has to wait for it.
+//!
+//! One thread owns it all, since sled is synchronous and gains from batches. [`Store`] is the way
+//! to that thread. Rosters, people and features are rows ([`rows`]), images are files
+//! ([`images`]); what fails to open is set aside ([`opening`]). The one [`Write`] that no server
+//! can give back, our own presence, goes through here too, so that all writes of a session keep
+//! their order and their receipts, but it lives in the [`Registry`].
+
+mod images;
+mod keeper;
+mod opening;
+mod rows;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jid::BareJid;
+use prosed_session::{ImageId, ImageType, Snapshot, Ticket, Write};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::files::{self, Lock};
+use crate::registry::Registry;
+use keeper::{Job, Keeper};
+
+/// Jobs that wait for the store thread. Whoever has one more waits, and with it the stream of
+/// that account: a server can't fill our memory faster than our disk takes it.
+const QUEUE: usize = 64;
+
+/// Why there is no cache at all, or why something was not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Exit code 3.
+    #[error("the cache folder {} is in use by another prosed", _0.display())]
+    InUse(PathBuf),
+    /// Exit code 5.
+    #[error("the cache {} can't be used: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// Exit code 5.
+    #[error("the cache can't be used, not even a new one: {0}")]
+    Unusable(String),
+}
+
+/// A cheap handle to the store thread. The thread ends with [`Store::shutdown`] or with the last
+/// handle, and writes everything out before it does.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    jobs: mpsc::Sender<Job>,
+    images: PathBuf,
+}
+
+impl Store {
+    /// Opens the cache, an empty one if need be: a damaged one is set aside. Blocks, up to some
+    /// twenty seconds at worst.
+    ///
+    /// # Errors
+    /// The folder is in use, or the file system does not let us have even an empty cache there.
+    pub(crate) fn open(folder: &Path, registry: Registry) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { path: folder.to_owned(), source };
+        files::private_folder(folder).map_err(io)?;
+        // sled has a lock of its own, but we would take that for damage.
+        let lock = Lock::take(&folder.join("lock")).map_err(io)?;
+        let lock = lock.ok_or_else(|| StoreError::InUse(folder.to_owned()))?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let keeper = Keeper::open(folder, registry, lock)?;
+        let images = keeper::images_folder(folder);
+        std::thread::Builder::new().name("cache".to_owned()).spawn(move || keeper.run(queue)).map_err(io)?;
+        Ok(Self { jobs, images })
+    }
+
+    /// All that is known of an account, its presence included; nothing where nothing can be read.
+    /// A session begins with it, and only then may write.
+    pub(crate) async fn load(&self, account: &BareJid) -> Snapshot {
+        let account = account.clone();
+        self.ask(|reply| Job::Load { account, reply }).await.unwrap_or_default()
+    }
+
+    /// Hands over writes, to be applied in their order, each all at once or not at all. Returns
+    /// when they have their place in the queue; it waits for one while the disk is behind.
+    ///
+    /// Each ticket comes back through `receipts`, in order, with whether its write is on disk.
+    /// Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
+    pub(crate) async fn write(
+        &self,
+        account: &BareJid,
+        batch: Vec<(Write, Option<Ticket>)>,
+        receipts: &mpsc::UnboundedSender<(Ticket, bool)>,
+    ) {
+        let job = Job::Write { account: account.clone(), batch, receipts: receipts.clone() };
+        if let Err(mpsc::error::SendError(Job::Write { batch, .. })) = self.jobs.send(job).await {
+            refuse(batch, receipts);
+        }
+    }
+
+    /// Erases all that is known of an account, images only where no other account refers to
+    /// them. On disk when this returns. The registry's entry is not ours to erase.
+    ///
+    /// # Errors
+    /// Some of it may still be there.
+    pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), StoreError> {
+        let account = account.clone();
+        let gone = || Err(StoreError::Unusable("it is shut".to_owned()));
+        self.ask(|reply| Job::Forget { account, reply }).await.unwrap_or_else(gone)
+    }
+
+    /// An image by its id, checked against it: what comes back is what was asked for.
+    pub(crate) async fn image(&self, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
+        let folder = self.images.clone();
+        // Files are whole or not there, so this need not wait in the queue.
+        let found = tokio::task::spawn_blocking(move || images::read(&folder, id)).await.ok().flatten();
+        if found.is_none() {
+            let _ = self.jobs.send(Job::Discard { id }).await;
+        }
+        found
+    }
+
+    /// Waits until all that was written is on disk. False: it is not.
+    pub(crate) async fn flush(&self) -> bool {
+        self.ask(|reply| Job::Flush { reply }).await.unwrap_or(false)
+    }
+
+    /// Writes everything out and closes the cache, for all handles.
+    pub(crate) async fn shutdown(&self) {
+        let _ = self.ask(|reply| Job::Shutdown { reply }).await;
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Says of writes that nothing of them is stored.
+fn refuse(batch: Vec<(Write, Option<Ticket>)>, receipts: &mpsc::UnboundedSender<(Ticket, bool)>) {
+    for ticket in batch.into_iter().filter_map(|(_, ticket)| ticket) {
+        // A session that is gone wants no receipt.
+        let _ = receipts.send((ticket, false));
+    }
+}
+
+#[cfg(test)]
+mod tests;

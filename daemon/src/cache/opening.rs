@@ -1,0 +1,152 @@
+//! Opening what may be damaged. sled can answer a damaged folder with an error, a panic, a loop
+//! without end, or an allocation that takes the process down; none of it may keep us from
+//! starting, since the server has all of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::StoreError;
+use super::rows::RowsError;
+use crate::files::{self, Durability};
+
+/// An opening of a million rows on a slow disk takes a few seconds.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Openings in a row that took the process down with them. One may have been bad luck.
+const UNFINISHED_MAX: u32 = 2;
+
+/// Opens `folder`; if that fails, sets it aside and opens an empty one in its place.
+pub(super) fn open_or_renew<T: Send + 'static>(
+    folder: &Path,
+    deadline: Duration,
+    open: impl Fn(&Path) -> Result<T, RowsError> + Clone + Send + 'static,
+) -> Result<T, StoreError> {
+    let io = |source| StoreError::Io { path: folder.to_owned(), source };
+    let marker = folder.with_extension("opening");
+    let unfinished: u32 =
+        std::fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let mut renewed = false;
+    if unfinished >= UNFINISHED_MAX {
+        set_aside(folder, "it took the process down").map_err(io)?;
+        renewed = true;
+    }
+    let unfinished = if renewed { 1 } else { unfinished + 1 };
+    files::write_atomic(&marker, unfinished.to_string().as_bytes(), Durability::Written).map_err(io)?;
+    let opened = loop {
+        let path = folder.to_owned();
+        let open = open.clone();
+        match within(deadline, move || open(&path)) {
+            Ok(Ok(opened)) => break Ok(opened),
+            Ok(Err(RowsError::Disk(source))) => break Err(io(source)),
+            Ok(Err(error)) if renewed => break Err(StoreError::Unusable(error.to_string())),
+            Err(failed) if renewed => break Err(StoreError::Unusable(failed.to_string())),
+            Ok(Err(error)) => set_aside(folder, &error.to_string()).map_err(io)?,
+            Err(failed) => set_aside(folder, failed).map_err(io)?,
+        }
+        renewed = true;
+    };
+    files::remove(&marker).map_err(io)?;
+    opened
+}
+
+/// Runs something in a thread of its own. A thread that hangs is left behind: it can't be ended.
+pub(super) fn within<T: Send + 'static>(
+    deadline: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, &'static str> {
+    let (done, result) = mpsc::sync_channel(1);
+    let helper = std::thread::Builder::new().name("cache-opener".to_owned()).spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it panicked");
+        // If nobody waits any more, what was opened is dropped here.
+        let _ = done.send(outcome);
+    });
+    if helper.is_err() {
+        return Err("no thread to open it in");
+    }
+    result.recv_timeout(deadline).unwrap_or(Err("it did not come to an end"))
+}
+
+fn set_aside(folder: &Path, reason: &str) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let aside = files::set_aside(folder)?;
+    tracing::error!(reason, set_aside = %aside.display(), "the cache is damaged: starting with an empty one");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::Instant;
+
+    /// Stands for sled: fails in its own way when it finds the file `bad`.
+    fn opener(fail: fn() -> Result<bool, RowsError>) -> impl Fn(&Path) -> Result<bool, RowsError> + Clone {
+        move |folder| {
+            if folder.join("bad").exists() {
+                return fail();
+            }
+            fs::create_dir_all(folder).unwrap();
+            Ok(true)
+        }
+    }
+
+    fn damaged() -> (tempfile::TempDir, std::path::PathBuf) {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("rows");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("bad"), "").unwrap();
+        (home, folder)
+    }
+
+    #[test]
+    fn errors_panics_and_hangs_are_set_aside_in_time() {
+        let failures: [fn() -> Result<bool, RowsError>; 3] = [
+            || Err(RowsError::Damaged("damaged".to_owned())),
+            || panic!("damaged"),
+            || loop {
+                std::thread::park();
+            },
+        ];
+        for fail in failures {
+            let (home, folder) = damaged();
+            let begun = Instant::now();
+            assert!(open_or_renew(&folder, Duration::from_millis(200), opener(fail)).unwrap());
+            assert!(begun.elapsed() < Duration::from_secs(5));
+            assert!(!folder.join("bad").exists());
+            let names: Vec<_> = fs::read_dir(home.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+            assert_eq!(names.len(), 2, "the new folder and the damaged one: {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_damages_nothing() {
+        let (_home, folder) = damaged();
+        let full = || Err(RowsError::Disk(std::io::ErrorKind::StorageFull.into()));
+        let error = open_or_renew(&folder, DEADLINE, opener(full)).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }) && folder.join("bad").exists());
+    }
+
+    #[test]
+    fn a_folder_that_takes_the_process_down_does_so_twice_at_most() {
+        let (_home, folder) = damaged();
+        let marker = folder.with_extension("opening");
+        let fail = || Err(RowsError::Disk(std::io::ErrorKind::Other.into()));
+        fs::write(&marker, "1").unwrap();
+        open_or_renew(&folder, DEADLINE, opener(fail)).unwrap_err();
+        assert!(folder.join("bad").exists() && !marker.exists(), "an error is not a crash");
+        fs::write(&marker, "2").unwrap();
+        assert!(open_or_renew(&folder, DEADLINE, opener(fail)).unwrap());
+        assert!(!folder.join("bad").exists() && !marker.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_renewed_is_an_error() {
+        let (_home, folder) = damaged();
+        let never = |_: &Path| Err::<(), _>(RowsError::Damaged("damaged".to_owned()));
+        assert!(matches!(open_or_renew(&folder, DEADLINE, never), Err(StoreError::Unusable(_))));
+    }
+}

@@ -1,0 +1,335 @@
+//! The rows of the cache, in sled: the only file that names it.
+//!
+//! Three trees, keyed `account\0rest`, so that an account's rows lie together (a JID has no NUL):
+//!
+//! | tree | rest | value |
+//! |---|---|---|
+//! | `roster` | nothing | [`Head`]: there is a roster, and its version |
+//! | `roster` | JID | `RosterItem` |
+//! | `people` | JID | `PersonRecord` |
+//! | `caps` | hash `\0` ver | `CapsRecord` |
+//!
+//! A roster's head and items share a tree because a batch is atomic within one. Rewriting a value
+//! costs disk space that sled never gives back; that a value is there already it sees for itself.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
+
+use jid::BareJid;
+use prosed_session::{CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, Write};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sled::{Batch, Db, IVec, Tree};
+
+use crate::files;
+
+/// The layout of the values; goes up with any change of the session's records.
+const FORMAT: u8 = 1;
+/// sled's own default is a gigabyte.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Verified caps hashes that a session starts with: one each of the programs that all its
+/// contacts use, in all their versions. One more costs a question to a contact.
+pub(super) const CAPS_MAX: usize = 2_000;
+/// People that a session starts with while there is no roster to tell who still matters: as many
+/// as a roster may have items.
+const PEOPLE_MAX: usize = 100_000;
+
+/// Why the rows can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RowsError {
+    /// The disk is full, read-only or not ours: nothing is damaged.
+    #[error(transparent)]
+    Disk(io::Error),
+    /// What is on disk makes no sense to sled.
+    #[error("{0}")]
+    Damaged(String),
+    /// An incremental change of a roster that isn't there.
+    #[error("a change of a roster that is not in the cache")]
+    NoRoster,
+}
+
+impl From<sled::Error> for RowsError {
+    fn from(error: sled::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error {
+            sled::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    FileTooLarge | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull
+                ) =>
+            {
+                Self::Disk(error)
+            }
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// There is a roster.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    version: Option<String>,
+    /// Of all its items ([`checksum`]), added up: a damaged disk may lose a row, or bring an old one
+    /// back, without a word.
+    sum: u64,
+}
+
+/// The open cache.
+pub(super) struct Rows {
+    db: Db,
+    roster: Tree,
+    people: Tree,
+    caps: Tree,
+}
+
+impl Rows {
+    /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
+    /// a session. May hang or panic on a damaged folder.
+    pub(super) fn open(folder: &Path) -> Result<Self, RowsError> {
+        files::private_folder(folder).map_err(RowsError::Disk)?;
+        let db = sled::Config::default()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            // Two wake-ups a second, for ever; the store thread knows when to flush.
+            .flush_every_ms(None)
+            .open()?;
+        let tree = |name: &str| db.open_tree(name);
+        let rows =
+            Self { roster: tree("roster")?, people: tree("people")?, caps: tree("caps")?, db: db.clone() };
+        for tree in [&rows.roster, &rows.people, &rows.caps] {
+            tree.iter().try_for_each(|row| row.map(drop))?;
+        }
+        Ok(rows)
+    }
+
+    /// What is known of an account; images and presence are for others to fill in. Rows that
+    /// nobody needs any more go.
+    pub(super) fn load(&self, account: &BareJid) -> Result<Snapshot, RowsError> {
+        let roster = self.load_roster(account)?;
+        let wanted: Option<HashSet<&BareJid>> = roster
+            .as_ref()
+            .map(|roster| roster.items.iter().map(|item| &item.jid).chain([account]).collect());
+        let mut people = Vec::new();
+        sift(&self.people, account, |rest, value| {
+            let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else {
+                return false;
+            };
+            let keep =
+                people.len() < PEOPLE_MAX && wanted.as_ref().is_none_or(|wanted| wanted.contains(&jid));
+            if keep {
+                people.push((jid, person));
+            }
+            keep
+        })?;
+        let mut caps = Vec::new();
+        sift(&self.caps, account, |rest, value| {
+            let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
+            else {
+                return false;
+            };
+            let keep = caps.len() < CAPS_MAX;
+            if keep {
+                caps.push((CapsKey { hash: hash.to_owned(), ver: ver.to_owned() }, record));
+            }
+            keep
+        })?;
+        Ok(Snapshot { roster, people, caps, ..Snapshot::default() })
+    }
+
+    fn load_roster(&self, account: &BareJid) -> Result<Option<RosterRecord>, RowsError> {
+        let mut head = None;
+        let mut sum = 0_u64;
+        let mut items = Vec::new();
+        for row in self.roster.scan_prefix(key(account, "")) {
+            let (key, value) = row?;
+            if rest(account, &key).is_some_and(str::is_empty) {
+                head = decode::<Head>(&value);
+            } else if let Some(item) = decode::<RosterItem>(&value) {
+                sum = sum.wrapping_add(checksum(&key, &value));
+                items.push(item);
+            }
+        }
+        // With its version, a roster that lacks an item would pass for the server's, and the
+        // item would never come back.
+        Ok(head.map(|head| RosterRecord { version: head.version.filter(|_| head.sum == sum), items }))
+    }
+
+    /// Applies what is meant for the rows; images and presence are for others.
+    ///
+    /// `sound`: the stored roster is all that the session has said of it. Where it is not, it
+    /// keeps no version, so that the server sends it whole next time.
+    pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<(), RowsError> {
+        match write {
+            Write::Roster { version, replace, items, removed } => {
+                let version = version.clone().filter(|_| sound || *replace);
+                self.write_roster(account, version, *replace, items, removed)
+            }
+            Write::Person { jid, person } => put(&self.people, &key(account, jid.as_str()), person.as_ref()),
+            Write::Caps { key: caps, record } => {
+                put(&self.caps, &key(account, &format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())
+            }
+            Write::Image { .. } | Write::OwnPresence(_) => Ok(()),
+        }
+    }
+
+    fn write_roster(
+        &self,
+        account: &BareJid,
+        version: Option<String>,
+        replace: bool,
+        items: &[RosterItem],
+        removed: &[BareJid],
+    ) -> Result<(), RowsError> {
+        let head_key = key(account, "");
+        let mut found: HashMap<IVec, IVec> = HashMap::new();
+        let mut sum = 0;
+        if replace {
+            for row in self.roster.scan_prefix(&head_key) {
+                let (key, value) = row?;
+                found.insert(key, value);
+            }
+        } else {
+            let value = self.roster.get(&head_key)?.ok_or(RowsError::NoRoster)?;
+            let head = decode::<Head>(&value).ok_or(RowsError::NoRoster)?;
+            for jid in items.iter().map(|item| &item.jid).chain(removed) {
+                let key = key(account, jid.as_str());
+                if let Some(value) = self.roster.get(&key)? {
+                    found.insert(key.into(), value);
+                }
+            }
+            sum = found.iter().fold(head.sum, |sum, (key, value)| sum.wrapping_sub(checksum(key, value)));
+            found.insert(head_key.as_slice().into(), value);
+        }
+        let mut news = HashMap::with_capacity(items.len() + 1);
+        for item in items {
+            news.insert(key(account, item.jid.as_str()), encode(item)?);
+        }
+        sum = news.iter().fold(sum, |sum, (key, value)| sum.wrapping_add(checksum(key, value)));
+        news.insert(head_key, encode(&Head { version, sum })?);
+
+        let mut batch = Batch::default();
+        for key in found.keys().filter(|key| !news.contains_key(key.as_ref())) {
+            batch.remove(key);
+        }
+        for (key, value) in news {
+            batch.insert(key, value);
+        }
+        self.roster.apply_batch(batch)?;
+        Ok(())
+    }
+
+    /// The avatars that anybody (but `except`) refers to.
+    pub(super) fn avatars(&self, except: Option<&BareJid>) -> Result<HashSet<ImageId>, RowsError> {
+        let mut ids = HashSet::new();
+        for row in &self.people {
+            let (key, value) = row?;
+            if except.is_none_or(|account| rest(account, &key).is_none())
+                && let Some(PersonRecord { avatar: Some(Some(avatar)), .. }) = decode(&value)
+            {
+                ids.insert(avatar.id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Erases an account's rows.
+    pub(super) fn forget(&self, account: &BareJid) -> Result<(), RowsError> {
+        for tree in [&self.roster, &self.people, &self.caps] {
+            sift(tree, account, |_, _| false)?;
+        }
+        Ok(())
+    }
+
+    /// On disk when this returns.
+    pub(super) fn flush(&self) -> Result<(), RowsError> {
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// Sees each write from now on.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> [sled::Subscriber; 3] {
+        [&self.roster, &self.people, &self.caps].map(|tree| tree.watch_prefix([]))
+    }
+
+    /// A value, as it is stored.
+    #[cfg(test)]
+    pub(super) fn value(&self, account: &BareJid, tree: &str, of: &str) -> Vec<u8> {
+        self.db.open_tree(tree).unwrap().get(key(account, of)).unwrap().unwrap().to_vec()
+    }
+
+    /// Rewrites or removes a value behind everybody's back.
+    #[cfg(test)]
+    pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str, value: Option<Vec<u8>>) {
+        let tree = self.db.open_tree(tree).unwrap();
+        match value {
+            Some(value) => drop(tree.insert(key(account, of), value).unwrap()),
+            None => drop(tree.remove(key(account, of)).unwrap()),
+        }
+    }
+}
+
+fn key(account: &BareJid, rest: &str) -> Vec<u8> {
+    [account.as_str().as_bytes(), b"\0", rest.as_bytes()].concat()
+}
+
+/// What stands in a key behind the account, if it is that account's.
+fn rest<'a>(account: &BareJid, key: &'a [u8]) -> Option<&'a str> {
+    let rest = key.strip_prefix(account.as_str().as_bytes())?.strip_prefix(b"\0")?;
+    std::str::from_utf8(rest).ok()
+}
+
+/// FNV-1a, 64 bits: against accidents, and the same in every build.
+fn checksum(key: &[u8], value: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Shows each of an account's rows to `keep`, and removes those that it does not want.
+fn sift(tree: &Tree, account: &BareJid, mut keep: impl FnMut(&str, &IVec) -> bool) -> Result<(), RowsError> {
+    let mut unwanted = Batch::default();
+    let mut any = false;
+    for row in tree.scan_prefix(key(account, "")) {
+        let (key, value) = row?;
+        if !rest(account, &key).is_some_and(|rest| keep(rest, &value)) {
+            unwanted.remove(key);
+            any = true;
+        }
+    }
+    if any {
+        tree.apply_batch(unwanted)?;
+    }
+    Ok(())
+}
+
+fn put(tree: &Tree, key: &[u8], record: Option<&impl Serialize>) -> Result<(), RowsError> {
+    match record {
+        Some(record) => tree.insert(key, encode(record)?)?,
+        None => tree.remove(key)?,
+    };
+    Ok(())
+}
+
+fn encode(record: &impl Serialize) -> Result<Vec<u8>, RowsError> {
+    // Only a record that serde can't describe without names fails here; none of ours does.
+    postcard::to_extend(record, vec![FORMAT]).map_err(|error| RowsError::Damaged(error.to_string()))
+}
+
+/// A value of another format, or a damaged one, is an absent one.
+fn decode<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
+    let decoded = match value.split_first() {
+        Some((&FORMAT, record)) => match postcard::take_from_bytes(record) {
+            Ok((record, [])) => Some(record),
+            _ => None,
+        },
+        _ => None,
+    };
+    if decoded.is_none() {
+        tracing::debug!(
+            record = std::any::type_name::<T>(),
+            "a cached record can't be read: taken for absent"
+        );
+    }
+    decoded
+}

@@ -1,0 +1,574 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::{Duration, Instant};
+
+use prosed_session::{
+    Availability, AvatarRecord, CapsKey, CapsRecord, ImageInfo, OwnPresence, PersonRecord, Profile,
+    ProfileRecord, RosterItem, RosterRecord, Subscription,
+};
+use sha1::{Digest as _, Sha1};
+
+use super::*;
+
+fn jid(text: &str) -> BareJid {
+    BareJid::new(text).unwrap()
+}
+
+fn me() -> BareJid {
+    jid("me@example.org")
+}
+
+fn item(text: &str) -> RosterItem {
+    RosterItem {
+        jid: jid(text),
+        name: Some(format!("Name of {text}")),
+        subscription: Subscription::Both,
+        ask: false,
+        approved: true,
+        groups: BTreeSet::from(["Friends".to_owned()]),
+    }
+}
+
+fn roster(version: &str, items: &[&str]) -> Write {
+    let items = items.iter().map(|text| item(text)).collect();
+    Write::Roster { version: Some(version.to_owned()), replace: true, items, removed: vec![] }
+}
+
+fn push(version: &str, items: &[&str], removed: &[&str]) -> Write {
+    let items = items.iter().map(|text| item(text)).collect();
+    let removed = removed.iter().map(|text| jid(text)).collect();
+    Write::Roster { version: Some(version.to_owned()), replace: false, items, removed }
+}
+
+fn person(picture: Option<&[u8]>) -> PersonRecord {
+    let image = ImageInfo { kind: ImageType::Png, bytes: 7, width: 1, height: 1 };
+    let avatar = |data| Some(AvatarRecord { id: id(data), image: Some(image), legacy: false });
+    let profile = Profile { full_name: Some("Some Body".to_owned()), ..Profile::default() };
+    PersonRecord {
+        avatar: Some(picture.and_then(avatar)),
+        profile: ProfileRecord { vcard4: Some(profile), ..ProfileRecord::default() },
+        asked_at: Some(prosed_session::Timestamp(17)),
+    }
+}
+
+fn about(text: &str, picture: Option<&[u8]>) -> Write {
+    Write::Person { jid: jid(text), person: Some(person(picture)) }
+}
+
+fn caps(ver: &str) -> (CapsKey, CapsRecord) {
+    let identity = Some(("client".to_owned(), "pc".to_owned(), None));
+    let key = CapsKey { hash: "sha-1".to_owned(), ver: ver.to_owned() };
+    (key, CapsRecord { identity, features: BTreeSet::from(["urn:xmpp:ping".to_owned()]) })
+}
+
+fn features(ver: &str) -> Write {
+    let (key, record) = caps(ver);
+    Write::Caps { key, record: Some(record) }
+}
+
+fn id(data: &[u8]) -> ImageId {
+    ImageId(Sha1::digest(data).into())
+}
+
+fn image(data: &[u8]) -> Write {
+    Write::Image { id: id(data), kind: ImageType::Png, data: data.to_vec() }
+}
+
+/// A cache in a folder of its own, and the data folder beside it.
+struct Bench {
+    home: tempfile::TempDir,
+    registry: Registry,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let registry = Registry::open(&home.path().join("data")).unwrap();
+        registry.update(&me(), |entry| entry.remember = true).unwrap();
+        let store = Store::open(&home.path().join("cache"), registry.clone()).unwrap();
+        Self { home, registry, store }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.home.path().join("cache")
+    }
+
+    /// Writes with a ticket each; returns what the receipts say.
+    async fn write(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
+        let (receipts, mut received) = mpsc::unbounded_channel();
+        let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Some(Ticket(n)))).collect();
+        self.store.write(account, batch, &receipts).await;
+        drop(receipts);
+        let mut stored = Vec::new();
+        while let Some((ticket, is_stored)) = received.recv().await {
+            stored.push(is_stored);
+            assert_eq!(ticket.0, stored.len() as u64, "receipts keep their order");
+        }
+        stored
+    }
+
+    async fn write_all(&self, account: &BareJid, writes: Vec<Write>) {
+        assert!(self.write(account, writes).await.into_iter().all(|stored| stored));
+    }
+
+    async fn reopen(self) -> Self {
+        self.store.shutdown().await;
+        let store = Store::open(&self.cache(), self.registry.clone()).unwrap();
+        Self { store, ..self }
+    }
+
+    /// What another daemon would find on disk if ours were killed now: no flush, no farewell.
+    fn after_kill(&self) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        copy(&self.cache(), &home.path().join("cache"));
+        let registry = Registry::open(&home.path().join("data")).unwrap();
+        let store = Store::open(&home.path().join("cache"), registry.clone()).unwrap();
+        Self { home, registry, store }
+    }
+
+    async fn on_thread<T: Send + 'static>(&self, work: impl FnOnce(&mut Keeper) -> T + Send + 'static) -> T {
+        let (done, result) = oneshot::channel();
+        let work = move |keeper: &mut Keeper| drop(done.send(work(keeper)));
+        assert!(self.store.jobs.send(Job::Test(Box::new(work))).await.is_ok());
+        result.await.unwrap()
+    }
+
+    /// As a full disk or a bug in sled would end it.
+    async fn break_rows(&self) {
+        self.on_thread(|keeper| {
+            let failed: Result<(), _> = keeper.on_rows(|_| Err(rows::RowsError::Damaged("test".into())));
+            failed.unwrap_err();
+        })
+        .await;
+    }
+
+    /// As if it had been broken for a while.
+    async fn pass_time(&self) {
+        self.on_thread(|keeper| keeper.failed_at = None).await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn names(snapshot: &Snapshot) -> Vec<&str> {
+    snapshot.roster.iter().flat_map(|roster| &roster.items).map(|item| item.jid.as_str()).collect()
+}
+
+fn version(snapshot: &Snapshot) -> Option<&str> {
+    snapshot.roster.as_ref()?.version.as_deref()
+}
+
+#[tokio::test]
+async fn what_a_ticket_confirmed_outlives_a_kill() {
+    let bench = Bench::new();
+    assert_eq!(bench.store.load(&me()).await, Snapshot::default());
+    let presence = OwnPresence { availability: Availability::Dnd, status: None, priority: Some(1) };
+    bench
+        .write_all(
+            &me(),
+            vec![
+                roster("1", &["a@example.org", "b@example.org"]),
+                image(b"picture"),
+                about("a@example.org", Some(b"picture")),
+                about("me@example.org", None),
+                features("v"),
+                Write::OwnPresence(presence.clone()),
+            ],
+        )
+        .await;
+    let expected = Snapshot {
+        roster: Some(RosterRecord {
+            version: Some("1".into()),
+            items: vec![item("a@example.org"), item("b@example.org")],
+        }),
+        people: vec![(jid("a@example.org"), person(Some(b"picture"))), (me(), person(None))],
+        caps: vec![caps("v")],
+        images: BTreeSet::from([id(b"picture")]),
+        presence,
+    };
+    assert_eq!(bench.store.load(&me()).await, expected);
+    let killed = bench.after_kill();
+    // The registry is a file of its own, in a folder that was not copied.
+    let presence = OwnPresence::default();
+    assert_eq!(killed.store.load(&me()).await, Snapshot { presence, ..expected.clone() });
+    assert_eq!(killed.store.image(id(b"picture")).await, Some((ImageType::Png, b"picture".to_vec())));
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.load(&me()).await, expected);
+}
+
+#[tokio::test]
+async fn what_has_no_ticket_is_written_behind() {
+    let bench = Bench::new();
+    let (receipts, _received) = mpsc::unbounded_channel();
+    bench.store.write(&me(), vec![(roster("1", &["a@example.org"]), None)], &receipts).await;
+    assert_eq!(bench.after_kill().store.load(&me()).await.roster, None, "there was no need to hurry");
+    while bench.on_thread(|keeper| keeper.dirty).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(version(&bench.after_kill().store.load(&me()).await), Some("1"));
+}
+
+#[tokio::test]
+async fn a_push_changes_what_it_names_and_a_whole_roster_everything() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![roster("1", &["a@example.org", "b@example.org"])]).await;
+    bench
+        .write_all(
+            &me(),
+            vec![push(
+                "2",
+                &["c@example.org", "c@example.org", "b@example.org"],
+                &["a@example.org", "x@example.org", "a@example.org"],
+            )],
+        )
+        .await;
+    let bench = bench.reopen().await;
+    let snapshot = bench.store.load(&me()).await;
+    assert_eq!((version(&snapshot), names(&snapshot)), (Some("2"), vec!["b@example.org", "c@example.org"]));
+    bench.write_all(&me(), vec![roster("3", &["c@example.org", "d@example.org"])]).await;
+    let snapshot = bench.reopen().await.store.load(&me()).await;
+    assert_eq!((version(&snapshot), names(&snapshot)), (Some("3"), vec!["c@example.org", "d@example.org"]));
+}
+
+#[tokio::test]
+async fn what_is_there_already_costs_nothing() {
+    let bench = Bench::new();
+    let all = || {
+        vec![
+            roster("1", &["a@example.org"]),
+            push("1", &["a@example.org"], &[]),
+            about("a@example.org", None),
+            features("v"),
+            image(b"picture"),
+        ]
+    };
+    bench.write_all(&me(), all()).await;
+    let shelf = bench.cache().join("images").join(&id(b"picture").to_string()[..2]);
+    let file = || fs::read_dir(&shelf).unwrap().next().unwrap().unwrap().metadata().unwrap().ino();
+    let before = file();
+    let watches = bench.on_thread(|keeper| keeper.rows.as_ref().unwrap().watch()).await;
+    bench.write_all(&me(), all()).await;
+    assert_eq!(file(), before);
+    for mut watch in watches {
+        assert!(watch.next_timeout(Duration::from_millis(50)).is_err(), "something was written");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_a_miss() {
+    let bench = Bench::new();
+    let all = [
+        roster("1", &["a@example.org", "b@example.org"]),
+        about("a@example.org", None),
+        features("v"),
+        features("w"),
+        features("x"),
+        features("y"),
+    ];
+    bench.write_all(&me(), all.to_vec()).await;
+    let damage = |tree: &'static str, of: &'static str, how: fn(&mut Vec<u8>)| {
+        bench.on_thread(move |keeper| {
+            let rows = keeper.rows.as_ref().unwrap();
+            let mut value = rows.value(&me(), tree, of);
+            how(&mut value);
+            rows.damage(&me(), tree, of, Some(value));
+        })
+    };
+    // As by a bad disk, by another version of us, and by a write that was cut short or is too long.
+    damage("people", "a@example.org", |value| value[1..].fill(0xff)).await;
+    damage("caps", "sha-1\0v", |value| value[0] += 1).await;
+    damage("caps", "sha-1\0x", |value| value.truncate(value.len() - 1)).await;
+    damage("caps", "sha-1\0y", |value| value.push(0)).await;
+    let snapshot = bench.store.load(&me()).await;
+    assert_eq!((snapshot.people, snapshot.caps), (vec![], vec![caps("w")]));
+    assert_eq!(version(&Snapshot { roster: snapshot.roster, ..Snapshot::default() }), Some("1"));
+
+    damage("roster", "a@example.org", Vec::clear).await;
+    let snapshot = bench.store.load(&me()).await;
+    assert_eq!(names(&snapshot), ["b@example.org"]);
+    assert_eq!(version(&snapshot), None, "or the server would think that we have the other one too");
+
+    // Lost without a word, or old and yet well-formed.
+    let old =
+        bench.on_thread(|keeper| keeper.rows.as_ref().unwrap().value(&me(), "roster", "b@example.org")).await;
+    let other = RosterItem { name: Some("New".to_owned()), ..item("b@example.org") };
+    let rename =
+        Write::Roster { version: Some("2".into()), replace: false, items: vec![other], removed: vec![] };
+    for lost in [None, Some(old)] {
+        bench.write_all(&me(), vec![roster("1", &["a@example.org", "b@example.org"]), rename.clone()]).await;
+        assert_eq!(version(&bench.store.load(&me()).await), Some("2"));
+        bench
+            .on_thread(|keeper| keeper.rows.as_ref().unwrap().damage(&me(), "roster", "b@example.org", lost))
+            .await;
+        assert_eq!(version(&bench.store.load(&me()).await), None);
+    }
+
+    damage("roster", "", Vec::clear).await;
+    assert_eq!(bench.store.load(&me()).await.roster, None);
+    bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
+    assert_eq!(names(&bench.store.load(&me()).await), ["a@example.org"]);
+}
+
+#[tokio::test]
+async fn a_damaged_folder_is_set_aside_in_time() {
+    for damage in [&b"garbage"[..], b""] {
+        let bench = Bench::new();
+        let many = (0..2_000).map(|n| format!("c{n}@example.org")).collect::<Vec<_>>();
+        bench.write_all(&me(), vec![roster("1", &many.iter().map(String::as_str).collect::<Vec<_>>())]).await;
+        bench.store.shutdown().await;
+        let rows = bench.cache().join("rows");
+        for name in ["conf", "db"] {
+            let path = rows.join(name);
+            let mut content = fs::read(&path).unwrap();
+            let middle = content.len() / 2;
+            content.truncate(middle);
+            content.extend(damage.repeat(1_000));
+            fs::write(&path, content).unwrap();
+        }
+        let begun = Instant::now();
+        let store = Store::open(&bench.cache(), bench.registry.clone()).unwrap();
+        assert!(begun.elapsed() < opening::DEADLINE * 2);
+        assert_eq!(store.load(&me()).await.roster, None);
+        let aside = fs::read_dir(bench.cache()).unwrap().flatten();
+        let aside = aside.filter(|entry| entry.file_name().to_string_lossy().starts_with("rows-damaged-"));
+        assert_eq!(aside.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_fails_while_it_runs_comes_back() {
+    let bench = Bench::new();
+    bench.store.load(&me()).await;
+    bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
+    bench.break_rows().await;
+    bench.pass_time().await;
+    bench.write_all(&me(), vec![about("a@example.org", None)]).await;
+    let snapshot = bench.store.load(&me()).await;
+    assert_eq!((version(&snapshot), snapshot.people.len()), (Some("1"), 1));
+    // A panic is a failure like any other, and the thread lives on.
+    let panicked = bench.on_thread(|keeper| keeper.on_rows(|_| -> Result<(), _> { panic!("test") }).is_err());
+    assert!(panicked.await);
+    assert_eq!(bench.write(&me(), vec![about("a@example.org", None)]).await, [false], "too early");
+    bench.pass_time().await;
+    bench.write_all(&me(), vec![about("a@example.org", None)]).await;
+}
+
+#[tokio::test]
+async fn after_a_lost_write_a_roster_has_no_version() {
+    let bench = Bench::new();
+    bench.store.load(&me()).await;
+    bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
+    bench.break_rows().await;
+    assert_eq!(bench.write(&me(), vec![push("2", &["b@example.org"], &[])]).await, [false]);
+    bench.pass_time().await;
+    // The push with «b» never got there. The next one does, and must not pass for the whole.
+    bench.write_all(&me(), vec![push("3", &["c@example.org"], &[])]).await;
+    let snapshot = bench.store.load(&me()).await;
+    assert_eq!((version(&snapshot), names(&snapshot)), (None, vec!["a@example.org", "c@example.org"]));
+    bench.write_all(&me(), vec![roster("3", &["a@example.org", "b@example.org", "c@example.org"])]).await;
+    bench.write_all(&me(), vec![push("4", &[], &["a@example.org"])]).await;
+    // Nothing is known to be lost, but whatever had no ticket may be.
+    bench.break_rows().await;
+    bench.pass_time().await;
+    bench.write_all(&me(), vec![push("6", &["f@example.org"], &[])]).await;
+    assert_eq!(version(&bench.store.load(&me()).await), None);
+    // A session that begins knows what is stored, and goes on from there.
+    bench.write_all(&me(), vec![roster("7", &["a@example.org"])]).await;
+    let bench = bench.reopen().await;
+    assert_eq!(version(&bench.store.load(&me()).await), Some("7"));
+    bench.write_all(&me(), vec![push("8", &["b@example.org"], &[])]).await;
+    assert_eq!(version(&bench.store.load(&me()).await), Some("8"));
+}
+
+#[tokio::test]
+async fn a_push_onto_no_roster_makes_none() {
+    let bench = Bench::new();
+    assert_eq!(bench.write(&me(), vec![push("2", &["a@example.org"], &[])]).await, [false]);
+    assert_eq!(bench.store.load(&me()).await.roster, None);
+    bench.write_all(&me(), vec![roster("2", &[])]).await;
+    assert_eq!(version(&bench.store.load(&me()).await), Some("2"));
+}
+
+#[tokio::test]
+async fn people_who_left_the_roster_are_pruned_and_we_are_not() {
+    let bench = Bench::new();
+    let all = ["a@example.org", "b@example.org", "me@example.org"];
+    bench.write_all(&me(), all.iter().map(|text| about(text, None)).collect()).await;
+    assert_eq!(bench.store.load(&me()).await.people.len(), 3, "no roster to go by");
+    bench.write_all(&me(), vec![roster("1", &["b@example.org"])]).await;
+    let jids = |snapshot: Snapshot| snapshot.people.into_iter().map(|(jid, _)| jid).collect::<Vec<_>>();
+    assert_eq!(jids(bench.store.load(&me()).await), [jid("b@example.org"), me()]);
+    bench.write_all(&me(), vec![roster("2", &["a@example.org", "b@example.org"])]).await;
+    assert_eq!(jids(bench.store.load(&me()).await), [jid("b@example.org"), me()], "gone for good");
+}
+
+#[tokio::test]
+async fn features_are_bounded() {
+    let bench = Bench::new();
+    bench.write_all(&me(), (0..rows::CAPS_MAX + 10).map(|n| features(&format!("v{n}"))).collect()).await;
+    assert_eq!(bench.store.load(&me()).await.caps.len(), rows::CAPS_MAX);
+    let (key, _) = caps("v1");
+    bench.write_all(&me(), vec![Write::Caps { key: key.clone(), record: None }]).await;
+    assert!(bench.store.load(&me()).await.caps.iter().all(|(there, _)| *there != key));
+}
+
+#[tokio::test]
+async fn forgetting_erases_an_account_and_no_other() {
+    let bench = Bench::new();
+    // A prefix of the other's name, so that a sloppy key would show.
+    let (ours, theirs) = (jid("me@example.org"), jid("me@example.organic"));
+    for account in [&ours, &theirs] {
+        let mut all = vec![roster("1", &["a@example.org"]), features("v")];
+        all.extend([image(b"shared"), about("a@example.org", Some(b"shared"))]);
+        bench.write_all(account, all).await;
+    }
+    bench.write_all(&ours, vec![image(b"ours"), about(ours.as_str(), Some(b"ours"))]).await;
+    let before = bench.store.load(&theirs).await;
+    bench.store.forget(&ours).await.unwrap();
+    let bench = bench.after_kill();
+    let after = bench.store.load(&ours).await;
+    assert_eq!((after.roster, after.people, after.caps), (None, vec![], vec![]));
+    assert_eq!(bench.store.image(id(b"ours")).await, None);
+    assert!(bench.store.image(id(b"shared")).await.is_some());
+    let after = bench.store.load(&theirs).await;
+    assert_eq!((after.roster, after.people, after.caps), (before.roster, before.people, before.caps));
+    bench.store.forget(&theirs).await.unwrap();
+    assert_eq!(bench.store.image(id(b"shared")).await, None);
+}
+
+#[tokio::test]
+async fn a_damaged_image_is_an_absent_one_until_it_comes_again() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![image(b"picture"), about("me@example.org", Some(b"picture"))]).await;
+    let name = id(b"picture").to_string();
+    let path = bench.cache().join("images").join(&name[..2]).join(format!("{name}.png"));
+    fs::write(&path, b"pic").unwrap();
+    assert_eq!(bench.store.image(id(b"picture")).await, None);
+    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::new());
+    assert!(!path.exists());
+    bench.write_all(&me(), vec![image(b"picture")]).await;
+    assert!(bench.store.image(id(b"picture")).await.is_some());
+    // As by somebody who deletes the cache under a running daemon.
+    fs::remove_dir_all(bench.cache().join("images")).unwrap();
+    assert_eq!(bench.store.image(id(b"picture")).await, None);
+    bench.write_all(&me(), vec![image(b"picture")]).await;
+    assert!(bench.store.image(id(b"picture")).await.is_some());
+}
+
+#[tokio::test]
+async fn images_that_nobody_refers_to_go_at_the_next_start() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![image(b"old"), image(b"new"), about("me@example.org", Some(b"old"))]).await;
+    bench.write_all(&me(), vec![about("me@example.org", Some(b"new"))]).await;
+    fs::write(bench.cache().join("images").join(&id(b"new").to_string()[..2]).join(".x.png.new"), "half")
+        .unwrap();
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::from([id(b"new")]));
+    let shelf = bench.cache().join("images").join(&id(b"new").to_string()[..2]);
+    assert_eq!(fs::read_dir(shelf).unwrap().count(), 1);
+    assert_eq!(bench.store.image(id(b"old")).await, None);
+}
+
+#[tokio::test]
+async fn a_burst_of_images_is_confirmed() {
+    let bench = Bench::new();
+    let pictures: Vec<_> = (0..50).map(|n: u32| n.to_be_bytes()).collect();
+    bench.write_all(&me(), pictures.iter().map(|data| image(data)).collect()).await;
+    for data in &pictures {
+        assert_eq!(bench.store.image(id(data)).await, Some((ImageType::Png, data.to_vec())));
+    }
+}
+
+#[tokio::test]
+async fn what_the_disk_refuses_is_not_confirmed() {
+    let bench = Bench::new();
+    // In the way of the shelf.
+    fs::write(bench.cache().join("images").join(&id(b"picture").to_string()[..2]), "").unwrap();
+    fs::remove_file(bench.home.path().join("data/accounts.json")).unwrap();
+    fs::create_dir(bench.home.path().join("data/accounts.json")).unwrap();
+    let presence = OwnPresence { availability: Availability::Away, ..OwnPresence::default() };
+    let stored =
+        bench.write(&me(), vec![image(b"picture"), Write::OwnPresence(presence), features("v")]).await;
+    assert_eq!(stored, [false, false, true]);
+    assert_eq!(bench.store.load(&me()).await.presence, OwnPresence::default());
+    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn after_the_end_nothing_is_confirmed() {
+    let bench = Bench::new();
+    bench.store.shutdown().await;
+    assert_eq!(bench.write(&me(), vec![features("v")]).await, [false]);
+    assert!(!bench.store.flush().await);
+    assert!(bench.store.forget(&me()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_flush_writes_everything_out() {
+    let bench = Bench::new();
+    let (receipts, _received) = mpsc::unbounded_channel();
+    bench.store.write(&me(), vec![(features("v"), None)], &receipts).await;
+    assert!(bench.store.flush().await);
+    assert_eq!(bench.after_kill().store.load(&me()).await.caps, [caps("v")]);
+}
+
+#[tokio::test]
+async fn one_daemon_a_cache_and_nobody_else_in_it() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![image(b"picture"), about("me@example.org", None)]).await;
+    assert!(matches!(Store::open(&bench.cache(), bench.registry.clone()), Err(StoreError::InUse(_))));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&bench.cache()), mode(&bench.cache().join("rows"))), (0o700, 0o700));
+    let images = bench.cache().join("images");
+    let shelf = images.join(&id(b"picture").to_string()[..2]);
+    assert_eq!((mode(&images), mode(&shelf)), (0o700, 0o700));
+    let file = fs::read_dir(shelf).unwrap().next().unwrap().unwrap();
+    assert_eq!(mode(&file.path()), 0o600);
+}
+
+/// Prints how long ten thousand contacts take.
+#[tokio::test]
+async fn ten_thousand_contacts_are_there_at_once() {
+    const CONTACTS: usize = 10_000;
+    let bench = Bench::new();
+    let many: Vec<_> = (0..CONTACTS).map(|n| format!("contact{n:05}@example.org")).collect();
+    let names: Vec<_> = many.iter().map(String::as_str).collect();
+    let pictures: Vec<_> = (0..CONTACTS).map(|n| n.to_be_bytes()).collect();
+    let begun = Instant::now();
+    bench.write_all(&me(), vec![roster("1", &names)]).await;
+    let roster_written = begun.elapsed();
+    let begun = Instant::now();
+    bench
+        .write_all(&me(), names.iter().zip(&pictures).map(|(text, data)| about(text, Some(data))).collect())
+        .await;
+    let people_written = begun.elapsed();
+    let begun = Instant::now();
+    let (receipts, _received) = mpsc::unbounded_channel();
+    bench.store.write(&me(), pictures.iter().map(|data| (image(data), None)).collect(), &receipts).await;
+    assert!(bench.store.flush().await);
+    let images_written = begun.elapsed();
+    bench.store.shutdown().await;
+    let begun = Instant::now();
+    let store = Store::open(&bench.cache(), bench.registry.clone()).unwrap();
+    let opened = begun.elapsed();
+    let snapshot = store.load(&me()).await;
+    let loaded = begun.elapsed() - opened;
+    println!(
+        "{CONTACTS} contacts: roster {roster_written:?}, people {people_written:?}, images {images_written:?} \
+         to write; {opened:?} to open, {loaded:?} to load"
+    );
+    assert_eq!(snapshot.roster.unwrap().items.len(), CONTACTS);
+    assert_eq!((snapshot.people.len(), snapshot.images.len()), (CONTACTS, CONTACTS));
+}

@@ -1,0 +1,159 @@
+//! `config.toml`: what may stand in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jid::{BareJid, ResourcePart};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{ConfigError, Listen, TlsMode, unreadable};
+use crate::files;
+
+/// The file as it stands.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub listen: Option<Listen>,
+    pub no_listen: bool,
+    pub socket: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
+    pub runtime_dir: Option<PathBuf>,
+    pub log: Option<String>,
+    #[serde(deserialize_with = "origins")]
+    pub allowed_origins: Vec<String>,
+    pub tls: Tls,
+    pub secrets: Secrets,
+    pub accounts: BTreeMap<BareJid, AccountOverride>,
+}
+
+/// `[tls]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub extra_ca: Option<PathBuf>,
+}
+
+/// `[secrets]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Secrets {
+    pub store: SecretStoreKind,
+}
+
+/// Where secrets are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SecretStoreKind {
+    /// Files in the data folder (0600).
+    #[default]
+    File,
+}
+
+/// `[accounts."me@example.org"]`: what holds for this account in place of what DNS says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AccountOverride {
+    /// Where to connect to.
+    #[serde(deserialize_with = "host")]
+    pub host: Option<String>,
+    /// Where to connect to.
+    #[serde(deserialize_with = "port")]
+    pub port: Option<u16>,
+    /// How to come to TLS.
+    pub tls: Option<TlsMode>,
+    /// The resource to ask for (RFC 6120 §7).
+    #[serde(deserialize_with = "resource")]
+    pub resource: Option<String>,
+}
+
+impl File {
+    /// Reads the file, if it is there. Paths in it are relative to its folder.
+    pub(super) fn read(path: &Path, must_exist: bool) -> Result<Option<Self>, ConfigError> {
+        let content = files::read(path).map_err(|error| unreadable(path, &error))?;
+        let Some(content) = content else {
+            let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return if must_exist { Err(unreadable(path, &absent)) } else { Ok(None) };
+        };
+        let invalid = |line, reason| ConfigError::Invalid { file: path.to_owned(), line, reason };
+        let text = String::from_utf8(content).map_err(|error| {
+            invalid(line_of(error.as_bytes(), error.utf8_error().valid_up_to()), "not UTF-8".to_owned())
+        })?;
+        let mut settings: Self = toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            invalid(line_of(text.as_bytes(), at), error.message().replace('\n', " "))
+        })?;
+        if settings.no_listen && settings.listen.is_some() {
+            let at = text.lines().position(|line| line.trim_start().starts_with("no_listen"));
+            let reason = "no_listen contradicts listen: keep one of them".to_owned();
+            return Err(invalid(at.unwrap_or(0) + 1, reason));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for path in [
+            &mut settings.socket,
+            &mut settings.data_dir,
+            &mut settings.cache_dir,
+            &mut settings.runtime_dir,
+            &mut settings.tls.extra_ca,
+        ] {
+            *path = path.take().map(|path| folder.join(path));
+        }
+        Ok(Some(settings))
+    }
+}
+
+/// Counted from one.
+fn line_of(text: &[u8], offset: usize) -> usize {
+    text.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let mut origins = Vec::<String>::deserialize(from)?;
+    for origin in &mut origins {
+        origin.make_ascii_lowercase();
+        let host = match origin.split_once("://") {
+            // Every local file has that one, whoever wrote it.
+            Some(("file", _)) | None => "",
+            Some((scheme, _)) if !is_scheme(scheme) => "",
+            Some((_, host)) => host,
+        };
+        if host.is_empty() || host.contains(['/', '?', '#', '@', '*', ' ', ',']) {
+            return Err(D::Error::custom(format!(
+                "«{origin}» is not a web origin, as in https://app.example.org or app://prose: a scheme (but not \
+                 file), a host and perhaps a port, with nothing behind them and no wildcards"
+            )));
+        }
+    }
+    Ok(origins)
+}
+
+/// RFC 3986 §3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+fn host<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let host = String::deserialize(from)?;
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    if host.is_empty() || host.contains(['/', '@', '[', ' ']) || (host.contains(':') && !is_address) {
+        let why = format!("«{host}» is not a host name or an IP address; the port has a key of its own");
+        return Err(D::Error::custom(why));
+    }
+    Ok(Some(host))
+}
+
+fn port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    match u16::deserialize(from)? {
+        0 => Err(D::Error::custom("the port of a server is one of 1 to 65535")),
+        port => Ok(Some(port)),
+    }
+}
+
+fn resource<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let resource = String::deserialize(from)?;
+    match ResourcePart::new(&resource) {
+        Ok(part) => Ok(Some(part.as_str().to_owned())),
+        Err(error) => Err(D::Error::custom(format!("«{resource}» is not an XMPP resource: {error}"))),
+    }
+}

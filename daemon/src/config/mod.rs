@@ -1,0 +1,293 @@
+//! Configuration: flags before environment before file before defaults.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Parser;
+use jid::BareJid;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use file::File;
+pub(crate) use file::{AccountOverride, SecretStoreKind};
+
+/// Where UIs look for us unless they are told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:5299";
+/// What happened, without the details of how.
+const DEFAULT_LOG: &str = "info";
+
+/// How to come to TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TlsMode {
+    /// As the server's SRV records say; without any: STARTTLS.
+    #[default]
+    Auto,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+    /// RFC 6120 §5.
+    StartTls,
+}
+
+/// A local XMPP daemon with a JSON-RPC 2.0 API over WebSocket.
+#[derive(Debug, Default, Parser)]
+#[command(name = "prosed", version, about, after_help = AFTER_HELP)]
+pub(crate) struct Flags {
+    /// Read this file in place of $XDG_CONFIG_HOME/prosed/config.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Serve on this loopback address; port 0 picks a free one [default: 127.0.0.1:5299]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_listen")]
+    pub listen: Option<Listen>,
+    /// Serve on the Unix socket only
+    #[arg(long)]
+    pub no_listen: bool,
+    /// The Unix socket [default: $XDG_RUNTIME_DIR/prosed/prosed.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Accounts and settings [default: $XDG_DATA_HOME/prosed]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What the server can give again [default: $XDG_CACHE_HOME/prosed]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Token, endpoint.json and socket [default: $XDG_RUNTIME_DIR/prosed]
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// What to log, as in `info,prosed=debug` [default: $RUST_LOG, or info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Say whether the configuration is fine, and stop
+    #[arg(long)]
+    pub check_config: bool,
+}
+
+const AFTER_HELP: &str = "Each option but --check-config is also an environment variable (PROSED_LISTEN, \
+    PROSED_DATA_DIR, …) and, --config excepted, a key of the configuration file (listen, data_dir, …). \
+    Flags win over the environment, and that over the file.";
+
+/// A loopback address to serve on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Listen(SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!("«{text}» is not an address and a port, as in {DEFAULT_LISTEN} or [::1]:0")
+        })?;
+        if address.ip().is_loopback() {
+            Ok(Self(address))
+        } else {
+            Err(format!(
+                "prosed serves this computer only, and {} can be reached from others: take a loopback \
+                 address, as in {DEFAULT_LISTEN}, and an SSH tunnel to come from elsewhere",
+                address.ip()
+            ))
+        }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// All that can be configured, settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Where to serve over TCP: a loopback address; port 0: any free one. Absent: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Where to serve over a Unix socket.
+    pub socket: PathBuf,
+    /// What no server can give back.
+    pub data_dir: PathBuf,
+    /// What costs only a refill.
+    pub cache_dir: PathBuf,
+    /// Token, endpoint.json, socket.
+    pub runtime_dir: PathBuf,
+    /// A valid `EnvFilter`.
+    pub log: String,
+    /// Web origins that may talk to us beside our own.
+    pub allowed_origins: Vec<String>,
+    /// A PEM file of certificate authorities to trust beside the system's.
+    pub extra_ca: Option<PathBuf>,
+    /// Where secrets are kept.
+    pub secret_store: SecretStoreKind,
+    /// The way to the server, by account: it wins over DNS, not over what a login says.
+    pub accounts: BTreeMap<BareJid, AccountOverride>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ConfigError {
+    /// The file can't be read.
+    #[error("{}: {reason}", file.display())]
+    Unreadable { file: PathBuf, reason: String },
+    /// Something in the file is wrong; `reason` says what is allowed.
+    #[error("{}:{line}: {reason}", file.display())]
+    Invalid { file: PathBuf, line: usize, reason: String },
+    /// A variable is wrong; `reason` says what is allowed.
+    #[error("{variable}: {reason}")]
+    Environment { variable: &'static str, reason: String },
+    /// What a value names is not fine.
+    #[error("{what}: {reason}")]
+    Value { what: &'static str, reason: String },
+    /// Neither `$HOME` nor what would make it unnecessary.
+    #[error("HOME is not set: name the folders with --data-dir, --cache-dir and --runtime-dir")]
+    NoHome,
+}
+
+/// The environment, as a map.
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
+
+impl Config {
+    /// Settles the configuration. Of the world outside its arguments it looks at files only.
+    ///
+    /// # Errors
+    /// Anything unknown, ill-typed or contradictory: exit code 2.
+    pub(crate) fn resolve(
+        flags: Flags,
+        environment: &Environment,
+        home: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let environment = Variables(environment);
+        let base = |variable, below_home: &str| {
+            let given = environment.path(variable).filter(|path| path.is_absolute());
+            given.or_else(|| home.map(|home| home.join(below_home))).map(|path| path.join("prosed"))
+        };
+
+        let named = flags.config.or_else(|| environment.path("PROSED_CONFIG"));
+        let must_exist = named.is_some();
+        let path =
+            named.or_else(|| base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("config.toml")));
+        let (file, settings) = match path {
+            Some(path) => match File::read(&path, must_exist)? {
+                Some(settings) => (Some(path), settings),
+                None => (None, File::default()),
+            },
+            None => (None, File::default()),
+        };
+
+        let listen = match (flags.no_listen, flags.listen) {
+            (true, _) => Some(None),
+            (false, listen) => listen.map(Some),
+        };
+        let listen = match listen {
+            Some(decided) => decided,
+            None => match environment.door()? {
+                Some(decided) => decided,
+                None if settings.no_listen => None,
+                None => Some(match settings.listen {
+                    Some(listen) => listen,
+                    None => DEFAULT_LISTEN
+                        .parse()
+                        .map_err(|reason| ConfigError::Value { what: "listen", reason })?,
+                }),
+            },
+        };
+
+        let folder = |flag: Option<PathBuf>, variable, setting| {
+            flag.or_else(|| environment.path(variable)).or(setting)
+        };
+        let data_dir = folder(flags.data_dir, "PROSED_DATA_DIR", settings.data_dir)
+            .or_else(|| base("XDG_DATA_HOME", ".local/share"))
+            .ok_or(ConfigError::NoHome)?;
+        let cache_dir = folder(flags.cache_dir, "PROSED_CACHE_DIR", settings.cache_dir)
+            .or_else(|| base("XDG_CACHE_HOME", ".cache"))
+            .ok_or(ConfigError::NoHome)?;
+        let runtime_dir = folder(flags.runtime_dir, "PROSED_RUNTIME_DIR", settings.runtime_dir)
+            .or_else(|| {
+                let given = environment.path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
+                given.map(|path| path.join("prosed"))
+            })
+            .unwrap_or_else(|| data_dir.join("run"));
+        let socket = folder(flags.socket, "PROSED_SOCKET", settings.socket)
+            .unwrap_or_else(|| runtime_dir.join("prosed.sock"));
+
+        let log = match (flags.log, environment.text("PROSED_LOG")?, settings.log) {
+            (Some(log), _, _) | (None, Some(log), _) | (None, None, Some(log)) => log,
+            (None, None, None) => environment.text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+        };
+        EnvFilter::builder()
+            .parse(&log)
+            .map_err(|error| ConfigError::Value { what: "log", reason: error.to_string() })?;
+        if let Some(path) = &settings.tls.extra_ca {
+            fs::File::open(path).map_err(|error| ConfigError::Value {
+                what: "extra_ca",
+                reason: format!("{}: {error}", path.display()),
+            })?;
+        }
+
+        Ok(Self {
+            file,
+            listen: listen.map(|Listen(address)| address),
+            socket,
+            data_dir,
+            cache_dir,
+            runtime_dir,
+            log,
+            allowed_origins: settings.allowed_origins,
+            extra_ca: settings.tls.extra_ca,
+            secret_store: settings.secrets.store,
+            accounts: settings.accounts,
+        })
+    }
+}
+
+/// Our view of the environment: an empty variable is an absent one.
+struct Variables<'a>(&'a Environment);
+
+impl Variables<'_> {
+    fn path(&self, variable: &str) -> Option<PathBuf> {
+        self.0.get(&OsString::from(variable)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn text(&self, variable: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(value) = self.path(variable) else { return Ok(None) };
+        let reason = "not UTF-8".to_owned();
+        let text = value.into_os_string().into_string();
+        text.map(Some).map_err(|_| ConfigError::Environment { variable, reason })
+    }
+
+    /// What the environment says of the TCP door: nothing, that it stays shut, or where it is.
+    fn door(&self) -> Result<Option<Option<Listen>>, ConfigError> {
+        let shut = match self.text("PROSED_NO_LISTEN")?.as_deref() {
+            None | Some("0" | "false") => false,
+            Some("1" | "true") => true,
+            Some(other) => {
+                let reason = format!("«{other}» is neither true nor false");
+                return Err(ConfigError::Environment { variable: "PROSED_NO_LISTEN", reason });
+            }
+        };
+        let listen = self.text("PROSED_LISTEN")?;
+        let invalid = |reason| ConfigError::Environment { variable: "PROSED_LISTEN", reason };
+        match (shut, listen) {
+            (true, Some(_)) => Err(invalid("contradicts PROSED_NO_LISTEN: set one of them".to_owned())),
+            (true, None) => Ok(Some(None)),
+            (false, Some(text)) => Ok(Some(Some(text.parse().map_err(invalid)?))),
+            (false, None) => Ok(None),
+        }
+    }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> ConfigError {
+    ConfigError::Unreadable { file: file.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn flags(arguments: &[&str]) -> Flags {
+    Flags::try_parse_from([&["prosed"], arguments].concat()).unwrap()
+}
+
+/// A home with this configuration file in its usual place.
+fn home(config: &str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".config/prosed");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.toml"), config).unwrap();
+    home
+}
+
+fn resolve(arguments: &[&str], pairs: &[(&str, &str)], config: &str) -> Result<Config, ConfigError> {
+    Config::resolve(flags(arguments), &environment(pairs), Some(home(config).path()))
+}
+
+/// What the file's fault is, and in which line.
+fn fault(config: &str) -> (usize, String) {
+    match resolve(&[], &[], config).unwrap_err() {
+        ConfigError::Invalid { line, reason, file } => {
+            assert!(file.ends_with(".config/prosed/config.toml"));
+            (line, reason)
+        }
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn with_nothing_said_everything_is_where_xdg_has_it() {
+    let found = Config::resolve(flags(&[]), &environment(&[]), Some(Path::new("/home/me"))).unwrap();
+    assert_eq!(
+        found,
+        Config {
+            file: None,
+            listen: Some("127.0.0.1:5299".parse().unwrap()),
+            socket: "/home/me/.local/share/prosed/run/prosed.sock".into(),
+            data_dir: "/home/me/.local/share/prosed".into(),
+            cache_dir: "/home/me/.cache/prosed".into(),
+            runtime_dir: "/home/me/.local/share/prosed/run".into(),
+            log: "info".into(),
+            allowed_origins: vec![],
+            extra_ca: None,
+            secret_store: SecretStoreKind::File,
+            accounts: BTreeMap::new(),
+        }
+    );
+    let xdg = environment(&[
+        ("XDG_RUNTIME_DIR", "/run/user/1"),
+        ("XDG_DATA_HOME", "/data"),
+        ("XDG_CACHE_HOME", "relative, so ignored"),
+        ("RUST_LOG", "debug"),
+    ]);
+    let found = Config::resolve(flags(&[]), &xdg, Some(Path::new("/home/me"))).unwrap();
+    assert_eq!(found.runtime_dir, Path::new("/run/user/1/prosed"));
+    assert_eq!(found.socket, Path::new("/run/user/1/prosed/prosed.sock"));
+    assert_eq!(found.data_dir, Path::new("/data/prosed"));
+    assert_eq!(found.cache_dir, Path::new("/home/me/.cache/prosed"));
+    assert_eq!(found.log, "debug");
+}
+
+#[test]
+fn without_a_home_the_folders_must_be_named() {
+    let all = ["--data-dir", "/d", "--cache-dir", "/c"];
+    let found = Config::resolve(flags(&all), &environment(&[]), None).unwrap();
+    assert_eq!(found.runtime_dir, Path::new("/d/run"));
+    assert_eq!(Config::resolve(flags(&all[..2]), &environment(&[]), None), Err(ConfigError::NoHome));
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = "listen = '127.0.0.1:3'\nsocket = '/s3'\ndata_dir = '/d3'\ncache_dir = '/c3'\nruntime_dir = '/r3'\nlog = 'l3'";
+    let variables = [
+        ("PROSED_LISTEN", "127.0.0.1:2"),
+        ("PROSED_SOCKET", "/s2"),
+        ("PROSED_DATA_DIR", "/d2"),
+        ("PROSED_CACHE_DIR", "/c2"),
+        ("PROSED_RUNTIME_DIR", "/r2"),
+        ("PROSED_LOG", "l2"),
+        ("RUST_LOG", "l4"),
+    ];
+    let arguments = [
+        "--listen=127.0.0.1:1",
+        "--socket=/s1",
+        "--data-dir=/d1",
+        "--cache-dir=/c1",
+        "--runtime-dir=/r1",
+        "--log=l1",
+    ];
+    for (digit, arguments, variables) in
+        [(1, &arguments[..], &variables[..]), (2, &[], &variables), (3, &[], &[("RUST_LOG", "l4")])]
+    {
+        let found = resolve(arguments, variables, file).unwrap();
+        assert_eq!(found.listen, Some(format!("127.0.0.1:{digit}").parse().unwrap()));
+        let paths = [found.socket, found.data_dir, found.cache_dir, found.runtime_dir];
+        assert_eq!(paths, ["s", "d", "c", "r"].map(|name| PathBuf::from(format!("/{name}{digit}"))));
+        assert_eq!(found.log, format!("l{digit}"));
+    }
+    let empty = resolve(&[], &[("PROSED_LISTEN", ""), ("PROSED_LOG", "")], file).unwrap();
+    assert_eq!(empty.listen, Some("127.0.0.1:3".parse().unwrap()), "an empty variable is an absent one");
+    assert_eq!(empty.log, "l3");
+}
+
+#[test]
+fn the_tcp_door_can_be_shut_and_opened_again_from_above() {
+    let listen = |arguments: &[&str], pairs: &[(&str, &str)], config| {
+        resolve(arguments, pairs, config).unwrap().listen.map(|address| address.port())
+    };
+    assert_eq!(listen(&["--no-listen"], &[("PROSED_LISTEN", "127.0.0.1:2")], "listen = '[::1]:3'"), None);
+    assert_eq!(listen(&[], &[("PROSED_NO_LISTEN", "1")], "listen = '[::1]:3'"), None);
+    assert_eq!(listen(&[], &[], "no_listen = true"), None);
+    assert_eq!(listen(&[], &[("PROSED_LISTEN", "[::1]:0")], "no_listen = true"), Some(0));
+    assert_eq!(listen(&["--listen=127.0.0.1:1"], &[("PROSED_NO_LISTEN", "true")], ""), Some(1));
+
+    assert_eq!(fault("no_listen = true\nlisten = '[::1]:3'").0, 1);
+    resolve(&[], &[("PROSED_NO_LISTEN", "yes")], "").unwrap_err();
+    resolve(&[], &[("PROSED_NO_LISTEN", "1"), ("PROSED_LISTEN", "[::1]:3")], "").unwrap_err();
+    Flags::try_parse_from(["prosed", "--no-listen", "--listen=[::1]:3"]).unwrap_err();
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_wherever_it_stands() {
+    for address in ["0.0.0.0:5299", "[::]:5299", "192.168.0.1:1", "[::ffff:127.0.0.1]:1"] {
+        let (line, reason) = fault(&format!("# a comment\nlisten = '{address}'"));
+        assert!(line == 2 && reason.contains("this computer only"), "{reason}");
+        let error = resolve(&[], &[("PROSED_LISTEN", address)], "").unwrap_err().to_string();
+        assert!(error.starts_with("PROSED_LISTEN: ") && error.contains("this computer only"), "{error}");
+        let error = Flags::try_parse_from(["prosed", "--listen", address]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("this computer only"));
+    }
+    assert!(fault("listen = 'localhost'").1.contains("127.0.0.1:5299"));
+}
+
+#[test]
+fn what_is_unknown_is_told_what_exists_and_where_it_stands() {
+    let (line, reason) = fault("listen = '127.0.0.1:1'\n\nlisen = 1\n");
+    assert_eq!(line, 3);
+    for key in ["`lisen`", "`listen`", "`allowed_origins`", "`accounts`"] {
+        assert!(reason.contains(key), "{reason}");
+    }
+    let (line, reason) = fault("[accounts.'me@example.org']\nhots = 'h'");
+    assert!(line == 2 && reason.contains("`host`, `port`, `tls`, `resource`"), "{line}: {reason}");
+    let (line, reason) = fault("[secrets]\nstore = 'clipboard'");
+    assert!(line == 2 && reason.contains("`file`"), "{line}: {reason}");
+    let (line, reason) = fault("[accounts.'me@example.org']\n\ntls = 'none'");
+    assert!(line == 3 && reason.contains("`auto`, `direct`, `starttls`"), "{line}: {reason}");
+    assert_eq!(fault("[tls]\nca = 1").0, 2);
+    assert_eq!(fault("x = = 1").0, 1);
+    assert_eq!(fault("listen = 5299").0, 1);
+}
+
+#[test]
+fn an_account_can_be_sent_another_way() {
+    let found = resolve(
+        &[],
+        &[],
+        "[accounts.'Me@Example.org']\nhost = '::1'\nport = 5223\ntls = 'direct'\nresource = 'desk'\n\
+         [accounts.'you@example.org']\n",
+    )
+    .unwrap();
+    let me = AccountOverride {
+        host: Some("::1".into()),
+        port: Some(5223),
+        tls: Some(TlsMode::Direct),
+        resource: Some("desk".into()),
+    };
+    let jid = |text| BareJid::new(text).unwrap();
+    let all = [(jid("me@example.org"), me), (jid("you@example.org"), AccountOverride::default())];
+    assert_eq!(found.accounts, BTreeMap::from(all));
+
+    for wrong in ["port = 0", "port = 65536", "host = 'a:1'", "host = ''", "resource = ''"] {
+        assert_eq!(fault(&format!("[accounts.'me@example.org']\n{wrong}")).0, 2, "{wrong}");
+    }
+    assert_eq!(fault("\n[accounts.'@']\n").0, 2);
+    assert_eq!(fault("[accounts.'me@example.org/desk']\n").0, 1);
+}
+
+#[test]
+fn origins_are_whole_and_never_wild() {
+    let found =
+        resolve(&[], &[], "allowed_origins = ['https://App.example.org:8443', 'app://prose']").unwrap();
+    assert_eq!(found.allowed_origins, ["https://app.example.org:8443", "app://prose"]);
+    for wrong in [
+        "null",
+        "*",
+        "https://*.org",
+        "file://",
+        "file://x",
+        "https://a/",
+        "https://",
+        "a b://c",
+        "example.org",
+    ] {
+        assert!(fault(&format!("allowed_origins = ['{wrong}']")).1.contains("not a web origin"), "{wrong}");
+    }
+}
+
+#[test]
+fn files_that_are_named_must_be_there() {
+    let home = home("[tls]\nextra_ca = 'ca.pem'");
+    let look = |arguments: &[&str]| Config::resolve(flags(arguments), &environment(&[]), Some(home.path()));
+    assert!(look(&[]).unwrap_err().to_string().starts_with("extra_ca: "));
+    let ca = home.path().join(".config/prosed/ca.pem");
+    fs::write(&ca, "").unwrap();
+    assert_eq!(look(&[]).unwrap().extra_ca, Some(ca), "relative to the file that names it");
+    assert!(matches!(look(&["--config", "/nowhere/prosed.toml"]), Err(ConfigError::Unreadable { .. })));
+}
+
+#[test]
+fn a_filter_that_says_nothing_is_refused() {
+    assert!(matches!(
+        resolve(&["--log", "prosed=loud"], &[], ""),
+        Err(ConfigError::Value { what: "log", .. })
+    ));
+}

@@ -1,0 +1,235 @@
+//! Files that are whole or not there: private folders, atomic writes, damaged things set aside.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// For us, and for nobody else.
+pub(crate) const PRIVATE_FOLDER: u32 = 0o700;
+/// For us, and for nobody else.
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
+
+/// The bit of a folder that is shared by design, like `/tmp`.
+const STICKY: u32 = 0o1000;
+
+/// Whether a write survives a power cut, or a crash of this process only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// On disk when the call returns.
+    Synced,
+    /// With the kernel when the call returns; on disk whenever it likes.
+    Written,
+}
+
+/// Makes `path` a folder that only we can enter (0700), with its parents.
+///
+/// # Errors
+/// What the file system says; `PermissionDenied` where the folder belongs to somebody else or is
+/// one that users share, since we would lock them out of it.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
+    let found = fs::metadata(path)?;
+    let mode = found.permissions().mode() & 0o7777;
+    if found.uid() != rustix::process::geteuid().as_raw() || mode & STICKY != 0 {
+        let why = format!("{} is not a folder of our own", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE_FOLDER))?;
+    }
+    Ok(())
+}
+
+/// Writes a file (0600) under another name and moves it into place: whoever reads `path` finds
+/// the old content or the new, never a part. One writer a path at a time.
+///
+/// # Errors
+/// What the file system says; `path` is then as it was.
+pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+    };
+    // A fixed name, so that what a crash leaves behind is taken away by the next write.
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    let temporary = folder.join(temporary);
+    remove(&temporary)?;
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary)?;
+        file.write_all(content)?;
+        if durability == Durability::Synced {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    if durability == Durability::Synced { sync_folder(folder) } else { Ok(()) }
+}
+
+/// Makes the names in a folder survive a power cut.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file that may well be absent.
+///
+/// # Errors
+/// What the file system says, absence excepted.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_file(path))
+}
+
+/// Reads a file that may well be absent.
+///
+/// # Errors
+/// What the file system says, absence excepted.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Renames a damaged file or folder to `…-damaged-<milliseconds since 1970>`, so that somebody
+/// can look at it. The one set aside before goes: at most one is kept.
+///
+/// # Errors
+/// What the file system says; the damaged thing is then where it was.
+pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
+    };
+    let prefix = format!("{name}-damaged-");
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            let _ =
+                absent_is_fine(fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path())));
+        }
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let aside = folder.join(format!("{prefix}{}", now.as_millis()));
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+/// A file that one process at a time holds. The kernel lets go of it with the process, however
+/// that ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock and writes our process number into the file; `None`: another process, or
+    /// somebody else in this one, has it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
+        let file = options.open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let mut lock = Self(file);
+        lock.0.set_len(0)?;
+        writeln!(lock.0, "{}", std::process::id())?;
+        Ok(Some(lock))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it would not do while a child that is about to start has a copy.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_is_made_private_with_its_parents_and_tightened_where_it_was_not() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        private_folder(&folder).unwrap();
+        assert_eq!((mode(&folder), mode(&home.path().join("a"))), (0o700, 0o700));
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_users_share_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let shared = home.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(private_folder(&shared).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(mode(&shared), 0o777);
+    }
+
+    #[test]
+    fn a_write_replaces_the_whole_file_privately_and_leaves_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("it");
+        for durability in [Durability::Written, Durability::Synced] {
+            // As a crash in the middle of a write would leave it.
+            fs::write(home.path().join(".it.new"), "half").unwrap();
+            write_atomic(&path, format!("{durability:?}").as_bytes(), durability).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{durability:?}"));
+            assert_eq!(mode(&path), 0o600);
+        }
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_what_was_there() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("it");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("kept"), "").unwrap();
+        write_atomic(&path, b"no", Durability::Synced).unwrap_err();
+        assert!(path.join("kept").exists());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn at_most_one_damaged_thing_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("it");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("first"), "").unwrap();
+        let first = set_aside(&path).unwrap();
+        assert!(first.join("first").exists() && !path.exists());
+        fs::write(&path, "second").unwrap();
+        let second = set_aside(&path).unwrap();
+        assert_eq!(fs::read_to_string(&second).unwrap(), "second");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+}
