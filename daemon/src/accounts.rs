@@ -1,90 +1,289 @@
 //! Every account of this daemon: login, logout, and the way to each one's actor.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use jid::BareJid;
 use prosed_session::{Answer, Command, Failure};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::actor::{Actor, INBOX, Leaving, Message};
+use crate::cache::Store;
+use crate::config::{AccountOverride, TlsMode};
+use crate::credentials::{Credentials, Password, Secret};
+use crate::events::EventLog;
+use crate::registry::{Connection, Registry};
+use crate::rpc::Translator;
+use crate::stream;
+
+/// Accounts in one daemon: each costs some 200 KiB beside its contacts.
+const ACCOUNTS: usize = 4_096;
+/// Between the logins of two remembered accounts at start: a thousand must not come as a herd.
+const STAGGER: Duration = Duration::from_millis(20);
+
+/// What all accounts share.
+pub(crate) struct Shell {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) credentials: Credentials,
+    pub(crate) log: Arc<EventLog>,
+    pub(crate) translator: Translator,
+    pub(crate) tls: Arc<stream::TlsConfig>,
+    pub(crate) overrides: BTreeMap<BareJid, AccountOverride>,
+}
 
 /// All accounts. Cheap to share behind an `Arc`.
-pub struct Accounts {}
+pub(crate) struct Accounts {
+    shell: Arc<Shell>,
+    handles: Arc<Mutex<BTreeMap<BareJid, Handle>>>,
+    /// Where the actors run, whoever calls.
+    runtime: Runtime,
+}
+
+type Handle = mpsc::Sender<Message>;
 
 /// What a UI gives to log in. `Debug` is left out: there is a password inside.
-pub struct Login {
-    pub jid: BareJid,
-    pub password: Option<crate::credentials::Password>,
-    pub resource: Option<String>,
-    pub remember: bool,
-    pub host: Option<String>,
-    pub port: Option<u16>,
-    pub tls: crate::config::TlsMode,
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) jid: BareJid,
+    /// Absent: the remembered secret.
+    pub(crate) password: Option<Password>,
+    /// Whether to log in by ourselves from now on.
+    pub(crate) remember: bool,
+    /// The way to the server.
+    pub(crate) connection: Connection,
 }
 
 /// A session's answer, and the `seq` of the event log at which it was true.
-pub struct Reply {
-    pub seq: u64,
-    pub result: Result<Answer, Failure>,
+pub(crate) struct Reply {
+    pub(crate) seq: u64,
+    pub(crate) result: Result<Answer, Failure>,
 }
 
 /// What the shell knows of an account beside its session's state.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
-    pub remembered: bool,
-    pub secret_store: Option<&'static str>,
-    pub resource: Option<String>,
+pub(crate) struct Standing {
+    pub(crate) remembered: bool,
+    pub(crate) secret_store: Option<&'static str>,
+    pub(crate) resource: Option<String>,
 }
 
 /// Why a call never reached a session.
 #[derive(Debug, thiserror::Error)]
-pub enum AccountError {
+pub(crate) enum AccountError {
     #[error("no such account here")]
     Unknown(BareJid),
-    #[error("several accounts, none named")]
-    Required,
     #[error("no password given and none remembered")]
     CredentialsMissing(BareJid),
     #[error("the data could not be stored")]
     StorageFailed,
-    #[error("limit reached")]
+    #[error("limit reached: {what} ({limit})")]
     LimitExceeded { what: &'static str, limit: usize },
 }
 
 impl Accounts {
-    /// The account that a call means: the one named, or the only one.
-    pub fn resolve(&self, named: Option<&BareJid>) -> Result<BareJid, AccountError> {
-        let _ = named;
-        todo!()
+    /// Brings back the accounts that are known, and logs in those that are remembered.
+    pub(crate) fn start(shell: Shell, runtime: Runtime) -> Arc<Self> {
+        let accounts = Arc::new(Self { shell: Arc::new(shell), handles: Arc::default(), runtime });
+        let known = accounts.shell.registry.accounts();
+        for (account, _) in &known {
+            let mut handles = accounts.handles();
+            accounts.spawn(account, &mut handles);
+        }
+        let returning = Arc::clone(&accounts);
+        accounts.runtime.spawn(async move {
+            for (jid, entry) in known.into_iter().filter(|(_, entry)| entry.remember && !entry.logged_out) {
+                let login =
+                    Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
+                if let Err(error) = returning.login(login).await {
+                    warn!(account = %jid, %error, "a remembered account can't log in");
+                }
+                tokio::time::sleep(STAGGER).await;
+            }
+        });
+        accounts
     }
 
     /// All accounts, sorted by JID.
-    pub fn list(&self) -> Vec<BareJid> {
-        todo!()
+    pub(crate) fn list(&self) -> Vec<BareJid> {
+        self.handles().keys().cloned().collect()
     }
 
     /// What the shell knows of an account beside its session's state.
-    pub fn standing(&self, account: &BareJid) -> Standing {
-        let _ = account;
-        todo!()
+    pub(crate) fn standing(&self, account: &BareJid) -> Standing {
+        self.shell.standing(account)
     }
 
     /// Hands a command to the account's session. When this returns, the command has its place in
     /// the session's order; the receiver then gets the answer (or closes: the session ended).
-    pub async fn issue(
+    pub(crate) async fn issue(
         &self,
         account: &BareJid,
         command: Command,
     ) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        let _ = (account, command);
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.send(account, Message::Command { command, reply }).await?;
+        Ok(answer)
     }
 
     /// Begins a login, or attaches to a live session. The account exists when this returns.
-    pub async fn login(&self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        let _ = login;
-        todo!()
+    pub(crate) async fn login(&self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        loop {
+            self.ensure(&login)?;
+            let (begun, answer) = oneshot::channel();
+            let message = Message::Login { login: Box::new(login.clone()), begun };
+            if self.send(&login.jid, message).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer;
+            }
+            // An account of the same name was on its way out, and is gone now.
+        }
+    }
+
+    /// Sees to it that the account has an actor.
+    fn ensure(&self, login: &Login) -> Result<(), AccountError> {
+        let mut handles = self.handles();
+        if handles.get(&login.jid).is_some_and(|handle| !handle.is_closed()) {
+            return Ok(());
+        }
+        if login.password.is_none() {
+            return Err(AccountError::CredentialsMissing(login.jid.clone()));
+        }
+        if handles.len() >= ACCOUNTS {
+            return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
+        }
+        self.spawn(&login.jid, &mut handles);
+        Ok(())
     }
 
     /// Ends the session; `forget` also erases cache and secret.
-    pub async fn logout(&self, account: &BareJid, forget: bool) -> Result<(), AccountError> {
-        let _ = (account, forget);
-        todo!()
+    pub(crate) async fn logout(&self, account: &BareJid, forget: bool) -> Result<(), AccountError> {
+        let why = if forget { Leaving::Forgotten } else { Leaving::LoggedOut };
+        self.leave(account, why).await
+    }
+
+    /// Everybody says farewell, all at once.
+    pub(crate) async fn stop(self: &Arc<Self>) {
+        let mut leaving = JoinSet::new();
+        for account in self.list() {
+            let accounts = Arc::clone(self);
+            leaving.spawn(async move { accounts.leave(&account, Leaving::Stopping).await });
+        }
+        while leaving.join_next().await.is_some() {}
+    }
+
+    async fn leave(&self, account: &BareJid, why: Leaving) -> Result<(), AccountError> {
+        let (done, answer) = oneshot::channel();
+        self.send(account, Message::Leave { why, done }).await?;
+        answer.await.map_err(|_| AccountError::Unknown(account.clone()))?
+    }
+
+    async fn send(&self, account: &BareJid, message: Message) -> Result<(), AccountError> {
+        let unknown = || AccountError::Unknown(account.clone());
+        let handle = self.handles().get(account).cloned().ok_or_else(unknown)?;
+        handle.send(message).await.map_err(|_| unknown())
+    }
+
+    fn spawn(&self, account: &BareJid, handles: &mut BTreeMap<BareJid, Handle>) {
+        let (handle, inbox) = mpsc::channel(INBOX);
+        handles.insert(account.clone(), handle.clone());
+        let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
+        self.runtime.spawn(async move {
+            Actor::new(account.clone(), shell, inbox).await.run().await;
+            let mut handles = lock(&handles);
+            // A login may already have put a new one in its place.
+            if handles.get(&account).is_some_and(|current| current.same_channel(&handle)) {
+                handles.remove(&account);
+            }
+        });
+    }
+
+    fn handles(&self) -> MutexGuard<'_, BTreeMap<BareJid, Handle>> {
+        lock(&self.handles)
+    }
+}
+
+/// Each change of the map is one call: a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shell {
+    pub(crate) fn standing(&self, account: &BareJid) -> Standing {
+        let Some(entry) = self.registry.entry(account) else { return Standing::default() };
+        let secret_store = entry.remember.then(|| self.credentials.store_name());
+        Standing { remembered: entry.remember, secret_store, resource: entry.connection.resource }
+    }
+
+    /// The secret that is remembered.
+    pub(crate) fn secret(&self, account: &BareJid) -> Result<Secret, AccountError> {
+        let secret = self.credentials.load(account).unwrap_or_else(|error| {
+            warn!(%account, %error, "the remembered secret can't be read");
+            None
+        });
+        secret.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
+    }
+
+    /// The way to the server: what the configuration says goes before what was said at login.
+    pub(crate) fn settings(&self, account: &BareJid, said: Connection) -> stream::Settings {
+        let fixed = self.overrides.get(account).cloned().unwrap_or_default();
+        let given_tls = (said.tls != TlsMode::Auto).then_some(said.tls);
+        stream::Settings {
+            account: account.clone(),
+            resource: fixed.resource.or(said.resource),
+            host: fixed.host.or(said.host),
+            port: fixed.port.or(said.port),
+            tls: fixed.tls.or(given_tls).unwrap_or_default(),
+            tls_config: Arc::clone(&self.tls),
+        }
+    }
+
+    /// The server has accepted the account: from now on it is one of ours.
+    pub(crate) fn welcome(
+        &self,
+        account: &BareJid,
+        connection: &Connection,
+        remember: bool,
+        secret: Option<Secret>,
+    ) -> io::Result<()> {
+        match secret {
+            Some(secret) if remember => self.credentials.save(account, &secret).map_err(io::Error::other)?,
+            Some(_) | None if remember => {}
+            _ => self.credentials.erase(account).map_err(io::Error::other)?,
+        }
+        self.registry.update(account, |entry| {
+            entry.remember = remember;
+            entry.logged_out = false;
+            entry.connection = connection.clone();
+        })
+    }
+
+    /// Logged out: it stays so until the next login, restarts included.
+    pub(crate) fn keep_out(&self, account: &BareJid) -> Result<(), AccountError> {
+        if self.registry.entry(account).is_none() {
+            return Ok(());
+        }
+        self.registry.update(account, |entry| entry.logged_out = true).map_err(|error| {
+            error!(%account, %error, "the logout can't be kept");
+            AccountError::StorageFailed
+        })
+    }
+
+    /// Erases all that we have of an account, and tells the UIs.
+    pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
+        let secret = self.credentials.erase(account).map_err(|error| error.to_string());
+        let cache = self.store.forget(account).await.map_err(|error| error.to_string());
+        let entry = self.registry.remove(account).map_err(|error| error.to_string());
+        Translator::publish_removed(&self.log, account);
+        secret.and(cache).and(entry).map_err(|error| {
+            error!(%account, %error, "the account can't be erased");
+            AccountError::StorageFailed
+        })
     }
 }

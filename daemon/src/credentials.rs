@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::files::{self, Durability};
+use crate::stream::ScramKeys;
 
 /// File names may have 255 bytes; this leaves room for what is put around it.
 const FILE_NAME_MAX: usize = 200;
@@ -34,33 +35,6 @@ impl Password {
 impl From<String> for Password {
     fn from(text: String) -> Self {
         Self(Zeroizing::new(text))
-    }
-}
-
-/// What SCRAM needs in place of the password (RFC 5802 §3): a thief of it can log in to this one
-/// server, and learns nothing that opens another. No `Debug`, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ScramKeys {
-    /// As in SASL, without `-PLUS`: `SCRAM-SHA-1` or `SCRAM-SHA-256`.
-    pub mechanism: String,
-    /// As the server gave it. When it changes, so do the keys.
-    #[serde(with = "as_base64")]
-    pub salt: Vec<u8>,
-    /// As the server gave it. When it changes, so do the keys.
-    pub iterations: u32,
-    /// Proves us to the server.
-    #[serde(with = "as_base64")]
-    pub client_key: Vec<u8>,
-    /// Proves the server to us.
-    #[serde(with = "as_base64")]
-    pub server_key: Vec<u8>,
-}
-
-impl Drop for ScramKeys {
-    fn drop(&mut self) {
-        self.salt.zeroize();
-        self.client_key.zeroize();
-        self.server_key.zeroize();
     }
 }
 
@@ -178,10 +152,7 @@ fn json_bound(stored: &Outgoing<'_>) -> usize {
     FRAME
         + match stored {
             Outgoing::Password(text) => text.len() * 6,
-            Outgoing::Scram(keys) => {
-                keys.mechanism.len() * 6
-                    + (keys.salt.len() + keys.client_key.len() + keys.server_key.len()) * 2
-            }
+            Outgoing::Scram(keys) => (keys.salt.len() + keys.client_key.len() + keys.server_key.len()) * 2,
         }
 }
 
@@ -208,15 +179,16 @@ fn file_name(jid: &str) -> String {
     name + ".json"
 }
 
-mod as_base64 {
+/// For serde: bytes that are wiped on their way to and from base64.
+pub(crate) mod as_base64 {
     use super::*;
 
-    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         let text = Zeroizing::new(BASE64.encode(bytes));
         to.serialize_str(&text)
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let mut text = String::deserialize(from)?;
         let bytes = BASE64.decode(&text);
         text.zeroize();
@@ -231,13 +203,15 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use crate::stream::ScramMechanism;
+
     fn me() -> BareJid {
         BareJid::new("me@example.org").unwrap()
     }
 
     fn keys() -> ScramKeys {
         ScramKeys {
-            mechanism: "SCRAM-SHA-256".into(),
+            mechanism: ScramMechanism::Sha256,
             salt: b"salt".to_vec(),
             iterations: 4096,
             client_key: vec![1; 32],
@@ -258,7 +232,9 @@ mod tests {
         }
         store.save(&me(), &Secret::Scram(keys())).unwrap();
         match store.load(&me()).unwrap() {
-            Some(Secret::Scram(found)) => assert!(found == keys()),
+            Some(Secret::Scram(found)) => {
+                assert!(found.salt == keys().salt && found.client_key == keys().client_key)
+            }
             _ => panic!("no keys"),
         }
         let path = home.path().join("credentials/me@example.org.json");

@@ -1,5 +1,7 @@
 //! What UIs can ask of a session, and what it answers.
 
+use std::sync::Arc;
+
 use jid::BareJid;
 
 use crate::contact::{Account, Avatar, Contact, Profile};
@@ -11,6 +13,7 @@ pub struct Call(pub u64);
 
 /// What a UI asks of the session.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Command {
     /// Answered with [`Answer::Account`] once the initial presence is out.
     Login,
@@ -41,6 +44,7 @@ pub enum RosterSource {
 
 /// What the session answers to a [`Command`].
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Answer {
     /// It is done.
     Done,
@@ -53,5 +57,5 @@ pub enum Answer {
     /// An image that is saved; its bytes are with the image store, under its id.
     Avatar(Avatar),
     /// A profile.
-    Profile(Box<Profile>),
+    Profile(Arc<Profile>),
 }

@@ -1,12 +1,13 @@
 //! Everything known of somebody, merged from roster, presence, avatar and profile.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jid::{BareJid, FullJid};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::snapshot::{ImageId, ImageType};
+use crate::snapshot::{CapsRecord, ImageId, ImageType};
 use crate::time::Timestamp;
 
 /// A roster item and all that is known of its owner.
@@ -35,7 +36,7 @@ pub struct Contact {
     /// The picture, once it is saved.
     pub avatar: Option<Avatar>,
     /// The vCard.
-    pub profile: Option<Profile>,
+    pub profile: Option<Arc<Profile>>,
 }
 
 /// Our own state.
@@ -60,7 +61,7 @@ pub struct Account {
     /// What `set_presence` said last.
     pub status: Option<String>,
     /// Our vCard.
-    pub profile: Option<Profile>,
+    pub profile: Option<Arc<Profile>>,
     /// Our picture, once it is saved.
     pub avatar: Option<Avatar>,
     /// Our other devices that are online, best first.
@@ -97,21 +98,8 @@ pub struct Resource {
     pub since: Timestamp,
     /// Untouched since (XEP-0319).
     pub idle_since: Option<Timestamp>,
-    /// Which program it is, where it says (XEP-0115).
-    pub client: Option<Client>,
-    /// What the program supports.
-    pub features: BTreeSet<String>,
-}
-
-/// Which program a resource is (XEP-0030 §3.1).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Client {
-    /// As in «Prose».
-    pub name: Option<String>,
-    /// As in «client».
-    pub category: String,
-    /// As in «pc».
-    pub type_: String,
+    /// Which program it is and what it supports, where it says (XEP-0115).
+    pub client: Option<Arc<CapsRecord>>,
 }
 
 /// A saved picture.

@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 
 /// Everything that can happen to a session.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Input {
     /// The shell has begun to connect.
     Connecting,
@@ -35,6 +36,7 @@ pub enum Input {
 
 /// Everything that a session can want, to be carried out in this order.
 #[derive(Debug, PartialEq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Effect {
     /// Keep this. With a ticket, say [`Input::Saved`] once it is on disk.
     Save { write: Write, ticket: Option<Ticket> },
@@ -52,6 +54,7 @@ pub struct Ticket(pub u64);
 
 /// News for UIs. Always an effective change.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Notice {
     /// New state of `changed`, whole; `removed` are contacts no more. Each sorted by JID; no
     /// bound on their number: the event log splits them.
@@ -64,6 +67,7 @@ pub enum Notice {
 
 /// One write to the cache; what is inside one write is stored all at once or not at all.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Write {
     /// Roster items and the roster's version. `replace`: what is not in `items` goes.
     Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
@@ -75,4 +79,15 @@ pub enum Write {
     Caps { key: CapsKey, record: Option<CapsRecord> },
     /// Our own presence. No server can give it back, so it does not live in the cache.
     OwnPresence(OwnPresence),
+}
+
+/// Hands out receipts, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets(u64);
+
+impl Tickets {
+    pub(crate) fn issue(&mut self) -> Ticket {
+        self.0 += 1;
+        Ticket(self.0)
+    }
 }

@@ -3,6 +3,7 @@
 /// A failure as UIs learn of it. Each variant is one error code of the API: two failures that a
 /// UI would treat alike are one variant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Failure {
     /// The server refused the credentials. Final until new ones come.
     #[error("the server refused the credentials: {text}")]

@@ -3,17 +3,54 @@
 //! Things happen to it ([`Input`]), and it says what should happen next ([`Effect`]). It has no
 //! socket, no clock, no disk and no JSON, so a play can script a whole login with no mocks and no
 //! sleeps. The shell around it carries inputs in and effects out, in order.
+//!
+//! One file, one extension, named for what it does. This file composes them: what an extension
+//! keeps is private to its file, and no extension calls another.
 
+mod avatar;
+mod bounds;
+mod caps;
+mod carbons;
+mod catchup;
 mod command;
+mod connection;
 mod contact;
+mod disco;
 mod effect;
 mod failure;
+mod image;
+mod pending;
+mod people;
+mod pep;
+mod picture;
+mod ping;
+mod presence;
+mod profile;
+mod roster;
 mod snapshot;
+mod startup;
 mod time;
+mod vcard;
+mod vcard_temp;
+mod waiting;
+mod xml;
 
+use std::time::Instant;
+
+use jid::{BareJid, Jid};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tracing::debug;
+use xmpp_parsers::iq::Iq;
+use xmpp_parsers::message::{Message, MessageType};
+use xmpp_parsers::presence::Presence;
+use xmpp_parsers::stanza::Stanza;
+use xmpp_parsers::stanza_error::DefinedCondition;
+
+pub use caps::Software;
 pub use command::{Answer, Call, Command, RosterSource};
 pub use contact::{
-    Account, Address, Availability, Avatar, Client, ConnectionState, Contact, Profile, Resource, Subscription,
+    Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
 };
 pub use effect::{Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
@@ -22,3 +59,314 @@ pub use snapshot::{
     PersonRecord, ProfileRecord, RosterItem, RosterRecord, Snapshot,
 };
 pub use time::{Now, Timestamp};
+
+use pending::{Outcome, Pending, Request};
+use people::People;
+use waiting::{Awaited, Waiting};
+
+/// One account's session.
+pub struct Session {
+    account: BareJid,
+    connection: connection::Connection,
+    people: People,
+    pending: Pending,
+    waiting: Waiting,
+    images: image::Images,
+    tickets: effect::Tickets,
+    roster: roster::State,
+    startup: startup::State,
+    presence: presence::State,
+    caps: caps::State,
+    avatars: avatar::State,
+    vcard_temp: vcard_temp::State,
+    catchup: catchup::State,
+}
+
+/// One turn of the machine: when it happens, and what it wants so far.
+struct Turn<'a> {
+    now: Now,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl Turn<'_> {
+    fn send(&mut self, stanza: impl Into<Stanza>) {
+        self.effects.push(Effect::Send(Box::new(stanza.into())));
+    }
+
+    fn save(&mut self, write: Write) {
+        self.effects.push(Effect::Save { write, ticket: None });
+    }
+
+    fn reply(&mut self, call: Call, result: Result<Answer, Failure>) {
+        self.effects.push(Effect::Reply { call, result });
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.effects.push(Effect::Notify(notice));
+    }
+}
+
+impl Session {
+    /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
+    /// unpredictable to peers.
+    pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
+        let Snapshot { roster, mut people, caps, images, presence } = cached;
+        image::forget_lost(&mut people, &images);
+        let mut session = Self {
+            connection: connection::Connection::new(account.clone(), now.wall),
+            images: image::Images::known(&people),
+            people: People::new(account.clone(), roster.as_ref(), people),
+            pending: Pending::new(StdRng::seed_from_u64(seed)),
+            waiting: Waiting::default(),
+            tickets: effect::Tickets::default(),
+            roster: roster::State::cached(roster),
+            startup: startup::State::default(),
+            presence: presence::State::new(presence),
+            caps: caps::State::new(software, caps),
+            avatars: avatar::State::default(),
+            vcard_temp: vcard_temp::State::default(),
+            catchup: catchup::State::default(),
+            account,
+        };
+        // As it begins it is no news.
+        session.connection.account_changed(&session.people, session.presence.own());
+        session
+    }
+
+    /// Lets something happen. It cannot fail: nonsense is logged and ignored. What should happen
+    /// next is appended to `effects`, to be carried out in that order.
+    pub fn handle(&mut self, input: Input, now: Now, effects: &mut Vec<Effect>) {
+        let turn = &mut Turn { now, effects };
+        match input {
+            Input::Connecting => self.handle_connecting(turn),
+            Input::Online { jid, roster_versioning } => self.handle_online(jid, roster_versioning, turn),
+            Input::Resumed => self.handle_resumed(turn),
+            Input::Suspended => self.handle_suspended(turn),
+            Input::Offline { failure, retry_at } => self.handle_offline(failure, retry_at, turn),
+            Input::Stanza(stanza) => {
+                self.connection.heard(now.wall);
+                match *stanza {
+                    Stanza::Iq(iq) => self.handle_iq(iq, turn),
+                    Stanza::Message(message) => self.handle_message(message, turn),
+                    Stanza::Presence(presence) => self.handle_presence(presence, turn),
+                }
+            }
+            Input::Command { call, command } => self.handle_command(call, command, turn),
+            Input::Saved { ticket, stored } => self.handle_saved(ticket, stored, turn),
+            Input::Tick => self.handle_tick(turn),
+        }
+    }
+
+    /// Turns what changed since the last call into events. Call it when no more input is at hand:
+    /// changes that arrive together are told together, and the first after quiet is not delayed.
+    pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.tell(&mut Turn { now, effects });
+    }
+
+    /// When to say [`Input::Tick`], if nothing else happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [
+            // A suspended stream keeps its requests: their answers may yet come.
+            self.pending.next_deadline().filter(|_| self.connection.is_online()),
+            self.waiting.next_deadline(),
+            self.startup.next_deadline().filter(|_| self.connection.is_online()),
+            self.presence.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Our own state.
+    pub fn account(&self) -> Account {
+        self.connection.account(&self.people, self.presence.own())
+    }
+
+    /// Whether there is a roster to show, from the cache or the server.
+    pub fn has_roster(&self) -> bool {
+        self.roster.is_known()
+    }
+
+    fn handle_iq(&mut self, iq: Iq, turn: &mut Turn<'_>) {
+        match iq {
+            Iq::Get { from, id, payload, .. } => self.handle_get(from, id, payload, turn),
+            Iq::Set { from, id, payload, .. } => self.handle_set(from, id, payload, turn),
+            Iq::Result { from, id, payload, .. } => {
+                if let Some(request) = self.pending.take(&id, from.as_ref(), &self.account) {
+                    self.handle_outcome(request, Ok(payload), turn);
+                }
+            }
+            Iq::Error { from, id, error, .. } => {
+                if let Some(request) = self.pending.take(&id, from.as_ref(), &self.account) {
+                    self.handle_outcome(request, Err(xml::stanza_failure(&error)), turn);
+                }
+            }
+        }
+    }
+
+    fn handle_get(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
+        // To strangers we look like nobody: an answer would tell them that we are online.
+        let known = self.is_known(from.as_ref());
+        // (RFC 6120 §8.3.3.19 is what anybody's server says for them.)
+        let answer = if !known {
+            None
+        } else if disco::is_info_query(&payload) {
+            Some(self.caps.disclose(&payload))
+        } else if ping::is_ping(&payload) {
+            Some(Ok(None))
+        } else {
+            None
+        };
+        turn.send(xml::answer(from, id, answer.unwrap_or_else(|| Err(DefinedCondition::ServiceUnavailable))));
+    }
+
+    fn handle_set(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
+        if roster::is_push(&payload) {
+            if !self.is_from_us(from.as_ref()) {
+                debug!("roster push from somebody else ignored");
+                return;
+            }
+            self.handle_roster_push(&payload, turn);
+            turn.send(xml::answer(from, id, Ok(None)));
+        } else {
+            turn.send(xml::answer(from, id, Err(DefinedCondition::ServiceUnavailable)));
+        }
+    }
+
+    fn handle_message(&mut self, message: Message, turn: &mut Turn<'_>) {
+        // Messages are not kept yet: with our negative priority the server keeps them for others.
+        if message.type_ == MessageType::Error {
+            return;
+        }
+        for event in pep::events(&message) {
+            let owner = message.from.as_ref().map_or_else(|| self.account.clone(), Jid::to_bare);
+            if !self.people.contains(&owner) {
+                debug!("personal event of a stranger ignored");
+                return;
+            }
+            match event.node.as_str() {
+                avatar::METADATA_NODE => {
+                    self.handle_avatar_event(&owner, &event, turn);
+                    self.answer_with_avatar(&owner, turn);
+                }
+                vcard::VCARD4_NODE | vcard::PROSE_NODE => self.handle_vcard_event(&owner, &event, turn),
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_presence(&mut self, presence: Presence, turn: &mut Turn<'_>) {
+        let Some(from) = presence.from.clone() else { return };
+        if !self.people.contains(&from.to_bare()) || self.connection.is_us(&from) {
+            return;
+        }
+        self.note_presence(&from, &presence, turn);
+        if let Ok(full) = from.try_into_full() {
+            self.note_caps(&full, &presence, turn);
+            self.note_vcard_photo(&full.to_bare(), &presence, turn);
+        }
+    }
+
+    fn handle_command(&mut self, call: Call, command: Command, turn: &mut Turn<'_>) {
+        match command {
+            Command::Login => self.handle_login(call, turn),
+            Command::Logout => self.handle_logout(call, turn),
+            Command::GetAccount => turn.reply(call, Ok(Answer::Account(Box::new(self.account())))),
+            Command::LoadRoster => self.handle_load_roster(call, turn),
+            Command::GetContact { jid } => {
+                let contact = self.people.contact(&jid).map(|contact| Answer::Contact(Box::new(contact)));
+                turn.reply(call, contact.ok_or(Failure::ContactUnknown));
+            }
+            Command::LoadAvatar { jid } => self.handle_load_avatar(call, jid, turn),
+            Command::LoadProfile { jid, refresh } => self.handle_load_profile(call, jid, refresh, turn),
+            Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
+        }
+    }
+
+    /// A request has ended: by its answer, an error, its deadline, or the end of its stream.
+    fn handle_outcome(&mut self, request: Request, outcome: Outcome, turn: &mut Turn<'_>) {
+        if let Err(failure) = &outcome {
+            debug!(?request, %failure, "request ended");
+        }
+        match request {
+            Request::Roster => self.handle_roster_result(outcome, turn),
+            Request::EnableCarbons => carbons::note_result(&outcome),
+            Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
+            Request::AvatarMetadata { jid } => {
+                let failure = self.handle_avatar_metadata_result(&jid, outcome, turn);
+                self.conclude_avatar(jid, failure, turn);
+            }
+            Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
+            Request::Vcard { jid, source, on_request } => {
+                match self.handle_vcard_result(&jid, source, outcome, turn) {
+                    None => self.ask_next_profile(jid, source, on_request, turn),
+                    failure if on_request => self.answer_profile(jid, failure, turn),
+                    _ => {}
+                }
+            }
+            Request::VcardTemp { jid, on_request } => {
+                let failure = self.handle_vcard_temp_result(&jid, outcome, turn);
+                if on_request {
+                    self.answer_profile(jid, failure, turn);
+                }
+            }
+        }
+        self.ask_on(turn);
+    }
+
+    fn handle_saved(&mut self, ticket: Ticket, stored: bool, turn: &mut Turn<'_>) {
+        if let Some(image) = self.images.take_saved(ticket) {
+            self.handle_image_saved(image, stored, turn);
+        } else if let Some(saved) = self.presence.take_saved(ticket) {
+            self.handle_presence_saved(saved, stored, turn);
+        }
+    }
+
+    fn handle_tick(&mut self, turn: &mut Turn<'_>) {
+        if self.connection.is_online() {
+            for request in self.pending.take_overdue(turn.now.monotonic) {
+                self.handle_outcome(request, Err(Failure::RequestTimedOut), turn);
+            }
+        }
+        for (call, awaited) in self.waiting.take_overdue(turn.now.monotonic) {
+            let failure = match awaited {
+                Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
+                Awaited::Avatar(_) | Awaited::Profile(_) => Failure::RequestTimedOut,
+            };
+            turn.reply(call, Err(failure));
+        }
+        self.handle_startup_deadlines(turn);
+        self.handle_presence_deadlines(turn);
+    }
+
+    /// Tells UIs what has effectively changed.
+    fn tell(&mut self, turn: &mut Turn<'_>) {
+        self.tell_contacts(turn);
+        if self.connection.account_changed(&self.people, self.presence.own()) {
+            turn.notify(Notice::AccountChanged);
+        }
+    }
+
+    /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
+    /// for each input, since its notice carries nothing: it is read when it is told.
+    fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
+        let (changed, removed) = self.people.take_changes();
+        if !changed.is_empty() || !removed.is_empty() {
+            turn.notify(Notice::ContactsChanged { changed, removed });
+        }
+    }
+
+    /// From our server or our own account, which clients see as an absent or our bare `from`
+    /// (RFC 6120 §8.1.2.1).
+    fn is_from_us(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|jid| jid.is_bare() && jid.to_bare() == self.account)
+    }
+
+    /// Somebody who may learn that we are online: ourselves, our server, our contacts.
+    fn is_known(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|jid| {
+            self.people.contains(&jid.to_bare())
+                || (jid.node().is_none() && jid.domain() == self.account.domain())
+        })
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
@@ -154,11 +155,11 @@ impl ImageType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileRecord {
     /// From `urn:xmpp:vcard4` (XEP-0292); it wins.
-    pub vcard4: Option<Profile>,
+    pub vcard4: Option<Arc<Profile>>,
     /// From `urn:ietf:params:xml:ns:vcard-4.0`, the node of the Prose clients.
-    pub prose: Option<Profile>,
+    pub prose: Option<Arc<Profile>>,
     /// From vcard-temp (XEP-0054), where there is neither.
-    pub temp: Option<Profile>,
+    pub temp: Option<Arc<Profile>>,
 }
 
 /// A caps hash (XEP-0115 §4): the algorithm is part of its name.

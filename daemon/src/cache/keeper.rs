@@ -45,6 +45,7 @@ pub(super) enum Job {
     Discard {
         id: ImageId,
     },
+    #[cfg(test)]
     Flush {
         reply: oneshot::Sender<bool>,
     },
@@ -186,6 +187,7 @@ impl Keeper {
                     tracing::warn!(%error, "a damaged image can't be removed");
                 }
             }
+            #[cfg(test)]
             Job::Flush { reply } => drop(reply.send(self.write_out())),
             Job::Shutdown { reply } => return Some(reply),
             #[cfg(test)]

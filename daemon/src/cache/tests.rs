@@ -47,7 +47,7 @@ fn person(picture: Option<&[u8]>) -> PersonRecord {
     let profile = Profile { full_name: Some("Some Body".to_owned()), ..Profile::default() };
     PersonRecord {
         avatar: Some(picture.and_then(avatar)),
-        profile: ProfileRecord { vcard4: Some(profile), ..ProfileRecord::default() },
+        profile: ProfileRecord { vcard4: Some(profile.into()), ..ProfileRecord::default() },
         asked_at: Some(prosed_session::Timestamp(17)),
     }
 }

@@ -8,11 +8,11 @@ use unicode_security::MixedScript;
 pub(super) fn warnings(texts: &[&str]) -> Vec<Warning> {
     let any = |found: fn(&str) -> bool| texts.iter().any(|text| found(text));
     let signs = [
-        any(mixes_scripts).then_some(Warning::MixedScripts),
-        any(turns).then_some(Warning::Bidi),
-        any(hides).then_some(Warning::Invisible),
+        (Warning::MixedScripts, any(mixes_scripts)),
+        (Warning::Bidi, any(turns)),
+        (Warning::Invisible, any(hides)),
     ];
-    signs.into_iter().flatten().collect()
+    signs.into_iter().filter(|(_, found)| *found).map(|(sign, _)| sign).collect()
 }
 
 /// Whether one word mixes scripts that are not written together (UTS #39 §5.1): Latin with

@@ -26,6 +26,7 @@ use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
 use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
+use crate::registry::Connection;
 
 /// Looks up a saved image.
 pub(crate) type Images =
@@ -52,12 +53,14 @@ pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> A
     let account = place.account.clone();
     let login = Login {
         jid: account.clone(),
-        password: params.password.map(|secret| Password(secret.into_inner())),
-        resource: params.resource,
+        password: params.password.map(|secret| Password::from(secret.into_inner())),
         remember: params.remember,
-        host: params.host,
-        port: params.port,
-        tls: params.tls.map(translate::tls_mode).unwrap_or_default(),
+        connection: Connection {
+            resource: params.resource,
+            host: params.host,
+            port: params.port,
+            tls: params.tls.map(translate::tls_mode).unwrap_or_default(),
+        },
     };
     let mut turn = place.turn().await;
     let reply = api.sessions.login(login).await.map_err(ApiError::from)?;

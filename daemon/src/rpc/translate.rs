@@ -104,7 +104,7 @@ impl Translator {
             resources: contact.resources.iter().map(resource).collect(),
             warnings: deceit::warnings(&deceptive),
             avatar: contact.avatar.as_ref().map(|avatar| self.avatar(avatar)),
-            profile: contact.profile.as_ref().map(profile),
+            profile: contact.profile.as_deref().map(profile),
         }
     }
 
@@ -112,7 +112,7 @@ impl Translator {
     pub(crate) fn contact_with_features(&self, contact: &Contact) -> api::Contact {
         let mut translated = self.contact(contact);
         for (to, from) in translated.resources.iter_mut().zip(&contact.resources) {
-            to.features = (!from.features.is_empty()).then(|| from.features.iter().cloned().collect());
+            to.features = from.client.as_ref().map(|client| client.features.iter().cloned().collect());
         }
         translated
     }
@@ -133,7 +133,7 @@ impl Translator {
             error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
             availability: availability(account.availability),
             status: account.status.clone(),
-            profile: account.profile.as_ref().map(profile),
+            profile: account.profile.as_deref().map(profile),
             avatar: account.avatar.as_ref().map(|avatar| self.avatar(avatar)),
             resources: account.resources.iter().map(resource).collect(),
         }
@@ -184,11 +184,11 @@ fn resource(resource: &Resource) -> api::Resource {
         priority: resource.priority,
         since: time(resource.since),
         idle_since: resource.idle_since.map(time),
-        client: resource.client.as_ref().map(|client| api::ClientInfo {
-            name: client.name.clone(),
-            category: client.category.clone(),
-            r#type: client.type_.clone(),
-        }),
+        client: resource
+            .client
+            .as_ref()
+            .and_then(|client| client.identity.clone())
+            .map(|(category, type_, name)| api::ClientInfo { name, category, r#type: type_ }),
         features: None,
     }
 }
@@ -291,7 +291,6 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Unknown(account) => Self::new(ErrorKind::AccountUnknown).account(account.as_str()),
-            AccountError::Required => Self::new(ErrorKind::AccountRequired),
             AccountError::CredentialsMissing(account) => {
                 Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
             }

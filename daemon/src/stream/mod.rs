@@ -1,1 +1,384 @@
-//! (to come)
+//! Everything between the socket and a trustworthy stanza.
+//!
+//! A [`Stream`] is one account's connection to its server, for as long as it is wanted: it connects,
+//! logs in, resumes (XEP-0198), and tries again with back-off. Who owns it calls [`Stream::next`]
+//! for ever and acts on each [`StreamEvent`].
+//!
+//! ```text
+//! dns → dial → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
+//!                                                └─ sasl (scram) ─→ connector (backoff) ─┘
+//! ```
+//!
+//! tokio-xmpp parses, binds, counts and resumes. What it leaves open is done here: limits before the
+//! parser, a login that checks the server's proof, one attempt and no more where another can't help,
+//! and an end that comes within seconds.
+
+mod backoff;
+mod connector;
+mod dial;
+mod dns;
+mod error;
+mod limiter;
+mod limits;
+mod sasl;
+mod scanner;
+mod scram;
+mod tls;
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures::{FutureExt, StreamExt};
+use jid::{BareJid, FullJid};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
+use xmpp_parsers::stanza::Stanza;
+use xmpp_parsers::stream_features::StreamFeatures;
+
+use self::connector::{Connector, Current, Report};
+pub(crate) use self::error::ConnectError;
+use self::error::short;
+use self::limiter::Link;
+use self::sasl::Login;
+
+/// Whom we trust, and how: see [`tls_config`].
+pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
+pub(crate) use self::scram::ScramKeys;
+#[cfg(test)]
+pub(crate) use self::scram::ScramMechanism;
+pub(crate) use self::tls::tls_config;
+
+/// Filter directives that keep what libraries log of stanzas out of our log, whatever else is
+/// asked for. They log stanzas down from `warn`, and raw streams, passwords included, at `trace`.
+pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error,\
+    hickory_resolver=info,hickory_net=info,hickory_proto=info,rustls=info";
+
+/// Stanzas that may wait in front of the library. A login with thousands of contacts asks for
+/// things a few at a time; this many means that the connection has been stuck for long.
+const QUEUE: usize = 4096;
+/// Stanzas that the library holds and has not sent, and as many that it has read ahead. Few: what
+/// it holds can't be taken back when a stream is lost for good.
+const DEPTH: usize = 32;
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(5);
+/// The part of it for what is still to be sent.
+const FLUSH: Duration = Duration::from_secs(3);
+/// Reports that may wait for a slow reader; the connector waits then.
+const REPORTS: usize = 8;
+
+/// Where and as whom to connect.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Whose account; certificates are checked for its domain, whatever host it is on.
+    pub account: BareJid,
+    /// What to bind; absent: the server chooses.
+    pub resource: Option<String>,
+    /// A host's name or an IP address, instead of what DNS says.
+    pub host: Option<String>,
+    /// Absent: 5222, or 5223 for direct TLS, or what DNS says.
+    pub port: Option<u16>,
+    /// Without a host of ours: which SRV records count.
+    pub tls: crate::config::TlsMode,
+    /// See [`tls_config`].
+    pub tls_config: Arc<TlsConfig>,
+}
+
+/// What to log in with. No `Debug`.
+pub(crate) enum Credentials {
+    /// Becomes keys where the server lets it: see [`StreamEvent::Authenticated`].
+    Password(crate::credentials::Password),
+    /// What an earlier login made of the password; never PLAIN.
+    Keys(ScramKeys),
+}
+
+/// What happened.
+pub(crate) enum StreamEvent {
+    /// The server took the credentials and proved itself. Always before [`StreamEvent::Online`].
+    Authenticated {
+        /// To be kept instead of the password. Given once, at the second login of this stream
+        /// or later: when the server has shown that it asks for the same keys each time.
+        keys: Option<ScramKeys>,
+    },
+    /// A new stream is bound; nothing of an earlier one is left, and what waited to be sent is gone.
+    Online {
+        /// What the server bound; the account is ours for certain.
+        jid: FullJid,
+        /// What the server offers behind the login.
+        features: Box<StreamFeatures>,
+    },
+    /// The stream came back with its state (XEP-0198).
+    Resumed,
+    /// The connection is lost; the stream may yet resume. Only after `Online` or `Resumed`.
+    Suspended,
+    /// The server sent this.
+    Stanza(Box<Stanza>),
+    /// An attempt failed.
+    ConnectFailed {
+        /// Why.
+        error: ConnectError,
+        /// When the next one comes; absent: it won't, and [`StreamEvent::Ended`] follows.
+        retry_at: Option<SystemTime>,
+    },
+    /// Nothing will happen any more: [`Stream::next`] never returns again. Without a
+    /// [`StreamEvent::ConnectFailed`] before it, something below us has failed badly.
+    Ended,
+}
+
+/// Too much waits to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many stanzas wait to be sent")]
+pub(crate) struct Full;
+
+/// One account's connection. Dropping it ends it, too, without waiting; [`Stream::close`] takes
+/// leave of the server.
+pub(crate) struct Stream {
+    account: BareJid,
+    /// Gone once the stream has ended.
+    stanzas: Option<StanzaStream>,
+    reports: mpsc::Receiver<Report>,
+    closing: watch::Sender<bool>,
+    current: Current,
+    /// What has happened and was not told yet.
+    events: VecDeque<StreamEvent>,
+    /// What waits to be handed to the library.
+    queue: VecDeque<Stanza>,
+    /// What the library has and may not have sent, oldest first.
+    handed: VecDeque<StanzaToken>,
+    /// A stream is bound and its connection is up.
+    online: bool,
+    /// The last connection came to a bound stream, whatever became of it.
+    was_online: bool,
+}
+
+impl Stream {
+    /// Begins to connect, in tasks of its own. Must be called within a tokio runtime.
+    pub(crate) fn connect(settings: Settings, credentials: Credentials) -> Stream {
+        let (report, reports) = mpsc::channel(REPORTS);
+        let (closing, close) = watch::channel(false);
+        let current: Current = Arc::new(Mutex::new(Arc::new(Link::default())));
+        let account = settings.account.clone();
+        let mut stream = Stream {
+            account,
+            stanzas: None,
+            reports,
+            closing,
+            current: current.clone(),
+            events: VecDeque::new(),
+            queue: VecDeque::new(),
+            handed: VecDeque::new(),
+            online: false,
+            was_online: false,
+        };
+        match Login::new(&settings.account, credentials) {
+            Err(error) => stream.give_up(error),
+            Ok(login) => {
+                let (slot, slots) = mpsc::unbounded_channel();
+                tokio::spawn(Connector::new(settings, login, report, current).run(slots, close));
+                let connect = move |_, empty| {
+                    // Fails only when the runtime is going down and the connector with it.
+                    let _ = slot.send(empty);
+                };
+                stream.stanzas = Some(StanzaStream::new(Box::new(connect), DEPTH));
+            }
+        }
+        stream
+    }
+
+    /// What happens next. Must be called again and again: it also drives what [`Stream::send`]
+    /// could not hand on at once. May be dropped at any time; nothing is lost.
+    pub(crate) async fn next(&mut self) -> StreamEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            self.hand_over();
+            self.step(!self.queue.is_empty()).await;
+        }
+    }
+
+    /// Queues a stanza. Never waits, never fails for being offline: what the stream can't take
+    /// until it resumes is sent then, and forgotten when a new stream takes its place.
+    ///
+    /// # Errors
+    ///
+    /// 4,096 stanzas wait already.
+    pub(crate) fn send(&mut self, stanza: Stanza) -> Result<(), Full> {
+        if self.queue.len() >= QUEUE {
+            return Err(Full);
+        }
+        self.queue.push_back(stanza);
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Ends the stream at any moment, also while connecting: sends what is queued, takes leave with
+    /// `</stream:stream>`, and is done within 5 s, whatever the server does.
+    pub(crate) async fn close(mut self) {
+        let deadline = Instant::now() + CLOSE;
+        let flush = async {
+            while self.online && !self.sent() {
+                self.hand_over();
+                self.step(true).await;
+                self.events.clear();
+            }
+        };
+        let _ = timeout_at(deadline - (CLOSE - FLUSH), flush).await;
+        if let Some(stanzas) = self.stanzas.take() {
+            // In this order: the library first hears that it is to close, then the connector
+            // that it may let go of a worker that waits for a connection.
+            let ended = async { tokio::join!(biased; stanzas.close(), async { self.stop() }) };
+            let _ = timeout_at(deadline, ended).await;
+        }
+        self.link().cut();
+    }
+}
+
+impl Stream {
+    /// Waits for one thing to happen; with `sending`, for the library to have sent something, too.
+    async fn step(&mut self, sending: bool) {
+        let sending = sending && self.online;
+        let Some(stanzas) = &mut self.stanzas else { return std::future::pending().await };
+        tokio::select! {
+            // The stream first: it tells of its loss before the connector tells of what comes of
+            // it. (Of a login the connector tells first; `on_reports` sees to that.)
+            biased;
+            event = stanzas.next() => match event {
+                Some(event) => self.on_event(event),
+                None => {
+                    self.stop();
+                    self.events.push_back(StreamEvent::Ended);
+                }
+            },
+            Some(report) = self.reports.recv() => self.on_report(report),
+            () = oldest_is_sent(&mut self.handed), if sending => {}
+        }
+    }
+
+    fn sent(&mut self) -> bool {
+        self.prune();
+        self.queue.is_empty() && self.handed.is_empty()
+    }
+
+    /// Forgets what the library has sent.
+    fn prune(&mut self) {
+        while self.handed.front().is_some_and(|token| token.state() != StanzaStage::Queued) {
+            self.handed.pop_front();
+        }
+    }
+
+    /// Hands stanzas to the library as long as it takes them without waiting: whoever waits for it
+    /// to send must not be the one who reads, or both stand still.
+    fn hand_over(&mut self) {
+        self.prune();
+        let Some(stanzas) = self.stanzas.as_ref().filter(|_| self.online) else { return };
+        while self.handed.len() < DEPTH {
+            let Some(stanza) = self.queue.pop_front() else { return };
+            // Its channel has room for DEPTH and holds less, so this is ready at once (the
+            // runtime's own budget aside, hence `unconstrained`). It panics where its worker has,
+            // which `next` will find out in its own time.
+            let send = tokio::task::unconstrained(stanzas.send(Box::new(stanza)));
+            match AssertUnwindSafe(send).catch_unwind().now_or_never() {
+                Some(Ok(token)) => self.handed.push_back(token),
+                Some(Err(_)) | None => return tracing::error!("the stream's worker is gone"),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Stanza(stanza) => self.events.push_back(StreamEvent::Stanza(Box::new(stanza))),
+            Event::Stream(LibraryEvent::Resumed) => {
+                self.on_reports();
+                (self.online, self.was_online) = (true, true);
+                self.events.push_back(StreamEvent::Resumed);
+            }
+            Event::Stream(LibraryEvent::Suspended) => {
+                if self.online {
+                    self.events.push_back(StreamEvent::Suspended);
+                }
+                self.online = false;
+            }
+            Event::Stream(LibraryEvent::Reset { bound_jid, features }) => {
+                self.on_reports();
+                match bound_jid.try_into_full() {
+                    Ok(jid) if jid.to_bare() == self.account => {
+                        self.queue.clear();
+                        (self.online, self.was_online) = (true, true);
+                        self.events.push_back(StreamEvent::Online { jid, features: Box::new(features) });
+                    }
+                    _ => self.give_up(ConnectError::Protocol {
+                        text: "the server bound us to an account that is not ours".to_owned(),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// The connector reports before it hands a connection over: what it said comes first.
+    fn on_reports(&mut self) {
+        while let Ok(report) = self.reports.try_recv() {
+            self.on_report(report);
+        }
+    }
+
+    fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Authenticated { keys } => {
+                self.was_online = false;
+                self.events.push_back(StreamEvent::Authenticated { keys });
+            }
+            Report::Failed { error, retry_at: None } => self.give_up(error),
+            Report::Failed { error, retry_at } => {
+                self.events.push_back(StreamEvent::ConnectFailed { error, retry_at });
+            }
+            // Of a bound stream's end `Suspended` has told.
+            Report::Lost { .. } if self.was_online => {}
+            Report::Lost { retry_at } => {
+                let error = ConnectError::Unreachable {
+                    text: "the server ended the connection before a session was bound".to_owned(),
+                };
+                self.events.push_back(StreamEvent::ConnectFailed { error, retry_at: Some(retry_at) });
+            }
+        }
+    }
+
+    /// No further attempt makes sense.
+    fn give_up(&mut self, error: ConnectError) {
+        self.link().cut();
+        self.stop();
+        self.events.push_back(StreamEvent::ConnectFailed { error, retry_at: None });
+        self.events.push_back(StreamEvent::Ended);
+    }
+
+    /// Lets the tasks behind us end.
+    fn stop(&mut self) {
+        self.stanzas = None;
+        self.queue.clear();
+        self.online = false;
+        self.closing.send_replace(true);
+    }
+
+    fn link(&self) -> Arc<Link> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Waits until the library has sent, or lost, the oldest stanza that it was given.
+async fn oldest_is_sent(handed: &mut VecDeque<StanzaToken>) {
+    if let Some(token) = handed.front_mut() {
+        token.wait_for(StanzaStage::Sent).await;
+        handed.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -270,28 +270,3 @@ async fn the_doors_close_in_order() {
     (&mut daemon.running).await.unwrap();
     assert!(TcpStream::connect(daemon.address).await.is_err());
 }
-
-/// The same on the thread that the daemon uses.
-#[tokio::test]
-async fn a_thread_of_its_own_serves_and_ends() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let services = super::super::server::Services {
-        accounts: Arc::new(crate::accounts::Accounts {}),
-        log: Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap()),
-        translator: Translator::new().unwrap(),
-        images: Arc::new(|_| async { None }.boxed()),
-        token: Token::from_text(&random_text().unwrap()).unwrap(),
-        allowed_origins: vec![],
-    };
-    let (shutdown, stopped) = oneshot::channel::<()>();
-    let thread = super::super::serve(listener, services, stopped.map(drop)).unwrap();
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    shutdown.send(()).unwrap();
-    tokio::task::spawn_blocking(move || thread.join()).await.unwrap().unwrap();
-}

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use prosed_session::{Client, ImageId, ImageType};
+use prosed_session::{CapsRecord, ImageId, ImageType};
 use serde_json::{Value, json};
 
 use super::*;
@@ -47,8 +47,10 @@ fn contact(jid_text: &str) -> Contact {
             priority: -1,
             since: NOON,
             idle_since: None,
-            client: Some(Client { name: None, category: "client".to_owned(), type_: "pc".to_owned() }),
-            features: BTreeSet::from(["urn:xmpp:ping".to_owned()]),
+            client: Some(Arc::new(CapsRecord {
+                identity: Some(("client".to_owned(), "pc".to_owned(), None)),
+                features: BTreeSet::from(["urn:xmpp:ping".to_owned()]),
+            })),
         }],
         avatar: Some(Avatar {
             id: ImageId([0xab; 20]),

@@ -1,0 +1,187 @@
+//! XEP-0084: User Avatar, the seed's 2.1.5 to 2.1.7: metadata comes by itself, an unknown image
+//! is fetched once, verified and saved.
+//!
+//! Left out: publishing (§3.1), images by URL (§4.2.1, never fetched: the URL's host would learn
+//! who and where we are), several sizes (the first that PEP itself has is taken).
+
+use std::collections::VecDeque;
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+use tracing::debug;
+use xmpp_parsers::ns;
+
+use crate::failure::Failure;
+use crate::pending::{Outcome, Request};
+use crate::people::Person;
+use crate::pep::{self, Event, Item, News};
+use crate::snapshot::ImageId;
+use crate::waiting::Awaited;
+use crate::{Session, Turn, bounds, xml};
+
+pub(crate) const METADATA_NODE: &str = ns::AVATAR_METADATA;
+
+pub(crate) const FEATURES: &[&str] =
+    &[ns::AVATAR_DATA, ns::AVATAR_METADATA, "urn:xmpp:avatar:metadata+notify"];
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Images to be fetched.
+    queue: VecDeque<ImageId>,
+}
+
+/// What metadata says.
+#[derive(Debug, PartialEq)]
+enum Metadata {
+    /// There is none (§4.2.3).
+    Nothing,
+    Image {
+        id: ImageId,
+        bytes: Option<usize>,
+    },
+}
+
+/// A malformed `<info/>` loses only itself; `None`: nothing that we can use.
+fn read_metadata(item: &Item) -> Option<Metadata> {
+    let metadata = item.payload.as_ref().filter(|payload| payload.is("metadata", ns::AVATAR_METADATA))?;
+    let infos: Vec<&Element> =
+        metadata.children().filter(|child| child.is("info", ns::AVATAR_METADATA)).collect();
+    if infos.is_empty() {
+        return Some(Metadata::Nothing);
+    }
+    infos.into_iter().filter(|info| info.attr("url").is_none()).find_map(|info| {
+        let bytes = info.attr("bytes").and_then(|bytes| bytes.parse().ok());
+        Some(Metadata::Image { id: info.attr("id")?.parse().ok()?, bytes })
+    })
+}
+
+fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
+    let item = pep::answered_item(payload, ns::AVATAR_DATA)?;
+    if item.id.is_some_and(|answered| answered.parse() != Ok(id)) {
+        return None;
+    }
+    let data = item.payload.filter(|payload| payload.is("data", ns::AVATAR_DATA))?;
+    xml::base64(&data.text())
+}
+
+impl Session {
+    /// 2.1.5.
+    pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event, turn: &mut Turn<'_>) {
+        self.startup.prolong(turn.now.monotonic);
+        match &event.news {
+            News::Published(item) => match read_metadata(item) {
+                Some(metadata) => self.note_avatar(owner, metadata, turn),
+                None => debug!("avatar metadata that we can't use ignored"),
+            },
+            News::Retracted(ids) => {
+                let current = self.people.person(owner).and_then(Person::avatar_id);
+                if current.is_some_and(|current| ids.iter().any(|id| id.parse() == Ok(current))) {
+                    self.assign_no_image(owner, turn);
+                }
+            }
+            News::Emptied => self.assign_no_image(owner, turn),
+        }
+    }
+
+    fn note_avatar(&mut self, owner: &BareJid, metadata: Metadata, turn: &mut Turn<'_>) {
+        match metadata {
+            Metadata::Nothing => self.assign_no_image(owner, turn),
+            Metadata::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
+                debug!(bytes, "avatar too large: not fetched");
+            }
+            Metadata::Image { id, .. } => {
+                // It may be on its way in an old vCard, which need not have it.
+                if self.people.person(owner).is_some_and(Person::is_legacy) {
+                    self.images.give_up(&id, owner);
+                }
+                if self.assign_image(owner, id, false, turn) {
+                    self.avatars.queue.push_back(id);
+                    self.fetch_avatars(turn);
+                }
+            }
+        }
+    }
+
+    /// Fetches an image of which the metadata is known, and which is not on its way.
+    pub(crate) fn fetch_avatar(&mut self, owner: BareJid, id: ImageId, turn: &mut Turn<'_>) {
+        if self.images.want(id, owner) {
+            self.avatars.queue.push_back(id);
+            self.fetch_avatars(turn);
+        }
+    }
+
+    /// 2.1.6, as many as may be in flight.
+    pub(crate) fn fetch_avatars(&mut self, turn: &mut Turn<'_>) {
+        while self.pending.count(|request| matches!(request, Request::AvatarData { .. }))
+            < bounds::AVATARS_IN_FLIGHT
+        {
+            let Some(id) = self.avatars.queue.pop_front() else { return };
+            let Some(owner) = self.images.owner(&id) else { continue };
+            let query = pep::items_query(ns::AVATAR_DATA, Some(&id.to_string()));
+            let to = Jid::from(owner.clone());
+            self.pending.ask(Some(to), query, Request::AvatarData { jid: owner, id }, turn);
+        }
+    }
+
+    /// 2.1.7.
+    pub(crate) fn handle_avatar_data_result(
+        &mut self,
+        owner: BareJid,
+        id: ImageId,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        let kept = outcome.and_then(|payload| {
+            let data = read_data(payload.as_ref(), id).ok_or(Failure::NotFound)?;
+            self.keep_image(id, data, turn)
+        });
+        if let Err(failure) = kept {
+            debug!(%failure, "no avatar");
+            self.images.give_up(&id, &owner);
+            self.fetch_from_another(id, turn);
+            // Replaced meanwhile: who waits, waits for the new one.
+            if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
+                self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
+            }
+        }
+    }
+
+    /// One whom an image was wanted from does not have it: another may.
+    pub(crate) fn fetch_from_another(&mut self, id: ImageId, turn: &mut Turn<'_>) {
+        if self.images.owner(&id).is_some() {
+            self.avatars.queue.push_back(id);
+            self.fetch_avatars(turn);
+        }
+    }
+
+    /// Asks for what the server has not pushed.
+    pub(crate) fn ask_avatar_metadata(&mut self, jid: BareJid, turn: &mut Turn<'_>) {
+        let to = Some(Jid::from(jid.clone()));
+        let query = pep::items_query(METADATA_NODE, None);
+        self.pending.ask(to, query, Request::AvatarMetadata { jid }, turn);
+    }
+
+    /// Answers why it remains unknown whether there is an avatar.
+    pub(crate) fn handle_avatar_metadata_result(
+        &mut self,
+        jid: &BareJid,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) -> Option<Failure> {
+        let metadata = match outcome {
+            Ok(payload) => match pep::answered_item(payload.as_ref(), METADATA_NODE) {
+                Some(item) => read_metadata(&item),
+                None => Some(Metadata::Nothing),
+            },
+            // No such node, or none that is for us: as good as none. Time-outs tell nothing.
+            Err(Failure::StanzaError { .. }) => Some(Metadata::Nothing),
+            Err(failure) => return Some(failure),
+        };
+        // An event that came meanwhile knows better.
+        let unknown = self.people.person(jid).is_some_and(|person| person.avatar.is_none());
+        if let Some(metadata) = metadata.filter(|_| unknown) {
+            self.note_avatar(jid, metadata, turn);
+        }
+        None
+    }
+}

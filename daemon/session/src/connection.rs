@@ -1,0 +1,183 @@
+//! How the session stands, and what UIs are told of it.
+
+use jid::{BareJid, FullJid, Jid};
+
+use crate::contact::{Account, ConnectionState};
+use crate::failure::Failure;
+use crate::people::People;
+use crate::snapshot::OwnPresence;
+use crate::time::Timestamp;
+use crate::{Session, Turn};
+
+pub(crate) struct Connection {
+    account: BareJid,
+    jid: Option<FullJid>,
+    state: ConnectionState,
+    since: Timestamp,
+    heard_at: Option<Timestamp>,
+    retry_at: Option<Timestamp>,
+    failure: Option<Failure>,
+    /// What UIs were told last.
+    told: Option<Account>,
+}
+
+impl Connection {
+    pub(crate) fn new(account: BareJid, since: Timestamp) -> Self {
+        let state = ConnectionState::Offline;
+        Self { account, jid: None, state, since, heard_at: None, retry_at: None, failure: None, told: None }
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.state == ConnectionState::Online
+    }
+
+    /// Online, or may be again without our doing.
+    pub(crate) fn is_hopeful(&self) -> bool {
+        !matches!(self.state, ConnectionState::Offline | ConnectionState::Failed)
+    }
+
+    /// This very session, not another of our devices.
+    pub(crate) fn is_us(&self, jid: &Jid) -> bool {
+        self.jid.as_ref().is_some_and(|own| own.as_str() == jid.as_str())
+    }
+
+    pub(crate) fn heard(&mut self, at: Timestamp) {
+        self.heard_at = Some(at);
+    }
+
+    /// Why a call that needs the server can't have it.
+    pub(crate) fn why_not_online(&self) -> Failure {
+        match (&self.failure, self.state) {
+            (Some(failure), _) => failure.clone(),
+            (None, ConnectionState::Online) => Failure::RequestTimedOut,
+            (None, ConnectionState::Connecting) => {
+                Failure::ServerUnreachable { text: "no connection within 30 seconds".to_owned() }
+            }
+            (None, _) => Failure::Offline,
+        }
+    }
+
+    pub(crate) fn account(&self, people: &People, presence: &OwnPresence) -> Account {
+        let us = people.person(&self.account);
+        Account {
+            account: self.account.clone(),
+            jid: self.jid.clone(),
+            state: self.state,
+            since: self.since,
+            last_stanza_at: self.heard_at,
+            retry_at: self.retry_at,
+            failure: self.failure.clone(),
+            availability: presence.availability,
+            status: presence.status.clone(),
+            profile: us.and_then(|us| us.profile.best().cloned()),
+            avatar: us.and_then(|us| us.shown),
+            resources: us.map(|us| us.resources()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether there is anything about our account that UIs don't know yet. They do, then.
+    pub(crate) fn account_changed(&mut self, people: &People, presence: &OwnPresence) -> bool {
+        // Hearing of the server is no news.
+        let account = Account { last_stanza_at: None, ..self.account(people, presence) };
+        let changed = self.told.as_ref() != Some(&account);
+        self.told = Some(account);
+        changed
+    }
+
+    fn become_(&mut self, state: ConnectionState, now: Timestamp) {
+        if self.state != state {
+            self.state = state;
+            self.since = now;
+        }
+        self.retry_at = None;
+        if state != ConnectionState::Online && state != ConnectionState::Suspended {
+            self.jid = None;
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn handle_connecting(&mut self, turn: &mut Turn<'_>) {
+        if !self.connection.is_hopeful() {
+            self.connection.become_(ConnectionState::Connecting, turn.now.wall);
+            self.connection.failure = None;
+        }
+        self.tell(turn);
+    }
+
+    pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
+        self.tell_contacts(turn);
+        self.end_stream(ConnectionState::Connecting, turn);
+        self.doubt_presences();
+        self.connection.become_(ConnectionState::Online, turn.now.wall);
+        self.connection.jid = Some(jid);
+        self.connection.failure = None;
+        self.tell(turn);
+        self.start_up(roster_versioning, turn);
+    }
+
+    pub(crate) fn handle_resumed(&mut self, turn: &mut Turn<'_>) {
+        if self.connection.state == ConnectionState::Suspended {
+            self.tell_contacts(turn);
+            self.connection.become_(ConnectionState::Online, turn.now.wall);
+            self.connection.failure = None;
+            self.pending.prolong(turn.now.monotonic);
+            self.presence.keep();
+            self.tell(turn);
+            self.ask_on(turn);
+        }
+    }
+
+    pub(crate) fn handle_suspended(&mut self, turn: &mut Turn<'_>) {
+        if self.connection.is_online() {
+            self.tell_contacts(turn);
+            self.connection.become_(ConnectionState::Suspended, turn.now.wall);
+            self.presence.keep_until(turn.now.monotonic + crate::bounds::PRESENCE_KEPT);
+            self.tell(turn);
+        }
+    }
+
+    pub(crate) fn handle_offline(
+        &mut self,
+        failure: Option<Failure>,
+        retry_at: Option<Timestamp>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.tell_contacts(turn);
+        if retry_at.is_none() {
+            let state = if failure.is_some() { ConnectionState::Failed } else { ConnectionState::Offline };
+            self.end_stream(state, turn);
+            self.forget_presences();
+            self.fail_waiting(failure.as_ref().unwrap_or(&Failure::Offline), turn);
+        } else if !matches!(self.connection.state, ConnectionState::Suspended | ConnectionState::Connecting) {
+            self.end_stream(ConnectionState::Connecting, turn);
+            self.forget_presences();
+        }
+        self.connection.failure = failure;
+        self.connection.retry_at = retry_at;
+        self.tell(turn);
+    }
+
+    pub(crate) fn handle_logout(&mut self, call: crate::Call, turn: &mut Turn<'_>) {
+        self.fail_waiting(&Failure::Offline, turn);
+        if self.connection.is_online() && self.startup.is_announced() {
+            turn.send(self.presence.farewell());
+        }
+        turn.reply(call, Ok(crate::Answer::Done));
+    }
+
+    /// Nothing of the stream is left: every request on it ends here.
+    fn end_stream(&mut self, state: ConnectionState, turn: &mut Turn<'_>) {
+        self.connection.become_(state, turn.now.wall);
+        self.startup = crate::startup::State::default();
+        self.avatars = crate::avatar::State::default();
+        self.vcard_temp.forget_queue();
+        self.catchup = crate::catchup::State::default();
+        self.caps.forget_questions();
+        self.images.forget_wishes();
+        for request in self.pending.take_all() {
+            tracing::debug!(?request, "request ended with its stream");
+        }
+        self.fail_waiting_for_answers(turn);
+    }
+}

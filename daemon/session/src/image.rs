@@ -1,0 +1,196 @@
+//! Pictures of people: which are wanted, which may be kept, which are on disk. Shared by all who
+//! bring them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use imagesize::ImageType as Magic;
+use jid::BareJid;
+use sha1::{Digest, Sha1};
+
+use crate::command::Answer;
+use crate::effect::{Effect, Ticket, Write};
+use crate::failure::Failure;
+use crate::snapshot::{AvatarRecord, ImageId, ImageInfo, ImageType, PersonRecord};
+use crate::waiting::Awaited;
+use crate::{Session, Turn, bounds};
+
+#[derive(Default)]
+pub(crate) struct Images {
+    /// On disk.
+    known: BTreeMap<ImageId, ImageInfo>,
+    /// Whose pictures are on their way.
+    wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
+    saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
+}
+
+impl Images {
+    pub(crate) fn known(people: &[(BareJid, PersonRecord)]) -> Self {
+        let records = people.iter().filter_map(|(_, person)| person.avatar.as_ref()?.as_ref());
+        Self {
+            known: records.filter_map(|record| Some((record.id, record.image?))).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn info(&self, id: &ImageId) -> Option<ImageInfo> {
+        self.known.get(id).copied()
+    }
+
+    /// Notes whose picture is wanted; answers whether it is the first time that it is.
+    pub(crate) fn want(&mut self, id: ImageId, owner: BareJid) -> bool {
+        let owners = self.wanted.entry(id).or_default();
+        owners.insert(owner) && owners.len() == 1
+    }
+
+    pub(crate) fn is_wanted(&self, id: &ImageId, owner: &BareJid) -> bool {
+        self.wanted.get(id).is_some_and(|owners| owners.contains(owner))
+    }
+
+    /// One whom it can be had from.
+    pub(crate) fn owner(&self, id: &ImageId) -> Option<BareJid> {
+        self.wanted.get(id)?.first().cloned()
+    }
+
+    /// It can't be had from this owner.
+    pub(crate) fn give_up(&mut self, id: &ImageId, owner: &BareJid) {
+        if let Some(owners) = self.wanted.get_mut(id) {
+            owners.remove(owner);
+            if owners.is_empty() {
+                self.wanted.remove(id);
+            }
+        }
+    }
+
+    /// What is on its way to the disk still arrives; what is on its way to us does not.
+    pub(crate) fn forget_wishes(&mut self) {
+        let saving: BTreeSet<ImageId> = self.saving.values().map(|(id, _)| *id).collect();
+        self.wanted.retain(|id, _| saving.contains(id));
+    }
+
+    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(ImageId, ImageInfo)> {
+        self.saving.remove(&ticket)
+    }
+}
+
+/// What the cache says of images whose files are gone is not true.
+pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &BTreeSet<ImageId>) {
+    for record in people.iter_mut().filter_map(|(_, person)| person.avatar.as_mut()?.as_mut()) {
+        if !on_disk.contains(&record.id) {
+            record.image = None;
+        }
+    }
+}
+
+/// Looks at the bytes: whether they are what the id says, and an image that we accept.
+pub(crate) fn inspect(data: &[u8], id: ImageId) -> Result<ImageInfo, Failure> {
+    let invalid = |text: &str| Failure::InvalidMedia { text: text.to_owned() };
+    if data.len() > bounds::AVATAR_BYTES {
+        return Err(invalid("larger than 1 MiB"));
+    }
+    if Sha1::digest(data)[..] != id.0 {
+        return Err(invalid("its SHA-1 is not its id"));
+    }
+    let kind = match imagesize::image_type(data) {
+        Ok(Magic::Gif) => ImageType::Gif,
+        Ok(Magic::Jpeg) => ImageType::Jpeg,
+        Ok(Magic::Png) => ImageType::Png,
+        Ok(Magic::Webp) => ImageType::Webp,
+        Ok(_) | Err(_) => return Err(invalid("neither GIF, JPEG, PNG nor WebP")),
+    };
+    let size = imagesize::blob_size(data).map_err(|_| invalid("its size can't be read"))?;
+    let (width, height) = (size.width, size.height);
+    let sides = 1..=bounds::AVATAR_SIDE;
+    if !sides.contains(&width) || !sides.contains(&height) || width * height > bounds::AVATAR_PIXELS {
+        return Err(invalid("larger than 4096 pixels a side or 16 megapixels"));
+    }
+    let side = |pixels: usize| u16::try_from(pixels).unwrap_or(u16::MAX);
+    let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    Ok(ImageInfo { kind, bytes, width: side(width), height: side(height) })
+}
+
+impl Session {
+    /// Has a wanted picture saved, if it is one.
+    pub(crate) fn keep_image(
+        &mut self,
+        id: ImageId,
+        data: Vec<u8>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Failure> {
+        let info = inspect(&data, id)?;
+        if self.images.saving.values().any(|(saving, _)| *saving == id) {
+            return Ok(());
+        }
+        let ticket = self.tickets.issue();
+        self.images.saving.insert(ticket, (id, info));
+        let write = Write::Image { id, kind: info.kind, data };
+        turn.effects.push(Effect::Save { write, ticket: Some(ticket) });
+        Ok(())
+    }
+
+    /// The picture is on disk: its owners' UIs may show it now.
+    pub(crate) fn handle_image_saved(
+        &mut self,
+        (id, info): (ImageId, ImageInfo),
+        stored: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        self.images.wanted.remove(&id);
+        if stored {
+            self.images.known.insert(id, info);
+        }
+        // Not only those whom it was asked of; and not those who have replaced it meanwhile.
+        let owners = self.people.everybody().filter(|(_, person)| person.avatar_id() == Some(id));
+        let owners: Vec<BareJid> = owners.map(|(jid, _)| jid.clone()).collect();
+        for owner in owners {
+            let result =
+                if stored { self.show_image(&owner, info, turn) } else { Err(Failure::StorageFailed) };
+            self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
+        }
+    }
+
+    fn show_image(
+        &mut self,
+        owner: &BareJid,
+        info: ImageInfo,
+        turn: &mut Turn<'_>,
+    ) -> Result<Answer, Failure> {
+        let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
+        if let Some(Some(record)) = &mut person.avatar {
+            record.image = Some(info);
+        }
+        person.show_avatar();
+        let shown = person.shown.ok_or(Failure::NotFound)?;
+        self.people.save(owner, turn);
+        Ok(Answer::Avatar(shown))
+    }
+
+    /// Somebody's picture is the one of this id from now on. Answers whether it has to be fetched,
+    /// which is for the caller to do.
+    pub(crate) fn assign_image(
+        &mut self,
+        owner: &BareJid,
+        id: ImageId,
+        legacy: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let image = self.images.info(&id);
+        let Some(person) = self.people.edit(owner) else { return false };
+        let record = Some(Some(AvatarRecord { id, image, legacy }));
+        if person.avatar != record {
+            person.avatar = record;
+            person.show_avatar();
+            self.people.save(owner, turn);
+        }
+        image.is_none() && self.images.want(id, owner.clone())
+    }
+
+    /// Somebody has no picture, or none any more.
+    pub(crate) fn assign_no_image(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
+        let Some(person) = self.people.edit(owner) else { return };
+        if person.avatar != Some(None) {
+            person.avatar = Some(None);
+            person.show_avatar();
+            self.people.save(owner, turn);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Everybody we know of: our contacts and ourselves, and which of them changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jid::BareJid;
+
+use crate::Turn;
+use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
+use crate::effect::Write;
+use crate::snapshot::{
+    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem, RosterRecord,
+};
+use crate::time::Timestamp;
+
+/// All that is known of one JID.
+#[derive(Debug, Default)]
+pub(crate) struct Person {
+    /// Absent for ourselves only.
+    pub(crate) item: Option<RosterItem>,
+    pub(crate) online: BTreeMap<String, Online>,
+    /// What their metadata says; the inner absence is one that they declared.
+    pub(crate) avatar: Option<Option<AvatarRecord>>,
+    /// The picture to show: while a new one is on its way, still the old one.
+    pub(crate) shown: Option<Avatar>,
+    /// The picture's hash in their presence (XEP-0153), where there is one.
+    pub(crate) photo: Option<ImageId>,
+    pub(crate) profile: ProfileRecord,
+    pub(crate) asked_at: Option<Timestamp>,
+}
+
+/// One available resource of somebody.
+#[derive(Debug)]
+pub(crate) struct Online {
+    pub(crate) availability: Availability,
+    pub(crate) status: Option<String>,
+    pub(crate) priority: i8,
+    pub(crate) since: Timestamp,
+    pub(crate) idle_since: Option<Timestamp>,
+    pub(crate) caps: Option<CapsKey>,
+    pub(crate) client: Option<Arc<CapsRecord>>,
+    /// From a stream before this one, and not yet confirmed.
+    pub(crate) stale: bool,
+}
+
+impl Online {
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
+        (self.availability, self.priority, self.idle_since)
+            == (other.availability, other.priority, other.idle_since)
+            && self.status == other.status
+    }
+}
+
+impl Person {
+    fn from_record(record: PersonRecord) -> Self {
+        let mut person = Self {
+            avatar: record.avatar,
+            profile: record.profile,
+            asked_at: record.asked_at,
+            ..Self::default()
+        };
+        person.show_avatar();
+        person
+    }
+
+    fn record(&self) -> PersonRecord {
+        PersonRecord { avatar: self.avatar.clone(), profile: self.profile.clone(), asked_at: self.asked_at }
+    }
+
+    /// Which image is theirs, saved or not.
+    pub(crate) fn avatar_id(&self) -> Option<ImageId> {
+        Some(self.avatar.as_ref()?.as_ref()?.id)
+    }
+
+    /// Whether their picture is the old vCard's (XEP-0153).
+    pub(crate) fn is_legacy(&self) -> bool {
+        matches!(self.avatar, Some(Some(AvatarRecord { legacy: true, .. })))
+    }
+
+    /// Shows the picture that the metadata names, if it is saved; takes it away if there is none.
+    pub(crate) fn show_avatar(&mut self) {
+        match &self.avatar {
+            Some(Some(AvatarRecord { id, image: Some(image), .. })) => {
+                let (kind, bytes) = (image.kind, image.bytes);
+                self.shown = Some(Avatar { id: *id, kind, bytes, width: image.width, height: image.height });
+            }
+            Some(Some(_)) => {}
+            Some(None) | None => self.shown = None,
+        }
+    }
+
+    /// Best first: highest priority, then the most inviting availability, then the newest.
+    pub(crate) fn resources(&self) -> Vec<Resource> {
+        let mut resources: Vec<Resource> = self
+            .online
+            .iter()
+            .map(|(resource, online)| Resource {
+                resource: resource.clone(),
+                availability: online.availability,
+                status: online.status.clone(),
+                priority: online.priority,
+                since: online.since,
+                idle_since: online.idle_since,
+                client: online.client.clone(),
+            })
+            .collect();
+        resources.sort_by_key(|r| {
+            (std::cmp::Reverse(r.priority), rank(r.availability), std::cmp::Reverse(r.since))
+        });
+        resources
+    }
+
+    fn contact(&self) -> Option<Contact> {
+        let item = self.item.as_ref()?;
+        let profile = self.profile.best();
+        let resources = self.resources();
+        let best = resources.first();
+        Some(Contact {
+            jid: item.jid.clone(),
+            name: name(item, profile.map(Arc::as_ref)),
+            roster_name: item.name.clone(),
+            groups: item.groups.clone(),
+            subscription: item.subscription,
+            ask: item.ask,
+            approved: item.approved,
+            availability: best.map_or(Availability::Unavailable, |best| best.availability),
+            status: best.and_then(|best| best.status.clone()),
+            avatar: self.shown,
+            profile: profile.cloned(),
+            resources,
+        })
+    }
+}
+
+impl ProfileRecord {
+    /// The one to show: the standard's node, else the Prose clients', else the old vCard.
+    pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
+        self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
+    }
+}
+
+fn name(item: &RosterItem, profile: Option<&Profile>) -> String {
+    let from_profile =
+        || profile.and_then(|profile| profile.nickname.clone().or_else(|| profile.full_name.clone()));
+    let from_jid = || item.jid.node().map_or_else(|| item.jid.to_string(), |node| node.to_string());
+    item.name.clone().or_else(from_profile).unwrap_or_else(from_jid)
+}
+
+fn rank(availability: Availability) -> u8 {
+    match availability {
+        Availability::Chat => 0,
+        Availability::Available => 1,
+        Availability::Away => 2,
+        Availability::Xa => 3,
+        Availability::Dnd => 4,
+        Availability::Unavailable => 5,
+    }
+}
+
+/// Contacts and ourselves, nobody else: what strangers send finds no place here.
+pub(crate) struct People {
+    account: BareJid,
+    known: BTreeMap<BareJid, Person>,
+    /// Those touched since UIs were last told, as UIs know them.
+    before: BTreeMap<BareJid, Option<Contact>>,
+}
+
+impl People {
+    pub(crate) fn new(
+        account: BareJid,
+        roster: Option<&RosterRecord>,
+        records: Vec<(BareJid, PersonRecord)>,
+    ) -> Self {
+        let mut known = BTreeMap::from([(account.clone(), Person::default())]);
+        for item in roster.into_iter().flat_map(|roster| &roster.items) {
+            known.insert(item.jid.clone(), Person { item: Some(item.clone()), ..Person::default() });
+        }
+        for (jid, record) in records {
+            if let Some(person) = known.get_mut(&jid) {
+                *person = Person { item: person.item.take(), ..Person::from_record(record) };
+            }
+        }
+        Self { account, known, before: BTreeMap::new() }
+    }
+
+    pub(crate) fn contains(&self, jid: &BareJid) -> bool {
+        self.known.contains_key(jid)
+    }
+
+    pub(crate) fn person(&self, jid: &BareJid) -> Option<&Person> {
+        self.known.get(jid)
+    }
+
+    pub(crate) fn contact(&self, jid: &BareJid) -> Option<Contact> {
+        self.known.get(jid)?.contact()
+    }
+
+    /// Sorted by JID.
+    pub(crate) fn contacts(&self) -> Vec<Contact> {
+        self.known.values().filter_map(Person::contact).collect()
+    }
+
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = (&BareJid, &Person)> {
+        self.known.iter()
+    }
+
+    /// Somebody, to be changed. Whether that is news is found out by comparing, when UIs are told.
+    pub(crate) fn edit(&mut self, jid: &BareJid) -> Option<&mut Person> {
+        let person = self.known.get_mut(jid)?;
+        if !self.before.contains_key(jid) {
+            self.before.insert(jid.clone(), person.contact());
+        }
+        Some(person)
+    }
+
+    /// Puts a roster item in; answers whether it differs from what was there.
+    pub(crate) fn put_item(&mut self, item: RosterItem) -> bool {
+        let person = self.known.get(&item.jid);
+        if person.is_some_and(|person| person.item.as_ref() == Some(&item)) {
+            return false;
+        }
+        if person.is_none() {
+            self.known.insert(item.jid.clone(), Person::default());
+        }
+        let jid = item.jid.clone();
+        if let Some(person) = self.edit(&jid) {
+            person.item = Some(item);
+        }
+        true
+    }
+
+    /// Takes a contact out; answers whether there was one. We ourselves stay.
+    pub(crate) fn remove_item(&mut self, jid: &BareJid) -> bool {
+        let Some(person) = self.edit(jid) else { return false };
+        let was_contact = person.item.take().is_some();
+        if *jid != self.account {
+            self.known.remove(jid);
+        }
+        was_contact
+    }
+
+    /// Those with a roster item whose JID is not in `keep`.
+    pub(crate) fn contacts_beside(&self, keep: &BTreeSet<&BareJid>) -> Vec<BareJid> {
+        self.known
+            .iter()
+            .filter(|(jid, person)| person.item.is_some() && !keep.contains(jid))
+            .map(|(jid, _)| jid.clone())
+            .collect()
+    }
+
+    /// Has the cache keep what we know of somebody.
+    pub(crate) fn save(&self, jid: &BareJid, turn: &mut Turn<'_>) {
+        turn.save(Write::Person { jid: jid.clone(), person: self.known.get(jid).map(Person::record) });
+    }
+
+    /// Who effectively changed since this was asked last, and who is a contact no more.
+    pub(crate) fn take_changes(&mut self) -> (Vec<Contact>, Vec<BareJid>) {
+        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        for (jid, before) in std::mem::take(&mut self.before) {
+            match (before, self.contact(&jid)) {
+                (before, Some(after)) if before.as_ref() != Some(&after) => changed.push(after),
+                (Some(_), None) => removed.push(jid),
+                _ => {}
+            }
+        }
+        (changed, removed)
+    }
+}

@@ -1,0 +1,83 @@
+//! XEP-0163: Personal Eventing Protocol: reading what people publish of themselves.
+//!
+//! Whose node it is, is said by the stanza's `from` and by nothing inside it (§4.3.3).
+
+use minidom::Element;
+use xmpp_parsers::iq::IqPayload;
+use xmpp_parsers::message::Message;
+use xmpp_parsers::ns;
+use xmpp_parsers::pubsub::pubsub::{Items, PubSub};
+
+pub(crate) const FEATURES: &[&str] = &[ns::PUBSUB];
+
+/// What happened on somebody's node.
+pub(crate) struct Event {
+    pub(crate) node: String,
+    pub(crate) news: News,
+}
+
+/// XEP-0060 §7.1.2, §7.2.2, §8.4, §8.5.
+pub(crate) enum News {
+    /// The newest item.
+    Published(Item),
+    /// Items were taken back.
+    Retracted(Vec<String>),
+    /// Nothing is left.
+    Emptied,
+}
+
+pub(crate) struct Item {
+    pub(crate) id: Option<String>,
+    pub(crate) payload: Option<Element>,
+}
+
+/// The events in a message; what is malformed is left out.
+pub(crate) fn events(message: &Message) -> Vec<Event> {
+    let events = message.payloads.iter().filter(|payload| payload.is("event", ns::PUBSUB_EVENT));
+    events.flat_map(Element::children).filter_map(event).collect()
+}
+
+fn event(child: &Element) -> Option<Event> {
+    let node = child.attr("node")?.to_owned();
+    let news = match child.name() {
+        "items" => match newest(child, ns::PUBSUB_EVENT) {
+            Some(item) => News::Published(item),
+            None => News::Retracted(
+                child
+                    .children()
+                    .filter(|item| item.is("retract", ns::PUBSUB_EVENT))
+                    .filter_map(|item| item.attr("id").map(str::to_owned))
+                    .collect(),
+            ),
+        },
+        "purge" | "delete" => News::Emptied,
+        _ => return None,
+    };
+    Some(Event { node, news })
+}
+
+/// The last item: services send them oldest first.
+fn newest(items: &Element, ns: &str) -> Option<Item> {
+    let item = items.children().filter(|item| item.is("item", ns)).last()?;
+    Some(Item { id: item.attr("id").map(str::to_owned), payload: item.children().next().cloned() })
+}
+
+/// Asks for a node's newest item, or for the item of an id (XEP-0060 §6.5).
+pub(crate) fn items_query(node: &str, id: Option<&str>) -> IqPayload {
+    let mut items = Items::new(node);
+    match id {
+        Some(id) => items.items.push(xmpp_parsers::pubsub::pubsub::Item {
+            id: Some(xmpp_parsers::pubsub::ItemId(id.to_owned())),
+            publisher: None,
+            payload: None,
+        }),
+        None => items.max_items = Some(1),
+    }
+    IqPayload::Get(PubSub::Items(items).into())
+}
+
+/// The newest item of a node's answer to [`items_query`].
+pub(crate) fn answered_item(payload: Option<&Element>, node: &str) -> Option<Item> {
+    let items = payload?.get_child("items", ns::PUBSUB)?;
+    (items.attr("node") == Some(node)).then(|| newest(items, ns::PUBSUB)).flatten()
+}

@@ -1,0 +1,68 @@
+//! One picture out of two sources: a XEP-0084 avatar, else the picture of the old vCard.
+
+use jid::BareJid;
+
+use crate::command::{Answer, Call};
+use crate::failure::Failure;
+use crate::people::Person;
+use crate::snapshot::AvatarRecord;
+use crate::waiting::Awaited;
+use crate::{Session, Turn};
+
+impl Session {
+    pub(crate) fn handle_load_avatar(&mut self, call: Call, jid: BareJid, turn: &mut Turn<'_>) {
+        let Some(person) = self.people.person(&jid) else {
+            return turn.reply(call, Err(Failure::ContactUnknown));
+        };
+        match (&person.avatar, person.shown) {
+            (_, Some(shown)) => turn.reply(call, Ok(Answer::Avatar(shown))),
+            (Some(None), None) => turn.reply(call, Err(Failure::NotFound)),
+            _ if !self.connection.is_online() => turn.reply(call, Err(Failure::Offline)),
+            (Some(Some(AvatarRecord { id, legacy, .. })), None) => {
+                let (id, legacy) = (*id, *legacy);
+                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !self.is_avatar_on_its_way(&jid) {
+                    if legacy {
+                        self.images.want(id, jid.clone());
+                        self.ask_vcard_temp(jid, false, turn);
+                    } else {
+                        self.fetch_avatar(jid, id, turn);
+                    }
+                }
+            }
+            (None, None) => {
+                let asked = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
+                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !asked {
+                    self.ask_avatar_metadata(jid, turn);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_avatar_on_its_way(&self, jid: &BareJid) -> bool {
+        let id = self.people.person(jid).and_then(Person::avatar_id);
+        id.is_some_and(|id| self.images.is_wanted(&id, jid))
+    }
+
+    /// News of somebody's avatar may be all that a call waits for.
+    pub(crate) fn answer_with_avatar(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        let is_clear = self.people.person(jid).is_some_and(|person| match &person.avatar {
+            Some(Some(record)) => record.image.is_some(),
+            Some(None) => true,
+            None => false,
+        });
+        if is_clear && self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
+            self.conclude_avatar(jid.clone(), None, turn);
+        }
+    }
+
+    /// The avatar's owner has answered: with nothing, the old picture may serve; whoever waits
+    /// gets what there is, unless it is on its way. `failure`: why the owner has not answered.
+    pub(crate) fn conclude_avatar(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
+        self.fall_back_to_photo(&jid, turn);
+        if !self.is_avatar_on_its_way(&jid) {
+            let shown = self.people.person(&jid).and_then(|person| person.shown);
+            let result = shown.map(Answer::Avatar).ok_or(failure.unwrap_or(Failure::NotFound));
+            self.answer_waiting(&Awaited::Avatar(jid), &result, turn);
+        }
+    }
+}

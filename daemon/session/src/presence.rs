@@ -1,0 +1,215 @@
+//! RFC 6121 §4: presence, contacts' and our own. XEP-0319 (idle since), XEP-0203 (delay).
+//!
+//! Kept for the session only: what a contact was yesterday is nobody's truth. Left out:
+//! subscriptions (§3), directed presence of ours (§4.6).
+
+use std::time::Instant;
+
+use jid::Jid;
+use minidom::Element;
+use tracing::debug;
+use xmpp_parsers::date::DateTime;
+use xmpp_parsers::ns;
+use xmpp_parsers::presence::{Presence, Show, Type};
+
+use crate::command::{Answer, Call};
+use crate::contact::Availability;
+use crate::effect::{Effect, Ticket, Write};
+use crate::failure::Failure;
+use crate::people::Online;
+use crate::snapshot::OwnPresence;
+use crate::time::Timestamp;
+use crate::xml::some_text;
+use crate::{Session, Turn, bounds};
+
+/// Until prosed keeps messages the server shall: it delivers them, and then deletes them, only to
+/// resources whose priority is not negative (RFC 6121 §8.5.2).
+const PRIORITY: i8 = -1;
+
+pub(crate) struct State {
+    own: OwnPresence,
+    /// What set_presence said, and is not on disk yet.
+    saving: Vec<(Ticket, Call, OwnPresence)>,
+    /// Contacts' presences are forgotten then: the connection has been lost for too long.
+    kept_until: Option<Instant>,
+}
+
+impl State {
+    pub(crate) fn new(own: OwnPresence) -> Self {
+        Self { own, saving: Vec::new(), kept_until: None }
+    }
+
+    pub(crate) fn own(&self) -> &OwnPresence {
+        &self.own
+    }
+
+    pub(crate) fn keep_until(&mut self, at: Instant) {
+        self.kept_until = Some(at);
+    }
+
+    pub(crate) fn keep(&mut self) {
+        self.kept_until = None;
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.kept_until
+    }
+
+    /// §4.2.1, as `set_presence` said last.
+    pub(crate) fn available(&self) -> Presence {
+        let mut presence = Presence::available();
+        presence.show = match self.own.availability {
+            Availability::Chat => Some(Show::Chat),
+            Availability::Away => Some(Show::Away),
+            Availability::Xa => Some(Show::Xa),
+            Availability::Dnd => Some(Show::Dnd),
+            Availability::Available | Availability::Unavailable => None,
+        };
+        if let Some(status) = &self.own.status {
+            presence.set_status("", status.clone());
+        }
+        presence.priority.0 = self.own.priority.unwrap_or(PRIORITY).min(PRIORITY);
+        presence
+    }
+
+    /// §4.5.
+    pub(crate) fn farewell(&self) -> Presence {
+        let mut presence = Presence::unavailable();
+        presence.priority.0 = PRIORITY;
+        presence
+    }
+
+    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(Call, OwnPresence)> {
+        let at = self.saving.iter().position(|(saving, ..)| *saving == ticket)?;
+        let (_, call, presence) = self.saving.remove(at);
+        Some((call, presence))
+    }
+}
+
+fn read(presence: &Presence, now: Timestamp) -> Online {
+    let status = presence.statuses.get("").or_else(|| presence.statuses.values().next());
+    Online {
+        availability: match presence.show {
+            None => Availability::Available,
+            Some(Show::Away) => Availability::Away,
+            Some(Show::Chat) => Availability::Chat,
+            Some(Show::Dnd) => Availability::Dnd,
+            Some(Show::Xa) => Availability::Xa,
+        },
+        status: status.and_then(|status| some_text(status, bounds::TEXT_CHARS)),
+        priority: presence.priority.0,
+        since: stamp(presence, "delay", ns::DELAY, "stamp", now).unwrap_or(now),
+        idle_since: stamp(presence, "idle", ns::IDLE, "since", now),
+        caps: None,
+        client: None,
+        stale: false,
+    }
+}
+
+/// A time that a peer or server claims; never in the future.
+fn stamp(presence: &Presence, name: &str, ns: &str, attribute: &str, now: Timestamp) -> Option<Timestamp> {
+    let element: &Element = presence.payloads.iter().find(|payload| payload.is(name, ns))?;
+    let time: DateTime = element.attr(attribute)?.parse().ok()?;
+    Some(Timestamp(time.0.timestamp_millis()).min(now))
+}
+
+impl Session {
+    /// Somebody's presence; they are a contact, or another device of ours.
+    pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
+        self.startup.prolong(turn.now.monotonic);
+        let bare = from.to_bare();
+        let resource = from.resource().map(|resource| resource.to_string());
+        match (&presence.type_, resource) {
+            (Type::None, Some(resource)) => {
+                let Some(person) = self.people.edit(&bare) else { return };
+                let mut online = read(presence, turn.now.wall);
+                match person.online.get(&resource) {
+                    Some(before) => {
+                        online.caps.clone_from(&before.caps);
+                        online.client.clone_from(&before.client);
+                        // The same again is as old as it was.
+                        if online.says_the_same_as(before) {
+                            online.since = before.since;
+                        }
+                    }
+                    None if person.online.len() >= bounds::RESOURCES_PER_JID => {
+                        debug!("too many resources of one JID: ignored");
+                        return;
+                    }
+                    None => {}
+                }
+                person.online.insert(resource, online);
+            }
+            (Type::Unavailable, Some(resource)) => {
+                if let Some(person) = self.people.edit(&bare) {
+                    person.online.remove(&resource);
+                }
+            }
+            // From the bare JID: of all their resources (§4.5.4), or their server can't be asked.
+            (Type::Unavailable | Type::Error, None) => {
+                if let Some(person) = self.people.edit(&bare) {
+                    person.online.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, turn: &mut Turn<'_>) {
+        let ticket = self.tickets.issue();
+        self.presence.saving.push((ticket, call, presence.clone()));
+        turn.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
+    }
+
+    /// It holds from the moment that it is on disk: what could not be kept is never said.
+    pub(crate) fn handle_presence_saved(
+        &mut self,
+        (call, presence): (Call, OwnPresence),
+        stored: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if !stored {
+            turn.reply(call, Err(Failure::StorageFailed));
+            return;
+        }
+        self.presence.own = presence;
+        // Before the initial presence there is none to replace, and it will say the same.
+        if self.connection.is_hopeful() && self.startup.is_announced() {
+            self.send_presence(turn);
+        }
+        turn.reply(call, Ok(Answer::Done));
+    }
+
+    pub(crate) fn handle_presence_deadlines(&mut self, turn: &mut Turn<'_>) {
+        if self.presence.kept_until.is_some_and(|at| at <= turn.now.monotonic) {
+            self.forget_presences();
+        }
+    }
+
+    /// The session is lost, and with it what we knew of who is there.
+    pub(crate) fn forget_presences(&mut self) {
+        self.presence.kept_until = None;
+        self.edit_online(|person| person.online.clear());
+    }
+
+    /// A new stream brings everybody's presence anew; until it has, the old one is shown.
+    pub(crate) fn doubt_presences(&mut self) {
+        self.presence.kept_until = None;
+        self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true));
+    }
+
+    /// Who has not come back with the new stream left while we were away.
+    pub(crate) fn forget_stale_presences(&mut self) {
+        self.edit_online(|person| person.online.retain(|_, online| !online.stale));
+    }
+
+    fn edit_online(&mut self, change: impl Fn(&mut crate::people::Person)) {
+        let online = self.people.everybody().filter(|(_, person)| !person.online.is_empty());
+        let online: Vec<_> = online.map(|(jid, _)| jid.clone()).collect();
+        for jid in online {
+            if let Some(person) = self.people.edit(&jid) {
+                change(person);
+            }
+        }
+    }
+}

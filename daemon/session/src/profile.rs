@@ -1,0 +1,93 @@
+//! One profile out of three sources: asked for in the order of their worth, until one has it.
+
+use std::sync::Arc;
+
+use jid::BareJid;
+
+use crate::command::{Answer, Call};
+use crate::contact::Profile;
+use crate::failure::Failure;
+use crate::snapshot::ProfileRecord;
+use crate::vcard::VcardSource;
+use crate::waiting::Awaited;
+use crate::{Session, Turn};
+
+impl Session {
+    /// Notes what one source says of somebody.
+    pub(crate) fn note_profile(
+        &mut self,
+        owner: &BareJid,
+        slot: impl Fn(&mut ProfileRecord) -> &mut Option<Arc<Profile>>,
+        profile: Option<Profile>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(person) = self.people.edit(owner) else { return };
+        let known = slot(&mut person.profile);
+        if known.as_deref() != profile.as_ref() {
+            *known = profile.map(Arc::new);
+            self.people.save(owner, turn);
+        }
+    }
+
+    pub(crate) fn handle_load_profile(
+        &mut self,
+        call: Call,
+        jid: BareJid,
+        refresh: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(person) = self.people.person(&jid) else {
+            return turn.reply(call, Err(Failure::ContactUnknown));
+        };
+        match person.profile.best() {
+            Some(profile) if !refresh => turn.reply(call, Ok(Answer::Profile(Arc::clone(profile)))),
+            _ if !self.connection.is_online() => turn.reply(call, Err(Failure::Offline)),
+            _ => {
+                let asked = self.waiting.is_awaited(&Awaited::Profile(jid.clone()));
+                if self.wait(call, Awaited::Profile(jid.clone()), turn) && !asked {
+                    self.ask_profile(jid, true, turn);
+                }
+            }
+        }
+    }
+
+    /// `on_request`: a UI waits for it, so that the old vCard is asked for too.
+    pub(crate) fn ask_profile(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
+        self.ask_vcard(jid, VcardSource::Vcard4, on_request, turn);
+    }
+
+    /// After `source` was asked: the next, if there is still nothing to show.
+    pub(crate) fn ask_next_profile(
+        &mut self,
+        jid: BareJid,
+        source: VcardSource,
+        on_request: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let known = self.people.person(&jid).map(|person| &person.profile);
+        match source {
+            VcardSource::Vcard4 if known.is_some_and(|known| known.vcard4.is_none()) => {
+                self.ask_vcard(jid, VcardSource::Prose, on_request, turn);
+            }
+            VcardSource::Prose if on_request && known.is_some_and(|known| known.prose.is_none()) => {
+                self.ask_vcard_temp(jid, on_request, turn);
+            }
+            // Whom a UI asks for has questions of his own in flight, which go further.
+            _ if !on_request => {}
+            _ => self.answer_profile(jid, None, turn),
+        }
+    }
+
+    /// Whoever waits for the profile gets what there is.
+    pub(crate) fn answer_profile(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
+        let person = self.people.person(&jid);
+        let best = person.and_then(|person| person.profile.best()).cloned();
+        let result = match (failure, best) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(profile)) => Ok(Answer::Profile(profile)),
+            (None, None) if person.is_none() => Err(Failure::ContactUnknown),
+            (None, None) => Err(Failure::NotFound),
+        };
+        self.answer_waiting(&Awaited::Profile(jid), &result, turn);
+    }
+}

@@ -1,0 +1,114 @@
+//! What coming online sends, in the seed's order: roster, initial presence, presence with caps,
+//! carbons. The numbers are the arrows of the start-up sequence (daemon/decisions/0001).
+
+use std::time::Instant;
+
+use xmpp_parsers::iq::IqPayload;
+
+use crate::bounds;
+use crate::command::{Answer, Call};
+use crate::contact::Availability;
+use crate::pending::Request;
+use crate::waiting::Awaited;
+use crate::{Session, Turn, carbons};
+
+/// How far the start-up of this stream has come.
+#[derive(Default)]
+pub(crate) struct State {
+    announced: bool,
+    /// The server versions rosters (RFC 6121 §2.6).
+    roster_versioning: bool,
+    /// Presence goes out then, roster or no roster.
+    roster_wait: Option<Instant>,
+    /// What the server pushes by itself is taken to be complete then, and at last.
+    settled_at: Option<(Instant, Instant)>,
+}
+
+impl State {
+    /// Initial presence is out.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced
+    }
+
+    /// What the server pushes by itself has come.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.announced && self.settled_at.is_none()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.roster_wait.into_iter().chain(self.settled_at.map(|(soon, _)| soon)).min()
+    }
+
+    /// The server is still pushing.
+    pub(crate) fn prolong(&mut self, now: Instant) {
+        if let Some((soon, at_last)) = &mut self.settled_at {
+            *soon = (now + bounds::SETTLED_AFTER).min(*at_last);
+        }
+    }
+}
+
+impl Session {
+    /// The roster is asked for before presence is sent (RFC 6121 §2.2): a server answers it only
+    /// behind the storm of presences otherwise.
+    pub(crate) fn start_up(&mut self, roster_versioning: bool, turn: &mut Turn<'_>) {
+        self.startup.roster_versioning = roster_versioning;
+        self.ask_roster(turn);
+        self.startup.roster_wait = Some(turn.now.monotonic + bounds::ROSTER_WAIT);
+    }
+
+    pub(crate) fn ask_roster(&mut self, turn: &mut Turn<'_>) {
+        let roster = self.roster.query(self.startup.roster_versioning);
+        self.pending.ask(None, IqPayload::Get(roster), Request::Roster, turn);
+    }
+
+    /// Says that we are here (1), what we can do (2.1.0), and that we want carbons (2.2.0).
+    pub(crate) fn announce(&mut self, turn: &mut Turn<'_>) {
+        if self.startup.announced || !self.connection.is_online() {
+            return;
+        }
+        self.startup.announced = true;
+        self.startup.roster_wait = None;
+        if self.presence.own().availability != Availability::Unavailable {
+            turn.send(self.presence.available());
+            self.send_presence(turn);
+        }
+        self.pending.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, turn);
+        let now = turn.now.monotonic;
+        self.startup.settled_at = Some((now + bounds::SETTLED_AFTER, now + bounds::SETTLED_AT_LAST));
+        let account = Answer::Account(Box::new(self.account()));
+        self.answer_waiting(&Awaited::Login, &Ok(account), turn);
+    }
+
+    /// Our presence with our caps, or that we are gone.
+    pub(crate) fn send_presence(&mut self, turn: &mut Turn<'_>) {
+        if self.presence.own().availability == Availability::Unavailable {
+            turn.send(self.presence.farewell());
+            return;
+        }
+        let mut presence = self.presence.available();
+        presence.payloads.push(self.caps.announcement());
+        turn.send(presence);
+    }
+
+    pub(crate) fn handle_login(&mut self, call: Call, turn: &mut Turn<'_>) {
+        if self.startup.announced {
+            turn.reply(call, Ok(Answer::Account(Box::new(self.account()))));
+        } else {
+            self.wait(call, Awaited::Login, turn);
+        }
+    }
+
+    pub(crate) fn handle_startup_deadlines(&mut self, turn: &mut Turn<'_>) {
+        if !self.connection.is_online() {
+            return;
+        }
+        if self.startup.roster_wait.is_some_and(|at| at <= turn.now.monotonic) {
+            self.announce(turn);
+        }
+        if self.startup.settled_at.is_some_and(|(soon, _)| soon <= turn.now.monotonic) {
+            self.startup.settled_at = None;
+            self.forget_stale_presences();
+            self.catch_up(turn);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! XEP-0292: vCard4 over XMPP, the seed's 2.1.8. Two nodes carry it: the standard's, and the one
+//! of the Prose clients. They are kept apart, and the standard's wins.
+//!
+//! Left out: publishing, vCards by IQ (§3), what RFC 6350 has beyond [`Profile`].
+
+use std::sync::Arc;
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+
+use crate::bounds;
+use crate::contact::{Address, Profile};
+use crate::failure::Failure;
+use crate::pending::{Outcome, Request};
+use crate::pep::{self, Event, News};
+use crate::snapshot::ProfileRecord;
+use crate::xml::some_text;
+use crate::{Session, Turn};
+
+/// XEP-0292 §4.
+pub(crate) const VCARD4_NODE: &str = "urn:xmpp:vcard4";
+/// The seed's node; also the namespace of the payload on both (RFC 6351 §5).
+pub(crate) const PROSE_NODE: &str = "urn:ietf:params:xml:ns:vcard-4.0";
+
+pub(crate) const FEATURES: &[&str] =
+    &[PROSE_NODE, "urn:ietf:params:xml:ns:vcard-4.0+notify", "urn:xmpp:vcard4+notify"];
+
+/// Where a profile comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VcardSource {
+    Vcard4,
+    Prose,
+}
+
+impl VcardSource {
+    fn node(self) -> &'static str {
+        match self {
+            Self::Vcard4 => VCARD4_NODE,
+            Self::Prose => PROSE_NODE,
+        }
+    }
+
+    fn slot(self) -> fn(&mut ProfileRecord) -> &mut Option<Arc<Profile>> {
+        match self {
+            Self::Vcard4 => |record| &mut record.vcard4,
+            Self::Prose => |record| &mut record.prose,
+        }
+    }
+}
+
+/// RFC 6351. What we don't know is passed over.
+fn read(vcard: &Element) -> Profile {
+    let values = |name: &str, kinds: &[&str]| -> Vec<String> {
+        let properties = vcard.children().filter(|child| child.is(name, PROSE_NODE));
+        let values = properties.flat_map(Element::children).filter(|value| kinds.contains(&value.name()));
+        values
+            .filter_map(|value| some_text(&value.text(), bounds::NAME_CHARS))
+            .take(bounds::PROFILE_LIST)
+            .collect()
+    };
+    let text = |name: &str| values(name, &["text"]).into_iter().next();
+    let part = |name: &str| {
+        let address = vcard.get_child("adr", PROSE_NODE)?;
+        some_text(&address.get_child(name, PROSE_NODE)?.text(), bounds::NAME_CHARS)
+    };
+    let address = Address {
+        street: part("street"),
+        locality: part("locality"),
+        region: part("region"),
+        postal_code: part("code"),
+        country: part("country"),
+    };
+    let phones = values("tel", &["text", "uri"]);
+    let note = vcard.get_child("note", PROSE_NODE).and_then(|note| note.get_child("text", PROSE_NODE));
+    Profile {
+        full_name: text("fn"),
+        nickname: text("nickname"),
+        organization: text("org"),
+        title: text("title"),
+        role: text("role"),
+        emails: values("email", &["text"]),
+        phones: phones
+            .into_iter()
+            .map(|tel| tel.strip_prefix("tel:").map_or(tel.clone(), str::to_owned))
+            .collect(),
+        urls: values("url", &["uri", "text"]),
+        address: (address != Address::default()).then_some(address),
+        birthday: values("bday", &["date", "date-time", "text"]).into_iter().next(),
+        note: note.and_then(|note| some_text(&note.text(), bounds::TEXT_CHARS)),
+    }
+}
+
+/// `None`: no vCard at all; a vCard that says nothing is no profile.
+fn read_item(item: &pep::Item) -> Option<Option<Profile>> {
+    let vcard = item.payload.as_ref().filter(|payload| payload.is("vcard", PROSE_NODE))?;
+    Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
+}
+
+impl Session {
+    /// 2.1.8.
+    pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event, turn: &mut Turn<'_>) {
+        self.startup.prolong(turn.now.monotonic);
+        let source = if event.node == VCARD4_NODE { VcardSource::Vcard4 } else { VcardSource::Prose };
+        let profile = match &event.news {
+            News::Published(item) => read_item(item),
+            News::Retracted(ids) => (!ids.is_empty()).then_some(None),
+            News::Emptied => Some(None),
+        };
+        if let Some(profile) = profile {
+            self.note_profile(owner, source.slot(), profile, turn);
+        }
+    }
+
+    pub(crate) fn ask_vcard(
+        &mut self,
+        jid: BareJid,
+        source: VcardSource,
+        on_request: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let to = Some(Jid::from(jid.clone()));
+        let query = pep::items_query(source.node(), None);
+        self.pending.ask(to, query, Request::Vcard { jid, source, on_request }, turn);
+    }
+
+    /// Answers why it remains unknown whether there is a vCard.
+    pub(crate) fn handle_vcard_result(
+        &mut self,
+        owner: &BareJid,
+        source: VcardSource,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) -> Option<Failure> {
+        match outcome {
+            Ok(payload) => {
+                let item = pep::answered_item(payload.as_ref(), source.node());
+                let profile = item.as_ref().and_then(read_item).flatten();
+                self.note_profile(owner, source.slot(), profile, turn);
+                None
+            }
+            Err(Failure::StanzaError { .. }) => None,
+            Err(failure) => Some(failure),
+        }
+    }
+}

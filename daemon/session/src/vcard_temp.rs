@@ -1,0 +1,178 @@
+//! XEP-0054 (vcard-temp) and XEP-0153 (its picture): the old ways, where there is no other.
+//!
+//! A picture is fetched only once login has settled and no XEP-0084 avatar has come: servers
+//! announce the one as the other. Left out: publishing.
+
+use std::collections::BTreeSet;
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+use tracing::debug;
+use xmpp_parsers::iq::IqPayload;
+use xmpp_parsers::ns;
+use xmpp_parsers::presence::{Presence, Type};
+use xmpp_parsers::vcard::VCardQuery;
+
+use crate::bounds;
+use crate::contact::{Address, Profile};
+use crate::failure::Failure;
+use crate::pending::{Outcome, Request};
+use crate::snapshot::{AvatarRecord, ImageId};
+use crate::waiting::Awaited;
+use crate::xml::some_text;
+use crate::{Session, Turn, xml};
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Pictures that their owners' vCards did not have, and so are not asked for again.
+    missing: BTreeSet<(BareJid, ImageId)>,
+}
+
+impl State {
+    pub(crate) fn forget_queue(&mut self) {
+        self.missing.clear();
+    }
+}
+
+/// XEP-0153 §2.1: `None`: nothing is said; `Some(None)`: there is no picture.
+fn announced(presence: &Presence) -> Option<Option<ImageId>> {
+    let update = presence.payloads.iter().find(|payload| payload.is("x", ns::VCARD_UPDATE))?;
+    let photo = update.get_child("photo", ns::VCARD_UPDATE)?.text();
+    match photo.trim() {
+        "" => Some(None),
+        hash => hash.parse().ok().map(Some),
+    }
+}
+
+fn read(vcard: &Element) -> Profile {
+    let texts = |parent: &Element, name: &str| -> Vec<String> {
+        let children = parent.children().filter(|child| child.is(name, ns::VCARD));
+        children
+            .filter_map(|child| some_text(&child.text(), bounds::NAME_CHARS))
+            .take(bounds::PROFILE_LIST)
+            .collect()
+    };
+    let text = |name: &str| texts(vcard, name).into_iter().next();
+    let inside = |outer: &str, inner: &str| -> Vec<String> {
+        let outers = vcard.children().filter(|child| child.is(outer, ns::VCARD));
+        outers.flat_map(|outer| texts(outer, inner)).take(bounds::PROFILE_LIST).collect()
+    };
+    let one_inside = |outer: &str, inner: &str| inside(outer, inner).into_iter().next();
+    let address = Address {
+        street: one_inside("ADR", "STREET"),
+        locality: one_inside("ADR", "LOCALITY"),
+        region: one_inside("ADR", "REGION"),
+        postal_code: one_inside("ADR", "PCODE"),
+        country: one_inside("ADR", "CTRY"),
+    };
+    Profile {
+        full_name: text("FN"),
+        nickname: text("NICKNAME"),
+        organization: one_inside("ORG", "ORGNAME"),
+        title: text("TITLE"),
+        role: text("ROLE"),
+        emails: inside("EMAIL", "USERID"),
+        phones: inside("TEL", "NUMBER"),
+        urls: texts(vcard, "URL"),
+        address: (address != Address::default()).then_some(address),
+        birthday: text("BDAY"),
+        note: vcard.get_child("DESC", ns::VCARD).and_then(|note| some_text(&note.text(), bounds::TEXT_CHARS)),
+    }
+}
+
+fn photo(vcard: &Element) -> Option<Vec<u8>> {
+    xml::base64(&vcard.get_child("PHOTO", ns::VCARD)?.get_child("BINVAL", ns::VCARD)?.text())
+}
+
+impl Session {
+    /// Notes the picture that somebody's presence announces.
+    pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+        if presence.type_ != Type::None {
+            return;
+        }
+        let Some(photo) = announced(presence) else { return };
+        let Some(person) = self.people.edit(owner) else { return };
+        person.photo = photo;
+        if photo.is_none() && person.is_legacy() {
+            self.assign_no_image(owner, turn);
+        } else if self.startup.is_settled() {
+            self.fall_back_to_photo(owner, turn);
+        }
+    }
+
+    /// Takes the picture of the old vCard, where there is one and no better.
+    pub(crate) fn fall_back_to_photo(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
+        let Some(person) = self.people.person(owner) else { return };
+        let Some(photo) = person.photo else { return };
+        let better = matches!(person.avatar, Some(Some(AvatarRecord { legacy: false, .. })));
+        if better || self.vcard_temp.missing.contains(&(owner.clone(), photo)) {
+            return;
+        }
+        // Not shared, as XEP-0084's are: each vCard is its own chance.
+        let asked = self.images.is_wanted(&photo, owner);
+        self.assign_image(owner, photo, true, turn);
+        if !asked && self.images.is_wanted(&photo, owner) {
+            self.ask_vcard_temp(owner.clone(), false, turn);
+        }
+    }
+
+    pub(crate) fn ask_vcard_temp(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
+        // Our own is asked of our server, without an address (XEP-0054 §3.1).
+        let to = (jid != self.account).then(|| Jid::from(jid.clone()));
+        self.pending.ask(to, IqPayload::Get(VCardQuery.into()), Request::VcardTemp { jid, on_request }, turn);
+    }
+
+    /// Answers why it remains unknown whether there is a vCard.
+    pub(crate) fn handle_vcard_temp_result(
+        &mut self,
+        owner: &BareJid,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) -> Option<Failure> {
+        let vcard = outcome.map(|payload| payload.filter(|payload| payload.is("vCard", ns::VCARD)));
+        if let Ok(Some(vcard)) = &vcard {
+            let profile = read(vcard);
+            self.note_profile(
+                owner,
+                |known| &mut known.temp,
+                Some(profile).filter(|p| *p != Profile::default()),
+                turn,
+            );
+        }
+        self.keep_photo(owner, &vcard, turn);
+        vcard.err().filter(|failure| !matches!(failure, Failure::StanzaError { .. }))
+    }
+
+    /// Keeps the picture of a vCard, if it is the one that is wanted.
+    fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, turn: &mut Turn<'_>) {
+        let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
+        let Some(AvatarRecord { id, image: None, legacy }) = record else { return };
+        let data = vcard.as_ref().ok().and_then(|vcard| photo(vcard.as_ref()?));
+        let kept = match data {
+            Some(data) => self.keep_image(id, data, turn),
+            None => Err(Failure::NotFound),
+        };
+        match kept {
+            Ok(()) => {
+                self.images.want(id, owner.clone());
+            }
+            // A XEP-0084 avatar comes in its own way.
+            Err(_) if !legacy => {}
+            Err(failure) => {
+                debug!(%failure, "no picture in the vCard");
+                self.images.give_up(&id, owner);
+                self.fetch_from_another(id, turn);
+                // A time-out tells nothing.
+                let failure = match vcard {
+                    Err(unknown @ Failure::RequestTimedOut) => unknown.clone(),
+                    _ => {
+                        self.vcard_temp.missing.insert((owner.clone(), id));
+                        self.assign_no_image(owner, turn);
+                        failure
+                    }
+                };
+                self.answer_waiting(&Awaited::Avatar(owner.clone()), &Err(failure), turn);
+            }
+        }
+    }
+}

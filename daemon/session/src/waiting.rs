@@ -1,0 +1,89 @@
+//! Calls of UIs that wait for something to happen.
+
+use std::time::Instant;
+
+use jid::BareJid;
+
+use crate::bounds;
+use crate::command::{Answer, Call};
+use crate::failure::Failure;
+use crate::{Session, Turn};
+
+/// What a call waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Login,
+    Roster,
+    Avatar(BareJid),
+    Profile(BareJid),
+}
+
+/// The calls that wait, in the order in which they came.
+#[derive(Default)]
+pub(crate) struct Waiting(Vec<(Call, Awaited, Instant)>);
+
+impl Waiting {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.0.iter().map(|(.., deadline)| *deadline).min()
+    }
+
+    pub(crate) fn is_awaited(&self, what: &Awaited) -> bool {
+        self.0.iter().any(|(_, awaited, _)| awaited == what)
+    }
+
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<(Call, Awaited)> {
+        let overdue = self.0.extract_if(.., |(.., deadline)| *deadline <= now);
+        overdue.map(|(call, awaited, _)| (call, awaited)).collect()
+    }
+
+    fn take(&mut self, matching: impl Fn(&Awaited) -> bool) -> Vec<Call> {
+        self.0.extract_if(.., |(_, awaited, _)| matching(awaited)).map(|(call, ..)| call).collect()
+    }
+}
+
+impl Session {
+    /// Lets a call wait, and says whether there was room for it.
+    pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, turn: &mut Turn<'_>) -> bool {
+        if self.waiting.0.len() >= bounds::WAITING_CALLS {
+            let limit = bounds::WAITING_CALLS;
+            turn.reply(call, Err(Failure::LimitExceeded { what: "calls that wait for the server", limit }));
+            return false;
+        }
+        self.waiting.0.push((call, awaited, turn.now.monotonic + bounds::CALL_TIMEOUT));
+        true
+    }
+
+    /// What they waited for has happened, or never will.
+    pub(crate) fn answer_waiting(
+        &mut self,
+        what: &Awaited,
+        result: &Result<Answer, Failure>,
+        turn: &mut Turn<'_>,
+    ) {
+        for call in self.waiting.take(|awaited| awaited == what) {
+            turn.reply(call, result.clone());
+        }
+    }
+
+    /// The stream is gone, and with it all answers that were on their way. An image on its way to
+    /// the disk gets there; those who wait for login or roster wait for the next stream.
+    pub(crate) fn fail_waiting_for_answers(&mut self, turn: &mut Turn<'_>) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let calls = waiting.take(|awaited| match awaited {
+            Awaited::Login | Awaited::Roster => false,
+            Awaited::Avatar(jid) => !self.is_avatar_on_its_way(jid),
+            Awaited::Profile(_) => true,
+        });
+        self.waiting = waiting;
+        for call in calls {
+            turn.reply(call, Err(Failure::Offline));
+        }
+    }
+
+    /// Nothing can be waited for any more.
+    pub(crate) fn fail_waiting(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
+        for call in self.waiting.take(|_| true) {
+            turn.reply(call, Err(failure.clone()));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Small helpers between stanzas and our words.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jid::Jid;
+use minidom::Element;
+use xmpp_parsers::iq::Iq;
+use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
+
+use crate::failure::Failure;
+
+/// The answer to a get or set: a result, or an error.
+pub(crate) fn answer(to: Option<Jid>, id: String, answer: Result<Option<Element>, DefinedCondition>) -> Iq {
+    match answer {
+        Ok(payload) => Iq::Result { from: None, to, id, payload },
+        Err(condition) => Iq::Error { from: None, to, id, error: error(condition), payload: None },
+    }
+}
+
+fn error(condition: DefinedCondition) -> StanzaError {
+    StanzaError {
+        type_: ErrorType::Cancel,
+        by: None,
+        defined_condition: condition,
+        texts: Default::default(),
+        other: None,
+    }
+}
+
+/// A stanza error as UIs learn of it.
+pub(crate) fn stanza_failure(error: &StanzaError) -> Failure {
+    let condition = Element::from(error.defined_condition.clone()).name().to_owned();
+    let text =
+        error.texts.values().next().map(|text| capped(text, crate::bounds::TEXT_CHARS)).unwrap_or_default();
+    Failure::StanzaError { condition, text }
+}
+
+/// A peer's text, no longer than `chars`.
+pub(crate) fn capped(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// A peer's text, trimmed and capped; absent where nothing is left.
+pub(crate) fn some_text(text: &str, chars: usize) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| capped(text, chars))
+}
+
+/// Base64 as it stands in stanzas, line breaks and all.
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
+    let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(dense).ok()
+}

@@ -1,0 +1,227 @@
+//! A session under watch: what must be true at all times is checked at every step, whatever
+//! happens to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use jid::BareJid;
+use prosed_session::{
+    Account, Answer, Call, Command, Contact, Effect, Input, Notice, Now, Session, Snapshot, Software, Ticket,
+    Timestamp, Write,
+};
+use sha1::{Digest, Sha1};
+
+/// 2026-01-01T00:00:00Z: when every play begins.
+pub(crate) const START: Timestamp = Timestamp(1_767_225_600_000);
+
+pub(crate) struct Watched {
+    account: BareJid,
+    software: Software,
+    session: Session,
+    clock: Instant,
+    elapsed: Duration,
+    calls: u64,
+    open: BTreeSet<Call>,
+    /// What UIs know, having read every event.
+    contacts: BTreeMap<BareJid, Contact>,
+    told: Account,
+    /// Writes that the disk has not confirmed.
+    tickets: VecDeque<(Ticket, Write)>,
+    /// What a restart would find.
+    disk: Snapshot,
+}
+
+/// An effect, and our own state when it was wanted.
+pub(crate) struct Wanted {
+    pub(crate) effect: Effect,
+    pub(crate) account: Account,
+}
+
+impl Watched {
+    pub(crate) fn new(account: BareJid, software: Software, disk: Snapshot) -> Self {
+        let clock = Instant::now();
+        let now = Now { monotonic: clock, wall: START };
+        let session = Session::new(account.clone(), software.clone(), disk.clone(), 7, now);
+        let told = known(session.account());
+        let mut watched = Self {
+            account,
+            software,
+            session,
+            clock,
+            elapsed: Duration::ZERO,
+            calls: 0,
+            open: BTreeSet::new(),
+            contacts: BTreeMap::new(),
+            told,
+            tickets: VecDeque::new(),
+            disk,
+        };
+        watched.contacts = watched.roster().unwrap_or_default();
+        watched
+    }
+
+    /// The process has died, and begins anew with what is on disk.
+    pub(crate) fn restart(&mut self) {
+        let (account, software, disk) = (self.account.clone(), self.software.clone(), self.disk.clone());
+        self.session = Session::new(account, software, disk, 8, self.now());
+        self.open.clear();
+        self.tickets.clear();
+        self.told = self.account_now();
+        self.contacts = self.roster().unwrap_or_default();
+    }
+
+    fn now(&self) -> Now {
+        let millis = i64::try_from(self.elapsed.as_millis()).expect("a short play");
+        Now { monotonic: self.clock + self.elapsed, wall: Timestamp(START.0 + millis) }
+    }
+
+    /// Inputs that come together.
+    pub(crate) fn happen(&mut self, inputs: Vec<Input>) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for input in inputs {
+            let mut effects = Vec::new();
+            self.session.handle(input, self.now(), &mut effects);
+            self.note(effects, &mut wanted);
+        }
+        let mut effects = Vec::new();
+        self.session.settle(self.now(), &mut effects);
+        self.note(effects, &mut wanted);
+        // Every effective change has been told.
+        if let Some(roster) = self.roster() {
+            assert_eq!(roster, self.contacts, "a change of a contact was not told");
+        }
+        assert_eq!(self.told, self.account_now(), "a change of our account was not told");
+        wanted
+    }
+
+    pub(crate) fn call(&mut self, command: Command) -> (Call, Vec<Wanted>) {
+        self.calls += 1;
+        let call = Call(self.calls);
+        self.open.insert(call);
+        (call, self.happen(vec![Input::Command { call, command }]))
+    }
+
+    /// The oldest unconfirmed write gets to the disk, or does not.
+    pub(crate) fn disk(&mut self, stored: bool) -> Option<Vec<Wanted>> {
+        let (ticket, write) = self.tickets.pop_front()?;
+        if stored {
+            self.keep(write);
+        }
+        Some(self.happen(vec![Input::Saved { ticket, stored }]))
+    }
+
+    /// Time passes, deadline by deadline.
+    pub(crate) fn later(&mut self, by: Duration) -> Vec<Wanted> {
+        let (until, mut wanted, mut ticks) = (self.elapsed + by, Vec::new(), 0);
+        while let Some(deadline) = self.session.next_deadline().filter(|at| *at <= self.clock + until) {
+            let at = self.elapsed.max(deadline.saturating_duration_since(self.clock));
+            ticks = if at > self.elapsed { 0 } else { ticks + 1 };
+            assert!(ticks < 10, "the session's deadline does not move: it would spin");
+            self.elapsed = at;
+            wanted.extend(self.happen(vec![Input::Tick]));
+        }
+        self.elapsed = until;
+        wanted
+    }
+
+    pub(crate) fn now_wall(&self) -> Timestamp {
+        self.now().wall
+    }
+
+    pub(crate) fn open_calls(&self) -> usize {
+        self.open.len()
+    }
+
+    fn note(&mut self, effects: Vec<Effect>, wanted: &mut Vec<Wanted>) {
+        for effect in effects {
+            match &effect {
+                Effect::Send(_) => {}
+                Effect::Reply { call, .. } => {
+                    assert!(self.open.remove(call), "{call:?} is answered twice");
+                }
+                Effect::Save { write, ticket } => {
+                    if let Write::Image { id, data, .. } = write {
+                        assert_eq!(Sha1::digest(data)[..], id.0, "an image that is not what its id says");
+                    }
+                    match ticket {
+                        Some(ticket) => self.tickets.push_back((*ticket, write.clone())),
+                        None => self.keep(write.clone()),
+                    }
+                }
+                Effect::Notify(notice) => self.note_notice(notice),
+            }
+            wanted.push(Wanted { effect, account: self.session.account() });
+        }
+    }
+
+    /// An event always means an effective change.
+    fn note_notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::ContactsChanged { changed, removed } => {
+                assert!(!changed.is_empty() || !removed.is_empty(), "contactChanged of nobody");
+                for contact in changed {
+                    let before = self.contacts.insert(contact.jid.clone(), contact.clone());
+                    assert_ne!(before.as_ref(), Some(contact), "contactChanged without a change");
+                }
+                for jid in removed {
+                    assert!(self.contacts.remove(jid).is_some(), "{jid} was no contact");
+                }
+            }
+            Notice::AccountChanged => {
+                let account = self.account_now();
+                assert_ne!(self.told, account, "accountChanged without a change");
+                self.told = account;
+            }
+            Notice::RosterLoaded { .. } => {}
+        }
+    }
+
+    fn account_now(&self) -> Account {
+        known(self.session.account())
+    }
+
+    fn roster(&mut self) -> Option<BTreeMap<BareJid, Contact>> {
+        if !self.session.has_roster() {
+            return None;
+        }
+        let (call, mut effects) = (Call(u64::MAX), Vec::new());
+        self.session.handle(Input::Command { call, command: Command::LoadRoster }, self.now(), &mut effects);
+        match effects.pop() {
+            Some(Effect::Reply { result: Ok(Answer::Roster { contacts, .. }), .. }) if effects.is_empty() => {
+                Some(contacts.into_iter().map(|contact| (contact.jid.clone(), contact)).collect())
+            }
+            other => panic!("a known roster is answered at once, with nothing else: {other:?}"),
+        }
+    }
+
+    fn keep(&mut self, write: Write) {
+        let disk = &mut self.disk;
+        match write {
+            Write::Roster { version, replace, items, removed } => {
+                let roster = disk.roster.get_or_insert_default();
+                roster.version = version;
+                roster.items.retain(|item| {
+                    !replace && !removed.contains(&item.jid) && items.iter().all(|new| new.jid != item.jid)
+                });
+                roster.items.extend(items);
+            }
+            Write::Person { jid, person } => {
+                disk.people.retain(|(known, _)| *known != jid);
+                disk.people.extend(person.map(|person| (jid, person)));
+            }
+            Write::Image { id, .. } => {
+                disk.images.insert(id);
+            }
+            Write::Caps { key, record } => {
+                disk.caps.retain(|(known, _)| *known != key);
+                disk.caps.extend(record.map(|record| (key, record)));
+            }
+            Write::OwnPresence(presence) => disk.presence = presence,
+        }
+    }
+}
+
+/// What UIs are told of: hearing of the server is no news.
+fn known(account: Account) -> Account {
+    Account { last_stanza_at: None, ..account }
+}

@@ -1,0 +1,136 @@
+//! What the words of steps mean.
+
+use std::time::Duration;
+
+use jid::BareJid;
+use minidom::Element;
+use prosed_session::{
+    Availability, Command, Failure, Input, OwnPresence, RosterItem, Software, Subscription,
+};
+use xmpp_parsers::stanza::Stanza;
+
+use crate::xml;
+
+pub(crate) fn stanzas(text: &str) -> Result<Vec<Input>, String> {
+    let elements = xml::read(text)?;
+    elements
+        .into_iter()
+        .map(|element| match stanza(element) {
+            Ok(stanza) => Ok(Input::Stanza(Box::new(stanza))),
+            Err(error) => Err(format!("no stanza: {error}")),
+        })
+        .collect()
+}
+
+/// As the stream would parse it.
+pub(crate) fn stanza(element: Element) -> Result<Stanza, String> {
+    match element.name() {
+        "iq" => xmpp_parsers::iq::Iq::try_from(element).map(Stanza::Iq).map_err(|error| error.to_string()),
+        "presence" => xmpp_parsers::presence::Presence::try_from(element)
+            .map(Stanza::Presence)
+            .map_err(|error| error.to_string()),
+        _ => xmpp_parsers::message::Message::try_from(element)
+            .map(Stanza::Message)
+            .map_err(|error| error.to_string()),
+    }
+}
+
+pub(crate) fn bare(text: &str) -> Result<BareJid, String> {
+    BareJid::new(text).map_err(|error| format!("{text}: {error}"))
+}
+
+/// `2s`, `500ms`, `5min`, `24h`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).ok_or("how long?")?;
+    let count: u64 = text[..end].parse().map_err(|_| format!("how long: {text}"))?;
+    match &text[end..] {
+        "ms" => Ok(Duration::from_millis(count)),
+        "s" => Ok(Duration::from_secs(count)),
+        "min" => Ok(Duration::from_secs(count * 60)),
+        "h" => Ok(Duration::from_secs(count * 60 * 60)),
+        _ => Err(format!("how long: {text}")),
+    }
+}
+
+pub(crate) fn failure(word: &str) -> Result<Failure, String> {
+    Ok(match word {
+        "notAuthorized" => {
+            Failure::NotAuthorized { condition: "not-authorized".to_owned(), text: String::new() }
+        }
+        "serverUnreachable" => Failure::ServerUnreachable { text: String::new() },
+        "sessionReplaced" => Failure::SessionReplaced,
+        _ => return Err(format!("no failure that plays know: {word}")),
+    })
+}
+
+pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
+    Ok(match (name, words) {
+        ("login", []) => Command::Login,
+        ("logout", []) => Command::Logout,
+        ("get_account", []) => Command::GetAccount,
+        ("load_roster", []) => Command::LoadRoster,
+        ("get_contact", [jid]) => Command::GetContact { jid: bare(jid)? },
+        ("load_avatar", [jid]) => Command::LoadAvatar { jid: bare(jid)? },
+        ("load_profile", [jid]) => Command::LoadProfile { jid: bare(jid)?, refresh: false },
+        ("load_profile", [jid, "refresh"]) => Command::LoadProfile { jid: bare(jid)?, refresh: true },
+        ("set_presence", words) => Command::SetPresence(own_presence(words)?),
+        _ => return Err(format!("not a call: {name} {}", words.join(" "))),
+    })
+}
+
+pub(crate) fn own_presence(words: &[&str]) -> Result<OwnPresence, String> {
+    let availability = match words.first().copied() {
+        Some("chat") => Availability::Chat,
+        Some("available") => Availability::Available,
+        Some("away") => Availability::Away,
+        Some("xa") => Availability::Xa,
+        Some("dnd") => Availability::Dnd,
+        Some("unavailable") => Availability::Unavailable,
+        _ => return Err("available, chat, away, xa, dnd or unavailable".to_owned()),
+    };
+    let priority = words.iter().find_map(|word| word.strip_prefix("priority="));
+    let priority = priority.map(|number| number.parse().map_err(|_| "a priority")).transpose()?;
+    let status = words[1..].iter().find(|word| !word.starts_with("priority="));
+    Ok(OwnPresence { availability, status: status.map(|&status| status.to_owned()), priority })
+}
+
+/// For the cache, where the session's own reading has nothing to say.
+pub(crate) fn roster_item(item: &Element) -> Result<RosterItem, String> {
+    let groups = item.children().filter(|child| child.name() == "group").map(Element::text);
+    Ok(RosterItem {
+        jid: bare(item.attr("jid").ok_or("whose item?")?)?,
+        name: item.attr("name").map(str::to_owned),
+        subscription: match item.attr("subscription") {
+            None | Some("none") => Subscription::None,
+            Some("to") => Subscription::To,
+            Some("from") => Subscription::From,
+            Some("both") => Subscription::Both,
+            Some(other) => return Err(format!("no subscription: {other}")),
+        },
+        ask: item.attr("ask") == Some("subscribe"),
+        approved: item.attr("approved") == Some("true"),
+        groups: groups.collect(),
+    })
+}
+
+/// Who the seed's start-up sequence says that it is (its step 2.1.2).
+pub(crate) fn seed() -> Software {
+    let features = [
+        "urn:xmpp:avatar:data",
+        "urn:xmpp:avatar:metadata",
+        "urn:xmpp:avatar:metadata+notify",
+        "urn:xmpp:ping",
+        "http://jabber.org/protocol/pubsub",
+        "http://jabber.org/protocol/pubsub+notify",
+        "urn:xmpp:receipts",
+        "urn:ietf:params:xml:ns:vcard-4.0",
+        "urn:ietf:params:xml:ns:vcard-4.0+notify",
+    ];
+    Software {
+        node: "https://www.prose.org".to_owned(),
+        category: "client".to_owned(),
+        type_: "pc".to_owned(),
+        name: "Prose".to_owned(),
+        features: features.map(str::to_owned).to_vec(),
+    }
+}

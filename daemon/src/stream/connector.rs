@@ -1,0 +1,256 @@
+//! The task that gets connections for the stanza stream: find, dial, secure, log in, and try again.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use jid::{BareJid, Jid};
+use tokio::io::{AsyncWriteExt, BufStream, duplex};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_xmpp::stanzastream::Connection;
+use tokio_xmpp::xmlstream::{
+    FallibleStreamElement, ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, initiate_stream,
+};
+use xmpp_parsers::ns;
+
+use super::backoff::{Backoff, STABLE};
+use super::dial::timed_out;
+use super::limiter::Link;
+use super::sasl::{Login, authenticate};
+use super::scram::ScramKeys;
+use super::tls::{self, Secure};
+use super::{ConnectError, Settings, dns, short};
+
+/// A silent link is probed after a minute and dead 15 s later.
+pub(super) const TIMEOUTS: Timeouts =
+    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(15) };
+/// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
+/// machine are in it.
+const LOGIN: Duration = Duration::from_secs(30);
+
+/// Where the stanza stream waits for a connection. Never to be dropped empty: that kills its worker.
+pub(super) type Slot = oneshot::Sender<Connection>;
+
+/// The connection in use, so that it can be cut.
+pub(super) type Current = Arc<Mutex<Arc<Link>>>;
+
+/// What the connector has to say.
+pub(super) enum Report {
+    /// A stream was lost; a new attempt comes at this time.
+    Lost { retry_at: SystemTime },
+    /// An attempt failed; without a time there won't be another.
+    Failed { error: ConnectError, retry_at: Option<SystemTime> },
+    /// The server took the credentials and proved itself.
+    Authenticated { keys: Option<ScramKeys> },
+}
+
+pub(super) struct Connector {
+    settings: Settings,
+    /// The account's domain as DNS and certificates have it.
+    host: String,
+    login: Login,
+    backoff: Backoff,
+    reports: mpsc::Sender<Report>,
+    current: Current,
+    /// When the last connection was handed over.
+    handed_at: Option<Instant>,
+}
+
+impl Connector {
+    pub(super) fn new(
+        settings: Settings,
+        login: Login,
+        reports: mpsc::Sender<Report>,
+        current: Current,
+    ) -> Self {
+        let domain = settings.account.domain().as_str();
+        let host = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
+        Self { settings, host, login, backoff: Backoff::default(), reports, current, handed_at: None }
+    }
+
+    /// Fills each slot that comes: with a connection, or, once the stream is closing, with a dead
+    /// one that lets the worker come to its end. Ends when no more slots can come.
+    pub(super) async fn run(
+        mut self,
+        mut slots: mpsc::UnboundedReceiver<Slot>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        while let Some(slot) = slots.recv().await {
+            let connection = tokio::select! {
+                biased;
+                _ = closing.wait_for(|&closing| closing) => None,
+                connection = self.connection() => connection,
+            };
+            let connection = match connection {
+                Some(connection) => connection,
+                None => {
+                    // After a final error the slot stays empty until the stream is closed.
+                    let _ = closing.wait_for(|&closing| closing).await;
+                    match dead_connection().await {
+                        Ok(connection) => connection,
+                        Err(error) => return tracing::error!(%error, "no way to end the stream quietly"),
+                    }
+                }
+            };
+            // The worker may be gone by now; then nobody needs the connection.
+            let _ = slot.send(connection);
+        }
+    }
+
+    /// Tries until there is a connection; none: it would be no use.
+    async fn connection(&mut self) -> Option<Connection> {
+        if let Some(handed_at) = self.handed_at.take() {
+            if self.link().conflict() {
+                self.report(Report::Failed { error: ConnectError::Replaced, retry_at: None }).await;
+                return None;
+            }
+            if handed_at.elapsed() >= STABLE {
+                self.backoff.reset();
+            }
+            // Also after a stream that came about: a server that drops us right behind the login
+            // must not be asked 20 times a second.
+            let (wait, retry_at) = self.wait(false);
+            self.report(Report::Lost { retry_at }).await;
+            sleep(wait).await;
+        }
+        loop {
+            let error = match self.attempt().await {
+                Ok(connection) => {
+                    self.handed_at = Some(Instant::now());
+                    return Some(connection);
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(account = %self.settings.account, %error, "no connection");
+            if error.is_final() {
+                self.report(Report::Failed { error, retry_at: None }).await;
+                return None;
+            }
+            let slow = !matches!(error, ConnectError::Unreachable { .. });
+            let (wait, retry_at) = self.wait(slow);
+            self.report(Report::Failed { error, retry_at: Some(retry_at) }).await;
+            sleep(wait).await;
+        }
+    }
+
+    fn wait(&mut self, slow: bool) -> (Duration, SystemTime) {
+        let wait = self.backoff.next(slow, &mut rand::rng());
+        (wait, SystemTime::now() + wait)
+    }
+
+    /// Waits while the reader is slow: then there is no hurry either.
+    async fn report(&self, report: Report) {
+        let _ = self.reports.send(report).await;
+    }
+
+    fn link(&self) -> Arc<Link> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One connection attempt: each place in turn, until one is secure; there, one login.
+    async fn attempt(&mut self) -> Result<Connection, ConnectError> {
+        let account = &self.settings.account;
+        let domain = account.domain().as_str();
+        let mut worst: Option<ConnectError> = None;
+        for target in dns::targets(&self.settings, &self.host).await? {
+            let link = Arc::new(Link::default());
+            match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
+                Ok(secure) => {
+                    *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
+                    return timeout(LOGIN, self.log_in(secure))
+                        .await
+                        .map_err(|_| ConnectError::from_io(timed_out("the login took too long")))?;
+                }
+                Err(error) => {
+                    tracing::debug!(host = target.host, port = target.port, %error, "not here");
+                    // That a place does not answer tells less than what another one had to say.
+                    if worst.as_ref().is_none_or(|worst| matches!(worst, ConnectError::Unreachable { .. })) {
+                        worst = Some(error);
+                    }
+                }
+            }
+        }
+        Err(worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") }))
+    }
+
+    async fn log_in(&mut self, secure: Secure) -> Result<Connection, ConnectError> {
+        let account = self.settings.account.clone();
+        let header = || header(account.domain().as_str(), Some(&account));
+        let pending = initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)
+            .await
+            .map_err(ConnectError::from_io)?;
+        let (features, mut stream) = pending.recv_features().await.map_err(receive_error)?;
+        let keys = authenticate(&mut stream, &features.sasl_mechanisms, &mut self.login).await?;
+        let pending = stream.initiate_reset().send_header(header()).await.map_err(ConnectError::from_io)?;
+        let (features, stream) =
+            pending.recv_features::<FallibleStreamElement>().await.map_err(receive_error)?;
+        // The worker panics over features without it.
+        if !features.can_bind() {
+            return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
+        }
+        self.report(Report::Authenticated { keys }).await;
+        Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
+    }
+
+    /// What to bind: our resource, or one of the server's choice.
+    fn identity(&self) -> Jid {
+        let account = &self.settings.account;
+        match self.settings.resource.as_deref().map(|resource| account.with_resource_str(resource)) {
+            Some(Ok(full)) => full.into(),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the resource can't be used; the server chooses one");
+                account.clone().into()
+            }
+            None => account.clone().into(),
+        }
+    }
+}
+
+/// A stream header to a domain. `from` only behind TLS (RFC 6120 §4.7.1).
+pub(super) fn header<'x>(domain: &'x str, from: Option<&'x BareJid>) -> StreamHeader<'x> {
+    StreamHeader {
+        to: Some(Cow::Borrowed(domain)),
+        from: from.map(|jid| Cow::Borrowed(jid.as_str())),
+        id: None,
+    }
+}
+
+pub(super) fn read_error(error: ReadError) -> ConnectError {
+    match error {
+        ReadError::HardError(error) => ConnectError::from_io(error),
+        ReadError::ParseError(error) => ConnectError::Protocol { text: short(&error.to_string()) },
+        ReadError::SoftTimeout => ConnectError::from_io(timed_out("no answer")),
+        ReadError::StreamFooterReceived => ConnectError::closed(),
+    }
+}
+
+pub(super) fn receive_error(error: RecvFeaturesError) -> ConnectError {
+    match error {
+        RecvFeaturesError::Io(error) => ConnectError::from_io(error),
+        RecvFeaturesError::StreamError(error) => {
+            let condition = error.0.condition.to_string();
+            ConnectError::Unreachable { text: short(&format!("the server ended the stream: {condition}")) }
+        }
+    }
+}
+
+/// A connection that offers binding and is dead as soon as it is used. The stanza stream's worker
+/// can't be told to stop while it waits for a connection; given this one it sees that nobody needs
+/// it any more, and ends.
+async fn dead_connection() -> Result<Connection, RecvFeaturesError> {
+    const SERVER: &[u8] = b"<stream:stream xmlns='jabber:client' version='1.0' \
+        xmlns:stream='http://etherx.jabber.org/streams'>\
+        <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+    let (ours, mut theirs) = duplex(4096);
+    theirs.write_all(SERVER).await?;
+    let pending =
+        initiate_stream(BufStream::new(ours), ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await?;
+    let (features, stream): (_, XmppStream<_>) = pending.recv_features().await?;
+    drop(theirs);
+    let identity = Jid::from(BareJid::from_parts(
+        None,
+        &jid::DomainPart::new("closing.invalid").expect("a valid domain"),
+    ));
+    Ok(Connection { stream: stream.box_stream(), features, identity })
+}

@@ -1,0 +1,90 @@
+//! Why there is no connection.
+
+use std::io;
+
+use prosed_session::Failure;
+use tokio_rustls::rustls;
+
+/// Why there is no connection. Each variant is one error of the API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The server refused the credentials. Final.
+    #[error("the server refused the credentials: {text} ({condition})")]
+    NotAuthorized {
+        /// SASL's name for it (RFC 6120 §6.5).
+        condition: String,
+        /// The server's words.
+        text: String,
+    },
+    /// The server says that the account is disabled. Final.
+    #[error("the server says that the account is disabled: {text}")]
+    AccountDisabled {
+        /// The server's words.
+        text: String,
+    },
+    /// DNS, TCP or a time-out. Tried again.
+    #[error("the server can't be reached: {text}")]
+    Unreachable {
+        /// What failed.
+        text: String,
+    },
+    /// Certificate or handshake. Tried again, slowly.
+    #[error("no trustworthy TLS connection: {text}")]
+    Tls {
+        /// Which, and why.
+        text: String,
+    },
+    /// The server broke XMPP or tried a downgrade. Tried again, slowly; final where it bound us to
+    /// somebody else's account.
+    #[error("the server broke the protocol: {text}")]
+    Protocol {
+        /// What it did.
+        text: String,
+    },
+    /// Another client took our resource. Final.
+    #[error("another client took our resource")]
+    Replaced,
+}
+
+impl ConnectError {
+    /// Another attempt would end in the same way, or do harm.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::NotAuthorized { .. } | Self::AccountDisabled { .. } | Self::Replaced => true,
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } => false,
+        }
+    }
+
+    pub(super) fn from_io(error: io::Error) -> Self {
+        let text = short(&error.to_string());
+        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return Self::Tls { text };
+        }
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Protocol { text },
+            _ => Self::Unreachable { text },
+        }
+    }
+
+    pub(super) fn closed() -> Self {
+        Self::Unreachable { text: "the server closed the stream".to_owned() }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NotAuthorized { condition, text } => Self::NotAuthorized { condition, text },
+            ConnectError::AccountDisabled { text } => Self::AccountDisabled { text },
+            ConnectError::Unreachable { text } => Self::ServerUnreachable { text },
+            ConnectError::Tls { text } => Self::TlsFailed { text },
+            ConnectError::Protocol { text } => Self::ProtocolViolation { text },
+            ConnectError::Replaced => Self::SessionReplaced,
+        }
+    }
+}
+
+/// A server's words, cut to what a UI can show, without control characters.
+pub(super) fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(256).collect()
+}

@@ -1,0 +1,268 @@
+//! A reader that stands between TLS and the XML parser and lets only bearable stanzas through.
+//!
+//! **A stanza goes on when it is complete.** Whether it offends is known only once it does, and
+//! what the parser has seen can't be taken back: cutting it short would make half a roster look
+//! like a whole one. So its bytes wait here, at most [`MAX_STANZA`](super::limits::MAX_STANZA) of
+//! them, in the buffer that they were read into: nothing is copied. While they wait, the parser
+//! gets a space for each read, so that its watchdog sees a slow link and not a dead one. (White
+//! space between stanzas is what RFC 6120 §4.6.1 uses to keep connections alive.)
+//!
+//! **An offending stanza is replaced by a small one**, so that stream management's counters stay
+//! true and no contact can end our stream, let alone by a stanza that an archive delivers again:
+//!
+//! - a message or presence: the same with nothing in it (`from`, `to`, `id` and `type` are kept);
+//! - an iq of type `get` or `set`: the same with a payload that nobody knows, so that whoever asked
+//!   gets `service-unavailable`, as for any other payload that nobody knows;
+//! - an iq of type `result` or `error`: an error, so that whoever waits for it learns that there is
+//!   no answer; an empty result would be one ("the roster has not changed");
+//! - where the stanza's own start tag offends: an empty message, since there is no telling who it
+//!   is from.
+//!
+//! Whatever else offends comes from the server itself: the stream breaks.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::limits::Offence;
+use super::scanner::{Found, Head, Kind, Scanner, Span};
+
+/// How much is read at once: a TLS record.
+const CHUNK: usize = 16 * 1024;
+/// A buffer that has grown beyond this for a big stanza is given back when it is empty.
+const KEEP: usize = 64 * 1024;
+
+/// A connection's other handle: what the limiter saw, and a way to end it at once.
+#[derive(Default)]
+pub(super) struct Link {
+    cut: AtomicBool,
+    conflict: AtomicBool,
+    reader: AtomicWaker,
+}
+
+impl Link {
+    /// Ends the connection without a word: reads and writes fail from now on.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.reader.wake();
+    }
+
+    /// The server ended the stream because another client took our resource (RFC 6120 §4.9.3.3).
+    pub(super) fn conflict(&self) -> bool {
+        self.conflict.load(Ordering::Acquire)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.cut.load(Ordering::Acquire) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was cut by us"));
+        }
+        Ok(())
+    }
+}
+
+/// See the module's description.
+pub(super) struct Limiter<S> {
+    inner: S,
+    link: Arc<Link>,
+    scanner: Scanner,
+    /// `..start` is used up, `start..ready` goes on, `ready..scanned` is the unit that is being
+    /// read, the rest has not been looked at.
+    buffer: Vec<u8>,
+    start: usize,
+    ready: usize,
+    scanned: usize,
+    /// What the stanza that is being read will be replaced by.
+    replacement: Option<Vec<u8>>,
+    /// A space is due, to show the parser's watchdog that the link lives.
+    space: bool,
+    ended: bool,
+}
+
+impl<S> Limiter<S> {
+    pub(super) fn new(inner: S, link: Arc<Link>) -> Self {
+        Self {
+            inner,
+            link,
+            scanner: Scanner::new(),
+            buffer: Vec::new(),
+            start: 0,
+            ready: 0,
+            scanned: 0,
+            replacement: None,
+            space: false,
+            ended: false,
+        }
+    }
+
+    /// The connection below, and what was read from it and not used.
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.inner, self.buffer[self.start..].to_vec())
+    }
+
+    /// Looks at what was read, until something can go on or all is looked at.
+    fn scan(&mut self) -> io::Result<()> {
+        while self.scanned < self.buffer.len() {
+            let (read, found) = self.scanner.scan(&self.buffer[self.scanned..]);
+            self.scanned += read;
+            match found {
+                Found::Nothing => {}
+                Found::Unit(unit) => {
+                    if unit.kind == Kind::StreamError && contains(self.unit(), b"<conflict") {
+                        self.link.conflict.store(true, Ordering::Release);
+                    }
+                    if let Some(replacement) = self.replacement.take() {
+                        let len = replacement.len();
+                        self.buffer.splice(self.ready..self.scanned, replacement);
+                        self.scanned = self.ready + len;
+                    }
+                    self.ready = self.scanned;
+                }
+                Found::Offence(offence) => self.replace(offence),
+                Found::Broken(broken) => return Err(io::Error::new(io::ErrorKind::InvalidData, broken)),
+            }
+            if self.replacement.is_some() {
+                // The rest of the stanza only serves to find its end.
+                self.buffer.drain(self.ready..self.scanned);
+                self.scanned = self.ready;
+            }
+        }
+        Ok(())
+    }
+
+    fn unit(&self) -> &[u8] {
+        &self.buffer[self.ready..self.scanned]
+    }
+
+    fn replace(&mut self, offence: Offence) {
+        let kind = self.scanner.kind();
+        tracing::warn!(?kind, ?offence, "a stanza beyond what we can bear was dropped");
+        self.replacement = Some(match self.scanner.head() {
+            Some(head) => replacement(kind, head, self.unit()),
+            None => b"<message xmlns='jabber:client'/>".to_vec(),
+        });
+    }
+}
+
+/// What takes the place of a stanza whose first bytes are these.
+fn replacement(kind: Kind, head: Head, stanza: &[u8]) -> Vec<u8> {
+    let value = |span: Option<Span>| span.and_then(|(from, to)| stanza.get(from..to));
+    let asks = value(head.type_).is_some_and(|type_| matches!(type_.get(1..4), Some(b"get" | b"set")));
+    let (name, type_, content): (&[u8], Option<&[u8]>, &[u8]) = match kind {
+        Kind::Iq if asks => (b"iq", value(head.type_), b"<dropped xmlns='urn:x-prosed:limits'/>"),
+        Kind::Iq => (
+            b"iq",
+            Some(b"'error'"),
+            b"<error type='cancel'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+        ),
+        Kind::Presence => (b"presence", value(head.type_), b""),
+        _ => (b"message", value(head.type_), b""),
+    };
+    let mut out = Vec::with_capacity(512);
+    out.push(b'<');
+    out.extend_from_slice(name);
+    out.extend_from_slice(b" xmlns='jabber:client'");
+    let attributes: [(&[u8], Option<&[u8]>); 4] = [
+        (b" from=", value(head.from)),
+        (b" to=", value(head.to)),
+        (b" id=", value(head.id)),
+        (b" type=", type_),
+    ];
+    for (name, value) in attributes {
+        if let Some(value) = value {
+            out.extend_from_slice(name);
+            out.extend_from_slice(value);
+        }
+    }
+    out.push(b'>');
+    out.extend_from_slice(content);
+    out.extend_from_slice(b"</");
+    out.extend_from_slice(name);
+    out.push(b'>');
+    out
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(haystack, needle).is_some()
+}
+
+impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        this.link.reader.register(cx.waker());
+        loop {
+            this.link.check()?;
+            if this.start < this.ready {
+                return Poll::Ready(Ok(&this.buffer[this.start..this.ready]));
+            }
+            if this.space {
+                return Poll::Ready(Ok(b" "));
+            }
+            if this.ended {
+                return Poll::Ready(Ok(&[]));
+            }
+            // Nothing is ready, so what is kept is the beginning of one unit; it moves to the
+            // front once, since from then on nothing before it is used up.
+            if this.start > 0 {
+                this.buffer.drain(..this.start);
+                this.scanned -= this.start;
+                (this.start, this.ready) = (0, 0);
+            }
+            if this.buffer.is_empty() && this.buffer.capacity() > KEEP {
+                this.buffer = Vec::new();
+            }
+            this.buffer.reserve(CHUNK);
+            let read = ready!(pin!(this.inner.read_buf(&mut this.buffer)).poll(cx))?;
+            this.ended = read == 0;
+            this.scan()?;
+            this.space = read > 0 && this.start == this.ready && this.scanner.inside();
+        }
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        if this.start < this.ready {
+            this.start = (this.start + amount).min(this.ready);
+        } else if amount > 0 {
+            this.space = false;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Limiter<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let from = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = from.len().min(into.remaining());
+        into.put_slice(&from[..amount]);
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Limiter<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.link.check()?;
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.check()?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[path = "limiter_tests.rs"]
+mod tests;

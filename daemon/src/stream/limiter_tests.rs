@@ -1,0 +1,285 @@
+use std::fmt::Write as _;
+
+use super::super::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT, MAX_TOKEN};
+use super::*;
+
+const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' id='a>b' version='1.0'>";
+const NEXT: &str = "<message id='next'><body>hello</body></message>";
+
+/// Gives out the chunks one read at a time.
+struct Chunks(std::collections::VecDeque<Vec<u8>>);
+
+impl AsyncRead for Chunks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(mut chunk) = self.0.pop_front() {
+            let rest = chunk.split_off(chunk.len().min(into.remaining()));
+            into.put_slice(&chunk);
+            if !rest.is_empty() {
+                self.0.push_front(rest);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<String> {
+    let chunks = Chunks(chunks.into_iter().filter(|chunk| !chunk.is_empty()).map(<[u8]>::to_vec).collect());
+    let mut limiter = Limiter::new(chunks, Arc::default());
+    let mut out = Vec::new();
+    futures::executor::block_on(limiter.read_to_end(&mut out))?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+/// Fed at once, in two pieces cut anywhere near its ends, and in small pieces.
+fn filter(stream: &str) -> String {
+    let stream = stream.as_bytes();
+    let whole = run([stream]).unwrap();
+    // Each place in what is small; in what is big, where something happens.
+    let step = if stream.len() < 1 << 15 { 1 } else { 67 };
+    let cuts = (0..stream.len()).filter(|cut| *cut < 400 || stream.len() - cut < 400);
+    for cut in cuts.step_by(step) {
+        let out = run([&stream[..cut], &stream[cut..]]).unwrap();
+        assert_eq!(without_spaces(&out), without_spaces(&whole), "cut at {cut}");
+    }
+    for size in [1, 2, 7, 1000] {
+        if stream.len() / size < 30_000 {
+            assert_eq!(without_spaces(&run(stream.chunks(size)).unwrap()), without_spaces(&whole));
+        }
+    }
+    whole
+}
+
+/// Spaces between stanzas are the watchdog's.
+fn without_spaces(stream: &str) -> String {
+    let mut out = String::new();
+    for piece in stream.split_inclusive('>') {
+        out.push_str(piece.trim_start_matches([' ', '\n']));
+    }
+    out
+}
+
+/// What becomes of one stanza in a stream that goes on behind it.
+fn becomes(stanza: &str) -> String {
+    let out = filter(&format!("{HEADER}{stanza}{NEXT}"));
+    let out = out.strip_prefix(HEADER).unwrap();
+    out.trim_start_matches(' ').strip_suffix(NEXT).unwrap().trim_end_matches(' ').to_owned()
+}
+
+#[track_caller]
+fn passes(stanza: &str) {
+    assert!(becomes(stanza) == stanza, "was changed: {:.300}", becomes(stanza));
+}
+
+#[track_caller]
+fn is_dropped(stanza: &str) {
+    assert_eq!(becomes(stanza), "<message xmlns='jabber:client' from=\"a@b\"></message>");
+}
+
+fn nested(levels: u32) -> String {
+    let inner = levels as usize - 1;
+    format!("<message from=\"a@b\">{}{}</message>", "<x>".repeat(inner), "</x>".repeat(inner))
+}
+
+#[test]
+fn ordinary_streams_pass_untouched() {
+    let stream = format!(
+        "{HEADER} <stream:features><mechanisms xmlns='x'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\n\
+        <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0=</success>{HEADER}<stream:features/>\
+        <iq type='result' id='1' ><bind xmlns='b'><jid>a@b/c</jid></bind></iq>\
+        <presence from = \"a@b/c'>\" / ><message><body>1 &lt; 2 > 0 \u{1F600}</body><x a=''/></message>\
+        <r xmlns='urn:xmpp:sm:3'/><message><body><![CDATA[<a>]] ]>]]]></body></message></stream:stream>"
+    );
+    let stream = stream.replace("/ >", "/>");
+    assert_eq!(filter(&stream), stream);
+}
+
+#[test]
+fn depth_is_bounded_and_the_stream_goes_on() {
+    passes(&nested(MAX_DEPTH));
+    is_dropped(&nested(MAX_DEPTH + 1));
+    is_dropped(&nested(3500));
+}
+
+#[test]
+fn depth_counts_anew_for_each_stanza_and_stream() {
+    let stream = format!("{HEADER}{}{HEADER}{}", nested(MAX_DEPTH).repeat(3), nested(MAX_DEPTH));
+    assert_eq!(filter(&stream), stream);
+}
+
+#[test]
+fn text_is_bounded() {
+    let text = |len: usize| format!("<message from=\"a@b\"><body>{}</body></message>", "x".repeat(len));
+    passes(&text(MAX_TEXT));
+    is_dropped(&text(MAX_TEXT + 1));
+    let half = "x".repeat(MAX_TEXT / 2 + 1);
+    is_dropped(&format!("<message from=\"a@b\"><body>{half}<![CDATA[{half}]]></body></message>"));
+    passes(&format!("<message from=\"a@b\"><body>{half}</body><a>{half}</a></message>"));
+}
+
+#[test]
+fn attributes_are_bounded_in_number_and_length() {
+    let many = |count: u32| {
+        let mut element = String::from("<message from=\"a@b\"><x");
+        (0..count).for_each(|n| write!(element, " a{n}='{n}'").unwrap());
+        element + "/></message>"
+    };
+    passes(&many(MAX_ATTRIBUTES));
+    is_dropped(&many(MAX_ATTRIBUTES + 1));
+    let long = |len: usize| format!("<message from=\"a@b\"><x a='{}'/></message>", "x".repeat(len));
+    passes(&long(MAX_TOKEN));
+    is_dropped(&long(MAX_TOKEN + 1));
+    let name = |len: usize| format!("<message from=\"a@b\"><x {}=''/></message>", "x".repeat(len));
+    passes(&name(MAX_TOKEN));
+    is_dropped(&name(MAX_TOKEN + 1));
+    let element = |len: usize| format!("<message from=\"a@b\"><{}/></message>", "x".repeat(len));
+    passes(&element(MAX_TOKEN));
+    is_dropped(&element(MAX_TOKEN + 1));
+}
+
+#[test]
+fn elements_are_bounded() {
+    let children =
+        |count: u32| format!("<message from=\"a@b\">{}</message>", "<x/>".repeat(count as usize - 1));
+    passes(&children(MAX_ELEMENTS));
+    is_dropped(&children(MAX_ELEMENTS + 1));
+}
+
+#[test]
+fn size_is_bounded_and_so_is_what_is_kept_of_it() {
+    let text = "x".repeat(MAX_TEXT - 100);
+    let stanza =
+        |count: usize| format!("<message from=\"a@b\">{}</message>", format!("<x>{text}</x>").repeat(count));
+    let (fits, too_big) = (stanza(8), stanza(9));
+    assert!(fits.len() <= MAX_STANZA && too_big.len() > MAX_STANZA);
+    let (head, out) = (HEADER.len(), run([HEADER.as_bytes(), fits.as_bytes()]).unwrap());
+    assert_eq!(out[head..].trim_start(), fits);
+    let chunks = Chunks([HEADER.as_bytes().to_vec(), too_big.repeat(3).into_bytes()].into());
+    let mut limiter = Limiter::new(chunks, Arc::default());
+    let mut out = Vec::new();
+    futures::executor::block_on(limiter.read_to_end(&mut out)).unwrap();
+    assert!(out.len() < 10_000, "{} bytes went on", out.len());
+    assert!(limiter.buffer.capacity() <= 2 * MAX_STANZA + CHUNK, "{} kept", limiter.buffer.capacity());
+}
+
+#[test]
+fn each_kind_of_stanza_is_replaced_by_one_that_does_no_harm() {
+    let deep = "<x>".repeat(64) + &"</x>".repeat(64);
+    let replaced = |head: &str, name: &str| becomes(&format!("<{head}>{deep}</{name}>"));
+    assert_eq!(
+        replaced("c:message c:id='no' from='a@b/\"c' type='chat' id='1' to='d'", "c:message"),
+        "<message xmlns='jabber:client' from='a@b/\"c' to='d' id='1' type='chat'></message>"
+    );
+    assert_eq!(
+        replaced("presence type=\"unavailable\" from='a@b'", "presence"),
+        "<presence xmlns='jabber:client' from='a@b' type=\"unavailable\"></presence>"
+    );
+    for type_ in ["get", "set"] {
+        assert_eq!(
+            replaced(&format!("iq type='{type_}' from='a@b' id='7'"), "iq"),
+            format!(
+                "<iq xmlns='jabber:client' from='a@b' id='7' type='{type_}'><dropped xmlns='urn:x-prosed:limits'/></iq>"
+            )
+        );
+    }
+    for type_ in ["result", "error"] {
+        assert_eq!(
+            replaced(&format!("iq type='{type_}' from='a@b' id='7'"), "iq"),
+            "<iq xmlns='jabber:client' from='a@b' id='7' type='error'><error type='cancel'>\
+            <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        );
+    }
+}
+
+#[test]
+fn a_start_tag_that_offends_itself_leaves_nothing_of_the_stanza() {
+    let long = "x".repeat(MAX_TOKEN + 1);
+    for stanza in [
+        format!("<presence type='subscribe' from='a@b/{long}'/>"),
+        format!("<iq id='{long}' type='get' from='a@b'><x/></iq>"),
+        format!(
+            "<message {}from='a@b'><body/></message>",
+            (0..128).map(|n| format!("a{n}='' ")).collect::<String>()
+        ),
+    ] {
+        assert_eq!(becomes(&stanza), "<message xmlns='jabber:client'/>");
+    }
+}
+
+#[test]
+fn what_is_not_a_stanza_or_not_xmpp_breaks_the_stream() {
+    let deep = "<x>".repeat(65);
+    for broken in [
+        format!("<stream:features>{deep}"),
+        format!("<challenge>{}", "x".repeat(MAX_TEXT + 1)),
+        format!("<{}", "x".repeat(MAX_TOKEN + 1)),
+        "text".to_owned(),
+        "<!-- comment -->".to_owned(),
+        "<message><!-- comment --></message>".to_owned(),
+        "<!DOCTYPE x [<!ENTITY a 'b'>]>".to_owned(),
+        "<message><?php ?></message>".to_owned(),
+        "<message a=b/>".to_owned(),
+        "<message <x/>".to_owned(),
+        "< message/>".to_owned(),
+        "<message/ a=''>".to_owned(),
+        "</stream:stream><message/>".to_owned(),
+    ] {
+        let stream = format!("{HEADER}{broken}");
+        let error = run([stream.as_bytes()]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{broken:.40}");
+    }
+}
+
+#[test]
+fn while_a_stanza_waits_the_parser_gets_a_space_for_each_read() {
+    let (first, second) = (b"<message><body>hel".as_slice(), b"lo".as_slice());
+    let out = run([HEADER.as_bytes(), first, second, b"</body></message>", b"<pres", b"ence/>"]).unwrap();
+    assert_eq!(out, format!("{HEADER}  <message><body>hello</body></message><presence/>"));
+    // And none while a header is read: there it would not be white space between stanzas.
+    let chunks = HEADER.as_bytes().chunks(10);
+    assert_eq!(run(chunks.clone().chain(chunks)).unwrap(), HEADER.repeat(2));
+}
+
+#[test]
+fn a_conflict_is_noticed_and_a_mention_of_one_is_not() {
+    let conflict = |stream: &str| {
+        let link = Arc::new(Link::default());
+        let chunks = Chunks([HEADER.as_bytes().to_vec(), stream.as_bytes().to_vec()].into());
+        let mut limiter = Limiter::new(chunks, link.clone());
+        futures::executor::block_on(limiter.read_to_end(&mut Vec::new())).unwrap();
+        link.conflict()
+    };
+    let ns = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+    assert!(conflict(&format!("<stream:error><conflict {ns}/></stream:error></stream:stream>")));
+    assert!(!conflict(&format!("<stream:error><system-shutdown {ns}/></stream:error></stream:stream>")));
+    assert!(!conflict(&format!("<iq type='error'><error type='cancel'><conflict {ns}/></error></iq>")));
+}
+
+#[tokio::test]
+async fn a_cut_link_fails_a_read_that_waits() {
+    let (ours, _theirs) = tokio::io::duplex(64);
+    let link = Arc::new(Link::default());
+    let mut limiter = Limiter::new(ours, link.clone());
+    let read = tokio::spawn(async move { limiter.read_u8().await });
+    tokio::task::yield_now().await;
+    link.cut();
+    assert_eq!(read.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+}
+
+/// Not a test of speed, but one that would take minutes were any of it quadratic.
+#[test]
+fn a_big_roster_in_small_reads_is_fast() {
+    let mut roster = String::from("<iq type='result' id='r'><query xmlns='jabber:iq:roster'>");
+    for n in 0..10_000 {
+        write!(roster, "<item jid='contact{n}@example.org' name='Contact number {n}' subscription='both'><group>Friends</group><group>Work</group></item>").unwrap();
+    }
+    roster.push_str("</query></iq>");
+    let start = std::time::Instant::now();
+    let out = run(std::iter::once(HEADER.as_bytes()).chain(roster.as_bytes().chunks(1400))).unwrap();
+    assert!(out.ends_with(&roster));
+    assert!(start.elapsed().as_secs() < 5, "took {:?} for {} bytes", start.elapsed(), roster.len());
+}

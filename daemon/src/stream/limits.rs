@@ -1,0 +1,44 @@
+//! What the XML parser behind us can bear, and what goes beyond it.
+
+/// Elements inside each other, the stanza itself included. The parser recurses: 3,500 levels
+/// overflow its stack and abort the process. Real stanzas stay below 20.
+pub(super) const MAX_DEPTH: u32 = 64;
+/// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64. Parse time grows with the
+/// square of it.
+pub(super) const MAX_TEXT: usize = 2 << 20;
+/// Attributes of one element, namespace declarations included.
+pub(super) const MAX_ATTRIBUTES: u32 = 128;
+/// Bytes of a name or an attribute's value as it is written; at 8,192 decoded bytes the parser
+/// fails the whole stream. The rest is margin.
+pub(super) const MAX_TOKEN: usize = 8192 - 64;
+/// Elements of one stanza: each costs the parser a few hundred bytes of memory. A roster of 10,000
+/// contacts in three groups each has 40,000.
+pub(super) const MAX_ELEMENTS: u32 = 100_000;
+/// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
+pub(super) const MAX_STANZA: usize = 16 << 20;
+
+/// Which bound a stanza went beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offence {
+    Depth,
+    Text,
+    Attributes,
+    Token,
+    Elements,
+    Size,
+}
+
+/// What cannot be part of an XMPP stream. Nothing after it can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("not XML")]
+    Syntax,
+    #[error("XML that XMPP does not allow")]
+    Restricted,
+    #[error("text between stanzas")]
+    StrayText,
+    #[error("something goes beyond its limits and is not a stanza")]
+    TooBig,
+    #[error("data behind the end of the stream")]
+    AfterEnd,
+}

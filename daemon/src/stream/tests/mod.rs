@@ -1,0 +1,57 @@
+//! The stream against a scripted server.
+
+mod login;
+mod server;
+mod session;
+
+use tokio::time::timeout;
+
+use self::server::{PATIENCE, Server};
+use super::*;
+use crate::config::TlsMode;
+
+pub(super) fn settings(account: &str, host: Option<&str>, port: Option<u16>, tls: TlsMode) -> Settings {
+    Settings {
+        account: account.parse().unwrap(),
+        resource: None,
+        host: host.map(str::to_owned),
+        port,
+        tls,
+        tls_config: tls_config(None).unwrap(),
+    }
+}
+
+async fn next(stream: &mut Stream) -> StreamEvent {
+    timeout(PATIENCE, stream.next()).await.expect("nothing happens")
+}
+
+/// The next event's name, and what matters of it.
+async fn event(stream: &mut Stream) -> String {
+    match next(stream).await {
+        StreamEvent::Authenticated { keys } => format!("authenticated, keys: {}", keys.is_some()),
+        StreamEvent::Online { jid, .. } => format!("online {jid}"),
+        StreamEvent::Resumed => "resumed".to_owned(),
+        StreamEvent::Suspended => "suspended".to_owned(),
+        StreamEvent::Stanza(stanza) => String::from(&minidom::Element::from(*stanza)),
+        StreamEvent::ConnectFailed { error, retry_at } => {
+            format!("failed, again: {}, {error:?}", retry_at.is_some())
+        }
+        StreamEvent::Ended => "ended".to_owned(),
+    }
+}
+
+/// Expects an attempt to fail with this error.
+async fn failure(stream: &mut Stream) -> (ConnectError, bool) {
+    match next(stream).await {
+        StreamEvent::ConnectFailed { error, retry_at } => (error, retry_at.is_some()),
+        StreamEvent::Online { .. } => panic!("online"),
+        _ => panic!("something else happened"),
+    }
+}
+
+/// Expects the stream to have given up for good.
+async fn ended(mut stream: Stream, server: &Server) {
+    assert!(matches!(next(&mut stream).await, StreamEvent::Ended));
+    timeout(PATIENCE, stream.close()).await.unwrap();
+    assert!(server.is_left_alone(), "a second attempt");
+}

@@ -1,0 +1,255 @@
+//! A bound stream: what comes through, what is lost, how it ends.
+
+use std::time::Instant;
+
+use super::server::{BIND_AND_SM, Conn};
+use super::*;
+
+const SM: &str = "urn:xmpp:sm:3";
+
+fn message(id: usize) -> Stanza {
+    let xml =
+        format!("<message xmlns='jabber:client' to='a@example.org' id='m{id}'><body>{id}</body></message>");
+    xmpp_parsers::message::Message::try_from(xml.parse::<minidom::Element>().unwrap()).unwrap().into()
+}
+
+/// A stream that is online, and the server's end of it.
+async fn online(server: &Server) -> (Stream, Conn) {
+    let mut stream = server.client("secret");
+    let conn = server.accept_bound("secret").await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    (stream, conn)
+}
+
+/// The same with stream management.
+async fn online_with_sm(server: &Server) -> (Stream, Conn) {
+    let mut stream = server.client("secret");
+    let mut conn = server.accept_login("secret").await;
+    conn.open(BIND_AND_SM).await;
+    conn.bind("me@example.org/here").await;
+    conn.element("enable").await;
+    conn.send(&format!("<enabled xmlns='{SM}' id='session' resume='true'/>")).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    (stream, conn)
+}
+
+/// 25 kB that would abort the process.
+fn deep() -> String {
+    format!(
+        "<message from='evil@example.org' type='headline' id='deep'>{}{}</message>",
+        "<x>".repeat(3500),
+        "</x>".repeat(3500)
+    )
+}
+
+#[tokio::test]
+async fn a_stanza_too_deep_is_lost_alone() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    conn.send(&deep()).await;
+    conn.send("<message from='a@example.org' id='after'><body>still here</body></message>").await;
+    let replaced = event(&mut stream).await;
+    assert!(replaced.contains("deep") && !replaced.contains("<x"), "{replaced}");
+    assert!(event(&mut stream).await.contains("still here"));
+}
+
+#[tokio::test]
+async fn dropped_stanzas_are_counted_like_any_other() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    let parts = "<x>".repeat(70) + &"</x>".repeat(70);
+    conn.send(&deep()).await;
+    for type_ in ["get", "result"] {
+        conn.send(&format!("<iq type='{type_}' id='{type_}' from='evil@example.org/x'>{parts}</iq>")).await;
+    }
+    conn.send(&format!("<presence from='evil@example.org/x'>{parts}</presence><r xmlns='{SM}'/>")).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(event(&mut stream).await);
+    }
+    assert!(seen[1].contains("'get'") && seen[1].contains("dropped"), "{seen:?}");
+    assert!(seen[2].contains("'error'") && seen[2].contains("policy-violation"), "{seen:?}");
+    let ack = conn.element("a").await;
+    assert!(ack.contains("h='4'"), "{ack}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_suspends_and_a_new_stream_follows() {
+    let server = Server::new().await;
+    let (mut stream, conn) = online(&server).await;
+    let lost = Instant::now();
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    // Meant for a stream that will not come back.
+    stream.send(message(1)).unwrap();
+    let mut conn = server.accept_bound("secret").await;
+    assert!(lost.elapsed() >= Duration::from_secs(1), "again after {:?}", lost.elapsed());
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    stream.send(message(2)).unwrap();
+    let first = conn.element("message").await;
+    assert!(first.contains("m2"), "{first}");
+}
+
+#[tokio::test]
+async fn a_lost_connection_resumes_and_what_was_sent_meanwhile_arrives() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    stream.send(message(1)).unwrap();
+    conn.element("message").await;
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    stream.send(message(2)).unwrap();
+    let mut conn = server.accept_login("secret").await;
+    conn.open(BIND_AND_SM).await;
+    assert!(conn.element("resume").await.contains("session"));
+    conn.send(&format!("<resumed xmlns='{SM}' previd='session' h='0'/>")).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "resumed");
+    for id in ["m1", "m2"] {
+        let (got, _) = tokio::join!(conn.element("message"), drive(&mut stream));
+        assert!(got.contains(id), "{got}");
+    }
+}
+
+/// Lets the stream work for a moment.
+async fn drive(stream: &mut Stream) {
+    let _ = timeout(Duration::from_millis(50), stream.next()).await;
+}
+
+#[tokio::test]
+async fn a_silent_link_is_probed_after_a_minute_and_dead_soon_after() {
+    for with_sm in [false, true] {
+        let server = Server::new().await;
+        let (mut stream, mut conn) =
+            if with_sm { online_with_sm(&server).await } else { online(&server).await };
+        // Time runs by itself while nobody has anything to do.
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        assert!(matches!(stream.next().await, StreamEvent::Suspended));
+        let silence = start.elapsed().as_secs();
+        tokio::time::resume();
+        assert!((70..=80).contains(&silence), "dead after {silence} s");
+        conn.until(if with_sm { "<r xmlns='urn:xmpp:sm:3'" } else { "urn:xmpp:ping" }).await;
+    }
+}
+
+#[tokio::test]
+async fn another_client_in_our_place_ends_it() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    conn.send(
+        "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+    )
+    .await;
+    assert_eq!(event(&mut stream).await, "suspended");
+    assert_eq!(failure(&mut stream).await, (ConnectError::Replaced, false));
+    ended(stream, &server).await;
+}
+
+#[tokio::test]
+async fn other_stream_errors_are_followed_by_another_attempt() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    conn.send(
+        "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+         </stream:stream>",
+    )
+    .await;
+    assert_eq!(event(&mut stream).await, "suspended");
+    server.accept_bound("secret").await;
+}
+
+#[tokio::test]
+async fn thousands_are_sent_in_order_while_as_many_come_in() {
+    const MANY: usize = 3000;
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    (0..MANY).for_each(|id| stream.send(message(id)).unwrap());
+    let served = async {
+        let flood = "<message from='a@example.org'><body>flood</body></message>".repeat(100);
+        for _ in 0..MANY / 100 {
+            conn.send(&flood).await;
+        }
+        for id in 0..MANY {
+            let got = conn.element("message").await;
+            assert!(got.contains(&format!("id='m{id}'")), "{got} is not m{id}");
+        }
+    };
+    let mut came = 0;
+    let read = async {
+        while came < MANY {
+            assert!(event(&mut stream).await.contains("flood"));
+            came += 1;
+        }
+        // What is still to be sent.
+        while !stream.sent() {
+            drive(&mut stream).await;
+        }
+    };
+    timeout(PATIENCE, async { tokio::join!(served, read) }).await.expect("stalled");
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_empties_is_bounded() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    (0..QUEUE).for_each(|id| stream.send(message(id)).unwrap());
+    assert_eq!(stream.send(message(QUEUE)), Err(Full));
+}
+
+#[tokio::test]
+async fn closing_sends_what_waits_and_takes_leave() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    (0..100).for_each(|id| stream.send(message(id)).unwrap());
+    let served = async {
+        let said = conn.until("</stream:stream>").await;
+        assert_eq!(said.matches("<message").count(), 100);
+        conn.send("</stream:stream>").await;
+        conn.rest().await;
+        drop(conn);
+    };
+    let start = Instant::now();
+    tokio::join!(served, stream.close());
+    assert!(start.elapsed() < Duration::from_secs(3), "closing took {:?}", start.elapsed());
+    assert!(server.is_left_alone());
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_server_that_does_not_answer() {
+    let server = Server::new().await;
+    let (stream, mut conn) = online(&server).await;
+    let start = Instant::now();
+    stream.close().await;
+    assert!(start.elapsed() < Duration::from_secs(6), "closing took {:?}", start.elapsed());
+    // The connection is gone, too, at once.
+    assert!(conn.rest().await.ends_with("</stream:stream>"));
+    timeout(Duration::from_secs(3), conn.gone()).await.expect("the connection lingers");
+}
+
+#[tokio::test]
+async fn dropping_ends_everything() {
+    let server = Server::new().await;
+    let (stream, mut conn) = online(&server).await;
+    drop(stream);
+    conn.until("</stream:stream>").await;
+    conn.send("</stream:stream>").await;
+    conn.rest().await;
+    assert!(server.is_left_alone());
+}
+
+#[test]
+fn a_stream_may_live_in_a_task_of_its_own() {
+    fn may_move<T: Send + 'static>(_: fn() -> T) {}
+    may_move::<Stream>(|| unreachable!());
+    fn drives(mut stream: Stream) -> impl Send {
+        async move {
+            stream.next().await;
+            stream.close().await;
+        }
+    }
+    let _ = drives;
+}

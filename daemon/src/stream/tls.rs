@@ -1,0 +1,187 @@
+//! TLS, or nothing: from the first byte (XEP-0368) or by STARTTLS (RFC 6120 §5).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
+use tokio_xmpp::xmlstream::{ReadError, XmppStream, XmppStreamElement, initiate_stream};
+use xmpp_parsers::{ns, starttls};
+
+use super::ConnectError;
+use super::connector::{TIMEOUTS, header, read_error, receive_error};
+use super::dial::{dial, timed_out};
+use super::dns::{Target, ip};
+use super::limiter::{Limiter, Link};
+
+/// From the first byte of a handshake to its last.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+/// From the plain stream's header to `<proceed/>`.
+const NEGOTIATION: Duration = Duration::from_secs(15);
+
+/// No set of trusted certificates could be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsConfigError {
+    /// The extra certificates can't be read.
+    #[error("{}: {source}", path.display())]
+    ExtraCa {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The file holds none, or something else.
+    #[error("{}: no certificate that can be trusted", .0.display())]
+    NoCertificate(PathBuf),
+    /// The cryptography library refused.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Trusts the system's roots (`SSL_CERT_FILE` is honoured), loaded once for the process, and those
+/// of a PEM file beside them. Blocks on disk. ALPN is set at each connect: only direct TLS has it.
+pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
+    static NATIVE: OnceLock<RootCertStore> = OnceLock::new();
+    let native = NATIVE.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "some of the system's root certificates can't be read");
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            tracing::warn!("the system has no root certificates: only extra ones are trusted");
+        }
+        roots
+    });
+    let mut roots = native.clone();
+    if let Some(path) = extra_ca {
+        let failed = |source| TlsConfigError::ExtraCa { path: path.to_owned(), source };
+        let before = roots.len();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
+            roots
+                .add(certificate.map_err(failed)?)
+                .map_err(|_| TlsConfigError::NoCertificate(path.to_owned()))?;
+        }
+        if roots.len() == before {
+            return Err(TlsConfigError::NoCertificate(path.to_owned()));
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// A secured connection, limited before anything parses it.
+pub(super) type Secure = Limiter<TlsStream<TcpStream>>;
+
+/// Connects to a target and secures the connection for the account's domain, whatever host it is
+/// on. `name`: the domain as certificates have it.
+pub(super) async fn connect(
+    target: &Target,
+    domain: &str,
+    name: &str,
+    config: &Arc<ClientConfig>,
+    link: &Arc<Link>,
+) -> Result<Secure, ConnectError> {
+    let unreachable = |error: io::Error| ConnectError::Unreachable {
+        text: format!("{}:{}: {error}", target.host, target.port),
+    };
+    let name = match ip(name) {
+        Some(ip) => ServerName::IpAddress(ip.into()),
+        None => ServerName::try_from(name.to_owned())
+            .map_err(|_| ConnectError::Tls { text: format!("{name} can't have a certificate") })?,
+    };
+    let tcp = dial(target).await.map_err(unreachable)?;
+    let connector = TlsConnector::from(config.clone());
+    let handshake = if target.direct {
+        connector.with_alpn(vec![b"xmpp-client".to_vec()]).connect(name, tcp)
+    } else {
+        let tcp = timeout(NEGOTIATION, proceed(tcp, domain))
+            .await
+            .map_err(|_| unreachable(timed_out("no answer to STARTTLS")))??;
+        connector.connect(name, tcp)
+    };
+    let tls = timeout(HANDSHAKE, handshake)
+        .await
+        .map_err(|_| unreachable(timed_out("the TLS handshake took too long")))?
+        .map_err(|error| match reason(&error) {
+            Some(text) => ConnectError::Tls { text },
+            None => unreachable(error),
+        })?;
+    Ok(Limiter::new(tls, link.clone()))
+}
+
+/// What TLS itself has against the connection; nothing where the network failed.
+fn reason(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(match error {
+        rustls::Error::InvalidCertificate(reason) => format!("the server's certificate: {reason}"),
+        other => other.to_string(),
+    })
+}
+
+/// Speaks plain XMPP up to `<proceed/>`. Nothing that comes in plain is believed: the stream begins
+/// anew behind TLS, and whoever slips bytes in behind `<proceed/>` is refused (CVE-2011-0411 and
+/// its kin).
+async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError> {
+    // This connection's end in plain text means nothing: its link is nobody's.
+    let limiter = Limiter::new(tcp, Arc::new(Link::default()));
+    let pending = initiate_stream(limiter, ns::JABBER_CLIENT, header(domain, None), TIMEOUTS)
+        .await
+        .map_err(ConnectError::from_io)?;
+    let (features, mut stream): (_, XmppStream<_>) = pending.recv_features().await.map_err(receive_error)?;
+    if !features.can_starttls() {
+        return Err(ConnectError::Protocol {
+            text: "the server offers no TLS, or somebody took the offer away".into(),
+        });
+    }
+    let request = XmppStreamElement::Starttls(starttls::Nonza::Request(starttls::Request));
+    stream.send(&request).await.map_err(ConnectError::from_io)?;
+    loop {
+        match stream.next().await {
+            Some(Ok(element)) => match element.into_read_error() {
+                Ok(XmppStreamElement::Starttls(starttls::Nonza::Proceed(_))) => break,
+                _ => return Err(ConnectError::Protocol { text: "the server refuses STARTTLS".into() }),
+            },
+            Some(Err(ReadError::SoftTimeout)) => {}
+            Some(Err(error)) => return Err(read_error(error)),
+            None => return Err(ConnectError::closed()),
+        }
+    }
+    let (tcp, rest) = stream.into_inner().into_parts();
+    if !rest.is_empty() {
+        return Err(ConnectError::Protocol {
+            text: "somebody sent plain text where TLS had to begin".into(),
+        });
+    }
+    Ok(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_certificates_must_be_there_and_be_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        assert!(matches!(tls_config(Some(&file)), Err(TlsConfigError::ExtraCa { .. })));
+        std::fs::write(&file, "not a certificate").unwrap();
+        assert!(matches!(tls_config(Some(&file)), Err(TlsConfigError::NoCertificate(_))));
+        let certificate = rcgen::generate_simple_self_signed(vec!["example.org".to_owned()]).unwrap();
+        std::fs::write(&file, certificate.cert.pem()).unwrap();
+        assert!(tls_config(Some(&file)).is_ok());
+        assert!(tls_config(None).is_ok());
+    }
+}

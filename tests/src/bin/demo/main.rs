@@ -1,0 +1,173 @@
+//! prosed at work, for people to watch: a real server, live contacts, and the events as a user
+//! interface gets them. Everything it starts ends with it.
+
+mod cast;
+mod story;
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use prosed_tests::server::{self, Kind, Server};
+use prosed_tests::{Daemon, Ui};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::story::Style;
+
+/// Whose account prosed logs in to.
+const ME: &str = "me";
+
+/// Shows prosed at work: a real XMPP server, live contacts, and the events as they come.
+#[derive(Parser)]
+struct Options {
+    /// Ends by itself after so many seconds; fails when no contact changed until then.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Prints each event as one line of JSON on standard output, all else on standard error.
+    #[arg(long)]
+    json: bool,
+    /// Which server to run.
+    #[arg(long, value_enum, default_value = "prosody")]
+    server: ServerName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ServerName {
+    Prosody,
+    Ejabberd,
+}
+
+// One thread: the kernel ends a child with the thread that started it, and this one lives longest.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut interrupted = signal(SignalKind::interrupt()).expect("signals can be watched");
+    let mut terminated = signal(SignalKind::terminate()).expect("signals can be watched");
+    let mut show =
+        Show { style: Style::for_terminal(stdout().is_terminal()), json: options.json, changes: 0 };
+    tokio::select! {
+        () = show.run(&options) => {}
+        _ = interrupted.recv() => show.say("\nEverything is stopped and removed."),
+        _ = terminated.recv() => {}
+    }
+    // A script that asked for some seconds wants to know whether it saw anything in them.
+    if options.seconds.is_some() && show.changes == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+struct Show {
+    style: Style,
+    json: bool,
+    /// How many contacts were seen to change.
+    changes: usize,
+}
+
+impl Show {
+    /// Starts everything, tells what happens, and ends it politely when the time is over.
+    async fn run(&mut self, options: &Options) {
+        let kind = match options.server {
+            ServerName::Prosody => Kind::Prosody,
+            ServerName::Ejabberd => Kind::Ejabberd,
+        };
+        let setup =
+            cast::CAST.iter().fold(server::Setup::new(kind), |setup, actor| setup.friends(ME, actor.name));
+        let server = Server::start(setup).await;
+        self.say(&format!("{kind:?} serves {} on 127.0.0.1:{}", server.domain, server.port));
+        let actors = cast::enter(&server).await;
+        let names: Vec<_> = cast::CAST.iter().map(|actor| actor.full_name).collect();
+        self.say(&format!("Contacts: {}", names.join(", ")));
+
+        let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+        let ui = Ui::connect(&daemon).await;
+        ui.subscribe(json!({})).await;
+        let login = ui.call("login", server.login(ME)).await;
+        let account =
+            login.unwrap_or_else(|error| panic!("prosed cannot log in: {error:?}\n{}", daemon.log()));
+        self.say(&format!("prosed (process {}) is logged in as {}", daemon.id(), text(&account["jid"])));
+        let roster = ui.call("load_roster", json!({})).await;
+        let roster = roster.unwrap_or_else(|error| panic!("no roster: {error:?}\n{}", daemon.log()));
+        let seq = roster["seq"].as_u64().unwrap_or_default();
+        let contacts = roster["contacts"].as_array().cloned().unwrap_or_default();
+        self.say(&invitation(&daemon));
+
+        let known = contacts.into_iter().map(|contact| (text(&contact["jid"]), contact)).collect();
+        let over = options.seconds.map_or(Duration::MAX, Duration::from_secs);
+        tokio::select! {
+            told = self.tell(&ui, known, seq) => match told {
+                Ok(()) => self.say(&format!("prosed has closed the connection.\n{}", daemon.log())),
+                Err(_reader_left) => {}
+            },
+            () = sleep(over) => {}
+        }
+        drop(actors);
+        daemon.sigterm().await;
+    }
+
+    /// Prints events until the daemon is gone; fails when whoever read them, such as `head`, is.
+    ///
+    /// What `known` holds was true at `seq`: older events are in it already.
+    async fn tell(&mut self, ui: &Ui, mut known: BTreeMap<String, Value>, seq: u64) -> io::Result<()> {
+        while let Some(event) = ui.next_event().await {
+            if event["seq"].as_u64().is_some_and(|number| number <= seq) {
+                continue;
+            }
+            self.changes += event["contacts"].as_array().map_or(0, Vec::len);
+            if self.json {
+                writeln!(stdout(), "{event}")?;
+                continue;
+            }
+            for line in story::tell(&event, &mut known, self.style) {
+                writeln!(stdout(), "{line}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        // What is said beside the events may go unheard.
+        let _unheard = if self.json { writeln!(stderr(), "{text}") } else { writeln!(stdout(), "{text}") };
+    }
+}
+
+/// How to join in from another terminal, to be copied as it stands.
+fn invitation(daemon: &Daemon) -> String {
+    let (address, token, websocat) = (daemon.address(), daemon.token_file(), tool("websocat"));
+    let token = token.display();
+    let content = r#"-H "Content-Type: application/json" -d '{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{}}'"#;
+    let over_socket = daemon.socket().map_or_else(String::new, |socket| {
+        let socket = socket.display();
+        format!(
+            "The same without a token, over the Unix socket:\n  \
+             curl -s --unix-socket {socket} {content} http://localhost/rpc | jq\n\n"
+        )
+    });
+    format!(
+        r#"
+Join in from another terminal. All events, as they come:
+  echo '{{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{{}}}}' | {websocat} -n -H="Authorization: Bearer $(cat {token})" ws://{address}/rpc
+
+The contacts as they are now:
+  curl -s -H "Authorization: Bearer $(cat {token})" {content} http://{address}/rpc | jq
+
+{over_socket}Ctrl-C ends this and removes everything.
+"#
+    )
+}
+
+/// A tool as it can be called from another terminal: by its path where tests/install has built it.
+fn tool(name: &str) -> String {
+    let built = std::env::current_exe()
+        .ok()
+        .and_then(|demo| Some(demo.parent()?.parent()?.join("tools/bin").join(name)));
+    built
+        .filter(|path| Path::is_file(path))
+        .map_or_else(|| name.to_owned(), |path| path.display().to_string())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,297 @@
+//! The real `prosed` binary, in folders of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::PATIENCE;
+use crate::process::{Process, tail};
+use crate::server::Server;
+
+/// How often a starting daemon is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What the daemon starts with.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    ca_pem: Option<PathBuf>,
+    config: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// It trusts the authority behind this server's certificate.
+    pub fn trust(self, server: &Server) -> Self {
+        self.trust_ca(&server.ca_pem)
+    }
+
+    /// It trusts the authority whose certificate is in this PEM file.
+    pub fn trust_ca(mut self, ca_pem: &Path) -> Self {
+        self.ca_pem = Some(ca_pem.to_owned());
+        self
+    }
+
+    /// With more lines at the head of its `config.toml`; `[tls]` is ours.
+    pub fn config(mut self, lines: &str) -> Self {
+        self.config.push_str(lines);
+        self.config.push('\n');
+        self
+    }
+
+    /// With more arguments, after ours.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A daemon, killed when this is dropped; its folders go with it.
+#[derive(Debug)]
+pub struct Daemon {
+    setup: Setup,
+    endpoint: Value,
+    // Before the folder, which it uses: fields are dropped in order.
+    process: Option<Process>,
+    folder: TempDir,
+}
+
+impl Daemon {
+    /// The plainest setup: any free port, no accounts, no trust beyond the system's.
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    /// Starts the daemon and waits until its doors are open.
+    ///
+    /// # Panics
+    /// When it ends, or takes too long; its log is printed.
+    pub async fn start(setup: Setup) -> Self {
+        let mut daemon = Self::launch(setup);
+        daemon.ready().await;
+        daemon
+    }
+
+    /// Starts the daemon and waits for nothing: for starts that are meant to fail.
+    pub fn launch(setup: Setup) -> Self {
+        let folder = tempfile::Builder::new().prefix("prosed-daemon-").tempdir().expect("a temporary folder");
+        let mut daemon = Self { setup, endpoint: Value::Null, process: None, folder };
+        daemon.spawn();
+        daemon
+    }
+
+    /// Starts it again on the same folders, by SIGTERM where it still runs.
+    pub async fn restart(&mut self) {
+        if self.process.is_some() {
+            self.sigterm().await;
+        }
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// The same, with another setup.
+    pub async fn restart_with(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.restart().await;
+    }
+
+    /// Asks it to stop (SIGTERM), and waits until it has.
+    pub async fn sigterm(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("a daemon that runs");
+        process.terminate(PATIENCE).await
+    }
+
+    /// Kills it (SIGKILL). [`Daemon::restart`] brings it back.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Sends it a signal: `STOP` and `CONT`, say.
+    pub fn signal(&mut self, signal: Signal) {
+        self.process.as_mut().expect("a daemon that runs").signal(signal);
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.process.as_mut().expect("a daemon that was started").wait(PATIENCE).await
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("a daemon that was started").id()
+    }
+
+    /// What `endpoint.json` said when the doors had opened.
+    pub fn endpoint(&self) -> &Value {
+        &self.endpoint
+    }
+
+    /// `127.0.0.1:PORT`
+    ///
+    /// # Panics
+    /// When `endpoint.json` holds no URL.
+    pub fn address(&self) -> String {
+        let url = self.endpoint["url"].as_str().expect("endpoint.json has a url");
+        let address = url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/rpc"));
+        address.unwrap_or_else(|| panic!("not a url of ours: {url}")).to_owned()
+    }
+
+    /// The Unix socket, where there is one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.endpoint["socket"].as_str().map(PathBuf::from)
+    }
+
+    /// The file that holds the token.
+    pub fn token_file(&self) -> PathBuf {
+        self.endpoint["token_file"].as_str().expect("endpoint.json has a token_file").into()
+    }
+
+    /// The token.
+    pub fn token(&self) -> String {
+        fs::read_to_string(self.token_file()).expect("the token can be read").trim_end().to_owned()
+    }
+
+    /// The first and last lines of its log.
+    pub fn log(&self) -> String {
+        tail(&self.log_file())
+    }
+
+    /// Its whole log since the first start.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.path().join("prosed.log")
+    }
+
+    /// Where it keeps what no server can give back.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where it keeps what a server can give back.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// Where token, `endpoint.json` and socket are.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    fn spawn(&mut self) {
+        let home = self.folder.path();
+        let mut config = self.setup.config.clone();
+        if let Some(ca_pem) = &self.setup.ca_pem {
+            config.push_str(&format!("\n[tls]\nextra_ca = {:?}\n", ca_pem.display().to_string()));
+        }
+        let config_file = home.join("config.toml");
+        fs::write(&config_file, config).expect("the folder can be written");
+
+        let spawned = Process::spawn(&binary(), &self.log_file(), |command| {
+            for (name, _) in std::env::vars_os() {
+                if name.to_string_lossy().starts_with("PROSED_") {
+                    command.env_remove(name);
+                }
+            }
+            // What belongs to whoever runs the tests: the secret service, systemd's sockets.
+            for name in [
+                "DBUS_SESSION_BUS_ADDRESS",
+                "NOTIFY_SOCKET",
+                "LISTEN_FDS",
+                "LISTEN_PID",
+                "CREDENTIALS_DIRECTORY",
+            ] {
+                command.env_remove(name);
+            }
+            command
+                .args(["--listen", "127.0.0.1:0"])
+                .arg("--config")
+                .arg(config_file)
+                .arg("--data-dir")
+                .arg(self.data_dir())
+                .arg("--cache-dir")
+                .arg(self.cache_dir())
+                .arg("--runtime-dir")
+                .arg(self.runtime_dir())
+                .args(&self.setup.arguments)
+                .env("HOME", home)
+                .env("XDG_CONFIG_HOME", home.join("xdg/config"))
+                .env("XDG_DATA_HOME", home.join("xdg/data"))
+                .env("XDG_CACHE_HOME", home.join("xdg/cache"))
+                .env("XDG_RUNTIME_DIR", home.join("xdg/run"))
+                .env("RUST_LOG", "info,prosed=debug,prosed_session=debug")
+                .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
+                .current_dir(home);
+        });
+        self.process = Some(spawned.expect("prosed can be started"));
+    }
+
+    /// Waits for an `endpoint.json` of this very process: a killed one may have left its own.
+    async fn ready(&mut self) {
+        let file = self.runtime_dir().join("endpoint.json");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if let Ok(endpoint) = serde_json::from_str::<Value>(&text)
+                && endpoint["pid"] == self.id()
+            {
+                self.endpoint = endpoint;
+                return;
+            }
+            let process = self.process.as_mut().expect("just spawned");
+            if let Some(status) = process.ended() {
+                panic!("prosed ended while starting: {status}");
+            }
+            assert!(Instant::now() < deadline, "prosed is not ready after {PATIENCE:?}");
+            sleep(POLL).await;
+        }
+    }
+}
+
+/// The binary under test: `PROSED_BIN`, or what cargo built next to the running test.
+///
+/// # Panics
+/// When it isn't there, or is older than its sources: cargo builds it with `cargo build --workspace`,
+/// and not for a run of the tests of this crate alone.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PROSED_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the path of the running test");
+    // target/<profile>/deps/<test>, or target/<profile>/<demo>
+    let binary = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("prosed"))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("no prosed near {}: run cargo build --workspace", test.display()));
+    if let Some(source) = newer_source(&binary) {
+        panic!("{} is newer than {}: run cargo build --workspace", source.display(), binary.display());
+    }
+    binary
+}
+
+/// A source that changed after the binary was built, from the list cargo leaves beside it.
+fn newer_source(binary: &Path) -> Option<PathBuf> {
+    let changed =
+        |path: &Path| fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let list = fs::read_to_string(binary.with_extension("d")).ok()?;
+    let built = changed(binary);
+    list.split_once(": ")?.1.split_whitespace().map(PathBuf::from).find(|source| changed(source) > built)
+}

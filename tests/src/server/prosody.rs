@@ -1,0 +1,108 @@
+//! Prosody: its configuration, and its accounts and rosters as the files it keeps itself.
+
+use std::fmt::Write;
+use std::io::Result;
+use std::path::Path;
+
+use super::{Passwords, Server, roster_name};
+use crate::process::Process;
+
+pub(super) fn launch(server: &Server) -> Result<Process> {
+    let folder = server.folder();
+    let config = server.write("prosody.cfg.lua", &configuration(server))?;
+    if !folder.join("data").exists() {
+        write_data(server)?;
+    }
+    Process::spawn(Path::new("/usr/bin/prosody"), &folder.join("prosody.log"), |command| {
+        command
+            .arg("--config")
+            .arg(config)
+            .arg("-F")
+            .current_dir(folder)
+            .env("PROSODY_DATADIR", folder.join("data"));
+    })
+}
+
+fn configuration(server: &Server) -> String {
+    let folder = server.folder().display();
+    let (certificate, key) =
+        (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
+    let (domain, port, direct_port, extra) =
+        (server.domain, server.port, server.direct_port, &server.setup.config);
+    // Accounts are written with their passwords; internal_hashed hashes each at its first use.
+    let authentication = match server.setup.passwords {
+        Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
+        Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
+        Passwords::Plain => "authentication = \"internal_plain\"",
+    };
+    format!(
+        r#"
+-- Root is what containers run tests as; the server listens on loopback only.
+run_as_root = true
+pidfile = "{folder}/prosody.pid"
+data_path = "{folder}/data"
+certificates = "{folder}"
+log = {{ {{ levels = {{ min = "info" }}, to = "console" }} }}
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {port} }}
+c2s_direct_tls_ports = {{ {direct_port} }}
+c2s_direct_tls_ssl = {{ certificate = "{certificate}", key = "{key}" }}
+c2s_require_encryption = true
+modules_disabled = {{ "s2s" }}
+modules_enabled = {{
+  "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
+  "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
+}}
+{authentication}
+storage = "internal"
+default_archive_policy = false
+{extra}
+VirtualHost "{domain}"
+ssl = {{ certificate = "{certificate}", key = "{key}" }}
+"#
+    )
+}
+
+/// Accounts and rosters in the format of mod_storage_internal.
+fn write_data(server: &Server) -> Result<()> {
+    let host = encode(server.domain);
+    for (name, password) in &server.setup.accounts {
+        let file = encode(name);
+        let password = quote(password);
+        server.write(
+            &format!("data/{host}/accounts/{file}.dat"),
+            &format!("return {{ [\"password\"] = {password} }};\n"),
+        )?;
+        let mut roster = "return { [false] = { [\"version\"] = 1, [\"pending\"] = {} }".to_owned();
+        for contact in server.setup.roster_of(name) {
+            let (jid, shown) = (quote(&server.jid(contact)), quote(&roster_name(contact)));
+            let _infallible = write!(
+                roster,
+                ",\n[{jid}] = {{ [\"name\"] = {shown}, [\"subscription\"] = \"both\", [\"groups\"] = {{}} }}"
+            );
+        }
+        server.write(&format!("data/{host}/roster/{file}.dat"), &(roster + " };\n"))?;
+    }
+    Ok(())
+}
+
+/// A Lua string.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for byte in text.bytes() {
+        let _infallible = write!(quoted, "\\{byte:03}");
+    }
+    quoted + "\""
+}
+
+/// A file name as Prosody writes it: all but ASCII letters and digits as `%xx`.
+fn encode(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            let _infallible = write!(encoded, "%{byte:02x}");
+        }
+        encoded
+    })
+}

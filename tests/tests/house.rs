@@ -1,0 +1,238 @@
+//! The layout of the project, held by tests: who may name whom, and what lies where.
+//!
+//! Each rule is a function from files to offenders, so that it can be shown to catch one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file: its path from the top of the project, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+}
+
+/// All files below `folder` with this extension.
+fn sources(folder: &str, extension: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![top().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && name != "target" && name != "node_modules" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                let text = fs::read_to_string(&path).expect("a source is text");
+                let path = path.strip_prefix(top()).expect("below the top").display().to_string();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found
+}
+
+/// The lines of a file that are not tests, numbered: all but the items under `#[cfg(test)]`, found by
+/// their indentation (rustfmt sees to that).
+fn without_tests(text: &str) -> Vec<(usize, &str)> {
+    let mut kept = Vec::new();
+    let mut lines = text.lines().zip(1..).map(|(line, number)| (number, line));
+    while let Some((number, line)) = lines.next() {
+        let code = line.trim_start();
+        if !code.starts_with("#[cfg(test)]") {
+            kept.push((number, line));
+            continue;
+        }
+        let indentation = &line[..line.len() - code.len()];
+        let is_last = |line: &str| {
+            line.strip_prefix(indentation).is_some_and(|item| {
+                !item.starts_with([' ', '#', '/'])
+                    && (item.starts_with('}') || item.ends_with([';', '}', ',']))
+            })
+        };
+        lines.by_ref().find(|(_, line)| is_last(line));
+    }
+    kept
+}
+
+/// The files that are compiled for tests only: by their names, or as modules (and modules of modules)
+/// declared under `#[cfg(test)]`.
+fn test_files(sources: &[Source]) -> Vec<String> {
+    let mut modules = Vec::new();
+    for source in sources {
+        let folder = source.path.strip_suffix(".rs").unwrap_or(&source.path);
+        let folder =
+            ["/mod", "/lib", "/main"].iter().find_map(|name| folder.strip_suffix(name)).unwrap_or(folder);
+        for (attribute, item) in source.text.lines().zip(source.text.lines().skip(1)) {
+            if attribute.trim() == "#[cfg(test)]"
+                && let Some((_, name)) = item.trim_end_matches(';').rsplit_once("mod ")
+            {
+                modules.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    let is_test = |path: &str| {
+        path.contains("/tests/")
+            || path.ends_with("tests.rs")
+            || modules
+                .iter()
+                .any(|module| path == format!("{module}.rs") || path.starts_with(&format!("{module}/")))
+    };
+    sources.iter().filter(|source| is_test(&source.path)).map(|source| source.path.clone()).collect()
+}
+
+/// Lines outside tests and comments that hold one of `words`, in files that `may` not.
+fn offenders(sources: &[Source], words: &[&str], may: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut offenders = Vec::new();
+    let tests = test_files(sources);
+    for source in sources.iter().filter(|source| !may(&source.path) && !tests.contains(&source.path)) {
+        for (number, line) in without_tests(&source.text) {
+            let code = line.trim_start();
+            if !code.starts_with("//") && words.iter().any(|word| code.contains(word)) {
+                offenders.push(format!("{}:{}: {code}", source.path, number));
+            }
+        }
+    }
+    offenders
+}
+
+/// Everything but this crate, which is tests throughout.
+fn product() -> Vec<Source> {
+    ["daemon", "protocol", "clients"].into_iter().flat_map(|folder| sources(folder, "rs")).collect()
+}
+
+#[track_caller]
+fn assert_none(rule: &str, offenders: &[String]) {
+    assert!(offenders.is_empty(), "{rule}\n{}", offenders.join("\n"));
+}
+
+#[test]
+fn a_rule_catches_an_offender() {
+    let file = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    let planted = [
+        file("daemon/src/a.rs", "// sled:: in a comment\nlet x = y.unwrap();\n"),
+        file("daemon/src/b.rs", "fn b() {}\n#[cfg(test)]\nmod tests { fn t() { x.unwrap(); } }\n"),
+        file(
+            "daemon/src/c.rs",
+            "#[cfg(test)]\nimpl C {\n    x.unwrap();\n}\n#[cfg(test)]\nmod d;\nz.unwrap();\n",
+        ),
+        file("daemon/src/c/d.rs", "x.unwrap();"),
+        file("daemon/src/c/d/e.rs", "x.unwrap();"),
+        file("daemon/src/cache/store.rs", "use sled::Db;"),
+        file("daemon/src/rpc/mod.rs", "    use sled::Db;"),
+    ];
+    assert_eq!(
+        offenders(&planted, &[".unwrap()"], |_| false),
+        ["daemon/src/a.rs:2: let x = y.unwrap();", "daemon/src/c.rs:7: z.unwrap();"]
+    );
+    assert_eq!(
+        offenders(&planted, &["sled::"], |path| path.starts_with("daemon/src/cache")),
+        ["daemon/src/rpc/mod.rs:1: use sled::Db;"]
+    );
+    let manifest = "[dependencies]\nserde = \"1\"\n[dev-dependencies.tokio]\nversion = \"1\"\n";
+    assert_eq!(dependencies(manifest), ["serde", "tokio"]);
+}
+
+/// The names in every dependency table of a manifest, sorted.
+fn dependencies(manifest: &str) -> Vec<String> {
+    fn gather(table: &toml::Table, names: &mut Vec<String>) {
+        for (key, value) in table {
+            let Some(inner) = value.as_table() else { continue };
+            if key.ends_with("dependencies") {
+                for (name, how) in inner {
+                    names.push(how.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned());
+                }
+            } else {
+                gather(inner, names);
+            }
+        }
+    }
+    let mut names = Vec::new();
+    gather(&manifest.parse().expect("a manifest is TOML"), &mut names);
+    names.sort();
+    names
+}
+
+#[test]
+fn the_session_depends_on_nothing_that_does_io() {
+    let manifest =
+        fs::read_to_string(top().join("daemon/session/Cargo.toml")).expect("the session's manifest");
+    let names = dependencies(&manifest);
+    for banned in ["tokio", "sled", "jsonrpsee", "axum", "hyper", "tokio-xmpp", "prosed-protocol", "prosed"] {
+        assert!(!names.iter().any(|name| name == banned), "the session must not depend on {banned}");
+    }
+}
+
+#[test]
+fn the_session_reads_no_clock_and_touches_nothing_outside() {
+    let words =
+        ["std::fs", "std::net", "std::env", "std::thread", "Instant::now", "SystemTime::now", "from_os_rng"];
+    let session = sources("daemon/session/src", "rs");
+    assert!(!session.is_empty(), "the session has sources");
+    assert_none("time, ids and the world come from outside", &offenders(&session, &words, |_| false));
+}
+
+#[test]
+fn the_protocol_knows_no_session() {
+    let manifest = fs::read_to_string(top().join("protocol/Cargo.toml")).expect("the protocol's manifest");
+    let names = dependencies(&manifest);
+    assert!(!names.iter().any(|name| name.starts_with("prosed")), "the protocol stands alone: {names:?}");
+}
+
+#[test]
+fn only_the_cache_names_sled() {
+    let found = offenders(&product(), &["sled::", "use sled"], |path| path.starts_with("daemon/src/cache"));
+    assert_none("sled belongs to daemon/src/cache", &found);
+}
+
+#[test]
+fn only_the_stream_names_the_wire() {
+    let words = ["tokio_xmpp", "tokio_rustls", "rustls_native_certs", "hickory_resolver"];
+    let found = offenders(&product(), &words, |path| path.starts_with("daemon/src/stream"));
+    assert_none("the XMPP and TLS libraries belong to daemon/src/stream", &found);
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints() {
+    let manifest = fs::read_to_string(top().join("Cargo.toml")).expect("the workspace's manifest");
+    let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("members");
+    assert!(members.len() >= 5, "{members:?}");
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let manifest =
+            fs::read_to_string(top().join(member).join("Cargo.toml")).expect("a member's manifest");
+        let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+        let inherits =
+            manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(inherits, Some(true), "{member} must say [lints] workspace = true");
+    }
+    assert_eq!(manifest["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+}
+
+#[test]
+fn the_top_level_is_the_agreed_one() {
+    let agreed = [
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "SECURITY.md",
+        "clients",
+        "daemon",
+        "protocol",
+        "systemd",
+        "target",
+        "tests",
+    ];
+    let found = fs::read_dir(top()).expect("the top level").flatten().map(|entry| entry.file_name());
+    let strangers: Vec<_> = found
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && !agreed.contains(&name.as_str()))
+        .collect();
+    assert_none("nothing else belongs to the top level (a dotfile may)", &strangers);
+}
