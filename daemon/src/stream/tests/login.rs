@@ -394,7 +394,7 @@ async fn silence_has_a_deadline_at_each_step() {
     // In the handshake.
     let mut settings = server.settings();
     settings.tls = TlsMode::Direct;
-    let password = Credentials::Password(crate::credentials::Password("secret".to_owned()));
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let stream = Stream::connect(settings, password);
     let _conn = server.accept().await;
     gives_up_within(stream, 16).await;
