@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use super::token::write_private;
+use crate::files::{Durability, write_atomic};
 
 /// What is written to `endpoint.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -40,10 +40,7 @@ impl EndpointFile {
     /// When the file can't be written.
     pub(crate) fn write(path: &Path, endpoint: &Endpoint) -> io::Result<Self> {
         let content = serde_json::to_vec(endpoint)?;
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
-        write_private(&aside, &content).and_then(|()| fs::rename(&aside, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&aside);
-        })?;
+        write_atomic(path, &content, Durability::Written)?;
         Ok(Self { path: path.to_owned(), content })
     }
 }

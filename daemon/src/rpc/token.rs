@@ -90,7 +90,7 @@ pub(crate) fn random_text() -> Result<String, TokenError> {
 }
 
 /// Writes a file that only this user can read, whatever the umask and an older file say.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(content)?;
