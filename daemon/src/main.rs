@@ -94,8 +94,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
     })?;
     let credentials = Credentials::open(&config.data_dir).map_err(failed(Exit::Storage))?;
     let numbers = registry.clone();
-    let log =
-        EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
+    let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
     let doors = config.listen.map(|address| {
         TcpListener::bind(address)
