@@ -48,6 +48,7 @@ pub(crate) struct Accounts {
 type Handle = mpsc::Sender<Message>;
 
 /// What a UI gives to log in. `Debug` is left out: there is a password inside.
+#[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) jid: BareJid,
     /// Absent: the remembered secret.
@@ -77,8 +78,6 @@ pub(crate) struct Standing {
 pub(crate) enum AccountError {
     #[error("no such account here")]
     Unknown(BareJid),
-    #[error("several accounts, none named")]
-    Required,
     #[error("no password given and none remembered")]
     CredentialsMissing(BareJid),
     #[error("the data could not be stored")]
@@ -110,17 +109,6 @@ impl Accounts {
         accounts
     }
 
-    /// The account that a call means: the one named, or the only one.
-    pub(crate) fn resolve(&self, named: Option<&BareJid>) -> Result<BareJid, AccountError> {
-        let handles = self.handles();
-        match named {
-            Some(named) if handles.contains_key(named) => Ok(named.clone()),
-            Some(named) => Err(AccountError::Unknown(named.clone())),
-            None if handles.len() == 1 => handles.keys().next().cloned().ok_or(AccountError::Required),
-            None => Err(AccountError::Required),
-        }
-    }
-
     /// All accounts, sorted by JID.
     pub(crate) fn list(&self) -> Vec<BareJid> {
         self.handles().keys().cloned().collect()
@@ -145,22 +133,33 @@ impl Accounts {
 
     /// Begins a login, or attaches to a live session. The account exists when this returns.
     pub(crate) async fn login(&self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        let jid = login.jid.clone();
-        {
-            let mut handles = self.handles();
-            if !handles.contains_key(&jid) {
-                if login.password.is_none() {
-                    return Err(AccountError::CredentialsMissing(jid));
-                }
-                if handles.len() >= ACCOUNTS {
-                    return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
-                }
-                self.spawn(&jid, &mut handles);
+        loop {
+            self.ensure(&login)?;
+            let (begun, answer) = oneshot::channel();
+            let message = Message::Login { login: Box::new(login.clone()), begun };
+            if self.send(&login.jid, message).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                return answer;
             }
+            // An account of the same name was on its way out, and is gone now.
         }
-        let (begun, answer) = oneshot::channel();
-        self.send(&jid, Message::Login { login: Box::new(login), begun }).await?;
-        answer.await.map_err(|_| AccountError::Unknown(jid))?
+    }
+
+    /// Sees to it that the account has an actor.
+    fn ensure(&self, login: &Login) -> Result<(), AccountError> {
+        let mut handles = self.handles();
+        if handles.get(&login.jid).is_some_and(|handle| !handle.is_closed()) {
+            return Ok(());
+        }
+        if login.password.is_none() {
+            return Err(AccountError::CredentialsMissing(login.jid.clone()));
+        }
+        if handles.len() >= ACCOUNTS {
+            return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
+        }
+        self.spawn(&login.jid, &mut handles);
+        Ok(())
     }
 
     /// Ends the session; `forget` also erases cache and secret.

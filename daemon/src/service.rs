@@ -38,11 +38,6 @@ pub(crate) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells systemd, if it started us, how things stand: one line.
-pub(crate) fn status(status: &str) {
-    notify(&[NotifyState::Status(status)]);
-}
-
 /// Tells systemd, if it started us, that we are on our way out.
 pub(crate) fn stopping() {
     notify(&[NotifyState::Stopping]);
@@ -141,7 +136,7 @@ mod tests {
             let mut signals = StopSignals::new().unwrap();
             ready("open");
             for _ in 0..3 {
-                status(signals.next().await);
+                ready(signals.next().await);
             }
             stopping();
         });

@@ -164,6 +164,8 @@ pub struct SubscriptionId(pub u64);
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnsubscribeParams {
     /// What `subscribe` answered.
+    // Events call it so, and so will some who unsubscribe.
+    #[serde(alias = "subscription")]
     pub id: SubscriptionId,
 }
 

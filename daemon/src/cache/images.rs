@@ -21,7 +21,7 @@ const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp,
 pub(super) struct Images {
     folder: PathBuf,
     index: BTreeMap<ImageId, ImageType>,
-    /// Written, but perhaps not on disk yet.
+    /// Somebody waits for these to be on disk.
     unsynced: Vec<PathBuf>,
 }
 
@@ -47,27 +47,29 @@ impl Images {
         self.index.keys().copied().collect()
     }
 
-    /// Writes an image; free when it is there already.
-    pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8]) -> io::Result<()> {
-        if self.index.contains_key(&id) {
-            return Ok(());
-        }
+    /// Writes an image; free when it is there already. `sync`: the next [`Images::sync`] is to
+    /// bring it to disk.
+    pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8], sync: bool) -> io::Result<()> {
         let path = path(&self.folder, id, kind);
-        let written = files::write_atomic(&path, data, Durability::Written);
-        if let Err(error) = written {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
+        if !self.index.contains_key(&id) {
+            let written = files::write_atomic(&path, data, Durability::Written);
+            match written {
+                // The first on its shelf; or somebody has emptied the cache behind our back.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    files::private_folder(path.parent().unwrap_or(&self.folder))?;
+                    files::write_atomic(&path, data, Durability::Written)?;
+                }
+                written => written?,
             }
-            // The first on its shelf; or somebody has emptied the cache behind our back.
-            files::private_folder(path.parent().unwrap_or(&self.folder))?;
-            files::write_atomic(&path, data, Durability::Written)?;
+            self.index.insert(id, kind);
         }
-        self.index.insert(id, kind);
-        self.unsynced.push(path);
+        if sync {
+            self.unsynced.push(path);
+        }
         Ok(())
     }
 
-    /// What was written is on disk when this returns.
+    /// What was to be synced is on disk when this returns.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let unsynced = std::mem::take(&mut self.unsynced);
         if unsynced.len() > SINGLE_SYNCS_MAX {

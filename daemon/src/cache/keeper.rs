@@ -45,6 +45,7 @@ pub(super) enum Job {
     Discard {
         id: ImageId,
     },
+    #[cfg(test)]
     Flush {
         reply: oneshot::Sender<bool>,
     },
@@ -176,7 +177,7 @@ impl Keeper {
             Job::Load { account, reply } => drop(reply.send(self.load(account))),
             Job::Write { account, batch, receipts } => {
                 for (write, ticket) in batch {
-                    let stored = self.apply(&account, write);
+                    let stored = self.apply(&account, write, ticket.is_some());
                     owed.extend(ticket.map(|ticket| (receipts.clone(), ticket, stored)));
                 }
             }
@@ -186,6 +187,7 @@ impl Keeper {
                     tracing::warn!(%error, "a damaged image can't be removed");
                 }
             }
+            #[cfg(test)]
             Job::Flush { reply } => drop(reply.send(self.write_out())),
             Job::Shutdown { reply } => return Some(reply),
             #[cfg(test)]
@@ -212,9 +214,11 @@ impl Keeper {
     }
 
     /// Returns whether it went well.
-    fn apply(&mut self, account: &BareJid, write: Write) -> bool {
+    fn apply(&mut self, account: &BareJid, write: Write, sync: bool) -> bool {
         let result = match &write {
-            Write::Image { id, kind, data } => self.images.write(*id, *kind, data).map_err(RowsError::Disk),
+            Write::Image { id, kind, data } => {
+                self.images.write(*id, *kind, data, sync).map_err(RowsError::Disk)
+            }
             // On disk at once.
             Write::OwnPresence(presence) => {
                 self.registry.set_presence(account, presence).map_err(RowsError::Disk)

@@ -114,6 +114,7 @@ impl Store {
     }
 
     /// Waits until all that was written is on disk. False: it is not.
+    #[cfg(test)]
     pub(crate) async fn flush(&self) -> bool {
         self.ask(|reply| Job::Flush { reply }).await.unwrap_or(false)
     }

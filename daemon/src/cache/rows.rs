@@ -10,7 +10,7 @@
 //! | `caps` | hash `\0` ver | `CapsRecord` |
 //!
 //! A roster's head and items share a tree because a batch is atomic within one. Rewriting a value
-//! costs disk space that sled never gives back, so a value that is there already isn't written.
+//! costs disk space that sled never gives back; that a value is there already it sees for itself.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -209,20 +209,13 @@ impl Rows {
         news.insert(head_key, encode(&Head { version, sum })?);
 
         let mut batch = Batch::default();
-        let mut effective = false;
         for key in found.keys().filter(|key| !news.contains_key(key.as_ref())) {
             batch.remove(key);
-            effective = true;
         }
         for (key, value) in news {
-            if found.get(key.as_slice()).is_none_or(|there| there.as_ref() != value) {
-                batch.insert(key, value);
-                effective = true;
-            }
+            batch.insert(key, value);
         }
-        if effective {
-            self.roster.apply_batch(batch)?;
-        }
+        self.roster.apply_batch(batch)?;
         Ok(())
     }
 
@@ -252,6 +245,12 @@ impl Rows {
     pub(super) fn flush(&self) -> Result<(), RowsError> {
         self.db.flush()?;
         Ok(())
+    }
+
+    /// Sees each write from now on.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> [sled::Subscriber; 3] {
+        [&self.roster, &self.people, &self.caps].map(|tree| tree.watch_prefix([]))
     }
 
     /// A value, as it is stored.
@@ -305,14 +304,10 @@ fn sift(tree: &Tree, account: &BareJid, mut keep: impl FnMut(&str, &IVec) -> boo
 }
 
 fn put(tree: &Tree, key: &[u8], record: Option<&impl Serialize>) -> Result<(), RowsError> {
-    let Some(record) = record else {
-        tree.remove(key)?;
-        return Ok(());
+    match record {
+        Some(record) => tree.insert(key, encode(record)?)?,
+        None => tree.remove(key)?,
     };
-    let value = encode(record)?;
-    if tree.get(key)?.is_none_or(|there| there.as_ref() != value) {
-        tree.insert(key, value)?;
-    }
     Ok(())
 }
 

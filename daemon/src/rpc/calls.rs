@@ -231,7 +231,7 @@ impl Call<'_> {
                 let answer = method(Arc::clone(self.api), place, params);
                 respond(self.id, self.permit, answer).boxed()
             }
-            Err(error) => self.refuse(error.into()),
+            Err(error) => self.refuse(error),
         }
     }
 

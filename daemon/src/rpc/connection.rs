@@ -8,6 +8,7 @@ use prosed_protocol::{ApiError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::limits::CALLS_IN_FLIGHT;
+use super::methods::Answered;
 use super::order::Order;
 
 /// One WebSocket, or one POST.
@@ -44,13 +45,13 @@ impl Connection {
     ///
     /// # Errors
     /// When there is none, or more than one.
-    pub(super) fn only_account(&self, accounts: &[BareJid]) -> Result<BareJid, ApiError> {
+    pub(super) fn only_account(&self, accounts: &[BareJid]) -> Answered<BareJid> {
         let mut meant = self.order.logging_in();
         meant.extend(accounts.iter().cloned());
         match (meant.pop_first(), meant.is_empty()) {
             (Some(account), true) => Ok(account),
-            (Some(_), false) => Err(ErrorKind::AccountRequired.into()),
-            (None, _) => Err(ErrorKind::AccountUnknown.into()),
+            (Some(_), false) => Err(ApiError::new(ErrorKind::AccountRequired).into()),
+            (None, _) => Err(ApiError::new(ErrorKind::AccountUnknown).into()),
         }
     }
 

@@ -6,13 +6,13 @@ use unicode_security::MixedScript;
 
 /// The signs of deceit in a JID or a name, each once, in the order of [`Warning`].
 pub(super) fn warnings(texts: &[&str]) -> Vec<Warning> {
-    let checks: [(Warning, fn(&str) -> bool); 3] =
-        [(Warning::MixedScripts, mixes_scripts), (Warning::Bidi, turns), (Warning::Invisible, hides)];
-    checks
-        .into_iter()
-        .filter(|(_, found)| texts.iter().any(|text| found(text)))
-        .map(|(sign, _)| sign)
-        .collect()
+    let any = |found: fn(&str) -> bool| texts.iter().any(|text| found(text));
+    let signs = [
+        (Warning::MixedScripts, any(mixes_scripts)),
+        (Warning::Bidi, any(turns)),
+        (Warning::Invisible, any(hides)),
+    ];
+    signs.into_iter().filter(|(_, found)| *found).map(|(sign, _)| sign).collect()
 }
 
 /// Whether one word mixes scripts that are not written together (UTS #39 §5.1): Latin with

@@ -170,14 +170,14 @@ pub(super) async fn discover(_: Arc<Api>) -> Answered<OpenRpcDocument> {
 }
 
 /// What a subscription or a poll wants of the log.
-pub(super) fn filter(params: SubscribeParams) -> Result<Filter, ApiError> {
+pub(super) fn filter(params: SubscribeParams) -> Answered<Filter> {
     let account = params.account.as_deref().map(bare_jid).transpose()?;
     Ok(Filter { names: params.events, account })
 }
 
 /// A bare JID in its normal form (RFC 7622).
-pub(super) fn bare_jid(text: &str) -> Result<BareJid, ApiError> {
-    BareJid::new(text).map_err(|error| ApiError::new(ErrorKind::InvalidJid).text(error.to_string()))
+pub(super) fn bare_jid(text: &str) -> Answered<BareJid> {
+    BareJid::new(text).map_err(|error| ApiError::new(ErrorKind::InvalidJid).text(error.to_string()).into())
 }
 
 impl Api {

@@ -22,5 +22,5 @@ mod translate;
 pub(crate) use endpoint::{Endpoint, EndpointFile};
 pub(crate) use methods::Images;
 pub(crate) use server::{Services, serve};
-pub(crate) use token::{Token, TokenError};
-pub(crate) use translate::{Translator, failure};
+pub(crate) use token::Token;
+pub(crate) use translate::Translator;

@@ -291,7 +291,6 @@ impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Unknown(account) => Self::new(ErrorKind::AccountUnknown).account(account.as_str()),
-            AccountError::Required => Self::new(ErrorKind::AccountRequired),
             AccountError::CredentialsMissing(account) => {
                 Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
             }

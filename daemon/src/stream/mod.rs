@@ -46,7 +46,9 @@ use self::sasl::Login;
 
 /// Whom we trust, and how: see [`tls_config`].
 pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
-pub(crate) use self::scram::{ScramKeys, ScramMechanism};
+pub(crate) use self::scram::ScramKeys;
+#[cfg(test)]
+pub(crate) use self::scram::ScramMechanism;
 pub(crate) use self::tls::tls_config;
 
 /// Filter directives that keep what libraries log of stanzas out of our log, whatever else is

@@ -4,6 +4,9 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::*;
 
+/// Far more than an impatient daemon waits.
+const LONG: Duration = Duration::from_secs(20);
+
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"get_version"}"#;
 
 /// A POST with these headers and a valid body; `{host}` and `{token}` stand for the right ones.
@@ -170,7 +173,8 @@ async fn a_socket_that_sends_no_head_is_closed() {
         let mut socket = TcpStream::connect(daemon.address).await.unwrap();
         socket.write_all(said.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let _ = socket.read_to_string(&mut answer).await;
+        let closed = tokio::time::timeout(LONG, socket.read_to_string(&mut answer)).await;
+        assert!(closed.is_ok(), "{said:?}");
         assert_eq!(answer.contains("200 OK"), said == whole, "{answer}");
     }
 }
@@ -200,10 +204,12 @@ async fn a_websocket_without_a_sign_of_life_is_closed() {
     silent.socket.flush().await.unwrap();
     let mut lively = daemon.connect().await;
     let mut most = held;
+    let started = tokio::time::Instant::now();
     // Reading answers pings.
     while most == held || Arc::strong_count(&daemon.log) > held {
         let _ = tokio::time::timeout(Duration::from_millis(10), lively.socket.next()).await;
         most = most.max(Arc::strong_count(&daemon.log));
+        assert!(started.elapsed() < LONG);
     }
     assert_eq!(lively.call("get_version", json!({})).await["result"]["name"], "prosed");
 }
@@ -220,9 +226,12 @@ async fn a_websocket_that_takes_nothing_is_cut_off() {
     for _ in 0..60 {
         daemon.happen("me@example.org", 1 << 20);
     }
-    while Arc::strong_count(&daemon.log) > held {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let cut_off = async {
+        while Arc::strong_count(&daemon.log) > held {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LONG, cut_off).await.is_ok());
 }
 
 #[tokio::test]
@@ -251,7 +260,10 @@ async fn the_doors_close_in_order() {
     let mut ui = daemon.connect().await;
     ui.call("subscribe", json!({})).await;
     daemon.shutdown.take().unwrap().send(()).unwrap();
-    let farewell = ui.socket.next().await;
+    let mut farewell = ui.socket.next().await;
+    while let Some(Ok(Message::Ping(_))) = farewell {
+        farewell = ui.socket.next().await;
+    }
     assert!(matches!(farewell, Some(Ok(Message::Close(_)))), "{farewell:?}");
     drop(ui);
     (&mut daemon.running).await.unwrap();

@@ -96,8 +96,12 @@ async fn nobody_hears_who_did_not_subscribe() {
 async fn unsubscribe_in_each_form() {
     let daemon = Daemon::start().await;
     let mut ui = daemon.connect().await;
-    let forms: [fn(&Value) -> Value; 3] =
-        [|id| json!([id]), |id| json!({"id": id}), |id| json!([{"id": id}])];
+    let forms: [fn(&Value) -> Value; 4] = [
+        |id| json!([id]),
+        |id| json!({"id": id}),
+        |id| json!([{"id": id}]),
+        |id| json!({"subscription": id}),
+    ];
     for method in ["unsubscribe", "unsubscribe_contactChanged", "unsubscribe_rosterLoaded"] {
         for form in forms {
             let id = ui.call("subscribe_rosterLoaded", json!({})).await["result"].clone();

@@ -372,38 +372,72 @@ async fn a_name_that_no_server_takes_ends_at_once() {
     assert_eq!(event(&mut stream).await, "ended");
 }
 
-/// Closes a stream at this moment; it must be quick, and nobody must call again.
-async fn closes(stream: Stream) {
+/// Expects a silent server to be given up within this time of silence. Time runs by itself from here.
+async fn gives_up_within(mut stream: Stream, seconds: u64) {
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let StreamEvent::ConnectFailed { error, retry_at: Some(_) } = stream.next().await else {
+        panic!("something else happened")
+    };
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(start.elapsed() <= Duration::from_secs(seconds), "after {:?}", start.elapsed());
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn silence_has_a_deadline_at_each_step() {
+    // Before STARTTLS.
+    let server = Server::new().await;
+    let stream = server.client("secret");
+    let _conn = server.accept().await;
+    gives_up_within(stream, 16).await;
+    // In the handshake.
+    let mut settings = server.settings();
+    settings.tls = TlsMode::Direct;
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let stream = Stream::connect(settings, password);
+    let _conn = server.accept().await;
+    gives_up_within(stream, 16).await;
+    // In the login.
+    let stream = server.client("secret");
+    let mut conn = server.accept_secure().await;
+    conn.open(&mechanisms(&["SCRAM-SHA-256"])).await;
+    conn.element("auth").await;
+    gives_up_within(stream, 31).await;
+}
+
+/// Closes a stream at this moment, within this many seconds.
+async fn closes(stream: Stream, seconds: u64) {
     let start = Instant::now();
     timeout(PATIENCE, stream.close()).await.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(6), "closing took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(seconds), "closing took {:?}", start.elapsed());
 }
 
 #[tokio::test]
 async fn closing_is_quick_at_any_moment() {
     // Before anything was done, and while nobody answers.
     let server = Server::new().await;
-    closes(server.client("secret")).await;
+    closes(server.client("secret"), 3).await;
     let stream = server.client("secret");
     let _silent = server.accept().await;
-    closes(stream).await;
+    closes(stream, 3).await;
     // While waiting for the next attempt.
     let settings = server.settings();
     drop(server);
     let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings, password);
     assert!(matches!(failure(&mut stream).await, (ConnectError::Unreachable { .. }, true)));
-    closes(stream).await;
-    // In the middle of the login, and of binding.
+    closes(stream, 3).await;
+    // In the middle of the login, and of binding (where the server is owed its time to answer).
     let server = Server::new().await;
     let stream = server.client("secret");
     let mut conn = server.accept_secure().await;
     conn.open(&mechanisms(&["SCRAM-SHA-256"])).await;
     conn.element("auth").await;
-    closes(stream).await;
+    closes(stream, 3).await;
     let mut stream = server.client("secret");
     let (mut conn, _) = beside(&mut stream, server.accept_login("secret")).await;
     conn.open(BIND).await;
     conn.element("iq").await;
-    closes(stream).await;
+    closes(stream, 6).await;
 }

@@ -218,6 +218,13 @@ impl Conn {
         self.all.clone()
     }
 
+    /// Waits until the client's socket is gone altogether: no event tells, only writes that fail.
+    pub(super) async fn gone(&mut self) {
+        while self.io().write_all(b" ").await.is_ok() && self.io().flush().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Answers a stream header with one of ours and these features.
     pub(super) async fn open(&mut self, features: &str) {
         self.until("<stream:stream").await;

@@ -120,6 +120,23 @@ async fn drive(stream: &mut Stream) {
 }
 
 #[tokio::test]
+async fn a_silent_link_is_probed_after_a_minute_and_dead_soon_after() {
+    for with_sm in [false, true] {
+        let server = Server::new().await;
+        let (mut stream, mut conn) =
+            if with_sm { online_with_sm(&server).await } else { online(&server).await };
+        // Time runs by itself while nobody has anything to do.
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        assert!(matches!(stream.next().await, StreamEvent::Suspended));
+        let silence = start.elapsed().as_secs();
+        tokio::time::resume();
+        assert!((70..=80).contains(&silence), "dead after {silence} s");
+        conn.until(if with_sm { "<r xmlns='urn:xmpp:sm:3'" } else { "urn:xmpp:ping" }).await;
+    }
+}
+
+#[tokio::test]
 async fn another_client_in_our_place_ends_it() {
     let server = Server::new().await;
     let (mut stream, mut conn) = online(&server).await;
@@ -208,8 +225,9 @@ async fn closing_does_not_wait_for_a_server_that_does_not_answer() {
     let start = Instant::now();
     stream.close().await;
     assert!(start.elapsed() < Duration::from_secs(6), "closing took {:?}", start.elapsed());
-    // The connection is gone, too.
+    // The connection is gone, too, at once.
     assert!(conn.rest().await.ends_with("</stream:stream>"));
+    timeout(Duration::from_secs(3), conn.gone()).await.expect("the connection lingers");
 }
 
 #[tokio::test]
