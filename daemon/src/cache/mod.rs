@@ -77,7 +77,8 @@ impl Store {
     /// Hands over writes, to be applied in their order, each all at once or not at all. Returns
     /// when they have their place in the queue; it waits for one while the disk is behind.
     ///
-    /// Each ticket comes back through `receipts`, in order, with whether its write is on disk.
+    /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with
+    /// whether it can be read.
     /// Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
     pub(crate) async fn write(
         &self,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -101,12 +102,11 @@ impl Bench {
         let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Some(Ticket(n)))).collect();
         self.store.write(account, batch, &receipts).await;
         drop(receipts);
-        let mut stored = Vec::new();
+        let mut stored = BTreeMap::new();
         while let Some((ticket, is_stored)) = received.recv().await {
-            stored.push(is_stored);
-            assert_eq!(ticket.0, stored.len() as u64, "receipts keep their order");
+            assert_eq!(stored.insert(ticket, is_stored), None, "a receipt comes once");
         }
-        stored
+        stored.into_values().collect()
     }
 
     async fn write_all(&self, account: &BareJid, writes: Vec<Write>) {
