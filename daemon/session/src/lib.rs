@@ -182,6 +182,11 @@ impl Session {
         self.connection.account(&self.people, self.presence.own())
     }
 
+    /// One contact, if there is one of that name.
+    pub fn contact(&self, jid: &BareJid) -> Option<Contact> {
+        self.people.contact(jid)
+    }
+
     /// Whether there is a roster to show, from the cache or the server.
     pub fn has_roster(&self) -> bool {
         self.roster.is_known()
