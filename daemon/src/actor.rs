@@ -148,6 +148,7 @@ impl<'a> Actor<'a> {
     async fn take_up(&mut self, beginning: &Beginning) {
         if let Some(failure) = &beginning.failure {
             self.input(Input::Offline { failure: Some(failure.clone()), retry_at: None });
+            self.carry_out().await;
         }
         let (mut changed, mut removed) = (Vec::new(), Vec::new());
         for jid in self.lasting.take_present() {
@@ -193,9 +194,10 @@ impl<'a> Actor<'a> {
         match event {
             Event::Stream(event) => self.handle_stream(event).await,
             Event::Message(Message::Command { command, reply }) => {
+                let call = self.expect_call(reply, false);
                 #[cfg(debug_assertions)]
                 crate::provocation::provoked(&command).await;
-                self.command(command, reply, false);
+                self.input(Input::Command { call, command });
             }
             Event::Message(Message::Login { login, begun }) => {
                 let result = self.login(*login).await;
@@ -219,10 +221,16 @@ impl<'a> Actor<'a> {
     }
 
     fn command(&mut self, command: Command, reply: oneshot::Sender<Reply>, is_login: bool) {
+        let call = self.expect_call(reply, is_login);
+        self.input(Input::Command { call, command });
+    }
+
+    /// Whatever becomes of the call from here on, somebody answers it.
+    fn expect_call(&mut self, reply: oneshot::Sender<Reply>, is_login: bool) -> Call {
         self.next_call += 1;
         let call = Call(self.next_call);
         self.lasting.calls.insert(call, Caller { reply, is_login });
-        self.input(Input::Command { call, command });
+        call
     }
 
     async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
