@@ -63,7 +63,6 @@ pub(crate) struct Actor<'a> {
     account: BareJid,
     shell: Arc<Shell>,
     session: Session,
-    stream: Option<Stream>,
     lasting: &'a mut Lasting,
     receipts: mpsc::UnboundedReceiver<(Ticket, bool)>,
     receipts_to: mpsc::UnboundedSender<(Ticket, bool)>,
@@ -110,7 +109,6 @@ impl<'a> Actor<'a> {
             account,
             shell,
             session,
-            stream: None,
             lasting,
             receipts,
             receipts_to,
@@ -174,16 +172,17 @@ impl<'a> Actor<'a> {
 
     async fn next_event(&mut self) -> Event {
         let deadline = self.session.next_deadline();
+        let Lasting { stream, inbox, .. } = &mut *self.lasting;
         tokio::select! {
-            event = next(&mut self.stream) => Event::Stream(event),
-            message = self.lasting.inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
+            event = next(stream) => Event::Stream(event),
+            message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
             Some((ticket, stored)) = self.receipts.recv() => Event::Saved(ticket, stored),
             () = sleep_until(deadline) => Event::Tick,
         }
     }
 
     fn event_at_hand(&mut self) -> Option<Event> {
-        if let Some(event) = next(&mut self.stream).now_or_never() {
+        if let Some(event) = next(&mut self.lasting.stream).now_or_never() {
             return Some(Event::Stream(event));
         }
         let (ticket, stored) = self.receipts.try_recv().ok()?;
@@ -234,7 +233,7 @@ impl<'a> Actor<'a> {
     }
 
     async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        if self.stream.is_none() {
+        if self.lasting.stream.is_none() {
             let secret = match login.password {
                 Some(password) => Secret::Password(password),
                 None => self.shell.secret(&self.account).await?,
@@ -250,8 +249,7 @@ impl<'a> Actor<'a> {
             self.connection = login.connection.clone();
             let settings = self.shell.settings(&self.account, login.connection);
             self.input(Input::Connecting);
-            self.lasting.connected = true;
-            self.stream = Some(Stream::connect(settings, credentials));
+            self.lasting.stream = Some(Stream::connect(settings, credentials));
         }
         let (reply, receiver) = oneshot::channel();
         self.command(Command::Login, reply, true);
@@ -263,8 +261,7 @@ impl<'a> Actor<'a> {
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
         self.carry_out().await;
-        self.lasting.connected = false;
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = self.lasting.stream.take() {
             stream.close().await;
         }
         self.input(Input::Offline { failure: None, retry_at: None });
@@ -308,8 +305,7 @@ impl<'a> Actor<'a> {
 
     /// Nobody waits for the farewell of a stream that has failed.
     fn end_stream(&mut self) {
-        self.lasting.connected = false;
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = self.lasting.stream.take() {
             tokio::spawn(stream.close());
         }
     }
@@ -335,7 +331,8 @@ impl<'a> Actor<'a> {
             match effect {
                 Effect::Save { write, ticket } => writes.push((write, ticket)),
                 Effect::Send(stanza) => {
-                    let sent = self.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
+                    let sent =
+                        self.lasting.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
                     if !sent {
                         debug!(account = %self.account, "no stream to send to");
                     }

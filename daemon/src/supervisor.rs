@@ -14,6 +14,7 @@ use tracing::error;
 
 use crate::accounts::{Reply, Shell};
 use crate::actor::{Actor, Caller, Ended, Message};
+use crate::stream::Stream;
 
 /// So many crashes within [`CRASH_WINDOW`], and the account stays offline: whatever it is that
 /// brings it down, the server would send it again.
@@ -28,8 +29,8 @@ pub(crate) struct Lasting {
     pub(crate) inbox: mpsc::Receiver<Message>,
     /// Who waits for an answer.
     pub(crate) calls: BTreeMap<Call, Caller>,
-    /// There is a stream, or shall be one.
-    pub(crate) connected: bool,
+    /// So that leave can be taken of the server: it would keep a session that is only cut for minutes.
+    pub(crate) stream: Option<Stream>,
     /// Whom UIs were last shown as present. No cache knows that.
     present: BTreeSet<BareJid>,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Beginning {
 
 impl Lasting {
     fn new(inbox: mpsc::Receiver<Message>) -> Self {
-        Self { inbox, calls: BTreeMap::new(), connected: false, present: BTreeSet::new() }
+        Self { inbox, calls: BTreeMap::new(), stream: None, present: BTreeSet::new() }
     }
 
     /// UIs have been shown this.
@@ -101,6 +102,11 @@ pub(crate) async fn supervise(account: BareJid, shell: Arc<Shell>, inbox: mpsc::
             Ok(Ended::Crashed) | Err(_) => {}
         }
         let crashes = crashes.count(Instant::now());
+        let stream = lasting.stream.take();
+        let connected = stream.is_some();
+        if let Some(stream) = stream {
+            tokio::spawn(stream.close());
+        }
         let Some(entry) = shell.registry.entry(&account) else {
             error!(%account, "a login has crashed");
             fail_calls(&shell, &mut lasting, false);
@@ -108,7 +114,6 @@ pub(crate) async fn supervise(account: BareJid, shell: Arc<Shell>, inbox: mpsc::
             shell.forget(&account).await.ok();
             return;
         };
-        let connected = std::mem::take(&mut lasting.connected);
         let login = connected && crashes < CRASHES_MAX && entry.remember && !entry.logged_out;
         error!(%account, crashes, login, "the account has crashed and begins anew");
         fail_calls(&shell, &mut lasting, login);

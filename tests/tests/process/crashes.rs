@@ -27,7 +27,7 @@ async fn becomes(ui: &Ui, account: &str, state: &str) -> Value {
 async fn a_panic_takes_one_account_and_it_comes_back() {
     let server = Setup::new(Kind::Prosody).friends("me", "alice").friends("you", "alice");
     let server = Server::start(server).await;
-    let alice = Contact::online(&server, "alice").await;
+    let mut alice = Contact::online(&server, "alice").await;
     let daemon = Daemon::start(provocable().trust(&server)).await;
     let ui = Ui::connect(&daemon).await;
     ui.subscribe(json!({})).await;
@@ -41,6 +41,7 @@ async fn a_panic_takes_one_account_and_it_comes_back() {
         ui.event("rosterLoaded", |event| event["account"] == account.as_str()).await;
     }
     let bystander = state(&ui, YOU).await;
+    let old = state(&ui, ME).await["jid"].as_str().expect("it is bound").to_owned();
     ui.forget_received();
 
     let error = ui.call("set_presence", break_it(ME, "panic canary-7f3a")).await.expect_err("it crashed");
@@ -49,6 +50,8 @@ async fn a_panic_takes_one_account_and_it_comes_back() {
     assert_eq!(failed["error"]["data"]["kind"], "internalError");
     ui.contact(ALICE, |contact| contact["availability"] == "unavailable").await;
     becomes(&ui, ME, "online").await;
+    let gone = |stanza: &minidom::Element| stanza.attr("type") == Some("unavailable");
+    alice.wait_for_presence(&old, gone).await;
     ui.contact(ALICE, |contact| contact["availability"] == "available").await;
     assert!(state(&ui, ME).await.get("error").is_none());
 
@@ -59,7 +62,6 @@ async fn a_panic_takes_one_account_and_it_comes_back() {
     let log = fs::read_to_string(daemon.log_file()).expect("a log");
     assert!(log.contains("provocation.rs"), "the place of the panic is logged");
     assert!(!log.contains("canary-7f3a"), "what it said is not");
-    drop(alice);
 }
 
 #[tokio::test]
