@@ -80,7 +80,8 @@ async fn what_we_said_of_us_outlives_a_restart(kind: Kind) {
     alice.wait_for_presence(ME, |presence| show(presence).as_deref() == Some("away")).await;
     account(&ui, |info| info["availability"] == "away" && info["status"] == "tea").await;
 
-    // What was acknowledged is on disk, however the daemon ends.
+    // What was acknowledged is on disk, however the daemon ends; event numbers go on.
+    let seq = ui.call("load_roster", json!({})).await.expect("a roster")["seq"].as_u64();
     daemon.kill();
     daemon.restart().await;
     let is_new = |presence: &Element| is_available(presence) && presence.attr("from") != Some(&me);
@@ -89,6 +90,8 @@ async fn what_we_said_of_us_outlives_a_restart(kind: Kind) {
     assert_eq!(find(&first, "status", "jabber:client").map(Element::text).as_deref(), Some("tea"));
 
     let ui = Ui::watching(&daemon).await;
+    let now = ui.call("load_roster", json!({})).await.expect("a roster")["seq"].as_u64();
+    assert!(now > seq, "{now:?} after {seq:?}");
     ui.call("set_presence", json!({ "availability": "unavailable" })).await.expect("said");
     alice.wait_for_presence(first.attr("from").expect("a full JID"), is_gone).await;
     assert_eq!(ui.contacts().await[0]["jid"], ALICE, "invisible, and at work");
