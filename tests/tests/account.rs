@@ -1,10 +1,12 @@
 //! Our own account on real servers: what others see of it, and what outlives a restart.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minidom::Element;
 use prosed_tests::contact::{PROSE_VCARD4, VCARD4};
-use prosed_tests::server::Setup;
+use prosed_tests::server::{Passwords, Setup};
 use prosed_tests::xml::find;
 use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ on_both_servers!(
     who_logged_out_stays_out,
     a_forgotten_account_leaves_nothing,
     messages_are_left_to_other_clients,
+    a_remembered_account_comes_back_by_itself,
 );
 
 /// A daemon in which we are logged in, a UI that watches, and the full JID that others see.
@@ -128,10 +131,12 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
     let alice = Contact::online(&server, "alice").await;
     let (mut daemon, ui, me) = start(&server).await;
     assert_eq!(ui.contacts().await.len(), 1);
+    assert_eq!(traces(&daemon.data_dir()).len(), 2, "the account, and its secret");
     ui.call("logout", json!({ "forget": true })).await.expect("forgotten");
     ui.event("accountChanged", |event| event["removed"] == true).await;
     alice.wait_for_presence(&me, is_gone).await;
 
+    assert_eq!(traces(&daemon.data_dir()), Vec::<PathBuf>::new());
     for restarted in [false, true] {
         if restarted {
             daemon.restart().await;
@@ -146,6 +151,26 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
         let error = ui.call("login", login).await.expect_err("no secret is left");
         assert_eq!((error.code, error.kind()), (1002, "credentialsMissing"));
     }
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", server.login("me")).await.expect("it begins anew");
+    let loaded = ui.event("rosterLoaded", |_| true).await;
+    assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
+}
+
+/// Files whose name or content tells of us.
+fn traces(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("our folder") {
+        let path = entry.expect("our folder").path();
+        if path.is_dir() {
+            found.extend(traces(&path));
+        } else if path.display().to_string().contains(ME)
+            || String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).contains(ME)
+        {
+            found.push(path);
+        }
+    }
+    found
 }
 
 async fn messages_are_left_to_other_clients(kind: Kind) {
@@ -159,4 +184,16 @@ async fn messages_are_left_to_other_clients(kind: Kind) {
 
     let phone = Contact::online(&server, "me").await;
     phone.wait_for("the message that waited", |stanza| stanza.attr("id") == Some(&id)).await;
+}
+
+/// However the server keeps passwords, and so whatever was remembered.
+async fn a_remembered_account_comes_back_by_itself(kind: Kind) {
+    for passwords in [Passwords::Sha1, Passwords::Plain] {
+        let server = Server::start(Setup::new(kind).account("me").passwords(passwords)).await;
+        let (mut daemon, ..) = start(&server).await;
+        daemon.restart().await;
+        let ui = Ui::connect(&daemon).await;
+        let back = ui.call("login", json!({ "jid": ME })).await;
+        assert_eq!(back.unwrap_or_else(|error| panic!("{passwords:?}: {error:?}"))["state"], "online");
+    }
 }

@@ -55,13 +55,14 @@ fn pep(from: &str, node: &str, id: &str, payload: &str) -> String {
     )
 }
 
-fn metadata(id: &str, info: &str) -> String {
-    pep(ALICE, METADATA, id, &format!("<metadata xmlns='{METADATA}'>{info}</metadata>"))
+fn metadata(owner: &str, info: &str) -> String {
+    pep(owner, METADATA, "current", &format!("<metadata xmlns='{METADATA}'>{info}</metadata>"))
 }
 
 /// Waits for the request for an image, and answers with these words where base64 should be.
 async fn serve_image(peer: &Served, id: &str, data: &str) {
-    let wish = |stanza: &Element| find(stanza, "item", PUBSUB).is_some_and(|item| item.attr("id") == Some(id));
+    let wish =
+        |stanza: &Element| find(stanza, "item", PUBSUB).is_some_and(|item| item.attr("id") == Some(id));
     let asked = peer.wait_for("a request for the image", wish).await;
     let item = format!("<item id='{id}'><data xmlns='urn:xmpp:avatar:data'>{data}</data></item>");
     let items = format!("<items node='urn:xmpp:avatar:data'>{item}</items>");
@@ -106,39 +107,43 @@ async fn a_malformed_stanza_loses_only_itself() {
 
 #[tokio::test]
 async fn a_malformed_avatar_loses_only_itself() {
-    let (_server, _daemon, ui, peer) = with_alice().await;
-    let image = png::solid(9, 9, [3, 2, 1]);
-    let other = png::solid(7, 7, [1, 2, 3]);
-    let (id, other_id, text_id) = (sha1_hex(&image), sha1_hex(&other), sha1_hex(b"<svg/>"));
-    let info = |id: &str| format!("<info id='{id}' type='image/png' bytes='{}'/>", image.len());
-
+    let (_server, _daemon, ui, peer) = session(
+        "<item jid='alice@prosed.test' subscription='both'/><item jid='bob@prosed.test' subscription='both'/>\
+         <item jid='carol@prosed.test' subscription='both'/><item jid='dave@prosed.test' subscription='both'/>",
+    )
+    .await;
+    let info = |id: &str| format!("<info id='{id}' type='image/png' bytes='99'/>");
     for nonsense in [
-        metadata("x", "<info/>"),
-        metadata("x", "<info id='../../etc/passwd' type='image/png' bytes='9'/>"),
-        metadata("x", "<info id='x' type='image/png' bytes='many'/>"),
+        metadata(ALICE, "<info/>"),
+        metadata(ALICE, "<info id='../../etc/passwd' type='image/png' bytes='9'/>"),
+        metadata(ALICE, "<info id='x' type='image/png' bytes='many'/>"),
         pep(ALICE, METADATA, "x", "<metadata xmlns='urn:something:else'/>"),
         pep(ALICE, METADATA, "x", ""),
     ] {
         say(&peer, &nonsense).await;
     }
-    // The hash does not fit; it is no picture; it is no base64.
-    say(&peer, &metadata(&id, &info(&id))).await;
-    serve_image(&peer, &id, &BASE64_STANDARD.encode(&other)).await;
-    say(&peer, &metadata(&text_id, &info(&text_id))).await;
-    serve_image(&peer, &text_id, &BASE64_STANDARD.encode("<svg/>")).await;
-    say(&peer, &metadata(&other_id, &info(&other_id))).await;
-    serve_image(&peer, &other_id, "!!! no base64 !!!").await;
-    alice_is_still_heard(&ui, &peer).await;
-    assert_eq!(ui.contacts().await[0].get("avatar"), None, "a lie was shown");
-
+    // A picture that is not the one it claims to be; what is no picture; what is no base64.
+    let (image, other) = (png::solid(9, 9, [3, 2, 1]), png::solid(7, 7, [1, 2, 3]));
+    for (liar, id, data) in [
+        ("bob@prosed.test", sha1_hex(&image), BASE64_STANDARD.encode(&other)),
+        ("carol@prosed.test", sha1_hex(b"<svg/>"), BASE64_STANDARD.encode("<svg/>")),
+        ("dave@prosed.test", sha1_hex(&other), "!!! no base64 !!!".to_owned()),
+    ] {
+        say(&peer, &metadata(liar, &info(&id))).await;
+        serve_image(&peer, &id, &data).await;
+    }
     // Metadata with one bad info beside a good one; and the bytes decide what it is.
     let good = png::solid(5, 4, [9, 9, 9]);
     let id = sha1_hex(&good);
-    let infos = format!("<info type='image/png'/><info id='{id}' type='public.jpeg' bytes='{}'/>", good.len());
-    say(&peer, &metadata(&id, &infos)).await;
+    let infos =
+        format!("<info type='image/png'/><info id='{id}' type='public.jpeg' bytes='{}'/>", good.len());
+    say(&peer, &metadata(ALICE, &infos)).await;
     serve_image(&peer, &id, &BASE64_STANDARD.encode(&good)).await;
     let alice = ui.contact(ALICE, |contact| contact["avatar"]["id"] == id.as_str()).await;
     assert_eq!(alice["avatar"]["type"], "image/png");
+    // Images are saved in the order in which they came: nothing is on its way any more.
+    let shown = ui.contacts().await.iter().filter(|contact| contact.get("avatar").is_some()).count();
+    assert_eq!(shown, 1, "a lie was shown");
 }
 
 #[tokio::test]
@@ -149,7 +154,8 @@ async fn a_malformed_vcard_loses_only_itself() {
     }
     alice_is_still_heard(&ui, &peer).await;
     let odd = "<fn><fn><text>deep</text></fn></fn><fn/><bday><text/></bday><unheard/><title><text>Guest</text></title>";
-    say(&peer, &pep(ALICE, PROSE_VCARD4, ALICE, &format!("<vcard xmlns='{PROSE_VCARD4}'>{odd}</vcard>"))).await;
+    say(&peer, &pep(ALICE, PROSE_VCARD4, ALICE, &format!("<vcard xmlns='{PROSE_VCARD4}'>{odd}</vcard>")))
+        .await;
     let alice = ui.contact(ALICE, |contact| contact["profile"]["title"] == "Guest").await;
     for absent in ["fullName", "birthday"] {
         assert_eq!(alice["profile"].get(absent), None, "{alice}");
@@ -172,7 +178,8 @@ async fn a_forged_push_is_not_believed() {
 
     for (id, from) in [("bare", " from='me@prosed.test'"), ("server", "")] {
         let item = format!("<item jid='{id}@prosed.test' subscription='to'/>");
-        say(&peer, &format!("<iq type='set' id='{id}'{from}><query xmlns='{ROSTER}'>{item}</query></iq>")).await;
+        say(&peer, &format!("<iq type='set' id='{id}'{from}><query xmlns='{ROSTER}'>{item}</query></iq>"))
+            .await;
         ui.contact(&format!("{id}@prosed.test"), |contact| contact["subscription"] == "to").await;
         peer.wait_for("thanks", |stanza| stanza.attr("id") == Some(id)).await;
     }
@@ -190,7 +197,12 @@ async fn only_who_was_asked_can_answer() {
         let identity = format!("<identity category='client' type='pc' name='{name}'/>");
         format!("<iq type='result' id='{id}'{from}><query xmlns='{DISCO}'>{identity}{features}</query></iq>")
     };
-    for liar in [" from='mallory@prosed.test/desk'", " from='alice@prosed.test/phone'", " from='alice@prosed.test'", ""] {
+    for liar in [
+        " from='mallory@prosed.test/desk'",
+        " from='alice@prosed.test/phone'",
+        " from='alice@prosed.test'",
+        "",
+    ] {
         say(&peer, &answer(liar, "Loom")).await;
     }
     alice_is_still_heard(&ui, &peer).await;

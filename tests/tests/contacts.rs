@@ -2,6 +2,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::contact::Client;
+use prosed_tests::hostile::nested;
 use prosed_tests::server::Setup;
 use prosed_tests::xml::find;
 use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
@@ -71,7 +72,10 @@ async fn an_old_vcard_is_found_on_request(kind: Kind) {
     alice.set_vcard_temp(vcard, None).await;
     let (_daemon, ui) = start(&server).await;
     let profile = ui.call("load_profile", json!({ "jid": ALICE })).await.expect("a profile");
-    assert_eq!((&profile["fullName"], &profile["organization"]), (&json!("Alice Liddell"), &json!("Wonderland")));
+    assert_eq!(
+        (&profile["fullName"], &profile["organization"]),
+        (&json!("Alice Liddell"), &json!("Wonderland"))
+    );
     ui.contact(ALICE, |contact| contact["profile"]["organization"] == "Wonderland").await;
 
     alice.set_vcard_temp("<FN>Alice L.</FN>", None).await;
@@ -118,4 +122,20 @@ async fn a_contact_on_two_devices_shows_the_best(kind: Kind) {
     ui.contact(ALICE, |contact| contact["availability"] == "xa").await;
     phone.disconnect().await;
     ui.contact(ALICE, |contact| contact["status"] == "at the desk").await;
+}
+
+/// By way of Prosody: ejabberd 23.01 does not survive such a stanza itself.
+#[tokio::test]
+async fn a_contact_cannot_end_us_with_a_deep_stanza() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let (mut daemon, ui) = start(&server).await;
+    let account = ui.call("get_account", json!({})).await.expect("an account");
+    let (me, deep) = (account["jid"].as_str().expect("a full JID"), nested(3_500));
+    alice.send(&format!("<message type='headline' to='{me}'>{deep}</message>")).await;
+    alice.set_presence(None, Some("no harm meant")).await;
+    ui.contact(ALICE, |contact| contact["status"] == "no harm meant").await;
+    let after = ui.call("get_account", json!({})).await.expect("an account");
+    assert_eq!((&after["since"], daemon.is_running()), (&account["since"], true), "the stream lives");
+    assert!(daemon.log().contains("a stanza beyond what we can bear was dropped"), "{}", daemon.log());
 }

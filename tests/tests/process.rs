@@ -53,11 +53,13 @@ async fn systemd_is_told_when_the_doors_are_open() {
         String::from_utf8_lossy(&text[..length]).into_owned()
     };
     let path = home.path().join("notify");
-    let mut daemon = Daemon::launch(Daemon::setup().environment("NOTIFY_SOCKET", &path.display().to_string()));
+    let mut daemon =
+        Daemon::launch(Daemon::setup().environment("NOTIFY_SOCKET", &path.display().to_string()));
     let ready = told();
     assert!(ready.starts_with("READY=1\n"), "{ready}");
     let file = daemon.runtime_dir().join("endpoint.json");
-    let endpoint: Value = serde_json::from_slice(&fs::read(&file).expect("endpoint.json is there")).expect("JSON");
+    let endpoint: Value =
+        serde_json::from_slice(&fs::read(&file).expect("endpoint.json is there")).expect("JSON");
     assert_eq!(endpoint["pid"], daemon.id());
     let address = endpoint["url"].as_str().and_then(|url| url.strip_prefix("ws://")).expect("a url");
     let address = address.strip_suffix("/rpc").expect("our path");

@@ -135,7 +135,10 @@ async fn presence_does_not_wait_for_a_slow_roster() {
     peer.send(&result_of(&asked, ITEMS)).await.expect("prosed is there");
     let roster = ui.answer(&roster).await.expect("the roster came at last");
     assert_eq!(roster["contacts"][0]["jid"], ALICE);
-    assert_eq!(gists(&peer), ["roster get ver=None", "presence -1", "presence -1 with caps", "carbons", "pong"]);
+    assert_eq!(
+        gists(&peer),
+        ["roster get ver=None", "presence -1", "presence -1 with caps", "carbons", "pong"]
+    );
 }
 
 #[tokio::test]
@@ -149,7 +152,9 @@ async fn our_hash_fits_what_we_say_we_are() {
 
     for (id, asked) in [("own", format!(" node='{node}#{ver}'")), ("none", String::new())] {
         let query = format!("<query xmlns='{DISCO}'{asked}/>");
-        peer.send(&format!("<iq type='get' id='{id}' from='me@prosed.test'>{query}</iq>")).await.expect("sent");
+        peer.send(&format!("<iq type='get' id='{id}' from='me@prosed.test'>{query}</iq>"))
+            .await
+            .expect("sent");
         let answer = peer.wait_for("what prosed is", |stanza| stanza.attr("id") == Some(id)).await;
         let identity = find(&answer, "identity", DISCO).expect("an identity");
         let features = find(&answer, "query", DISCO).expect("an answer").children();
