@@ -250,6 +250,7 @@ impl Peer {
             }
             // As a server does that hears the client's farewell: a client may wait for it.
             let _gone = send(&answers, "</stream:stream>").await;
+            let _gone = answers.lock().await.shutdown().await;
             received.close();
         });
         Served { inbox, writer, reader }
