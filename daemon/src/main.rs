@@ -13,8 +13,10 @@ mod service;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +94,10 @@ fn run(flags: Flags) -> Result<(), Failed> {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
     })?;
-    let credentials = Credentials::open(&config.data_dir).map_err(failed(Exit::Storage))?;
+    let given = environment.get(OsStr::new("CREDENTIALS_DIRECTORY")).map(Path::new);
+    let credentials = Credentials::open(config.secret_store, &config.data_dir, given)
+        .with_context(|| format!("{}: the folder for secrets can't be made", config.data_dir.display()))
+        .map_err(failed(Exit::Storage))?;
     let numbers = registry.clone();
     let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
@@ -142,7 +147,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
 /// What was asked for, with what libraries log of stanzas and secrets capped.
 fn log_filter(wanted: &str) -> anyhow::Result<EnvFilter> {
     let mut filter = EnvFilter::builder().parse(wanted).with_context(|| format!("log filter «{wanted}»"))?;
-    for directive in stream::LOG_CAPS.split(',') {
+    for directive in [stream::LOG_CAPS, credentials::LOG_CAPS].iter().flat_map(|caps| caps.split(',')) {
         filter = filter.add_directive(directive.trim().parse()?);
     }
     Ok(filter)
