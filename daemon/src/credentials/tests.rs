@@ -55,16 +55,22 @@ struct Inside {
 }
 
 impl Fake {
-    fn ask<T: Send + 'static>(&self, act: impl FnOnce(&mut Inside) -> T) -> Asked<'static, T> {
-        let mut inside = self.0.lock().unwrap();
-        inside.asked += 1;
-        let answer = match inside.mood {
-            Mood::Well => Ok(act(&mut inside)),
-            Mood::Locked => Err(StoreError::Locked),
-            Mood::Absent => Err(StoreError::Absent),
-            Mood::Hanging => return pending().boxed(),
-        };
-        async { answer }.boxed()
+    fn ask<'a, T: Send + 'a>(&self, act: impl FnOnce(&mut Inside) -> T + Send + 'a) -> Asked<'a, T> {
+        let inside = Arc::clone(&self.0);
+        async move {
+            let mood = {
+                let mut inside = inside.lock().unwrap();
+                inside.asked += 1;
+                inside.mood
+            };
+            match mood {
+                Mood::Well => Ok(act(&mut inside.lock().unwrap())),
+                Mood::Locked => Err(StoreError::Locked),
+                Mood::Absent => Err(StoreError::Absent),
+                Mood::Hanging => pending().await,
+            }
+        }
+        .boxed()
     }
 
     fn mood(&self, mood: Mood) {
