@@ -108,7 +108,7 @@ impl From<Error> for StoreError {
 impl From<zbus::Error> for StoreError {
     fn from(error: zbus::Error) -> Self {
         match error {
-            zbus::Error::InputOutput(error)
+            zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
             {
                 Self::Absent
