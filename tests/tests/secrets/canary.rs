@@ -76,7 +76,7 @@ fn hits(canary: &Canary, daemon: &Daemon, told: &[Value]) -> Vec<String> {
 /// A life of an account, seen by everybody who looks at the daemon from outside.
 async fn a_life(server: Setup, keeps_password: bool) {
     let (right, wrong) = (Canary::new(), Canary::new());
-    let server = Server::start(server.account_with_password("me", &right.password())).await;
+    let mut server = Server::start(server.account_with_password("me", &right.password())).await;
     // More words than a log filter should ever be able to get out of a library.
     let filter = "trace,tokio_xmpp::xmlstream=trace,xso=trace,rxml=trace,zbus=trace";
     let setup = Daemon::setup().trust(&server).arguments(&["--log", filter]);
@@ -101,7 +101,12 @@ async fn a_life(server: Setup, keeps_password: bool) {
     assert!(found.is_empty() || found == allowed, "{found:#?}");
     told.extend(ui.frames());
 
-    // The second login shows whether the server's salt stays: if so, keys are kept in its place.
+    let ui = online_after_restart(&mut daemon).await;
+    told.extend(ui.frames());
+    // A second login of one process shows that the server's salt stays: then keys replace the password.
+    ui.forget_received();
+    server.restart().await;
+    ui.event("accountChanged", |event| event["info"]["state"] == "online").await;
     let ui = online_after_restart(&mut daemon).await;
     assert_eq!(account(&ui).await["secretStore"], "file");
     let found = hits(&right, &daemon, &ui.frames());
