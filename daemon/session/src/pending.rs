@@ -13,6 +13,7 @@ use xmpp_parsers::iq::{Iq, IqPayload};
 use crate::Turn;
 use crate::bounds;
 use crate::caps::Asked;
+use crate::command::Call;
 use crate::failure::Failure;
 use crate::snapshot::ImageId;
 use crate::vcard::VcardSource;
@@ -21,6 +22,7 @@ use crate::vcard::VcardSource;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     Roster,
+    RosterChange { call: Call },
     EnableCarbons,
     Disco { asked: Asked },
     AvatarMetadata { jid: BareJid },

@@ -195,6 +195,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
         }),
         people: vec![(jid("a@example.org"), person(Some(b"picture"))), (me(), person(None))],
         caps: vec![caps("v")],
+        requests: vec![],
         images: BTreeSet::from([id(b"picture")]),
         presence,
     };

@@ -8,7 +8,7 @@ use prosed_protocol as api;
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{
     Account, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile, Resource,
-    RosterSource, Subscription, Timestamp,
+    RosterSource, Subscription, SubscriptionRequest, Timestamp,
 };
 use subtle::ConstantTimeEq;
 
@@ -60,6 +60,15 @@ impl Translator {
                     jid,
                     api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
                 );
+            }
+            Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, .. }) => {
+                let jid_text = from.to_string();
+                let asked = api::SubscriptionRequested { jid: jid_text, nick, status };
+                log.append(jid, api::EventPayload::SubscriptionRequested(asked));
+            }
+            Notice::SubscriptionResolved { jid: from } => {
+                let resolved = api::SubscriptionResolved { jid: from.to_string() };
+                log.append(jid, api::EventPayload::SubscriptionResolved(resolved));
             }
             Notice::RosterLoaded { version, changed } => {
                 let loaded = api::RosterLoaded { version, changed: changed as u64 };
@@ -151,6 +160,16 @@ impl Translator {
             width: avatar.width.into(),
             height: avatar.height.into(),
         }
+    }
+}
+
+/// Somebody who wants to see our presence.
+pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::SubscriptionRequest {
+    api::SubscriptionRequest {
+        jid: request.jid.to_string(),
+        nick: request.nick.clone(),
+        status: request.status.clone(),
+        received_at: time(request.received_at),
     }
 }
 
@@ -279,6 +298,7 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::ProtocolViolation { text } => ApiError::new(ErrorKind::ProtocolViolation).text(text),
         Failure::SessionReplaced => ApiError::new(ErrorKind::SessionReplaced),
         Failure::Offline => ApiError::new(ErrorKind::Offline),
+        Failure::InvalidJid { text } => ApiError::new(ErrorKind::InvalidJid).text(text),
         Failure::ContactUnknown => ApiError::new(ErrorKind::ContactUnknown),
         Failure::NotFound => ApiError::new(ErrorKind::NotFound),
         Failure::InvalidMedia { text } => ApiError::new(ErrorKind::InvalidMedia).text(text),
@@ -325,6 +345,7 @@ pub(super) fn answer_name(answer: &Answer) -> &'static str {
         Answer::Roster { .. } => "roster",
         Answer::Contact(_) => "contact",
         Answer::Avatar(_) => "avatar",
+        Answer::SubscriptionRequests(_) => "subscription requests",
         Answer::Profile(_) => "profile",
     }
 }
