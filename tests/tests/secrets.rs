@@ -69,7 +69,7 @@ async fn the_keyring_keeps_it_across_a_restart_and_forgets_it() {
 
 #[tokio::test]
 async fn what_is_not_to_be_remembered_is_erased() {
-    let (server, keyring) = (server().await, Keyring::start().await);
+    let (server, mut keyring) = (server().await, Keyring::start().await);
     let daemon = Daemon::start(setup(&server, &keyring)).await;
     let ui = Ui::connect(&daemon).await;
     ui.call("login", server.login("me")).await.expect("logged in");
@@ -82,6 +82,20 @@ async fn what_is_not_to_be_remembered_is_erased() {
     assert!(!has_file(&daemon));
     let account = account(&ui).await;
     assert_eq!((&account["remembered"], account.get("secretStore")), (&json!(false), None));
+
+    // What can't be erased for now is not used later.
+    ui.call("logout", json!({})).await.expect("logged out");
+    ui.call("login", server.login("me")).await.expect("logged in");
+    ui.call("logout", json!({})).await.expect("logged out");
+    keyring.lock();
+    let mut login = server.login("me");
+    login["remember"] = false.into();
+    ui.call("login", login).await.expect("logged in");
+    ui.call("logout", json!({})).await.expect("logged out");
+    keyring.restart().await;
+    assert!(keyring.lookup(ME).is_some(), "a copy is left");
+    let error = ui.call("login", without_password(&server)).await.expect_err("nothing is remembered");
+    assert_eq!(error.kind(), "credentialsMissing");
 }
 
 #[tokio::test]
