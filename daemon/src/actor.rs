@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::accounts::{AccountError, Login, Reply, Shell};
-use crate::credentials::{Password, Secret};
+use crate::credentials::{Password, Secret, StoreName};
 use crate::registry::Connection;
 use crate::stream::{self, Stream, StreamEvent};
 
@@ -59,6 +59,8 @@ pub(crate) struct Actor {
     next_call: u64,
     /// Given at login, until the server has accepted it and it is kept where that was wanted.
     password: Option<Password>,
+    /// Where the secret that we log in with was found, or is kept by now.
+    secret_store: Option<StoreName>,
     remember: bool,
     connection: Connection,
     effects: Vec<Effect>,
@@ -98,6 +100,7 @@ impl Actor {
             calls: BTreeMap::new(),
             next_call: 0,
             password: None,
+            secret_store: None,
             remember: false,
             connection: Connection::default(),
             effects: Vec::new(),
@@ -142,12 +145,12 @@ impl Actor {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Stream(event) => self.handle_stream(event),
+            Event::Stream(event) => self.handle_stream(event).await,
             Event::Message(Message::Command { command, reply }) => {
                 self.command(command, reply, false);
             }
             Event::Message(Message::Login { login, begun }) => {
-                let result = self.login(*login);
+                let result = self.login(*login).await;
                 let _ = begun.send(result);
             }
             Event::Message(Message::Leave { why, done }) => {
@@ -173,12 +176,16 @@ impl Actor {
         self.input(Input::Command { call, command });
     }
 
-    fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
+    async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         if self.stream.is_none() {
-            let secret = match login.password {
-                Some(password) => Secret::Password(password),
-                None => self.shell.secret(&self.account)?,
+            let (secret, found) = match login.password {
+                Some(password) => (Secret::Password(password), None),
+                None => {
+                    let found = self.shell.secret(&self.account).await?;
+                    (found.secret, Some(found.store))
+                }
             };
+            self.secret_store = found;
             let credentials = match secret {
                 Secret::Password(password) => {
                     self.password = Some(password.clone());
@@ -215,13 +222,14 @@ impl Actor {
             }
             Leaving::LoggedOut => self.shell.keep_out(&self.account),
             Leaving::Forgotten => {
-                self.gone = true;
-                self.shell.forget(&self.account).await
+                let forgotten = self.shell.forget(&self.account).await;
+                self.gone = forgotten.is_ok();
+                forgotten
             }
         }
     }
 
-    fn handle_stream(&mut self, event: StreamEvent) {
+    async fn handle_stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Stanza(stanza) => self.input(Input::Stanza(stanza)),
             StreamEvent::Online { jid, features } => {
@@ -231,7 +239,7 @@ impl Actor {
             }
             StreamEvent::Resumed => self.input(Input::Resumed),
             StreamEvent::Suspended => self.input(Input::Suspended),
-            StreamEvent::Authenticated { keys } => self.keep_secret(keys),
+            StreamEvent::Authenticated { keys } => self.keep_secret(keys).await,
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");
                 self.input(Input::Offline { failure: Some(error.into()), retry_at: retry_at.map(timestamp) });
@@ -254,15 +262,19 @@ impl Actor {
     }
 
     /// The server has accepted the secret: it is worth keeping, if that is wanted.
-    fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
+    async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
         let secret = match (keys, self.password.take()) {
             (Some(keys), _) => Some(Secret::Scram(keys)),
             (None, Some(password)) => Some(Secret::Password(password)),
             (None, None) => None,
         };
-        let kept = self.shell.welcome(&self.account, &self.connection, self.remember, secret);
-        if let Err(error) = kept {
-            warn!(account = %self.account, %error, "the account can't be kept: it is forgotten at the next start");
+        let (account, found) = (&self.account, self.secret_store);
+        match self.shell.welcome(account, &self.connection, self.remember, secret, found).await {
+            Ok(store) => self.secret_store = store,
+            Err(error) if self.remember => {
+                warn!(%account, %error, "the account can't be kept: it is forgotten at the next start");
+            }
+            Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
         }
     }
 

@@ -13,8 +13,10 @@ mod service;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::sync::oneshot;
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use accounts::{Accounts, Shell};
 use cache::{Store, StoreError};
@@ -71,17 +76,20 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
     let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
-    let filter = log_filter(&config.log).map_err(failed(Exit::Usage))?;
+    let filter = EnvFilter::builder().parse(&config.log);
+    let filter =
+        filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
+    let caps = log_caps().map_err(failed(Exit::Other))?;
     if check_only {
         println!("the configuration is fine");
         return Ok(());
     }
     service::harden().map_err(failed(Exit::Other))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let writer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_filter(caps);
+    tracing_subscriber::registry().with(writer).with(filter).init();
     service::make_folders(&config).map_err(failed(Exit::Storage))?;
 
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
@@ -92,7 +100,10 @@ fn run(flags: Flags) -> Result<(), Failed> {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
     })?;
-    let credentials = Credentials::open(&config.data_dir).map_err(failed(Exit::Storage))?;
+    let given = environment.get(OsStr::new("CREDENTIALS_DIRECTORY")).map(Path::new);
+    let credentials = Credentials::open(config.secret_store, &config.data_dir, given)
+        .with_context(|| format!("{}: the folder for secrets can't be made", config.data_dir.display()))
+        .map_err(failed(Exit::Storage))?;
     let numbers = registry.clone();
     let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
@@ -139,13 +150,11 @@ fn run(flags: Flags) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What was asked for, with what libraries log of stanzas and secrets capped.
-fn log_filter(wanted: &str) -> anyhow::Result<EnvFilter> {
-    let mut filter = EnvFilter::builder().parse(wanted).with_context(|| format!("log filter «{wanted}»"))?;
-    for directive in stream::LOG_CAPS.split(',') {
-        filter = filter.add_directive(directive.trim().parse()?);
-    }
-    Ok(filter)
+/// What libraries may log of stanzas and secrets, whatever was asked for: a filter of its own, since
+/// in the same one a directive for a part of a library would win over ours for the whole.
+fn log_caps() -> anyhow::Result<Targets> {
+    let caps = format!("trace,{},{}", stream::LOG_CAPS, credentials::LOG_CAPS);
+    caps.parse().context("the caps on the log")
 }
 
 async fn serve(

@@ -16,6 +16,7 @@ use super::deceit;
 use super::token::{TokenError, random_text};
 use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
+use crate::credentials::StoreName;
 use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
 
 /// Translates, and knows where images are served. Cheap to clone.
@@ -136,7 +137,7 @@ impl Translator {
             since: time(account.since),
             resource: bound.or_else(|| standing.resource.clone()),
             remembered: standing.remembered,
-            secret_store: standing.secret_store.and_then(secret_store),
+            secret_store: standing.secret_store.map(secret_store),
             last_stanza_at: account.last_stanza_at.map(time),
             retry_at: account.retry_at.map(time),
             error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
@@ -301,8 +302,12 @@ pub(super) fn tls_mode(mode: api::TlsMode) -> TlsMode {
     }
 }
 
-fn secret_store(name: &str) -> Option<api::SecretStore> {
-    serde_json::from_value(name.into()).ok()
+fn secret_store(name: StoreName) -> api::SecretStore {
+    match name {
+        StoreName::SecretService => api::SecretStore::SecretService,
+        StoreName::SystemdCredential => api::SecretStore::SystemdCredential,
+        StoreName::File => api::SecretStore::File,
+    }
 }
 
 /// Why the session could not do something, as UIs learn of it.
