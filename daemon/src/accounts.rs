@@ -18,9 +18,9 @@ use tracing::{error, warn};
 use crate::actor::{INBOX, Leaving, Message};
 use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
-use crate::credentials::{Credentials, Password, Secret};
+use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
 use crate::events::EventLog;
-use crate::registry::{Connection, Registry};
+use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::stream;
 use crate::supervisor::supervise;
@@ -29,6 +29,9 @@ use crate::supervisor::supervise;
 const ACCOUNTS: usize = 4_096;
 /// Between the logins of two remembered accounts at start: a thousand must not come as a herd.
 const STAGGER: Duration = Duration::from_millis(20);
+/// How often remembered accounts whose secret is in a keyring that does not open are tried: a
+/// desktop that logs in by itself unlocks it when its owner comes. Asking costs milliseconds.
+const KEYRING_RETRY: Duration = Duration::from_secs(20);
 
 /// What all accounts share.
 pub(crate) struct Shell {
@@ -81,7 +84,7 @@ pub(crate) struct Reply {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     pub(crate) remembered: bool,
-    pub(crate) secret_store: Option<&'static str>,
+    pub(crate) secret_store: Option<StoreName>,
     pub(crate) resource: Option<String>,
 }
 
@@ -113,18 +116,39 @@ impl Accounts {
         }
         let returning = Arc::clone(&accounts);
         accounts.runtime.spawn(async move {
-            for (jid, entry) in known.into_iter().filter(|(_, entry)| entry.remember && !entry.logged_out) {
-                let login =
-                    Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
-                match returning.login(login).await {
-                    Err(AccountError::Stopping(_)) => return,
-                    Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
-                    Ok(_) => {}
+            let mut waiting = known.into_iter().map(|(jid, _)| jid).collect();
+            loop {
+                waiting = returning.bring_back(waiting).await;
+                if waiting.is_empty() {
+                    break;
                 }
-                tokio::time::sleep(STAGGER).await;
+                tokio::time::sleep(KEYRING_RETRY).await;
             }
         });
         accounts
+    }
+
+    /// Logs in the remembered ones of these accounts; answers those whose keyring may open later.
+    async fn bring_back(&self, accounts: Vec<BareJid>) -> Vec<BareJid> {
+        let mut waiting = Vec::new();
+        for jid in accounts {
+            let entry = self.shell.registry.entry(&jid);
+            let Some(entry) = entry.filter(|entry| entry.remember && !entry.logged_out) else { continue };
+            let login =
+                Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
+            match self.login(login).await {
+                Ok(_) => {}
+                Err(AccountError::CredentialsMissing(_))
+                    if entry.secret_store == Some(StoreName::SecretService) =>
+                {
+                    waiting.push(jid);
+                }
+                Err(AccountError::Stopping(_)) => return Vec::new(),
+                Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
+            }
+            tokio::time::sleep(STAGGER).await;
+        }
+        waiting
     }
 
     /// All accounts, sorted by JID.
@@ -179,7 +203,7 @@ impl Accounts {
         if handles.all.get(&login.jid).is_some_and(|handle| !handle.is_closed()) {
             return Ok(());
         }
-        if login.password.is_none() {
+        if login.password.is_none() && !self.shell.credentials.is_given(&login.jid) {
             return Err(AccountError::CredentialsMissing(login.jid.clone()));
         }
         if handles.all.len() >= ACCOUNTS {
@@ -277,18 +301,21 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 impl Shell {
     pub(crate) fn standing(&self, account: &BareJid) -> Standing {
         let Some(entry) = self.registry.entry(account) else { return Standing::default() };
-        let secret_store = entry.remember.then(|| self.credentials.store_name());
-        Standing { remembered: entry.remember, secret_store, resource: entry.connection.resource }
+        Standing {
+            remembered: entry.remember,
+            secret_store: entry.secret_store,
+            resource: entry.connection.resource,
+        }
     }
 
-    /// The secret that is remembered.
-    pub(crate) async fn secret(&self, account: &BareJid) -> Result<Secret, AccountError> {
-        let (credentials, jid) = (self.credentials.clone(), account.clone());
-        let secret = off_thread(move || credentials.load(&jid)).await.unwrap_or_else(|error| {
-            warn!(%account, %error, "the remembered secret can't be read");
-            None
-        });
-        secret.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
+    /// The secret that is remembered, or that systemd gives us.
+    pub(crate) async fn secret(&self, account: &BareJid) -> Result<Found, AccountError> {
+        let found = match self.registry.entry(account) {
+            Some(entry) if entry.remember => self.credentials.load(account, entry.secret_store).await,
+            // What else may be left somewhere was not to be remembered.
+            _ => self.credentials.load_given(account).await,
+        };
+        found.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
     }
 
     /// The way to the server: what the configuration says goes before what was said at login.
@@ -305,30 +332,40 @@ impl Shell {
         }
     }
 
-    /// The server has accepted the account: from now on it is one of ours.
+    /// The server has accepted the account: from now on it is one of ours. `secret` is what is worth
+    /// keeping, if it isn't kept yet; `found` is where it was found. Says where it is now.
     pub(crate) async fn welcome(
         &self,
         account: &BareJid,
         connection: &Connection,
         remember: bool,
         secret: Option<Secret>,
-    ) -> io::Result<()> {
-        let (credentials, jid) = (self.credentials.clone(), account.clone());
-        let kept = off_thread(move || match secret {
-            Some(secret) if remember => credentials.save(&jid, &secret),
-            None if remember => Ok(()),
-            _ => credentials.erase(&jid),
-        });
-        kept.await.map_err(io::Error::other)?;
+        found: Option<StoreName>,
+    ) -> io::Result<Option<StoreName>> {
+        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
+        let is_new = secret.is_some() || found.is_some();
+        let store = match secret {
+            // Whoever gives it changes it: a copy of ours would only grow old.
+            _ if found == Some(StoreName::SystemdCredential) => found,
+            Some(secret) if remember => {
+                Some(self.credentials.save(account, &secret).await.map_err(io::Error::other)?)
+            }
+            _ if remember => found.or(kept),
+            _ => None,
+        };
+        let erased = match remember {
+            false if is_new => self.credentials.erase(account, kept).await.map_err(io::Error::other),
+            _ => Ok(()),
+        };
         let (registry, jid, connection) = (self.registry.clone(), account.clone(), connection.clone());
-        off_thread(move || {
-            registry.update(&jid, |entry| {
-                entry.remember = remember;
-                entry.logged_out = false;
-                entry.connection = connection;
-            })
-        })
-        .await
+        let update = move |entry: &mut Entry| {
+            entry.remember = remember;
+            entry.logged_out = false;
+            entry.secret_store = store;
+            entry.connection = connection;
+        };
+        off_thread(move || registry.update(&jid, update)).await?;
+        erased.map(|()| store)
     }
 
     /// Logged out: it stays so until the next login, restarts included.
@@ -344,17 +381,27 @@ impl Shell {
         })
     }
 
-    /// Erases all that we have of an account, and tells the UIs.
+    /// Erases all that we have of an account, and tells the UIs. An account of which something
+    /// can't be erased stays, logged out: it can be forgotten again when its store has recovered.
     pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
-        let (credentials, jid) = (self.credentials.clone(), account.clone());
-        let secret = off_thread(move || credentials.erase(&jid)).await.map_err(|error| error.to_string());
+        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
+        let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
         let cache = self.store.forget(account).await.map_err(|error| error.to_string());
-        let (registry, jid) = (self.registry.clone(), account.clone());
-        let entry = off_thread(move || registry.remove(&jid)).await.map_err(|error| error.to_string());
-        Translator::publish_removed(&self.log, account);
-        secret.and(cache).and(entry).map_err(|error| {
+        let entry = match secret.and(cache) {
+            Ok(()) => {
+                let (registry, jid) = (self.registry.clone(), account.clone());
+                off_thread(move || registry.remove(&jid)).await.map_err(|error| error.to_string())
+            }
+            failed => failed,
+        };
+        if self.registry.entry(account).is_none() {
+            Translator::publish_removed(&self.log, account);
+        }
+        if let Err(error) = entry {
             error!(%account, %error, "the account can't be erased");
-            AccountError::StorageFailed
-        })
+            let _ = self.keep_out(account).await;
+            return Err(AccountError::StorageFailed);
+        }
+        Ok(())
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Instant, SystemTime};
 use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
-    Call, Command, ConnectionState, Effect, Input, Notice, Now, Session, Snapshot, Software, Ticket,
+    Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Snapshot, Software, Ticket,
     Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::accounts::{AccountError, Login, Reply, Shell};
-use crate::credentials::{Password, Secret};
+use crate::credentials::{Password, Secret, StoreName};
 use crate::registry::Connection;
 use crate::stream::{self, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
@@ -69,6 +69,8 @@ pub(crate) struct Actor<'a> {
     next_call: u64,
     /// Given at login, until the server has accepted it and it is kept where that was wanted.
     password: Option<Password>,
+    /// Where the secret that we log in with was found, or is kept by now.
+    secret_store: Option<StoreName>,
     remember: bool,
     connection: Connection,
     effects: Vec<Effect>,
@@ -114,6 +116,7 @@ impl<'a> Actor<'a> {
             receipts_to,
             next_call: 0,
             password: None,
+            secret_store: None,
             remember: false,
             connection: Connection::default(),
             effects: Vec::new(),
@@ -165,6 +168,8 @@ impl<'a> Actor<'a> {
             let login = Login { jid, password: None, remember: true, connection: entry.connection };
             if let Err(error) = self.login(login).await {
                 warn!(account = %self.account, %error, "the account can't log in again");
+                let failure = Some(Failure::Internal { again: false });
+                self.input(Input::Offline { failure, retry_at: None });
             }
         }
         self.carry_out().await;
@@ -234,10 +239,14 @@ impl<'a> Actor<'a> {
 
     async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         if self.lasting.stream.is_none() {
-            let secret = match login.password {
-                Some(password) => Secret::Password(password),
-                None => self.shell.secret(&self.account).await?,
+            let (secret, found) = match login.password {
+                Some(password) => (Secret::Password(password), None),
+                None => {
+                    let found = self.shell.secret(&self.account).await?;
+                    (found.secret, Some(found.store))
+                }
             };
+            self.secret_store = found;
             let credentials = match secret {
                 Secret::Password(password) => {
                     self.password = Some(password.clone());
@@ -274,8 +283,11 @@ impl<'a> Actor<'a> {
             }
             Leaving::LoggedOut => self.shell.keep_out(&self.account).await,
             Leaving::Forgotten => {
-                self.ended = Some(Ended::Gone);
-                self.shell.forget(&self.account).await
+                let forgotten = self.shell.forget(&self.account).await;
+                if forgotten.is_ok() {
+                    self.ended = Some(Ended::Gone);
+                }
+                forgotten
             }
         }
     }
@@ -317,9 +329,13 @@ impl<'a> Actor<'a> {
             (None, Some(password)) => Some(Secret::Password(password)),
             (None, None) => None,
         };
-        let kept = self.shell.welcome(&self.account, &self.connection, self.remember, secret).await;
-        if let Err(error) = kept {
-            warn!(account = %self.account, %error, "the account can't be kept: it is forgotten at the next start");
+        let (account, found) = (&self.account, self.secret_store);
+        match self.shell.welcome(account, &self.connection, self.remember, secret, found).await {
+            Ok(store) => self.secret_store = store,
+            Err(error) if self.remember => {
+                warn!(%account, %error, "the account can't be kept: it is forgotten at the next start");
+            }
+            Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
         }
     }
 

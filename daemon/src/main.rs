@@ -17,7 +17,9 @@ mod supervisor;
 mod watchdog;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,10 @@ use prosed_protocol::endpoint::Endpoint;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use accounts::{Accounts, Shell};
 use cache::{Store, StoreError};
@@ -85,38 +90,40 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
     let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
-    let filter = log_filter(&config.log).map_err(failed(Exit::Usage))?;
+    let filter = EnvFilter::builder().parse(&config.log);
+    let filter =
+        filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
+    let caps = log_caps().map_err(failed(Exit::Other))?;
     if check_only {
         println!("the configuration is fine");
         return Ok(());
     }
     service::harden().map_err(failed(Exit::Other))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let writer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_filter(caps);
+    tracing_subscriber::registry().with(writer).with(filter).init();
     service::log_panics();
     // Before there is a second thread.
     let passed = Listeners::passed().map_err(failed(Exit::Address))?;
+    let given = environment.get(OsStr::new("CREDENTIALS_DIRECTORY")).map(PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("session")
         .enable_all()
         .build()
         .map_err(failed(Exit::Other))?;
-    let result = runtime.block_on(live(Arc::new(config), tls, passed));
+    let result = runtime.block_on(live(Arc::new(config), tls, passed, given));
     runtime.shutdown_timeout(END_WITHIN);
     result
 }
 
-/// What was asked for, with what libraries log of stanzas and secrets capped.
-fn log_filter(wanted: &str) -> anyhow::Result<EnvFilter> {
-    let mut filter = EnvFilter::builder().parse(wanted).with_context(|| format!("log filter «{wanted}»"))?;
-    for directive in stream::LOG_CAPS.split(',') {
-        filter = filter.add_directive(directive.trim().parse()?);
-    }
-    Ok(filter)
+/// What libraries may log of stanzas and secrets, whatever was asked for: a filter of its own, since
+/// in the same one a directive for a part of a library would win over ours for the whole.
+fn log_caps() -> anyhow::Result<Targets> {
+    let caps = format!("trace,{},{}", stream::LOG_CAPS, credentials::LOG_CAPS);
+    caps.parse().context("the caps on the log")
 }
 
 /// What lives as long as the daemon.
@@ -132,7 +139,7 @@ struct Opened {
 }
 
 /// Opens all that can fail to open. Blocks, for some twenty seconds at worst.
-fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
+fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Opened, Failed> {
     service::make_folders(config).map_err(failed(Exit::Storage))?;
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
         RegistryError::AlreadyRunning { .. } => (Exit::AlreadyRunning, error.into()),
@@ -142,7 +149,9 @@ fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
     })?;
-    let credentials = Credentials::open(&config.data_dir).map_err(failed(Exit::Storage))?;
+    let credentials = Credentials::open(config.secret_store, &config.data_dir, given)
+        .with_context(|| format!("{}: the folder for secrets can't be made", config.data_dir.display()))
+        .map_err(failed(Exit::Storage))?;
     let numbers = registry.clone();
     let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
@@ -151,10 +160,15 @@ fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
     Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
 }
 
-async fn live(config: Arc<Config>, tls: Arc<stream::TlsConfig>, passed: Listeners) -> Result<(), Failed> {
+async fn live(
+    config: Arc<Config>,
+    tls: Arc<stream::TlsConfig>,
+    passed: Listeners,
+    given: Option<PathBuf>,
+) -> Result<(), Failed> {
     let mut signals = StopSignals::new().map_err(failed(Exit::Other))?;
     let settled = Arc::clone(&config);
-    let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed));
+    let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed, given.as_deref()));
     let opened = tokio::select! {
         opened = &mut opening => opened.map_err(failed(Exit::Other))??,
         signal = signals.next() => {

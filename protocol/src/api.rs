@@ -6,15 +6,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
-use crate::contact::{Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, Roster};
+use crate::contact::{
+    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, PublishedAvatar,
+    Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
+};
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
     EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId,
     UnsubscribeParams,
 };
-use crate::examples::{account, avatar, contact, contact_changed, profile};
+use crate::examples::{account, avatar, contact, contact_changed, profile, subscription_request};
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
 use crate::params::parse_params;
+use crate::subscription::SubscriptionRequest;
 
 methods! {
     /// Log an account in, and keep one session with its server, however many UIs there are.
@@ -62,6 +66,55 @@ methods! {
         errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid, InternalError],
         example {"jid": "romeo@example.net"} => contact();
 
+    /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
+    ///
+    /// It answers once the server has it.
+    AddContact = "add_contact"(AddContactParams) -> Contact,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net", "name": "Romeo", "groups": ["Friends"]} => contact();
+
+    /// Change the name that we keep for a contact, or their groups.
+    ///
+    /// What is left out stays as it is. It answers once the server has it.
+    UpdateContact = "update_contact"(UpdateContactParams) -> Contact,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net", "groups": ["Friends"]} => contact();
+
+    /// Take a contact out of the roster; neither sees the other's presence then.
+    RemoveContact = "remove_contact"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net"} => json!({});
+
+    /// Who wants to see our presence and has no answer yet, sorted by JID.
+    ///
+    /// Nobody is ever accepted by itself. `subscriptionRequested` and `subscriptionResolved` tell of changes.
+    ListSubscriptionRequests = "list_subscription_requests"(AccountParams) -> Vec<SubscriptionRequest>,
+        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
+        example {} => json!([subscription_request()]);
+
+    /// Let somebody see our presence: now where they have asked, else as soon as they do.
+    ApproveSubscription = "approve_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// Don't let somebody see our presence, or no longer.
+    DenySubscription = "deny_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// Ask to see somebody's presence.
+    RequestSubscription = "request_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// See somebody's presence no longer, or take the request back.
+    CancelSubscription = "cancel_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
     /// The picture of a contact, or of our own JID, with its bytes.
     ///
     /// From the cache where it is there; else it is fetched, checked and saved first. To show
@@ -82,6 +135,25 @@ methods! {
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => profile();
+
+    /// Publish our picture, for everybody who sees our presence.
+    ///
+    /// It is published as PNG, made smaller where it would be too large. It answers once the
+    /// server has it; `accountChanged` follows.
+    SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"data": "iVBORw0KGgo="} => json!({"id": "bc36d8584dd707cd075947a16d251aad8a873f38"});
+
+    /// Publish our profile, for everybody who sees our presence.
+    ///
+    /// What a profile can't hold of the vCard that is there stays. It answers once the server
+    /// has it; `accountChanged` follows.
+    SetProfile = "set_profile"(SetProfileParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded, InternalError],
+        example {"profile": {"fullName": "Romeo Montague", "nickname": "Romeo", "emails": [], "phones": [],
+                             "urls": []}} => json!({});
 
     /// Say how we are there.
     ///
@@ -130,6 +202,18 @@ subscriptions! {
     SubscribeRosterLoaded = "subscribe_rosterLoaded"(SubscribeToOneParams), Some(EventName::RosterLoaded);
     /// End a subscription to reconciled rosters.
     UnsubscribeRosterLoaded = "unsubscribe_rosterLoaded";
+
+    /// Hear only of those who want to see our presence.
+    SubscribeSubscriptionRequested = "subscribe_subscriptionRequested"(SubscribeToOneParams),
+        Some(EventName::SubscriptionRequested);
+    /// End a subscription to those who want to see our presence.
+    UnsubscribeSubscriptionRequested = "unsubscribe_subscriptionRequested";
+
+    /// Hear only of requests that are open no more.
+    SubscribeSubscriptionResolved = "subscribe_subscriptionResolved"(SubscribeToOneParams),
+        Some(EventName::SubscriptionResolved);
+    /// End a subscription to requests that are open no more.
+    UnsubscribeSubscriptionResolved = "unsubscribe_subscriptionResolved";
 }
 
 /// Every method of the API: calls, then subscriptions.

@@ -26,6 +26,9 @@ pub enum Failure {
     /// The call needs the server and the session is down.
     #[error("the account is offline")]
     Offline,
+    /// That can't be done with this address.
+    #[error("not with this address: {text}")]
+    InvalidJid { text: String },
     /// No such contact in the roster.
     #[error("no such contact")]
     ContactUnknown,

@@ -232,7 +232,10 @@ impl Keeper {
             Write::OwnPresence(presence) => {
                 self.registry.set_presence(account, presence).map_err(RowsError::Disk)
             }
-            Write::Roster { .. } | Write::Person { .. } | Write::Caps { .. } => {
+            Write::Roster { .. }
+            | Write::Person { .. }
+            | Write::Caps { .. }
+            | Write::SubscriptionRequest { .. } => {
                 let sound = self.sound.contains(account);
                 self.on_rows(|rows| rows.apply(account, &write, sound))
             }

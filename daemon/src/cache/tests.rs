@@ -138,7 +138,9 @@ impl Bench {
     /// As a disk that hangs would stop it, for as long as what is returned is there.
     async fn stop_thread(&self) -> std::sync::mpsc::Sender<()> {
         let (go_on, until) = std::sync::mpsc::channel::<()>();
-        let stop = Job::Test(Box::new(move |_| drop(until.recv())));
+        let stop = Job::Test(Box::new(move |_| {
+            let _ = until.recv();
+        }));
         assert!(self.store.jobs.send(stop).await.is_ok());
         go_on
     }
@@ -203,6 +205,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
         }),
         people: vec![(jid("a@example.org"), person(Some(b"picture"))), (me(), person(None))],
         caps: vec![caps("v")],
+        requests: vec![],
         images: BTreeSet::from([id(b"picture")]),
         presence,
     };

@@ -10,6 +10,7 @@ mod limits;
 mod listeners;
 mod methods;
 mod order;
+mod picture;
 #[cfg(test)]
 mod script;
 mod server;
