@@ -27,7 +27,7 @@ async fn becomes(ui: &Ui, account: &str, state: &str) -> Value {
 async fn a_panic_takes_one_account_and_it_comes_back() {
     let server = Setup::new(Kind::Prosody).friends("me", "alice").friends("you", "alice");
     let server = Server::start(server).await;
-    let mut alice = Contact::online(&server, "alice").await;
+    let alice = Contact::online(&server, "alice").await;
     let daemon = Daemon::start(provocable().trust(&server)).await;
     let ui = Ui::connect(&daemon).await;
     ui.subscribe(json!({})).await;
