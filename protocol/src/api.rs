@@ -29,7 +29,7 @@ methods! {
     /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
     Login = "login"(LoginParams) -> Account,
         errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed],
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "me@example.org", "password": "correct horse"} => account();
 
     /// End an account's session; contacts see us go.
@@ -37,7 +37,7 @@ methods! {
     /// Cache and secret are kept, and the account stays out until the next `login`, restarts
     /// included. Calls that wait for its server fail with `offline`. `forget` also erases cache and secret.
     Logout = "logout"(LogoutParams) -> Done,
-        errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed],
+        errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed, InternalError],
         example {"account": "me@example.org"} => json!({});
 
     /// All accounts, sorted by JID.
@@ -47,7 +47,7 @@ methods! {
 
     /// One account and how its session stands.
     GetAccount = "get_account"(AccountParams) -> Account,
-        errors [AccountUnknown, AccountRequired, InvalidJid],
+        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
         example {} => account();
 
     /// All contacts of an account.
@@ -57,13 +57,13 @@ methods! {
     /// cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
     LoadRoster = "load_roster"(AccountParams) -> Roster,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                StorageFailed],
+                StorageFailed, InternalError],
         example {} => json!({"account": "me@example.org", "source": "cache", "version": "ver14", "seq": 41,
                              "contacts": [contact()]});
 
     /// One contact, whole, with the features of its devices.
     GetContact = "get_contact"(ContactParams) -> Contact,
-        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid],
+        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid, InternalError],
         example {"jid": "romeo@example.net"} => contact();
 
     /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
@@ -121,7 +121,7 @@ methods! {
     /// pictures, the avatar's `url` is cheaper.
     LoadAvatar = "load_avatar"(ContactParams) -> LoadedAvatar,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, InvalidMedia,
-                StanzaError, RequestTimedOut, LimitExceeded, StorageFailed],
+                StanzaError, RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => {
             let mut loaded = avatar();
             loaded["data"] = json!("iVBORw0KGgo=");
@@ -133,7 +133,7 @@ methods! {
     /// From the cache where it is there, unless `refresh` asks for the server's.
     LoadProfile = "load_profile"(LoadProfileParams) -> Profile,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
-                RequestTimedOut, LimitExceeded, StorageFailed],
+                RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => profile();
 
     /// Publish our picture, for everybody who sees our presence.
@@ -160,7 +160,7 @@ methods! {
     /// It persists, and shapes the very first presence of the next login. It is fine to say it
     /// while offline.
     SetPresence = "set_presence"(SetPresenceParams) -> Done,
-        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed],
+        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed, InternalError],
         example {"availability": "dnd", "status": "In a rehearsal"} => json!({});
 
     /// The events after `since`, for those who only have HTTP: with `timeout` it is a long poll.

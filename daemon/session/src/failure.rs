@@ -50,4 +50,7 @@ pub enum Failure {
     /// The disk is full or broken. Nothing was acknowledged.
     #[error("the data could not be stored")]
     StorageFailed,
+    /// A bug of ours brought the session down. `again`: it begins anew by itself.
+    #[error("prosed failed internally")]
+    Internal { again: bool },
 }

@@ -45,6 +45,10 @@ pub(super) enum Job {
     Discard {
         id: ImageId,
     },
+    /// The thread has time for it: that is all.
+    Ping {
+        reply: oneshot::Sender<()>,
+    },
     #[cfg(test)]
     Flush {
         reply: oneshot::Sender<bool>,
@@ -193,6 +197,7 @@ impl Keeper {
                     tracing::warn!(%error, "a damaged image can't be removed");
                 }
             }
+            Job::Ping { reply } => drop(reply.send(())),
             #[cfg(test)]
             Job::Flush { reply } => drop(reply.send(self.write_out())),
             Job::Shutdown { reply } => return Some(reply),

@@ -82,11 +82,7 @@ pub(super) async fn logout(api: Arc<Api>, place: Place, params: LogoutParams) ->
 pub(super) async fn list_accounts(api: Arc<Api>) -> Answered<Vec<Account>> {
     let accounts = api.sessions.list();
     let states = join_all(accounts.iter().map(|account| api.state(account))).await;
-    // One that went away meanwhile is none of the accounts.
-    let gone = |state: &Answered<Account>| {
-        state.as_ref().is_err_and(|error| error.code() == ErrorKind::AccountUnknown.code())
-    };
-    states.into_iter().filter(|state| !gone(state)).collect()
+    states.into_iter().flatten().collect()
 }
 
 pub(super) async fn get_account(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Account> {
@@ -296,9 +292,12 @@ impl Api {
         Ok(TrueAt { seq, answer })
     }
 
-    async fn state(&self, account: &BareJid) -> Answered<Account> {
-        let reply = self.sessions.issue(account, Command::GetAccount).await.map_err(ApiError::from)?;
-        self.account(self.answer(account, reply).await?)
+    /// How an account stands; none where it went away meanwhile, before or while it was asked.
+    async fn state(&self, account: &BareJid) -> Option<Answered<Account>> {
+        let reply = self.sessions.issue(account, Command::GetAccount).await.ok()?;
+        let Reply { seq, result } = reply.await.ok()?;
+        let answer = result.map_err(|cause| translate::failure(&cause, account).into());
+        Some(answer.and_then(|answer| self.account(TrueAt { seq, answer })))
     }
 
     fn account(&self, answered: TrueAt) -> Answered<Account> {

@@ -332,6 +332,10 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::RequestTimedOut => ApiError::new(ErrorKind::RequestTimedOut),
         Failure::LimitExceeded { what, limit } => ApiError::limit_exceeded(*what, *limit as u64),
         Failure::StorageFailed => ApiError::new(ErrorKind::StorageFailed),
+        Failure::Internal { again: true } => ApiError::new(ErrorKind::InternalError),
+        Failure::Internal { again: false } => ApiError::new(ErrorKind::InternalError)
+            .message("prosed failed internally, again and again: log in to try once more, and report it.")
+            .retryable(false),
     };
     error.account(account.as_str())
 }
@@ -344,6 +348,10 @@ impl From<AccountError> for ApiError {
                 Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
             }
             AccountError::StorageFailed => Self::new(ErrorKind::StorageFailed),
+            AccountError::Crashed(account) => Self::new(ErrorKind::InternalError).account(account.as_str()),
+            AccountError::Stopping(account) => Self::new(ErrorKind::Offline)
+                .message("prosed is stopping: try again once it is back.")
+                .account(account.as_str()),
             AccountError::LimitExceeded { what, limit } => Self::limit_exceeded(what, limit as u64),
         }
     }

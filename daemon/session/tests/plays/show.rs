@@ -334,5 +334,6 @@ fn failure(trouble: &Failure) -> String {
         Failure::RequestTimedOut => "requestTimedOut".to_owned(),
         Failure::LimitExceeded { limit, .. } => format!("limitExceeded {limit}"),
         Failure::StorageFailed => "storageFailed".to_owned(),
+        Failure::Internal { .. } => "internalError".to_owned(),
     }
 }

@@ -183,6 +183,8 @@ fn each_failure_has_the_code_of_its_kind() {
         (Failure::RequestTimedOut, ErrorKind::RequestTimedOut),
         (Failure::LimitExceeded { what: "requests", limit: 7 }, ErrorKind::LimitExceeded),
         (Failure::StorageFailed, ErrorKind::StorageFailed),
+        (Failure::Internal { again: true }, ErrorKind::InternalError),
+        (Failure::Internal { again: false }, ErrorKind::InternalError),
     ] {
         let error = failure(&from, &jid("me@example.org"));
         assert_eq!(error.code, kind.code(), "{from:?}");
