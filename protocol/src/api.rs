@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
 use crate::contact::{
-    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, Roster,
-    UpdateContactParams,
+    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, PublishedAvatar,
+    Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
 };
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
@@ -135,6 +135,25 @@ methods! {
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, StorageFailed],
         example {"jid": "romeo@example.net"} => profile();
+
+    /// Publish our picture, for everybody who sees our presence.
+    ///
+    /// It is published as PNG, made smaller where it would be too large. It answers once the
+    /// server has it; `accountChanged` follows.
+    SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
+                RequestTimedOut, LimitExceeded],
+        example {"data": "iVBORw0KGgo="} => json!({"id": "bc36d8584dd707cd075947a16d251aad8a873f38"});
+
+    /// Publish our profile, for everybody who sees our presence.
+    ///
+    /// What a profile can't hold of the vCard that is there stays. It answers once the server
+    /// has it; `accountChanged` follows.
+    SetProfile = "set_profile"(SetProfileParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded],
+        example {"profile": {"fullName": "Romeo Montague", "nickname": "Romeo", "emails": [], "phones": [],
+                             "urls": []}} => json!({});
 
     /// Say how we are there.
     ///

@@ -259,6 +259,47 @@ pub struct ContactParams {
     pub jid: String,
 }
 
+/// The parameters of `set_avatar`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetAvatarParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The image's media type. What the bytes are decides; it may be left out.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// A GIF, JPEG, PNG or WebP in base64. Empty: the picture is taken away.
+    #[schemars(extend("contentEncoding" = "base64"))]
+    pub data: String,
+}
+
+/// What `set_avatar` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedAvatar {
+    /// The id that it is published under. Absent where it was taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// The parameters of `set_profile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetProfileParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The whole profile, as `load_profile` gives it: what is left out of it is taken away.
+    #[schemars(schema_with = "any_part_of_a_profile")]
+    pub profile: Profile,
+}
+
+/// Unlike in answers, lists may be left out.
+fn any_part_of_a_profile(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object"})
+}
+
 /// The parameters of `add_contact`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

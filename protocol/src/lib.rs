@@ -26,7 +26,8 @@ pub use account::{
 };
 pub use contact::{
     AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams,
-    LoadedAvatar, Profile, Resource, Roster, RosterSource, Subscription, UpdateContactParams, Warning,
+    LoadedAvatar, Profile, PublishedAvatar, Resource, Roster, RosterSource, SetAvatarParams,
+    SetProfileParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{

@@ -1,7 +1,9 @@
 //! A UI manages contacts: adding, changing and removing them, and who may see whose presence.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use prosed_tests::contact::{AVATAR_METADATA, PROSE_VCARD4, VCARD4};
 use prosed_tests::server::Setup;
-use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@prosed.test";
@@ -11,6 +13,7 @@ on_both_servers!(
     contacts_are_added_changed_and_removed,
     a_request_is_approved_and_one_denied,
     what_another_device_does_is_told,
+    our_picture_and_profile_are_published,
 );
 
 async fn start(server: &Server) -> (Daemon, Ui) {
@@ -97,4 +100,44 @@ async fn what_another_device_does_is_told(kind: Kind) {
     ui.event("subscriptionResolved", |event| event["jid"] == ALICE).await;
     other.remove_from_roster(BOB).await;
     ui.event("contactChanged", |event| event["removed"] == json!([BOB])).await;
+}
+
+async fn our_picture_and_profile_are_published(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let alice = Contact::online(&server, "alice").await;
+    let other = Contact::online(&server, "me").await;
+    // What a profile can't hold must outlive our changes.
+    other
+        .publish_vcard4(VCARD4, "<fn><text>Old</text></fn><lang><language-tag>eo</language-tag></lang>")
+        .await;
+    let (_daemon, ui) = start(&server).await;
+
+    let image = png::solid(64, 64, [200, 100, 50]);
+    let data = BASE64_STANDARD.encode(&image);
+    let published =
+        ui.call("set_avatar", json!({ "type": "image/png", "data": data })).await.expect("published");
+    let id = published["id"].as_str().expect("an id");
+    ui.event("accountChanged", |event| event["info"]["avatar"]["id"] == id).await;
+    let metadata = alice.wait_for_pep("me@prosed.test", AVATAR_METADATA).await;
+    assert!(prosed_tests::xml::print(&metadata).contains(id), "{metadata:?}");
+    let loaded = ui.call("load_avatar", json!({ "jid": "me@prosed.test" })).await.expect("an avatar");
+    assert_eq!(loaded["data"], data.as_str());
+
+    let profile =
+        json!({ "fullName": "Me & Myself", "emails": ["me@example.org"], "address": { "locality": "Here" } });
+    ui.call("set_profile", json!({ "profile": profile })).await.expect("published");
+    ui.event("accountChanged", |event| event["info"]["profile"]["fullName"] == "Me & Myself").await;
+    let loaded = ui.call("load_profile", json!({ "jid": "me@prosed.test", "refresh": true })).await;
+    assert_eq!(loaded.expect("a profile")["address"]["locality"], "Here");
+    for node in [VCARD4, PROSE_VCARD4] {
+        let query =
+            format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'/></pubsub>");
+        let vcard = prosed_tests::xml::print(&other.get(None, &query).await.expect("a vCard"));
+        assert!(vcard.contains("Me &amp; Myself") && vcard.contains("eo</"), "{node}: {vcard}");
+    }
+
+    ui.call("set_avatar", json!({ "data": "" })).await.expect("taken away");
+    ui.event("accountChanged", |event| event["info"].get("avatar").is_none()).await;
+    let error = ui.call("set_avatar", json!({ "data": "AAAA" })).await.expect_err("no image");
+    assert_eq!((error.code, error.kind()), (1204, "invalidMedia"));
 }

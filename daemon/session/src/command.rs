@@ -7,7 +7,7 @@ use jid::BareJid;
 use serde::{Deserialize, Serialize};
 
 use crate::contact::{Account, Avatar, Contact, Profile};
-use crate::snapshot::OwnPresence;
+use crate::snapshot::{ImageId, OwnPresence};
 use crate::time::Timestamp;
 
 /// Names one call in flight. The shell picks it; the reply carries it back.
@@ -45,6 +45,12 @@ pub enum Command {
     ListSubscriptionRequests,
     /// Answered with [`Answer::Done`] once it is sent.
     Subscription { jid: BareJid, act: SubscriptionAct },
+    /// Publishes our picture, a PNG; absent: takes it away. Answered with [`Answer::Published`]
+    /// once the server has it.
+    SetAvatar { image: Option<Vec<u8>> },
+    /// Publishes our profile; what it can't hold of our vCard stays. Answered with
+    /// [`Answer::Done`] once the server has it.
+    SetProfile(Box<Profile>),
     /// Kept across restarts, and then sent. Answered with [`Answer::Done`] once it is on disk.
     SetPresence(OwnPresence),
 }
@@ -98,6 +104,8 @@ pub enum Answer {
     Contact(Box<Contact>),
     /// An image that is saved; its bytes are with the image store, under its id.
     Avatar(Avatar),
+    /// Our picture is published under this id; absent: there is none now.
+    Published(Option<ImageId>),
     /// Sorted by JID.
     SubscriptionRequests(Vec<SubscriptionRequest>),
     /// A profile.

@@ -297,6 +297,8 @@ impl Session {
                 turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscriptions.all())));
             }
             Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
+            Command::SetAvatar { image } => self.handle_set_avatar(call, image, turn),
+            Command::SetProfile(profile) => self.handle_set_profile(call, *profile, turn),
             Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
         }
     }
@@ -315,6 +317,13 @@ impl Session {
                 }
             }
             Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),
+            Request::PublishAvatar { call, id, step } => {
+                self.handle_avatar_published(call, id, step, outcome, turn)
+            }
+            Request::EditVcard { call, profile } => self.handle_own_vcard(call, &profile, outcome, turn),
+            Request::PublishVcard { call, vcard, source } => {
+                self.handle_vcard_published(call, *vcard, source, outcome, turn);
+            }
             Request::EnableCarbons => carbons::note_result(&outcome),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
             Request::AvatarMetadata { jid } => {

@@ -223,6 +223,14 @@ impl Call<'_> {
                 |p| p.account.as_deref(),
                 methods::cancel_subscription,
             ),
+            api::SetAvatar::NAME => {
+                self.concerning::<api::SetAvatar, _, _>(Usual, |p| p.account.as_deref(), methods::set_avatar)
+            }
+            api::SetProfile::NAME => self.concerning::<api::SetProfile, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::set_profile,
+            ),
             api::LoadAvatar::NAME => self.concerning::<api::LoadAvatar, _, _>(
                 Usual,
                 |p| p.account.as_deref(),

@@ -12,8 +12,9 @@ use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 use prosed_protocol::api::{Done, OpenRpcDocument, Version};
 use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
-    ErrorKind, GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile, Roster,
-    SetPresenceParams, SubscribeParams, SubscriptionRequest, UpdateContactParams, openrpc,
+    ErrorKind, GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile,
+    PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
+    SubscriptionRequest, UpdateContactParams, openrpc,
 };
 use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
 use serde::Serialize;
@@ -21,6 +22,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::order::Place;
+use super::picture;
 use super::sessions::Sessions;
 use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
@@ -187,6 +189,25 @@ pub(super) async fn load_profile(
         Answer::Profile(profile) => Ok(translate::profile(&profile)),
         other => Err(unexpected(&other)),
     }
+}
+
+pub(super) async fn set_avatar(
+    api: Arc<Api>,
+    place: Place,
+    params: SetAvatarParams,
+) -> Answered<PublishedAvatar> {
+    // Decoding takes a moment, and no other call shall wait for it.
+    let image = tokio::task::spawn_blocking(move || picture::png(&params.data)).await;
+    let image = image.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
+    match api.ask(place, Command::SetAvatar { image }).await?.answer {
+        Answer::Published(id) => Ok(PublishedAvatar { id: id.map(|id| id.to_string()) }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn set_profile(api: Arc<Api>, place: Place, params: SetProfileParams) -> Answered<Done> {
+    let profile = Box::new(translate::wished_profile(params.profile));
+    api.done(place, Command::SetProfile(profile)).await
 }
 
 pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {

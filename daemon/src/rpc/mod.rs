@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod methods;
 mod order;
+mod picture;
 #[cfg(test)]
 mod script;
 mod server;

@@ -7,8 +7,8 @@ use jid::BareJid;
 use prosed_protocol as api;
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{
-    Account, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile, Resource,
-    RosterSource, Subscription, SubscriptionRequest, Timestamp,
+    Account, Address, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile,
+    Resource, RosterSource, Subscription, SubscriptionRequest, Timestamp,
 };
 use subtle::ConstantTimeEq;
 
@@ -160,6 +160,30 @@ impl Translator {
             width: avatar.width.into(),
             height: avatar.height.into(),
         }
+    }
+}
+
+/// A profile that a UI wants to have published. Empty texts are none.
+pub(crate) fn wished_profile(profile: api::Profile) -> Profile {
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Profile {
+        full_name: some(profile.full_name),
+        nickname: some(profile.nickname),
+        organization: some(profile.organization),
+        title: some(profile.title),
+        role: some(profile.role),
+        emails: profile.emails,
+        phones: profile.phones,
+        urls: profile.urls,
+        address: profile.address.map(|address| Address {
+            street: some(address.street),
+            locality: some(address.locality),
+            region: some(address.region),
+            postal_code: some(address.postal_code),
+            country: some(address.country),
+        }),
+        birthday: some(profile.birthday),
+        note: some(profile.note),
     }
 }
 
@@ -345,6 +369,7 @@ pub(super) fn answer_name(answer: &Answer) -> &'static str {
         Answer::Roster { .. } => "roster",
         Answer::Contact(_) => "contact",
         Answer::Avatar(_) => "avatar",
+        Answer::Published(_) => "published",
         Answer::SubscriptionRequests(_) => "subscription requests",
         Answer::Profile(_) => "profile",
     }

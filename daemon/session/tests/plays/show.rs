@@ -102,6 +102,9 @@ impl Show {
             }
             Ok(Answer::Contact(contact)) => Shown { head, body: Body::Lines(vec![self.contact(contact)]) },
             Ok(Answer::Avatar(shown)) => plain(format!("{head} {}", avatar(shown))),
+            Ok(Answer::Published(id)) => {
+                plain(format!("{head} published{}", id.map(|id| format!(" {id}")).unwrap_or_default()))
+            }
             Ok(Answer::SubscriptionRequests(open)) => {
                 Shown { head, body: Body::Lines(open.iter().map(|asked| self.request(asked)).collect()) }
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
-    Availability, Command, Failure, Input, OwnPresence, RosterItem, Software, Subscription, SubscriptionAct,
+    Availability, Command, Failure, Input, OwnPresence, Profile, RosterItem, Software, Subscription,
+    SubscriptionAct,
 };
 use xmpp_parsers::stanza::Stanza;
 
@@ -89,6 +90,16 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("deny_subscription", [jid]) => subscription(jid, SubscriptionAct::Deny)?,
         ("request_subscription", [jid]) => subscription(jid, SubscriptionAct::Request)?,
         ("cancel_subscription", [jid]) => subscription(jid, SubscriptionAct::Cancel)?,
+        ("set_avatar", ["none"]) => Command::SetAvatar { image: None },
+        ("set_avatar", [data]) => Command::SetAvatar { image: Some(data.as_bytes().to_vec()) },
+        ("set_profile", [name, words @ ..]) => {
+            let nickname = words.iter().find_map(|word| word.strip_prefix("nickname="));
+            Command::SetProfile(Box::new(Profile {
+                full_name: Some((*name).to_owned()),
+                nickname: nickname.map(str::to_owned),
+                ..Profile::default()
+            }))
+        }
         ("set_presence", words) => Command::SetPresence(own_presence(words)?),
         _ => return Err(format!("not a call: {name} {}", words.join(" "))),
     })
