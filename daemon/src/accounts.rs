@@ -20,7 +20,7 @@ use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
 use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
 use crate::events::EventLog;
-use crate::registry::{Connection, Registry};
+use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::stream;
 use crate::supervisor::supervise;
@@ -144,6 +144,7 @@ impl Accounts {
                 {
                     waiting.push(jid);
                 }
+                Err(AccountError::Stopping(_)) => return Vec::new(),
                 Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
             }
             tokio::time::sleep(STAGGER).await;
@@ -364,15 +365,13 @@ impl Shell {
             _ => Ok(()),
         };
         let (registry, jid, connection) = (self.registry.clone(), account.clone(), connection.clone());
-        off_thread(move || {
-            registry.update(&jid, |entry| {
-                entry.remember = remember;
-                entry.logged_out = false;
-                entry.secret_store = store;
-                entry.connection = connection;
-            })
-        })
-        .await?;
+        let update = move |entry: &mut Entry| {
+            entry.remember = remember;
+            entry.logged_out = false;
+            entry.secret_store = store;
+            entry.connection = connection;
+        };
+        off_thread(move || registry.update(&jid, update)).await?;
         erased.map(|()| store)
     }
 
@@ -405,9 +404,11 @@ impl Shell {
         if self.registry.entry(account).is_none() {
             Translator::publish_removed(&self.log, account);
         }
-        let Err(error) = entry else { return Ok(()) };
-        error!(%account, %error, "the account can't be erased");
-        let _ = self.keep_out(account).await;
-        Err(AccountError::StorageFailed)
+        if let Err(error) = entry {
+            error!(%account, %error, "the account can't be erased");
+            let _ = self.keep_out(account).await;
+            return Err(AccountError::StorageFailed);
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
-    Call, Command, ConnectionState, Effect, Input, Notice, Now, Session, Snapshot, Software, Ticket,
+    Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Snapshot, Software, Ticket,
     Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -168,6 +168,8 @@ impl<'a> Actor<'a> {
             let login = Login { jid, password: None, remember: true, connection: entry.connection };
             if let Err(error) = self.login(login).await {
                 warn!(account = %self.account, %error, "the account can't log in again");
+                let failure = Some(Failure::Internal { again: false });
+                self.input(Input::Offline { failure, retry_at: None });
             }
         }
         self.carry_out().await;

@@ -18,7 +18,7 @@ mod watchdog;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,13 +106,14 @@ fn run(flags: Flags) -> Result<(), Failed> {
     service::log_panics();
     // Before there is a second thread.
     let passed = Listeners::passed().map_err(failed(Exit::Address))?;
+    let given = environment.get(OsStr::new("CREDENTIALS_DIRECTORY")).map(PathBuf::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("session")
         .enable_all()
         .build()
         .map_err(failed(Exit::Other))?;
-    let result = runtime.block_on(live(Arc::new(config), tls, passed));
+    let result = runtime.block_on(live(Arc::new(config), tls, passed, given));
     runtime.shutdown_timeout(END_WITHIN);
     result
 }
@@ -137,7 +138,7 @@ struct Opened {
 }
 
 /// Opens all that can fail to open. Blocks, for some twenty seconds at worst.
-fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
+fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Opened, Failed> {
     service::make_folders(config).map_err(failed(Exit::Storage))?;
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
         RegistryError::AlreadyRunning { .. } => (Exit::AlreadyRunning, error.into()),
@@ -147,8 +148,6 @@ fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
     })?;
-    let given = std::env::var_os("CREDENTIALS_DIRECTORY");
-    let given = given.as_deref().map(Path::new);
     let credentials = Credentials::open(config.secret_store, &config.data_dir, given)
         .with_context(|| format!("{}: the folder for secrets can't be made", config.data_dir.display()))
         .map_err(failed(Exit::Storage))?;
@@ -160,10 +159,15 @@ fn open(config: &Config, passed: Listeners) -> Result<Opened, Failed> {
     Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
 }
 
-async fn live(config: Arc<Config>, tls: Arc<stream::TlsConfig>, passed: Listeners) -> Result<(), Failed> {
+async fn live(
+    config: Arc<Config>,
+    tls: Arc<stream::TlsConfig>,
+    passed: Listeners,
+    given: Option<PathBuf>,
+) -> Result<(), Failed> {
     let mut signals = StopSignals::new().map_err(failed(Exit::Other))?;
     let settled = Arc::clone(&config);
-    let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed));
+    let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed, given.as_deref()));
     let opened = tokio::select! {
         opened = &mut opening => opened.map_err(failed(Exit::Other))??,
         signal = signals.next() => {

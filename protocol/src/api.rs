@@ -71,7 +71,7 @@ methods! {
     /// It answers once the server has it.
     AddContact = "add_contact"(AddContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                LimitExceeded],
+                LimitExceeded, InternalError],
         example {"jid": "romeo@example.net", "name": "Romeo", "groups": ["Friends"]} => contact();
 
     /// Change the name that we keep for a contact, or their groups.
@@ -79,40 +79,40 @@ methods! {
     /// What is left out stays as it is. It answers once the server has it.
     UpdateContact = "update_contact"(UpdateContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
-                RequestTimedOut, LimitExceeded],
+                RequestTimedOut, LimitExceeded, InternalError],
         example {"jid": "romeo@example.net", "groups": ["Friends"]} => contact();
 
     /// Take a contact out of the roster; neither sees the other's presence then.
     RemoveContact = "remove_contact"(ContactParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
-                RequestTimedOut, LimitExceeded],
+                RequestTimedOut, LimitExceeded, InternalError],
         example {"jid": "romeo@example.net"} => json!({});
 
     /// Who wants to see our presence and has no answer yet, sorted by JID.
     ///
     /// Nobody is ever accepted by itself. `subscriptionRequested` and `subscriptionResolved` tell of changes.
     ListSubscriptionRequests = "list_subscription_requests"(AccountParams) -> Vec<SubscriptionRequest>,
-        errors [AccountUnknown, AccountRequired, InvalidJid],
+        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
         example {} => json!([subscription_request()]);
 
     /// Let somebody see our presence: now where they have asked, else as soon as they do.
     ApproveSubscription = "approve_subscription"(ContactParams) -> Done,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jid": "juliet@example.net"} => json!({});
 
     /// Don't let somebody see our presence, or no longer.
     DenySubscription = "deny_subscription"(ContactParams) -> Done,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jid": "juliet@example.net"} => json!({});
 
     /// Ask to see somebody's presence.
     RequestSubscription = "request_subscription"(ContactParams) -> Done,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jid": "juliet@example.net"} => json!({});
 
     /// See somebody's presence no longer, or take the request back.
     CancelSubscription = "cancel_subscription"(ContactParams) -> Done,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jid": "juliet@example.net"} => json!({});
 
     /// The picture of a contact, or of our own JID, with its bytes.
@@ -142,7 +142,7 @@ methods! {
     /// server has it; `accountChanged` follows.
     SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
-                RequestTimedOut, LimitExceeded],
+                RequestTimedOut, LimitExceeded, InternalError],
         example {"data": "iVBORw0KGgo="} => json!({"id": "bc36d8584dd707cd075947a16d251aad8a873f38"});
 
     /// Publish our profile, for everybody who sees our presence.
@@ -151,7 +151,7 @@ methods! {
     /// has it; `accountChanged` follows.
     SetProfile = "set_profile"(SetProfileParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                LimitExceeded],
+                LimitExceeded, InternalError],
         example {"profile": {"fullName": "Romeo Montague", "nickname": "Romeo", "emails": [], "phones": [],
                              "urls": []}} => json!({});
 

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod doors;
+mod starting;
 mod stopping;
 mod systemd;
 

@@ -1,4 +1,4 @@
-//! The daemon as a process: ready when it says so, gone without a trace, and why by its exit code.
+//! Ready when it says so, gone without a trace, and why by its exit code.
 
 use std::fs;
 use std::net::TcpListener;
