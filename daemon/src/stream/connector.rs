@@ -15,8 +15,11 @@ use tokio_xmpp::xmlstream::{
 use xmpp_parsers::ns;
 
 use super::backoff::{Backoff, STABLE};
+use super::binding::Bindings;
 use super::dial::timed_out;
+use super::exchange::{LoginStream, features};
 use super::limiter::Link;
+use super::offer::Profile;
 use super::sasl::{Login, authenticate};
 use super::scram::ScramKeys;
 use super::tls::{self, Secure};
@@ -156,9 +159,9 @@ impl Connector {
         for target in dns::targets(&self.settings, &self.host).await? {
             let link = Arc::new(Link::default());
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
-                Ok(secure) => {
+                Ok((secure, bindings)) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
-                    return timeout(LOGIN, self.log_in(secure))
+                    return timeout(LOGIN, self.log_in(secure, bindings))
                         .await
                         .map_err(|_| ConnectError::from_io(timed_out("the login took too long")))?;
                 }
@@ -174,22 +177,33 @@ impl Connector {
         Err(worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") }))
     }
 
-    async fn log_in(&mut self, secure: Secure) -> Result<Connection, ConnectError> {
+    async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {
         let account = self.settings.account.clone();
         let header = || header(account.domain().as_str(), Some(&account));
         let pending = initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)
             .await
             .map_err(ConnectError::from_io)?;
-        let (features, mut stream) = pending.recv_features().await.map_err(receive_error)?;
-        let keys = authenticate(&mut stream, &features.sasl_mechanisms, &mut self.login).await?;
-        let pending = stream.initiate_reset().send_header(header()).await.map_err(ConnectError::from_io)?;
-        let (features, stream) =
-            pending.recv_features::<FallibleStreamElement>().await.map_err(receive_error)?;
+        let mut stream: LoginStream = pending.skip_features();
+        let offer = features(&mut stream).await?;
+        let done = authenticate(&mut stream, &offer, &bindings, &mut self.login).await?;
+        let pending = match done.profile {
+            Profile::Sasl => stream.initiate_reset().send_header(header()).await,
+            Profile::Sasl2 => {
+                let mut secure = stream.into_inner();
+                secure.begin_anew();
+                initiate_stream(secure, ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await
+            }
+        };
+        let (features, stream) = pending
+            .map_err(ConnectError::from_io)?
+            .recv_features::<FallibleStreamElement>()
+            .await
+            .map_err(receive_error)?;
         // The worker panics over features without it.
         if !features.can_bind() {
             return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
         }
-        self.report(Report::Authenticated { keys }).await;
+        self.report(Report::Authenticated { keys: done.keys }).await;
         Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
     }
 

@@ -14,16 +14,20 @@
 //! and an end that comes within seconds.
 
 mod backoff;
+mod binding;
 mod connector;
 mod dial;
 mod dns;
 mod error;
+mod exchange;
 mod limiter;
 mod limits;
+mod offer;
 mod sasl;
 mod scanner;
 mod scram;
 mod tls;
+mod token;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;

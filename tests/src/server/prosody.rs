@@ -29,6 +29,7 @@ fn configuration(server: &Server) -> String {
         (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
+    let sasl2 = if server.setup.sasl2 { "\"sasl2\"," } else { "" };
     // Accounts are written with their passwords; internal_hashed hashes each at its first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
@@ -51,7 +52,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
+  "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2}
 }}
 {authentication}
 storage = "internal"

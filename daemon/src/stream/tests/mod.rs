@@ -1,6 +1,8 @@
 //! The stream against a scripted server.
 
+mod binding;
 mod login;
+mod sasl2;
 mod server;
 mod session;
 

@@ -17,7 +17,7 @@ fn message(id: usize) -> Stanza {
 async fn online(server: &Server) -> (Stream, Conn) {
     let mut stream = server.client("secret");
     let conn = server.accept_bound("secret").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     (stream, conn)
 }
@@ -30,7 +30,7 @@ async fn online_with_sm(server: &Server) -> (Stream, Conn) {
     conn.bind("me@example.org/here").await;
     conn.element("enable").await;
     conn.send(&format!("<enabled xmlns='{SM}' id='session' resume='true'/>")).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     (stream, conn)
 }
@@ -86,7 +86,7 @@ async fn a_lost_connection_suspends_and_a_new_stream_follows() {
     stream.send(message(1)).unwrap();
     let mut conn = server.accept_bound("secret").await;
     assert!(lost.elapsed() >= Duration::from_secs(1), "again after {:?}", lost.elapsed());
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     stream.send(message(2)).unwrap();
     let first = conn.element("message").await;
@@ -106,7 +106,7 @@ async fn a_lost_connection_resumes_and_what_was_sent_meanwhile_arrives() {
     conn.open(BIND_AND_SM).await;
     assert!(conn.element("resume").await.contains("session"));
     conn.send(&format!("<resumed xmlns='{SM}' previd='session' h='0'/>")).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "resumed");
     for id in ["m1", "m2"] {
         let (got, _) = tokio::join!(conn.element("message"), drive(&mut stream));
