@@ -65,13 +65,11 @@ impl Bindings {
     }
 
     /// The strongest kind that the server knows, too. `announced`: its list (XEP-0440). Where it
-    /// sends none, TLS 1.3 leaves no other kind than the exporter for it to mean; on TLS 1.2 it
-    /// means `tls-unique` (RFC 5802 §6.1), which we can't do.
+    /// sends none, it means `tls-unique` (RFC 5802 §6.1), which we can't do. (To guess another is to
+    /// be refused as with a wrong password: ejabberd 23.01 offers `-PLUS` without a list on TLS 1.3,
+    /// where nobody can do it.)
     pub(super) fn common(&self, announced: Option<&[String]>) -> Option<BindingType> {
-        let known = |kind: BindingType| match announced {
-            Some(announced) => announced.iter().any(|name| name == kind.name()),
-            None => kind == BindingType::Exporter,
-        };
+        let known = |kind: BindingType| announced.unwrap_or_default().iter().any(|name| name == kind.name());
         [BindingType::Exporter, BindingType::EndPoint]
             .into_iter()
             .find(|&kind| self.get(kind).is_some() && known(kind))
@@ -157,7 +155,7 @@ mod tests {
         assert_eq!(old.common(Some(&all)), Some(BindingType::EndPoint));
         assert_eq!(both.common(Some(&list(&["tls-server-end-point"]))), Some(BindingType::EndPoint));
         assert_eq!(both.common(Some(&list(&["tls-unique"]))), None);
-        assert_eq!(both.common(None), Some(BindingType::Exporter));
+        assert_eq!(both.common(None), None);
         assert_eq!(old.common(None), None);
         assert_eq!(Bindings::default().common(Some(&all)), None);
     }

@@ -1,6 +1,7 @@
 //! The task that gets connections for the stanza stream: find, dial, secure, log in, and try again.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -153,17 +154,22 @@ impl Connector {
 
     /// One connection attempt: each place in turn, until one is secure; there, one login.
     async fn attempt(&mut self) -> Result<Connection, ConnectError> {
-        let account = &self.settings.account;
+        let account = self.settings.account.clone();
         let domain = account.domain().as_str();
         let mut worst: Option<ConnectError> = None;
-        for target in dns::targets(&self.settings, &self.host).await? {
+        let mut targets = VecDeque::from(dns::targets(&self.settings, &self.host).await?);
+        while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::default());
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
                 Ok((secure, bindings)) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
-                    return timeout(LOGIN, self.log_in(secure, bindings))
+                    let done = timeout(LOGIN, self.log_in(secure, bindings))
                         .await
                         .map_err(|_| ConnectError::from_io(timed_out("the login took too long")))?;
+                    if done.is_ok() || !self.login.takes_another() {
+                        return done;
+                    }
+                    targets.push_front(target);
                 }
                 Err(error) => {
                     tracing::debug!(host = target.host, port = target.port, %error, "not here");

@@ -18,8 +18,9 @@
 //! challenge twice, breaking off (`<abort/>`) the first exchange before anything is proven: same
 //! salt, and the keys are given to be kept at once; another, and the password stays what is kept.
 //! It costs two round trips, once; keeping both for a while would have cost a password on the disk.
-//! This goes by RFC 6120's SASL: the SASL2 of Prosody 0.12 ends the stream over an abort. Where
-//! that is all there is, keys are given when the server has asked for the same ones at two logins.
+//! RFC 6120's SASL is preferred for it: early SASL2 (Prosody 0.12's) ends the stream over an abort.
+//! Then the next attempt comes at once and does not ask, and keys are given when the server has
+//! asked for the same ones at two logins of the stream.
 
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(super) struct Login {
     kept: bool,
     /// It is still to be found out whether the server's salt stays the same.
     probe: bool,
+    /// The server could not bear that question.
+    again: bool,
     token: Option<Token>,
     /// Which client this is, to SASL2. Another one for each stream: nothing that we leave with the
     /// server outlives it.
@@ -115,9 +118,15 @@ impl Login {
             probe: password.is_some(),
             password,
             keys,
+            again: false,
             token: None,
             client: client_id(),
         })
+    }
+
+    /// True, once, where the attempt failed for our own curiosity: another will not.
+    pub(super) fn takes_another(&mut self) -> bool {
+        std::mem::take(&mut self.again)
     }
 
     fn choose(&self, offer: &Offer, bindings: &Bindings) -> Result<Choice, ConnectError> {
@@ -234,6 +243,7 @@ pub(super) async fn authenticate(
         }
     }
     let choice = login.choose(offer, bindings)?;
+    tracing::debug!(account = %login.account, ?choice, ?offer, "logging in");
     let profile = choice.profile;
     let mut exchange = Exchange { stream, profile };
     let asked = TokenMechanism::best(offer, bindings).filter(|_| profile == Profile::Sasl2);
@@ -289,10 +299,12 @@ async fn scram(
     }
     let mut last = challenge(exchange, mechanism, flag, offer, bindings, login).await?;
     let mut stable = false;
-    if login.probe && exchange.profile == Profile::Sasl {
-        // Once, also if it goes wrong: the next attempt does without.
+    if login.probe {
+        // Once, also if it goes wrong: the next attempt does without, and comes at once.
         login.probe = false;
+        login.again = true;
         exchange.abort().await?;
+        login.again = false;
         let before = last;
         last = challenge(exchange, mechanism, flag, offer, bindings, login).await?;
         stable = last.asks_the_same_as(&before);

@@ -42,11 +42,12 @@ async fn resume(conn: &mut Conn) {
 async fn no_new_stream_behind_the_login_and_resumption_as_ever() {
     let server = Server::new().await;
     let mut stream = server.client("secret");
-    let offer = sasl2(&["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"], &[]);
+    let offer = sasl2(&["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"], &[])
+        + "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>";
     let mut conn = begin(&server, &offer).await;
     conn.scram(ScramMechanism::Sha256, "secret").await;
     go_on(&mut conn).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     // One header before TLS, one behind it, none behind the login.
     assert_eq!(conn.all.matches("<stream:stream").count(), 2, "{}", conn.all);
@@ -58,10 +59,8 @@ async fn no_new_stream_behind_the_login_and_resumption_as_ever() {
     let mut conn = begin(&server, &offer).await;
     conn.scram(ScramMechanism::Sha256, "secret").await;
     resume(&mut conn).await;
-    // Without an abort, keys are known to stay at the second login.
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "resumed");
-    assert!(!conn.all.contains("<abort"), "{}", conn.all);
 }
 
 #[tokio::test]
@@ -81,6 +80,25 @@ async fn beside_sasl_it_is_used_once_the_salt_is_known_to_stay() {
     let mut conn = begin(&server, &offer).await;
     conn.scram(ScramMechanism::Sha256, "secret").await;
     go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
+/// Early SASL2 takes an abort for the end of the stream.
+#[tokio::test]
+async fn where_breaking_off_ends_the_stream_the_next_login_comes_at_once_and_does_not() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    let nonce = conn.initial().await.split("r=").nth(1).unwrap().to_owned();
+    conn.send(&conn.sasl("challenge", &format!("r={nonce}x,s=QSXCR+Q6sek8bf92,i=4096"))).await;
+    conn.element("abort").await;
+    drop(conn);
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    assert!(!conn.all.contains("<abort"), "{}", conn.all);
+    go_on(&mut conn).await;
+    // No failure was told.
     assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
 }
@@ -130,7 +148,7 @@ async fn with_token(server: &Server) -> Stream {
     conn.scram(ScramMechanism::Sha256, "secret").await;
     assert!(conn.all.contains("<request-token") && conn.all.contains("HT-SHA-256-EXPR"), "{}", conn.all);
     go_on(&mut conn).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     drop(conn);
     assert_eq!(event(&mut stream).await, "suspended");
@@ -180,6 +198,6 @@ async fn a_token_that_is_refused_gives_way_to_scram_on_the_same_stream() {
     .await;
     conn.scram(ScramMechanism::Sha256, "secret").await;
     resume(&mut conn).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "resumed");
 }

@@ -320,7 +320,8 @@ impl Conn {
             }
             if self.either(["response", "abort"]).await == "abort" {
                 self.element("abort").await;
-                self.send(&format!("<failure xmlns='{SASL}'><aborted/></failure>")).await;
+                let namespace = if self.sasl2 { "urn:xmpp:sasl:2" } else { SASL };
+                self.send(&format!("<failure xmlns='{namespace}'><aborted xmlns='{SASL}'/></failure>")).await;
                 salt[0] ^= u8::from(self.salts_change);
                 continue;
             }
