@@ -10,7 +10,7 @@ use crate::process::Process;
 pub(super) fn launch(server: &Server) -> Result<Process> {
     let folder = server.folder();
     let config = server.write("prosody.cfg.lua", &configuration(server))?;
-    server.write("modules/mod_prosed_binding.lua", BINDING)?;
+    server.write("modules/mod_prosed_tls_info.lua", TLS_INFO)?;
     if !folder.join("data").exists() {
         write_data(server)?;
     }
@@ -24,18 +24,10 @@ pub(super) fn launch(server: &Server) -> Result<Process> {
     })
 }
 
-/// What mod_sasl2 takes for granted and the connections of Prosody 0.12 don't have; and the list of
-/// channel bindings (XEP-0440) that later ones send.
-const BINDING: &str = r#"
-local st = require "util.stanza";
+/// What mod_sasl2 takes for granted and the connections of Prosody 0.12 don't have.
+const TLS_INFO: &str = r#"
 module:hook("stream-features", function (event)
-  local conn = event.origin.conn;
-  function conn:ssl_info() return self:socket():info(); end
-  function conn:ssl_exportkeyingmaterial(...) return self:socket():exportkeyingmaterial(...); end
-  if event.origin.type == "c2s_unauthed" and event.origin.secure then
-    event.features:add_direct_child(st.stanza("sasl-channel-binding", { xmlns = "urn:xmpp:sasl-cb:0" })
-      :tag("channel-binding", { type = "tls-exporter" }):up());
-  end
+  function event.origin.conn:ssl_info() return self:socket():info(); end
 end, 100);
 "#;
 
@@ -45,7 +37,7 @@ fn configuration(server: &Server) -> String {
         (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
-    let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_binding\"," } else { "" };
+    let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_tls_info\"," } else { "" };
     // Accounts are written with their passwords; internal_hashed hashes each at its first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
