@@ -231,6 +231,9 @@ impl Actor {
             }
             StreamEvent::Resumed => self.input(Input::Resumed),
             StreamEvent::Suspended => self.input(Input::Suspended),
+            StreamEvent::Waiting { retry_at } => {
+                self.input(Input::Offline { failure: None, retry_at: Some(timestamp(retry_at)) });
+            }
             StreamEvent::Authenticated { keys } => self.keep_secret(keys),
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");

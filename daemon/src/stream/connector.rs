@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use jid::{BareJid, Jid};
 use tokio::io::{AsyncWriteExt, BufStream, duplex};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_xmpp::stanzastream::Connection;
 use tokio_xmpp::xmlstream::{
     FallibleStreamElement, ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, initiate_stream,
@@ -32,6 +32,9 @@ pub(super) const TIMEOUTS: Timeouts =
 /// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
 /// machine are in it.
 const LOGIN: Duration = Duration::from_secs(30);
+
+/// As many attempts as back-off alone may make in its first minute.
+const EARLY: usize = 8;
 
 /// Where the stanza stream waits for a connection. Never to be dropped empty: that kills its worker.
 pub(super) type Slot = oneshot::Sender<Connection>;
@@ -57,6 +60,10 @@ pub(super) struct Connector {
     backoff: Backoff,
     reports: mpsc::Sender<Report>,
     current: Current,
+    /// Somebody has a reason to think that an attempt would succeed now.
+    wake: Arc<Notify>,
+    /// When the last attempts began, at most [`EARLY`].
+    attempts: VecDeque<Instant>,
     /// When the last connection was handed over.
     handed_at: Option<Instant>,
 }
@@ -67,10 +74,21 @@ impl Connector {
         login: Login,
         reports: mpsc::Sender<Report>,
         current: Current,
+        wake: Arc<Notify>,
     ) -> Self {
         let domain = settings.account.domain().as_str();
         let host = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
-        Self { settings, host, login, backoff: Backoff::default(), reports, current, handed_at: None }
+        Self {
+            settings,
+            host,
+            login,
+            backoff: Backoff::default(),
+            reports,
+            current,
+            wake,
+            attempts: VecDeque::new(),
+            handed_at: None,
+        }
     }
 
     /// Fills each slot that comes: with a connection, or, once the stream is closing, with a dead
@@ -116,7 +134,7 @@ impl Connector {
             // must not be asked 20 times a second.
             let (wait, retry_at) = self.wait(false);
             self.report(Report::Lost { retry_at }).await;
-            sleep(wait).await;
+            self.pause(wait).await;
         }
         loop {
             let error = match self.attempt().await {
@@ -134,8 +152,23 @@ impl Connector {
             let slow = !matches!(error, ConnectError::Unreachable { .. });
             let (wait, retry_at) = self.wait(slow);
             self.report(Report::Failed { error, retry_at: Some(retry_at) }).await;
-            sleep(wait).await;
+            self.pause(wait).await;
         }
+    }
+
+    /// Waits, or less where somebody wakes us. However often they do: a second apart, and no more
+    /// than [`EARLY`] attempts a minute.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        tokio::select! {
+            () = sleep_until(until) => return,
+            () = self.wake.notified() => {}
+        }
+        let apart = self.attempts.back().map(|&last| last + Duration::from_secs(1));
+        let room = self.attempts.front().filter(|_| self.attempts.len() == EARLY);
+        let room = room.map(|&first| first + Duration::from_secs(60));
+        let earliest = apart.max(room).unwrap_or(until);
+        sleep_until(earliest.min(until)).await;
     }
 
     fn wait(&mut self, slow: bool) -> (Duration, SystemTime) {
@@ -157,6 +190,10 @@ impl Connector {
         let account = self.settings.account.clone();
         let domain = account.domain().as_str();
         let mut worst: Option<ConnectError> = None;
+        if self.attempts.len() == EARLY {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(Instant::now());
         let mut targets = VecDeque::from(dns::targets(&self.settings, &self.host).await?);
         while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::default());

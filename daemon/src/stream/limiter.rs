@@ -23,7 +23,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures::task::AtomicWaker;
@@ -45,6 +45,7 @@ const HEADER: &[u8] = b"<stream:stream";
 pub(super) struct Link {
     cut: AtomicBool,
     conflict: AtomicBool,
+    heard: AtomicU64,
     reader: AtomicWaker,
 }
 
@@ -58,6 +59,11 @@ impl Link {
     /// The server ended the stream because another client took our resource (RFC 6120 §4.9.3.3).
     pub(super) fn conflict(&self) -> bool {
         self.conflict.load(Ordering::Acquire)
+    }
+
+    /// How many times something came from the server.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -240,6 +246,7 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
             this.buffer.reserve(CHUNK);
             let read = ready!(pin!(this.inner.read_buf(&mut this.buffer)).poll(cx))?;
             this.ended = read == 0;
+            this.link.heard.fetch_add(1, Ordering::Relaxed);
             this.scan()?;
             this.space = read > 0 && this.start == this.ready && this.scanner.inside();
         }

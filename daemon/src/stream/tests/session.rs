@@ -253,3 +253,73 @@ fn a_stream_may_live_in_a_task_of_its_own() {
     }
     let _ = drives;
 }
+
+#[tokio::test]
+async fn while_suspended_it_is_told_when_the_next_attempt_comes() {
+    let server = Server::new().await;
+    let (mut stream, conn) = online(&server).await;
+    drop(server);
+    drop(conn);
+    assert!(matches!(stream.next().await, StreamEvent::Suspended));
+    let StreamEvent::Waiting { retry_at } = stream.next().await else { panic!("not told") };
+    let wait = retry_at.duration_since(std::time::SystemTime::now()).unwrap();
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
+    // And again when that attempt has failed.
+    let StreamEvent::ConnectFailed { retry_at: Some(_), .. } = stream.next().await else {
+        panic!("not told of the failure")
+    };
+}
+
+#[tokio::test]
+async fn a_probe_finds_a_dead_connection_within_15_seconds_and_tries_at_once() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    stream.probe();
+    stream.probe();
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    assert!(matches!(stream.next().await, StreamEvent::Suspended));
+    let silence = start.elapsed().as_secs();
+    assert!((14..=16).contains(&silence), "dead after {silence} s");
+    tokio::time::resume();
+    let lost = Instant::now();
+    let said = conn.rest().await;
+    assert_eq!(said.matches("urn:xmpp:ping").count(), 1, "{said}");
+    let _conn = server.accept_bound("secret").await;
+    assert!(lost.elapsed() < Duration::from_secs(1), "again after {:?}", lost.elapsed());
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+}
+
+#[tokio::test]
+async fn a_probe_that_is_answered_changes_nothing_and_its_answer_is_nobodys() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    stream.probe();
+    let ping = conn.element("iq").await;
+    let id = ping.split("id='").nth(1).unwrap().split('\'').next().unwrap();
+    conn.send(&format!("<iq type='result' id='{id}' to='me@example.org/here'/>")).await;
+    conn.send("<message from='a@example.org'><body>next</body></message>").await;
+    assert!(event(&mut stream).await.contains("next"));
+    tokio::time::pause();
+    assert!(timeout(Duration::from_secs(20), stream.next()).await.is_err(), "something happened");
+}
+
+#[tokio::test]
+async fn a_probe_ends_the_wait_for_the_next_attempt_but_not_any_number_of_times() {
+    let server = Server::new().await;
+    let settings = server.settings();
+    drop(server);
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let mut stream = Stream::connect(settings, password);
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let mut at = Vec::new();
+    while at.len() < 12 {
+        let StreamEvent::ConnectFailed { .. } = stream.next().await else { panic!("something else") };
+        at.push(start.elapsed().as_secs());
+        stream.probe();
+    }
+    // Far sooner than back-off alone; eight a minute all the same.
+    assert!(at[7] < 20, "{at:?}");
+    assert!(at[8] >= 60, "{at:?}");
+}
