@@ -194,7 +194,8 @@ impl Connector {
             self.attempts.pop_front();
         }
         self.attempts.push_back(Instant::now());
-        let mut targets = VecDeque::from(dns::targets(&self.settings, &self.host).await?);
+        let places = dns::places(&self.settings, &self.host).await?;
+        let mut targets = VecDeque::from(places.targets);
         while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::default());
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
@@ -217,7 +218,14 @@ impl Connector {
                 }
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") }))
+        let worst =
+            worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") });
+        Err(match (worst, places.trouble) {
+            (ConnectError::Unreachable { text }, Some(trouble)) => {
+                ConnectError::Unreachable { text: short(&format!("{trouble}; {text}")) }
+            }
+            (worst, _) => worst,
+        })
     }
 
     async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {

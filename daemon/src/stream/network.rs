@@ -50,7 +50,12 @@ pub(crate) fn network_changes() -> io::Result<NetworkChanges> {
     rustix::net::bind(&netlink, &SocketAddrNetlink::new(0, GROUPS))?;
     let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     arm(&timer)?;
-    Ok(NetworkChanges { netlink: AsyncFd::register(netlink)?, timer: AsyncFd::register(timer)?, slept: slept() })
+    Ok(NetworkChanges { netlink: watched(netlink)?, timer: watched(timer)?, slept: slept() })
+}
+
+#[expect(deprecated, reason = "what replaces it is unsafe; an OwnedFd does keep to what is asked of it")]
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(fd)
 }
 
 impl NetworkChanges {
@@ -123,6 +128,23 @@ mod tests {
         assert!(has_slept(hour, hour + Duration::from_secs(20)));
         let now = slept();
         assert!(!has_slept(now, slept()));
+    }
+
+    #[tokio::test]
+    async fn a_new_address_is_told_of() {
+        let ip = |what: &str| {
+            let address = format!("127.201.{}.7/32", std::process::id() % 250);
+            let output =
+                std::process::Command::new("ip").args(["addr", what, &address, "dev", "lo"]).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let mut changes = network_changes().unwrap();
+        if !ip("add") {
+            return eprintln!("skipped: a_new_address_is_told_of needs ip(8) and the right to use it");
+        }
+        let told = tokio::time::timeout(Duration::from_secs(5), changes.next()).await;
+        assert!(ip("del"));
+        assert!(told.is_ok());
     }
 
     #[tokio::test]

@@ -273,6 +273,35 @@ async fn a_certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_refused() {
+    let server = Server::expired().await;
+    let mut stream = server.client("secret");
+    let mut conn = server.accept().await;
+    conn.open(STARTTLS).await;
+    conn.element("starttls").await;
+    conn.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await;
+    assert!(!conn.secure().await);
+    let (error, again) = failure(&mut stream).await;
+    assert!(matches!(&error, ConnectError::Tls { text } if text.contains("expired")) && again, "{error:?}");
+}
+
+#[tokio::test]
+async fn plain_alone_where_scram_has_worked_is_a_trap() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let conn = server.accept_bound("secret").await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = server.accept_secure().await;
+    conn.open(&mechanisms(&["PLAIN"])).await;
+    let said = conn.rest().await;
+    assert!(!said.contains("PLAIN"), "{said}");
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+}
+
+#[tokio::test]
 async fn an_unknown_issuer_is_refused() {
     let server = Server::new().await;
     let mut settings = server.settings();

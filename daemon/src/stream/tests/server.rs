@@ -91,11 +91,27 @@ impl Server {
 
     /// The same with these versions of TLS.
     pub(super) async fn speaking(name: &str, versions: &[&'static SupportedProtocolVersion]) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        Self::with(rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap(), versions).await
+    }
+
+    /// One whose certificate has ended long ago.
+    pub(super) async fn expired() -> Self {
+        let mut certificate = rcgen::CertificateParams::new(vec!["example.org".to_owned()]).unwrap();
+        certificate.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Self::with(certificate, tokio_rustls::rustls::ALL_VERSIONS).await
+    }
+
+    async fn with(
+        certificate: rcgen::CertificateParams,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = certificate.self_signed(&signing_key).unwrap();
         let ca = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(ca.path(), made.cert.pem()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
-        let chain = vec![CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()];
+        std::fs::write(ca.path(), cert.pem()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(signing_key.serialize_pem().as_bytes()).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(cert.pem().as_bytes()).unwrap()];
         let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
@@ -104,7 +120,7 @@ impl Server {
             .unwrap();
         config.alpn_protocols = vec![b"xmpp-client".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let end_point = Sha256::digest(made.cert.der()).to_vec();
+        let end_point = Sha256::digest(cert.der()).to_vec();
         Self { listener, tls: Arc::new(config), ca, end_point }
     }
 
