@@ -125,7 +125,24 @@ impl Accounts {
                 tokio::time::sleep(KEYRING_RETRY).await;
             }
         });
+        let watching = Arc::clone(&accounts);
+        accounts.runtime.spawn(async move { watching.watch_network().await });
         accounts
+    }
+
+    /// Has every connection looked after when the network has changed or the machine has slept.
+    async fn watch_network(&self) {
+        let mut changes = match stream::network_changes() {
+            Ok(changes) => changes,
+            Err(error) => return warn!(%error, "changes of the network will be noticed late"),
+        };
+        loop {
+            changes.next().await;
+            for handle in self.handles().all.values() {
+                // An account that has its hands full will notice by itself.
+                let _ = handle.try_send(Message::Probe);
+            }
+        }
     }
 
     /// Logs in the remembered ones of these accounts; answers those whose keyring may open later.
@@ -144,7 +161,6 @@ impl Accounts {
                 {
                     waiting.push(jid);
                 }
-                Err(AccountError::Stopping(_)) => return Vec::new(),
                 Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
             }
             tokio::time::sleep(STAGGER).await;
