@@ -125,7 +125,24 @@ impl Accounts {
                 tokio::time::sleep(KEYRING_RETRY).await;
             }
         });
+        let watching = Arc::clone(&accounts);
+        accounts.runtime.spawn(async move { watching.watch_network().await });
         accounts
+    }
+
+    /// Has every connection looked after when the network has changed or the machine has slept.
+    async fn watch_network(&self) {
+        let mut changes = match stream::network_changes() {
+            Ok(changes) => changes,
+            Err(error) => return warn!(%error, "changes of the network will be noticed late"),
+        };
+        loop {
+            changes.next().await;
+            for handle in self.handles().all.values() {
+                // An account that has its hands full will notice by itself.
+                let _ = handle.try_send(Message::Probe);
+            }
+        }
     }
 
     /// Logs in the remembered ones of these accounts; answers those whose keyring may open later.
@@ -138,12 +155,12 @@ impl Accounts {
                 Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
             match self.login(login).await {
                 Ok(_) => {}
+                Err(AccountError::Stopping(_)) => return Vec::new(),
                 Err(AccountError::CredentialsMissing(_))
                     if entry.secret_store == Some(StoreName::SecretService) =>
                 {
                     waiting.push(jid);
                 }
-                Err(AccountError::Stopping(_)) => return Vec::new(),
                 Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
             }
             tokio::time::sleep(STAGGER).await;
@@ -316,6 +333,12 @@ impl Shell {
             _ => self.credentials.load_given(account).await,
         };
         found.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
+    }
+
+    /// What was said at login of the way to the server; where nothing was, what was said before.
+    pub(crate) fn way(&self, account: &BareJid, said: Connection) -> Connection {
+        let before = self.registry.entry(account).map(|entry| entry.connection);
+        if said == Connection::default() { before.unwrap_or_default() } else { said }
     }
 
     /// The way to the server: what the configuration says goes before what was said at login.

@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use jid::BareJid;
@@ -23,6 +23,8 @@ use crate::supervisor::{Beginning, Lasting};
 /// What is at hand is handled together, so that changes that arrive together are told together;
 /// no more than this, so that callers and timers get their turn.
 const BATCH: usize = 256;
+/// A call after so long a silence has the connection looked after: whoever calls wants to know.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Messages on their way to an account. Senders wait while it is full.
 pub(crate) const INBOX: usize = 256;
 
@@ -35,6 +37,8 @@ pub(crate) enum Message {
     Login { login: Box<Login>, begun: oneshot::Sender<Result<oneshot::Receiver<Reply>, AccountError>> },
     /// Say farewell and end the stream. `Forgotten` ends the actor as well.
     Leave { why: Leaving, done: oneshot::Sender<Result<(), AccountError>> },
+    /// The network has changed, or the machine has slept: see whether the connection still lives.
+    Probe,
     /// Show that there is somebody: the watchdog asks.
     Ping { answer: oneshot::Sender<()> },
 }
@@ -73,6 +77,8 @@ pub(crate) struct Actor<'a> {
     secret_store: Option<StoreName>,
     remember: bool,
     connection: Connection,
+    /// When the stream was last heard of.
+    heard: Instant,
     effects: Vec<Effect>,
     ended: Option<Ended>,
 }
@@ -119,6 +125,7 @@ impl<'a> Actor<'a> {
             secret_store: None,
             remember: false,
             connection: Connection::default(),
+            heard: Instant::now(),
             effects: Vec::new(),
             ended: None,
         }
@@ -201,6 +208,9 @@ impl<'a> Actor<'a> {
                 let call = self.expect_call(reply, false);
                 #[cfg(debug_assertions)]
                 crate::provocation::provoked(&command).await;
+                if self.heard.elapsed() > SILENCE {
+                    self.probe();
+                }
                 self.input(Input::Command { call, command });
             }
             Event::Message(Message::Login { login, begun }) => {
@@ -211,6 +221,7 @@ impl<'a> Actor<'a> {
                 let result = self.leave(why).await;
                 let _ = done.send(result);
             }
+            Event::Message(Message::Probe) => self.probe(),
             Event::Message(Message::Ping { answer }) => drop(answer.send(())),
             Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
             Event::Tick => self.input(Input::Tick),
@@ -255,8 +266,8 @@ impl<'a> Actor<'a> {
                 Secret::Scram(keys) => stream::Credentials::Keys(keys),
             };
             self.remember = login.remember;
-            self.connection = login.connection.clone();
-            let settings = self.shell.settings(&self.account, login.connection);
+            self.connection = self.shell.way(&self.account, login.connection);
+            let settings = self.shell.settings(&self.account, self.connection.clone());
             self.input(Input::Connecting);
             self.lasting.stream = Some(Stream::connect(settings, credentials));
         }
@@ -292,7 +303,15 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Asks the server whether it is still there; the stream finds out what becomes of it.
+    fn probe(&mut self) {
+        if let Some(stream) = &mut self.lasting.stream {
+            stream.probe();
+        }
+    }
+
     async fn handle_stream(&mut self, event: StreamEvent) {
+        self.heard = Instant::now();
         match event {
             StreamEvent::Stanza(stanza) => self.input(Input::Stanza(stanza)),
             StreamEvent::Online { jid, features } => {
@@ -302,6 +321,9 @@ impl<'a> Actor<'a> {
             }
             StreamEvent::Resumed => self.input(Input::Resumed),
             StreamEvent::Suspended => self.input(Input::Suspended),
+            StreamEvent::Waiting { retry_at } => {
+                self.input(Input::Offline { failure: None, retry_at: Some(timestamp(retry_at)) });
+            }
             StreamEvent::Authenticated { keys } => self.keep_secret(keys).await,
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");

@@ -131,6 +131,8 @@ async fn a_locked_keyring_is_passed_over_and_tried_again() {
     keyring.lock();
     let error = ui.call("logout", json!({ "forget": true })).await.expect_err("it can't be erased");
     assert_eq!(error.kind(), "storageFailed");
+    let stays = account(&ui).await;
+    assert_eq!((&stays["state"], &stays["secretStore"]), (&json!("offline"), &json!("secretService")));
     let begun = Instant::now();
     let error = ui.call("login", without_password(&server)).await.expect_err("it can't be read");
     assert_eq!(error.kind(), "credentialsMissing");
@@ -152,6 +154,8 @@ async fn a_locked_keyring_is_passed_over_and_tried_again() {
     let patience = Duration::from_secs(40);
     let online = ui.event_within(patience, "accountChanged", |event| event["info"]["state"] == "online");
     assert!(online.await.is_some(), "an account whose keyring was opened logs in by itself");
+    ui.call("logout", json!({ "forget": true })).await.expect("forgotten at last");
+    assert_eq!(keyring.lookup(ME), None);
 }
 
 #[tokio::test]

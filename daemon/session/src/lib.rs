@@ -401,11 +401,20 @@ impl Session {
         from.is_none_or(|jid| jid.is_bare() && jid.to_bare() == self.account)
     }
 
-    /// Somebody who may learn that we are online: ourselves, our server, our contacts.
+    /// Somebody who may learn that we are online: ourselves, our server, contacts who see our
+    /// presence, and the servers of those whose presence we see, which ask what to send us.
     fn is_known(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|jid| {
-            self.people.contains(&jid.to_bare())
-                || (jid.node().is_none() && jid.domain() == self.account.domain())
+        let Some(from) = from else { return true };
+        if from.node().is_none() && from.domain() == self.account.domain() {
+            return true;
+        }
+        self.people.person(&from.to_bare()).is_some_and(|person| match &person.item {
+            None => true,
+            Some(item) => match item.subscription {
+                Subscription::From | Subscription::Both => true,
+                Subscription::To => from.is_bare(),
+                Subscription::None => false,
+            },
         })
     }
 }

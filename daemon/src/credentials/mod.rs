@@ -139,9 +139,9 @@ impl Credentials {
     /// The account's secret. `kept` is where it was kept last: there it is looked for first, since
     /// what the others have may be older.
     pub(crate) async fn load(&self, account: &BareJid, kept: Option<StoreName>) -> Option<Found> {
-        let is_kept = |store: &&Box<dyn Store>| Some(store.name()) == kept;
-        let first = self.stores.iter().filter(is_kept);
-        for store in first.chain(self.stores.iter().filter(|store| !is_kept(store))) {
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.stores.iter().partition(|store| Some(store.name()) == kept);
+        for store in first.into_iter().chain(others) {
             if let Some(found) = look(store.as_ref(), account).await {
                 return Some(found);
             }

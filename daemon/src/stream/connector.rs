@@ -1,13 +1,14 @@
 //! The task that gets connections for the stanza stream: find, dial, secure, log in, and try again.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jid::{BareJid, Jid};
 use tokio::io::{AsyncWriteExt, BufStream, duplex};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_xmpp::stanzastream::Connection;
 use tokio_xmpp::xmlstream::{
     FallibleStreamElement, ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, initiate_stream,
@@ -15,8 +16,11 @@ use tokio_xmpp::xmlstream::{
 use xmpp_parsers::ns;
 
 use super::backoff::{Backoff, STABLE};
+use super::binding::Bindings;
 use super::dial::timed_out;
+use super::exchange::{LoginStream, features};
 use super::limiter::Link;
+use super::offer::Profile;
 use super::sasl::{Login, authenticate};
 use super::scram::ScramKeys;
 use super::tls::{self, Secure};
@@ -28,6 +32,9 @@ pub(super) const TIMEOUTS: Timeouts =
 /// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
 /// machine are in it.
 const LOGIN: Duration = Duration::from_secs(30);
+
+/// As many attempts as back-off alone may make in its first minute.
+const EARLY: usize = 8;
 
 /// Where the stanza stream waits for a connection. Never to be dropped empty: that kills its worker.
 pub(super) type Slot = oneshot::Sender<Connection>;
@@ -53,6 +60,10 @@ pub(super) struct Connector {
     backoff: Backoff,
     reports: mpsc::Sender<Report>,
     current: Current,
+    /// Somebody has a reason to think that an attempt would succeed now.
+    wake: Arc<Notify>,
+    /// When the last attempts began, at most [`EARLY`].
+    attempts: VecDeque<Instant>,
     /// When the last connection was handed over.
     handed_at: Option<Instant>,
 }
@@ -63,10 +74,21 @@ impl Connector {
         login: Login,
         reports: mpsc::Sender<Report>,
         current: Current,
+        wake: Arc<Notify>,
     ) -> Self {
         let domain = settings.account.domain().as_str();
         let host = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
-        Self { settings, host, login, backoff: Backoff::default(), reports, current, handed_at: None }
+        Self {
+            settings,
+            host,
+            login,
+            backoff: Backoff::default(),
+            reports,
+            current,
+            wake,
+            attempts: VecDeque::new(),
+            handed_at: None,
+        }
     }
 
     /// Fills each slot that comes: with a connection, or, once the stream is closing, with a dead
@@ -112,7 +134,7 @@ impl Connector {
             // must not be asked 20 times a second.
             let (wait, retry_at) = self.wait(false);
             self.report(Report::Lost { retry_at }).await;
-            sleep(wait).await;
+            self.pause(wait).await;
         }
         loop {
             let error = match self.attempt().await {
@@ -130,8 +152,23 @@ impl Connector {
             let slow = !matches!(error, ConnectError::Unreachable { .. });
             let (wait, retry_at) = self.wait(slow);
             self.report(Report::Failed { error, retry_at: Some(retry_at) }).await;
-            sleep(wait).await;
+            self.pause(wait).await;
         }
+    }
+
+    /// Waits, or less where somebody wakes us. However often they do: a second apart, and no more
+    /// than [`EARLY`] attempts a minute.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        tokio::select! {
+            () = sleep_until(until) => return,
+            () = self.wake.notified() => {}
+        }
+        let apart = self.attempts.back().map(|&last| last + Duration::from_secs(1));
+        let room = self.attempts.front().filter(|_| self.attempts.len() == EARLY);
+        let room = room.map(|&first| first + Duration::from_secs(60));
+        let earliest = apart.max(room).unwrap_or(until);
+        sleep_until(earliest.min(until)).await;
     }
 
     fn wait(&mut self, slow: bool) -> (Duration, SystemTime) {
@@ -150,17 +187,27 @@ impl Connector {
 
     /// One connection attempt: each place in turn, until one is secure; there, one login.
     async fn attempt(&mut self) -> Result<Connection, ConnectError> {
-        let account = &self.settings.account;
+        let account = self.settings.account.clone();
         let domain = account.domain().as_str();
         let mut worst: Option<ConnectError> = None;
-        for target in dns::targets(&self.settings, &self.host).await? {
+        if self.attempts.len() == EARLY {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(Instant::now());
+        let places = dns::places(&self.settings, &self.host).await?;
+        let mut targets = VecDeque::from(places.targets);
+        while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::default());
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
-                Ok(secure) => {
+                Ok((secure, bindings)) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
-                    return timeout(LOGIN, self.log_in(secure))
+                    let done = timeout(LOGIN, self.log_in(secure, bindings))
                         .await
                         .map_err(|_| ConnectError::from_io(timed_out("the login took too long")))?;
+                    if done.is_ok() || !self.login.takes_another() {
+                        return done;
+                    }
+                    targets.push_front(target);
                 }
                 Err(error) => {
                     tracing::debug!(host = target.host, port = target.port, %error, "not here");
@@ -171,25 +218,43 @@ impl Connector {
                 }
             }
         }
-        Err(worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") }))
+        let worst =
+            worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") });
+        Err(match (worst, places.trouble) {
+            (ConnectError::Unreachable { text }, Some(trouble)) => {
+                ConnectError::Unreachable { text: short(&format!("{trouble}; {text}")) }
+            }
+            (worst, _) => worst,
+        })
     }
 
-    async fn log_in(&mut self, secure: Secure) -> Result<Connection, ConnectError> {
+    async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {
         let account = self.settings.account.clone();
         let header = || header(account.domain().as_str(), Some(&account));
         let pending = initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)
             .await
             .map_err(ConnectError::from_io)?;
-        let (features, mut stream) = pending.recv_features().await.map_err(receive_error)?;
-        let keys = authenticate(&mut stream, &features.sasl_mechanisms, &mut self.login).await?;
-        let pending = stream.initiate_reset().send_header(header()).await.map_err(ConnectError::from_io)?;
-        let (features, stream) =
-            pending.recv_features::<FallibleStreamElement>().await.map_err(receive_error)?;
+        let mut stream: LoginStream = pending.skip_features();
+        let offer = features(&mut stream).await?;
+        let done = authenticate(&mut stream, &offer, &bindings, &mut self.login).await?;
+        let pending = match done.profile {
+            Profile::Sasl => stream.initiate_reset().send_header(header()).await,
+            Profile::Sasl2 => {
+                let mut secure = stream.into_inner();
+                secure.begin_anew();
+                initiate_stream(secure, ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await
+            }
+        };
+        let (features, stream) = pending
+            .map_err(ConnectError::from_io)?
+            .recv_features::<FallibleStreamElement>()
+            .await
+            .map_err(receive_error)?;
         // The worker panics over features without it.
         if !features.can_bind() {
             return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
         }
-        self.report(Report::Authenticated { keys }).await;
+        self.report(Report::Authenticated { keys: done.keys }).await;
         Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
     }
 

@@ -27,10 +27,13 @@ pub(super) async fn dial(target: &Target) -> io::Result<TcpStream> {
         Some(ip) => vec![SocketAddr::new(ip, target.port)],
         None => timeout(LOOKUP, tokio::net::lookup_host((target.host.as_str(), target.port)))
             .await
-            .map_err(|_| timed_out("DNS did not answer"))??
+            .map_err(|_| timed_out("DNS: no answer to what its address is"))?
+            .map_err(|error| io::Error::new(error.kind(), format!("DNS: {error}")))?
             .collect(),
     };
-    let stream = race(interleave(addresses), TcpStream::connect).await?;
+    let stream = race(interleave(addresses), TcpStream::connect)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("TCP: {error}")))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 use rand::Rng;
 
@@ -37,20 +39,62 @@ struct Record {
     host: String,
 }
 
-/// The places to try, best first. Looked up anew each time: networks change.
-pub(super) async fn targets(settings: &Settings, domain: &str) -> Result<Vec<Target>, ConnectError> {
+/// Where to try, and what stood in the way of knowing better.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Best first.
+    pub targets: Vec<Target>,
+    /// What DNS could not be asked; the domain itself is among the targets then.
+    pub trouble: Option<String>,
+}
+
+/// What DNS says of a service.
+#[derive(Debug)]
+enum Answer {
+    Records(Vec<Record>),
+    /// That there are none; or it was not asked.
+    Nothing,
+    /// It does not answer, or not to the question.
+    Trouble(String),
+}
+
+impl Answer {
+    fn records(self) -> Option<Vec<Record>> {
+        match self {
+            Self::Records(records) => Some(records),
+            Self::Nothing | Self::Trouble(_) => None,
+        }
+    }
+}
+
+/// The places to try. Looked up anew each time, with the system's configuration of the moment:
+/// networks change.
+pub(super) async fn places(settings: &Settings, domain: &str) -> Result<Places, ConnectError> {
     if let Some(target) = given(settings, domain) {
-        return Ok(vec![target]);
+        return Ok(Places { targets: vec![target], trouble: None });
     }
+    let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(|error| {
+        ConnectError::Unreachable { text: format!("DNS: the system's configuration can't be used: {error}") }
+    })?;
+    asked(&resolver, settings.tls, domain).await
+}
+
+async fn asked(resolver: &TokioResolver, mode: TlsMode, domain: &str) -> Result<Places, ConnectError> {
     let (direct, starttls) = tokio::join!(
-        lookup(settings.tls != TlsMode::StartTls, "_xmpps-client._tcp", domain),
-        lookup(settings.tls != TlsMode::Direct, "_xmpp-client._tcp", domain),
+        lookup(resolver, mode != TlsMode::StartTls, "_xmpps-client._tcp", domain),
+        lookup(resolver, mode != TlsMode::Direct, "_xmpp-client._tcp", domain),
     );
-    let targets = order(direct, starttls, settings.tls, domain, &mut rand::rng());
+    let trouble = [&direct, &starttls].into_iter().find_map(|answer| match answer {
+        Answer::Trouble(text) => Some(text.clone()),
+        Answer::Records(_) | Answer::Nothing => None,
+    });
+    let targets = order(direct.records(), starttls.records(), mode, domain, &mut rand::rng());
     if targets.is_empty() {
-        return Err(ConnectError::Unreachable { text: format!("{domain} says that it has no XMPP service") });
+        return Err(ConnectError::Unreachable {
+            text: format!("DNS: {domain} says that it has no XMPP service"),
+        });
     }
-    Ok(targets)
+    Ok(Places { targets, trouble })
 }
 
 /// Where a host or a port was given, or the domain is an IP address, DNS has no say.
@@ -70,19 +114,22 @@ pub(super) fn ip(host: &str) -> Option<std::net::IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// The domain's records for a service; none where there are none, or where DNS does not say: the
-/// domain itself is tried then, and if DNS is out of order that will fail with its own error.
-async fn lookup(wanted: bool, service: &str, domain: &str) -> Option<Vec<Record>> {
+/// The domain's records for a service. Where DNS does not say, the domain itself is tried, and if
+/// DNS is out of order that will fail with an error of its own.
+async fn lookup(resolver: &TokioResolver, wanted: bool, service: &str, domain: &str) -> Answer {
     if !wanted {
-        return None;
+        return Answer::Nothing;
     }
-    let resolver = TokioResolver::builder_tokio().ok()?.build().ok()?;
     let query = resolver.srv_lookup(format!("{service}.{domain}."));
-    let records: Vec<Record> = tokio::time::timeout(LOOKUP, query)
-        .await
-        .ok()?
-        .inspect_err(|error| tracing::debug!(service, %error, "no SRV records"))
-        .ok()?
+    let found = match tokio::time::timeout(LOOKUP, query).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) if error.is_no_records_found() && !is_server_failure(&error) => {
+            return Answer::Nothing;
+        }
+        Ok(Err(error)) => return Answer::Trouble(format!("DNS, {service}: {error}")),
+        Err(_) => return Answer::Trouble(format!("DNS, {service}: no answer")),
+    };
+    let records: Vec<Record> = found
         .answers()
         .iter()
         .filter_map(|record| match &record.data {
@@ -95,7 +142,13 @@ async fn lookup(wanted: bool, service: &str, domain: &str) -> Option<Vec<Record>
             _ => None,
         })
         .collect();
-    (!records.is_empty()).then_some(records)
+    if records.is_empty() { Answer::Nothing } else { Answer::Records(records) }
+}
+
+/// The name server answered, and not the question.
+fn is_server_failure(error: &NetError) -> bool {
+    let NetError::Dns(DnsError::NoRecordsFound(answer)) = error else { return false };
+    !matches!(answer.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
 /// Merges both services' records: by priority, within one priority at random by weight.
@@ -241,5 +294,87 @@ mod tests {
         assert_eq!(target(&settings, "example.org"), Some(("192.0.2.1".to_owned(), 443, true)));
         settings.host = None;
         assert_eq!(target(&settings, "example.org"), Some(("example.org".to_owned(), 443, true)));
+    }
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+    use hickory_resolver::proto::rr::rdata::SRV;
+    use hickory_resolver::proto::rr::{Name, Record as DnsRecord};
+
+    /// What the scripted name server does with a question.
+    type Script = fn(&str) -> Option<(ResponseCode, Vec<(u16, u16, &'static str)>)>;
+
+    /// A resolver that asks a name server of ours, over real UDP.
+    async fn resolver(script: Script) -> TokioResolver {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut udp = ConnectionConfig::udp();
+        udp.port = socket.local_addr().unwrap().port();
+        let server = NameServerConfig::new([127, 0, 0, 1].into(), true, vec![udp]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        tokio::spawn(async move {
+            let mut packet = [0; 2048];
+            while let Ok((len, from)) = socket.recv_from(&mut packet).await {
+                let question = Message::from_vec(&packet[..len]).unwrap();
+                let query = question.queries[0].clone();
+                let Some((code, records)) = script(&query.name().to_ascii()) else { continue };
+                let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+                answer.metadata.response_code = code;
+                for (priority, port, host) in records {
+                    let data = RData::SRV(SRV::new(priority, 1, port, Name::from_ascii(host).unwrap()));
+                    answer.add_answer(DnsRecord::from_rdata(query.name().clone(), 60, data));
+                }
+                answer.add_query(query);
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build().unwrap()
+    }
+
+    async fn found(script: Script) -> Result<Places, ConnectError> {
+        asked(&resolver(script).await, TlsMode::Auto, "example.org").await
+    }
+
+    #[tokio::test]
+    async fn both_services_are_asked_for_and_merged() {
+        let places = found(|name| match name {
+            "_xmpps-client._tcp.example.org." => {
+                Some((ResponseCode::NoError, vec![(5, 443, "a.example.org."), (20, 5223, "b.example.org.")]))
+            }
+            "_xmpp-client._tcp.example.org." => {
+                Some((ResponseCode::NoError, vec![(10, 5222, "c.example.org.")]))
+            }
+            other => panic!("{other}"),
+        });
+        let places = places.await.unwrap();
+        let order: Vec<_> = places.targets.iter().map(|t| (t.host.as_str(), t.port, t.direct)).collect();
+        let expected =
+            [("a.example.org", 443, true), ("c.example.org", 5222, false), ("b.example.org", 5223, true)];
+        assert_eq!((order, places.trouble), (expected.into(), None));
+    }
+
+    #[tokio::test]
+    async fn a_domain_may_say_that_it_has_none_or_nothing() {
+        let error = found(|_| Some((ResponseCode::NoError, vec![(0, 0, ".")]))).await.unwrap_err();
+        assert!(error.to_string().contains("DNS: example.org says that it has no XMPP service"), "{error}");
+        let itself = Target { host: "example.org".to_owned(), port: STARTTLS_PORT, direct: false };
+        for script in [(|_| Some((ResponseCode::NXDomain, vec![]))) as Script, |_| {
+            Some((ResponseCode::NoError, vec![]))
+        }] {
+            assert_eq!(found(script).await.unwrap(), Places { targets: vec![itself.clone()], trouble: None });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_fails_or_is_silent_is_told_of() {
+        let places = found(|_| Some((ResponseCode::ServFail, vec![]))).await.unwrap();
+        assert_eq!(places.targets[0].host, "example.org");
+        assert!(places.trouble.unwrap().starts_with("DNS, _xmpps-client._tcp: "));
+        let resolver = resolver(|_| None).await;
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        let places = asked(&resolver, TlsMode::Auto, "example.org").await.unwrap();
+        assert!(start.elapsed() <= LOOKUP + Duration::from_secs(1), "after {:?}", start.elapsed());
+        assert!(places.trouble.is_some());
     }
 }

@@ -23,7 +23,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures::task::AtomicWaker;
@@ -37,11 +37,15 @@ const CHUNK: usize = 16 * 1024;
 /// A buffer that has grown beyond this for a big stanza is given back when it is empty.
 const KEEP: usize = 64 * 1024;
 
+/// How a stream header begins; servers must use this prefix (RFC 6120 §4.8.5).
+const HEADER: &[u8] = b"<stream:stream";
+
 /// A connection's other handle: what the limiter saw, and a way to end it at once.
 #[derive(Default)]
 pub(super) struct Link {
     cut: AtomicBool,
     conflict: AtomicBool,
+    heard: AtomicU64,
     reader: AtomicWaker,
 }
 
@@ -55,6 +59,11 @@ impl Link {
     /// The server ended the stream because another client took our resource (RFC 6120 §4.9.3.3).
     pub(super) fn conflict(&self) -> bool {
         self.conflict.load(Ordering::Acquire)
+    }
+
+    /// How many times something came from the server.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -76,6 +85,10 @@ pub(super) struct Limiter<S> {
     start: usize,
     ready: usize,
     scanned: usize,
+    /// The peer's latest stream header, as it was written.
+    header: Vec<u8>,
+    /// Bytes up to and including this many `>` are taken from the writer and not sent.
+    unsent: u8,
     /// What the stanza that is being read will be replaced by.
     replacement: Option<Vec<u8>>,
     /// A space is due, to show the parser's watchdog that the link lives.
@@ -93,6 +106,8 @@ impl<S> Limiter<S> {
             start: 0,
             ready: 0,
             scanned: 0,
+            header: Vec::new(),
+            unsent: 0,
             replacement: None,
             space: false,
             ended: false,
@@ -102,6 +117,16 @@ impl<S> Limiter<S> {
     /// The connection below, and what was read from it and not used.
     pub(super) fn into_parts(self) -> (S, Vec<u8>) {
         (self.inner, self.buffer[self.start..].to_vec())
+    }
+
+    /// Lets a new parser begin in the middle of the stream, as if it had just been opened: it reads
+    /// the peer's header once more, and the one that it writes goes nowhere. SASL2 goes on without
+    /// a new header (XEP-0388 §2.6.1), which the library has no way to do. Nothing may be half read.
+    pub(super) fn begin_anew(&mut self) {
+        self.buffer.splice(self.start..self.start, self.header.iter().copied());
+        self.ready += self.header.len();
+        self.scanned += self.header.len();
+        self.unsent = 2; // The XML declaration and the header.
     }
 
     /// Looks at what was read, until something can go on or all is looked at.
@@ -114,6 +139,9 @@ impl<S> Limiter<S> {
                 Found::Unit(unit) => {
                     if unit.kind == Kind::StreamError && contains(self.unit(), b"<conflict") {
                         self.link.conflict.store(true, Ordering::Release);
+                    }
+                    if self.unit().starts_with(HEADER) {
+                        self.header = self.unit().to_vec();
                     }
                     if let Some(replacement) = self.replacement.take() {
                         let len = replacement.len();
@@ -218,6 +246,7 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
             this.buffer.reserve(CHUNK);
             let read = ready!(pin!(this.inner.read_buf(&mut this.buffer)).poll(cx))?;
             this.ended = read == 0;
+            this.link.heard.fetch_add(1, Ordering::Relaxed);
             this.scan()?;
             this.space = read > 0 && this.start == this.ready && this.scanner.inside();
         }
@@ -250,6 +279,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limiter<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Limiter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.link.check()?;
+        if self.unsent > 0 && !bytes.is_empty() {
+            let end = memchr::memchr(b'>', bytes);
+            self.unsent -= u8::from(end.is_some());
+            return Poll::Ready(Ok(end.map_or(bytes.len(), |end| end + 1)));
+        }
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 

@@ -14,16 +14,21 @@
 //! and an end that comes within seconds.
 
 mod backoff;
+mod binding;
 mod connector;
 mod dial;
 mod dns;
 mod error;
+mod exchange;
 mod limiter;
 mod limits;
+mod network;
+mod offer;
 mod sasl;
 mod scanner;
 mod scram;
 mod tls;
+mod token;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -32,13 +37,14 @@ use std::time::{Duration, SystemTime};
 
 use futures::{FutureExt, StreamExt};
 use jid::{BareJid, FullJid};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
+use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use self::connector::{Connector, Current, Report};
+use self::connector::{Connector, Current, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
 use self::error::short;
 use self::limiter::Link;
@@ -46,6 +52,7 @@ use self::sasl::Login;
 
 /// Whom we trust, and how: see [`tls_config`].
 pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
+pub(crate) use self::network::network_changes;
 pub(crate) use self::scram::ScramKeys;
 #[cfg(test)]
 pub(crate) use self::scram::ScramMechanism;
@@ -98,8 +105,8 @@ pub(crate) enum Credentials {
 pub(crate) enum StreamEvent {
     /// The server took the credentials and proved itself. Always before [`StreamEvent::Online`].
     Authenticated {
-        /// To be kept instead of the password. Given once, at the second login of this stream
-        /// or later: when the server has shown that it asks for the same keys each time.
+        /// To be kept instead of the password. Given once, when the server has shown that it asks
+        /// for the same keys each time: at the first login as a rule.
         keys: Option<ScramKeys>,
     },
     /// A new stream is bound; nothing of an earlier one is left, and what waited to be sent is gone.
@@ -113,6 +120,11 @@ pub(crate) enum StreamEvent {
     Resumed,
     /// The connection is lost; the stream may yet resume. Only after `Online` or `Resumed`.
     Suspended,
+    /// The connection of a suspended stream is to be replaced.
+    Waiting {
+        /// When the next attempt comes, at the latest.
+        retry_at: SystemTime,
+    },
     /// The server sent this.
     Stanza(Box<Stanza>),
     /// An attempt failed.
@@ -132,6 +144,13 @@ pub(crate) enum StreamEvent {
 #[error("too many stanzas wait to be sent")]
 pub(crate) struct Full;
 
+/// Whether the connection still lives is being found out.
+struct Probe {
+    deadline: Instant,
+    /// What had been heard before.
+    heard: u64,
+}
+
 /// One account's connection. Dropping it ends it, too, without waiting; [`Stream::close`] takes
 /// leave of the server.
 pub(crate) struct Stream {
@@ -141,6 +160,12 @@ pub(crate) struct Stream {
     reports: mpsc::Receiver<Report>,
     closing: watch::Sender<bool>,
     current: Current,
+    /// Makes the connector try at once.
+    wake: Arc<Notify>,
+    /// The probe that is out.
+    probe: Option<Probe>,
+    /// The last probe's id: its answer is nobody else's business, however late it comes.
+    probe_id: String,
     /// What has happened and was not told yet.
     events: VecDeque<StreamEvent>,
     /// What waits to be handed to the library.
@@ -166,6 +191,9 @@ impl Stream {
             reports,
             closing,
             current: current.clone(),
+            wake: Arc::default(),
+            probe: None,
+            probe_id: String::new(),
             events: VecDeque::new(),
             queue: VecDeque::new(),
             handed: VecDeque::new(),
@@ -175,8 +203,9 @@ impl Stream {
         match Login::new(&settings.account, credentials) {
             Err(error) => stream.give_up(error),
             Ok(login) => {
+                let wake = stream.wake.clone();
                 let (slot, slots) = mpsc::unbounded_channel();
-                tokio::spawn(Connector::new(settings, login, report, current).run(slots, close));
+                tokio::spawn(Connector::new(settings, login, report, current, wake).run(slots, close));
                 let connect = move |_, empty| {
                     // Fails only when the runtime is going down and the connector with it.
                     let _ = slot.send(empty);
@@ -212,6 +241,25 @@ impl Stream {
         self.queue.push_back(stanza);
         self.hand_over();
         Ok(())
+    }
+
+    /// Finds out whether the connection still lives: asks the server now, and gives the connection up
+    /// where nothing at all comes within 15 s. While there is none, tries at once instead of waiting
+    /// (at most once a second and 8 times a minute). For when the network has changed, the machine
+    /// has slept, or somebody calls after a long silence. Costs nothing while a probe is out.
+    pub(crate) fn probe(&mut self) {
+        if !self.online {
+            return self.wake.notify_one();
+        }
+        if self.probe.is_some() {
+            return;
+        }
+        self.probe =
+            Some(Probe { deadline: Instant::now() + TIMEOUTS.response_timeout, heard: self.link().heard() });
+        self.probe_id = format!("{:032x}", rand::random::<u128>());
+        let ping = Iq::from_get(self.probe_id.clone(), xmpp_parsers::ping::Ping);
+        // A queue that is full will show soon enough whether anybody takes from it.
+        let _ = self.send(ping.into());
     }
 
     /// Ends the stream at any moment, also while connecting: sends what is queued, takes leave with
@@ -254,6 +302,7 @@ impl Stream {
             },
             Some(report) = self.reports.recv() => self.on_report(report),
             () = oldest_is_sent(&mut self.handed), if sending => {}
+            () = deadline(&self.probe), if self.online => self.on_probed(),
         }
     }
 
@@ -289,6 +338,7 @@ impl Stream {
 
     fn on_event(&mut self, event: Event) {
         match event {
+            Event::Stanza(stanza) if self.answers_probe(&stanza) => {}
             Event::Stanza(stanza) => self.events.push_back(StreamEvent::Stanza(Box::new(stanza))),
             Event::Stream(LibraryEvent::Resumed) => {
                 self.on_reports();
@@ -300,6 +350,7 @@ impl Stream {
                     self.events.push_back(StreamEvent::Suspended);
                 }
                 self.online = false;
+                self.probe = None;
             }
             Event::Stream(LibraryEvent::Reset { bound_jid, features }) => {
                 self.on_reports();
@@ -315,6 +366,21 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// The time for an answer is over.
+    fn on_probed(&mut self) {
+        let link = self.link();
+        if self.probe.take().is_some_and(|probe| probe.heard == link.heard()) {
+            tracing::debug!(account = %self.account, "the connection is dead");
+            link.cut();
+            // Its loss was found out, not suffered: there is nothing to wait for.
+            self.wake.notify_one();
+        }
+    }
+
+    fn answers_probe(&self, stanza: &Stanza) -> bool {
+        matches!(stanza, Stanza::Iq(Iq::Result { id, .. } | Iq::Error { id, .. }) if *id == self.probe_id)
     }
 
     /// The connector reports before it hands a connection over: what it said comes first.
@@ -335,7 +401,9 @@ impl Stream {
                 self.events.push_back(StreamEvent::ConnectFailed { error, retry_at });
             }
             // Of a bound stream's end `Suspended` has told.
-            Report::Lost { .. } if self.was_online => {}
+            Report::Lost { retry_at } if self.was_online => {
+                self.events.push_back(StreamEvent::Waiting { retry_at });
+            }
             Report::Lost { retry_at } => {
                 let error = ConnectError::Unreachable {
                     text: "the server ended the connection before a session was bound".to_owned(),
@@ -369,6 +437,13 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+async fn deadline(probe: &Option<Probe>) {
+    match probe {
+        Some(probe) => tokio::time::sleep_until(probe.deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,26 +1,41 @@
-//! Authentication (RFC 6120 §6): which mechanism, and the exchange.
+//! Authentication (RFC 6120 §6, XEP-0388): which mechanism, and its steps.
 //!
 //! Our own, since the library's does not check what the server proves, and would fall back to
-//! PLAIN or ANONYMOUS. Strongest first: SCRAM-SHA-256, SCRAM-SHA-1; PLAIN only where the server
-//! knows no SCRAM of any kind, and never with keys in place of the password: an account whose keys
-//! are kept can't be talked down. The connection is TLS by type.
+//! PLAIN or ANONYMOUS.
+//!
+//! **Which.** SCRAM, bound to the connection where that can be (`-PLUS`), before SCRAM that is not;
+//! SHA-256 before SHA-1. An offer of `-PLUS` is never passed over in silence: where both sides can
+//! bind, we do or don't log in; where they can't, we say so to the server (gs2 `n`) and in the log;
+//! where the server, as far as we were told, has nothing of the kind, we say that (`y`), and a
+//! server that had offered it hears that somebody took the offer away. PLAIN only where the server
+//! knows no SCRAM of any kind, and never once SCRAM has worked or with keys in place of the
+//! password. The connection is TLS by type.
+//!
+//! **Keys instead of the password.** They can be kept in its place where the server asks for the
+//! same salt each time. A server that keeps passwords as they are may make up another for each
+//! login (Prosody's `internal_plain` and ejabberd do): keys of one login never fit again, and
+//! whoever kept nothing else is locked out. So the first login with a password asks for the
+//! challenge twice, breaking off (`<abort/>`) the first exchange before anything is proven: same
+//! salt, and the keys are given to be kept at once; another, and the password stays what is kept.
+//! It costs two round trips, once; keeping both for a while would have cost a password on the disk.
+//! RFC 6120's SASL is preferred for it: early SASL2 (Prosody 0.12's) ends the stream over an abort.
+//! Then the next attempt comes at once and does not ask, and keys are given when the server has
+//! asked for the same ones at two logins of the stream.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
-use futures::{SinkExt, StreamExt};
 use jid::BareJid;
-use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio_xmpp::xmlstream::{
-    FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement,
-};
-use xmpp_parsers::sasl::{Auth, DefinedCondition, Failure, Mechanism, Nonza, Response};
+use minidom::Element;
+use minidom::rxml::xml_ncname;
+use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
-use super::connector::read_error;
-use super::scram::{Challenge, ClientFirst, ScramError, ScramKeys, ScramMechanism};
-use super::tls::Secure;
+use super::binding::Bindings;
+use super::exchange::{Exchange, LoginStream, Step, Success, disorder};
+use super::offer::{Offer, Profile};
+use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
+use super::token::{Token, TokenMechanism};
 use super::{ConnectError, short};
 
 /// Bytes of randomness in a nonce.
@@ -29,6 +44,7 @@ const NONCE: usize = 24;
 /// What an account logs in with. Derived keys are kept for reconnecting, so that the slow part is
 /// done once.
 pub(super) struct Login {
+    account: BareJid,
     /// SASLprep'd where there is one.
     password: Option<Arc<Zeroizing<String>>>,
     username: String,
@@ -36,13 +52,43 @@ pub(super) struct Login {
     keys: Option<ScramKeys>,
     /// The keys were given away to be kept, or came from there.
     kept: bool,
+    /// It is still to be found out whether the server's salt stays the same.
+    probe: bool,
+    /// The server could not bear that question.
+    again: bool,
+    token: Option<Token>,
+    /// Which client this is, to SASL2. Another one for each stream: nothing that we leave with the
+    /// server outlives it.
+    client: String,
 }
 
 /// The way to authenticate that fits both sides.
-#[derive(Debug, PartialEq, Eq)]
-enum Choice {
-    Scram(ScramMechanism),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Choice {
+    profile: Profile,
+    way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Scram(ScramMechanism, Flag),
     Plain,
+}
+
+/// See [`Gs2`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Impossible,
+    NotOffered,
+    Bound(super::binding::BindingType),
+}
+
+/// What a login came to.
+pub(super) struct Authenticated {
+    /// To be kept instead of the password; given once.
+    pub keys: Option<ScramKeys>,
+    /// How the stream goes on.
+    pub profile: Profile,
 }
 
 impl Login {
@@ -65,31 +111,71 @@ impl Login {
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),
         };
-        let kept = keys.is_some();
-        Ok(Self { password, username, keys, kept })
-    }
-
-    fn choose(&self, offered: &BTreeSet<String>) -> Result<Choice, ConnectError> {
-        let pinned = self.keys.as_ref().filter(|_| self.password.is_none()).map(|keys| keys.mechanism);
-        for mechanism in [ScramMechanism::Sha256, ScramMechanism::Sha1] {
-            if offered.contains(mechanism.name()) && pinned.is_none_or(|pinned| pinned == mechanism) {
-                return Ok(Choice::Scram(mechanism));
-            }
-        }
-        // Once SCRAM has worked, PLAIN would be a step down.
-        let scram = self.keys.is_some() || offered.iter().any(|name| name.starts_with("SCRAM-"));
-        if !scram && offered.contains("PLAIN") {
-            return Ok(Choice::Plain);
-        }
-        let offered: Vec<_> = offered.iter().map(String::as_str).collect();
-        Err(ConnectError::Protocol {
-            text: short(&format!("no safe way to log in; the server offers: {}", offered.join(" "))),
+        Ok(Self {
+            account: account.clone(),
+            username,
+            kept: keys.is_some(),
+            probe: password.is_some(),
+            password,
+            keys,
+            again: false,
+            token: None,
+            client: client_id(),
         })
     }
 
-    /// The keys for a challenge: those that we have, or new ones from the password. True: they are
-    /// worth keeping, and were not given away yet.
-    async fn keys(&mut self, challenge: &Challenge) -> Result<(ScramKeys, bool), ConnectError> {
+    /// True, once, where the attempt failed for our own curiosity: another will not.
+    pub(super) fn takes_another(&mut self) -> bool {
+        std::mem::take(&mut self.again)
+    }
+
+    fn choose(&self, offer: &Offer, bindings: &Bindings) -> Result<Choice, ConnectError> {
+        let pinned = self.keys.as_ref().filter(|_| self.password.is_none()).map(|keys| keys.mechanism);
+        let common = bindings.common(offer.bindings.as_deref());
+        let binds = offer.all().any(|name| name.ends_with("-PLUS"));
+        let mut best = None;
+        // The last of those that are equally strong: SASL2, but for the probe.
+        let profiles = [Profile::Sasl, Profile::Sasl2];
+        for profile in if self.probe { [profiles[1], profiles[0]] } else { profiles } {
+            let offers = |name: &str| offer.mechanisms(profile).iter().any(|offered| offered == name);
+            for mechanism in [ScramMechanism::Sha1, ScramMechanism::Sha256] {
+                let flag = match common {
+                    Some(kind) if offers(mechanism.bound_name()) => Flag::Bound(kind),
+                    _ if !offers(mechanism.name()) => continue,
+                    // It binds other hashes than this one: not what an honest server offers.
+                    Some(_) if binds => continue,
+                    None if binds || bindings.is_empty() => Flag::Impossible,
+                    _ => Flag::NotOffered,
+                };
+                let rank = (matches!(flag, Flag::Bound(_)), mechanism);
+                if pinned.is_none_or(|pinned| pinned == mechanism)
+                    && best.is_none_or(|(strongest, _)| rank >= strongest)
+                {
+                    best = Some((rank, Choice { profile, way: Way::Scram(mechanism, flag) }));
+                }
+            }
+        }
+        if let Some((_, choice)) = best {
+            return Ok(choice);
+        }
+        // Once SCRAM has worked, PLAIN would be a step down.
+        let scram = self.keys.is_some() || offer.all().any(|name| name.starts_with("SCRAM-"));
+        let plain = |profile: &Profile| offer.mechanisms(*profile).iter().any(|name| name == "PLAIN");
+        match [Profile::Sasl2, Profile::Sasl].into_iter().find(plain) {
+            Some(profile) if !scram => Ok(Choice { profile, way: Way::Plain }),
+            _ => {
+                let offered: Vec<_> = offer.all().collect();
+                Err(ConnectError::Protocol {
+                    text: short(&format!("no safe way to log in; the server offers: {}", offered.join(" "))),
+                })
+            }
+        }
+    }
+
+    /// The keys for a challenge: those that we have, or new ones from the password. `stable`: the
+    /// server has asked for the very same just before. True: they are worth keeping, and were not
+    /// given away yet.
+    async fn keys(&mut self, challenge: &Challenge, stable: bool) -> Result<(ScramKeys, bool), ConnectError> {
         if let Some(keys) = self.keys.as_ref().filter(|keys| challenge.fits(keys)) {
             return Ok((keys.clone(), !self.kept));
         }
@@ -106,70 +192,185 @@ impl Login {
         let keys = tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| ConnectError::Unreachable { text: "we are shutting down".to_owned() })?;
-        Ok((keys, false))
+        Ok((keys, stable && !self.kept))
+    }
+
+    /// What goes beside the mechanism in SASL2.
+    fn extras(&self, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+        let agent = Element::builder("user-agent", ns::SASL2)
+            .attr(xml_ncname!("id").to_owned(), self.client.as_str())
+            .append(Element::builder("software", ns::SASL2).append("prosed"));
+        let request = TokenMechanism::best(offer, bindings).map(TokenMechanism::request);
+        [agent.build()].into_iter().chain(request).collect()
+    }
+
+    /// The server took us in: checks as whom, and takes the token that it may have given.
+    fn admitted(&mut self, success: Success, asked: Option<TokenMechanism>) -> Result<(), ConnectError> {
+        let ours = |identity: &String| {
+            identity.parse::<jid::Jid>().is_ok_and(|identity| identity.to_bare() == self.account)
+        };
+        if !success.identity.iter().all(ours) {
+            return Err(ConnectError::Protocol {
+                text: "the server logged us in to an account that is not ours".to_owned(),
+            });
+        }
+        if let Some(secret) = success.token {
+            self.token = match (&self.token, asked) {
+                (Some(token), _) => Some(token.renewed(secret)),
+                (None, Some(kind)) => Some(Token::new(kind, secret)),
+                (None, None) => None,
+            };
+        }
+        Ok(())
     }
 }
 
-/// Authenticates. Returns keys, once, when the server has asked for the same ones twice: then they
-/// can be kept instead of the password. A server that keeps passwords as they are may make up a new
-/// salt for each login (ejabberd does), and no keys ever fit again.
+/// Authenticates, by the strongest way there is, and by no other if that one fails.
 pub(super) async fn authenticate(
-    stream: &mut XmppStream<Secure>,
-    offered: &BTreeSet<String>,
+    stream: &mut LoginStream,
+    offer: &Offer,
+    bindings: &Bindings,
     login: &mut Login,
-) -> Result<Option<ScramKeys>, ConnectError> {
-    match login.choose(offered)? {
-        Choice::Scram(mechanism) => scram(stream, mechanism, login).await,
-        Choice::Plain => {
+) -> Result<Authenticated, ConnectError> {
+    if let Some(token) = login.token.take_if(|token| token.fits(offer, bindings)) {
+        match by_token(stream, offer, bindings, login, token).await {
+            Ok(()) => return Ok(Authenticated { keys: None, profile: Profile::Sasl2 }),
+            // Expired or revoked; the server lets us try another way (XEP-0484 §4.1).
+            Err(ConnectError::NotAuthorized { condition, .. }) => {
+                tracing::debug!(condition, "the server no longer takes the token");
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    let choice = login.choose(offer, bindings)?;
+    tracing::debug!(account = %login.account, ?choice, ?offer, "logging in");
+    let profile = choice.profile;
+    let mut exchange = Exchange { stream, profile };
+    let asked = TokenMechanism::best(offer, bindings).filter(|_| profile == Profile::Sasl2);
+    let (success, keys) = match choice.way {
+        Way::Scram(mechanism, flag) => scram(&mut exchange, mechanism, flag, offer, bindings, login).await?,
+        Way::Plain => {
             let password = login.password.as_ref().map(|password| password.as_str()).unwrap_or_default();
-            let message = format!("\0{}\0{password}", login.username).into_bytes();
-            send(stream, Nonza::Auth(Auth { mechanism: Mechanism::Plain, data: message })).await?;
-            match receive(stream).await? {
-                Nonza::Success(_) => Ok(None),
-                other => Err(unexpected(other)),
+            let message = Zeroizing::new(format!("\0{}\0{password}", login.username));
+            exchange.begin("PLAIN", message.as_bytes(), login.extras(offer, bindings)).await?;
+            match exchange.step().await? {
+                Step::Success(success) => (success, None),
+                Step::Challenge(_) => return Err(disorder()),
             }
         }
+    };
+    login.admitted(success, asked)?;
+    Ok(Authenticated { keys, profile })
+}
+
+async fn by_token(
+    stream: &mut LoginStream,
+    offer: &Offer,
+    bindings: &Bindings,
+    login: &mut Login,
+    token: Token,
+) -> Result<(), ConnectError> {
+    let mut exchange = Exchange { stream, profile: Profile::Sasl2 };
+    let mut extras = login.extras(offer, bindings);
+    extras.retain(|extra| !extra.is("request-token", ns::FAST));
+    extras.push(Token::mark());
+    exchange.begin(token.mechanism(), &token.message(&login.username, bindings), extras).await?;
+    match exchange.step().await? {
+        Step::Success(success) if token.is_proven(&success.data, bindings) => {
+            login.token = Some(token);
+            login.admitted(success, None)
+        }
+        Step::Success(_) => Err(ScramError::Signature.into()),
+        Step::Challenge(_) => Err(disorder()),
     }
 }
 
 async fn scram(
-    stream: &mut XmppStream<Secure>,
+    exchange: &mut Exchange<'_>,
     mechanism: ScramMechanism,
+    flag: Flag,
+    offer: &Offer,
+    bindings: &Bindings,
     login: &mut Login,
-) -> Result<Option<ScramKeys>, ConnectError> {
+) -> Result<(Success, Option<ScramKeys>), ConnectError> {
+    if flag == Flag::Impossible && !bindings.is_empty() {
+        let announced = offer.bindings.as_deref().unwrap_or_default().join(" ");
+        tracing::warn!(account = %login.account, announced, "the server binds logins in no way that we know");
+    }
+    let mut last = challenge(exchange, mechanism, flag, offer, bindings, login).await?;
+    let mut stable = false;
+    if login.probe {
+        // Once, also if it goes wrong: the next attempt does without, and comes at once.
+        login.probe = false;
+        login.again = true;
+        exchange.abort().await?;
+        login.again = false;
+        let before = last;
+        last = challenge(exchange, mechanism, flag, offer, bindings, login).await?;
+        stable = last.asks_the_same_as(&before);
+    }
+    let (keys, keep) = login.keys(&last, stable).await?;
+    let (answer, proof) = last.answer(&keys);
+    exchange.respond(answer.as_bytes()).await?;
+    let success = match exchange.step().await? {
+        Step::Success(success) => {
+            proof.verify(&success.data)?;
+            success
+        }
+        // Some servers prove themselves in one more challenge (RFC 6120 §6.3.10 lets them).
+        Step::Challenge(message) => {
+            proof.verify(&message)?;
+            exchange.respond(&[]).await?;
+            match exchange.step().await? {
+                Step::Success(success) => success,
+                Step::Challenge(_) => return Err(disorder()),
+            }
+        }
+    };
+    login.keys = Some(keys.clone());
+    login.kept |= keep;
+    Ok((success, keep.then_some(keys)))
+}
+
+/// Begins an exchange, up to the server's challenge.
+async fn challenge(
+    exchange: &mut Exchange<'_>,
+    mechanism: ScramMechanism,
+    flag: Flag,
+    offer: &Offer,
+    bindings: &Bindings,
+    login: &Login,
+) -> Result<Challenge, ConnectError> {
+    let (name, gs2) = match flag {
+        Flag::Impossible => (mechanism.name(), Gs2::Impossible),
+        Flag::NotOffered => (mechanism.name(), Gs2::NotOffered),
+        Flag::Bound(kind) => {
+            (mechanism.bound_name(), Gs2::Bound(kind, bindings.get(kind).unwrap_or_default()))
+        }
+    };
+    let first = ClientFirst::new(mechanism, gs2, &login.username, nonce()?);
+    exchange.begin(name, first.message().as_bytes(), login.extras(offer, bindings)).await?;
+    match exchange.step().await? {
+        Step::Challenge(message) => Ok(first.challenged(&message, &offer.advertised(exchange.profile))?),
+        Step::Success(_) => Err(ConnectError::Protocol {
+            text: "the server claims a login that did not take place".to_owned(),
+        }),
+    }
+}
+
+fn nonce() -> Result<String, ConnectError> {
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce)
         .map_err(|error| ConnectError::Unreachable { text: format!("no randomness: {error}") })?;
-    let nonce = base64::engine::general_purpose::STANDARD_NO_PAD.encode(nonce);
-    let first = ClientFirst::new(mechanism, &login.username, nonce);
-    let name = match mechanism {
-        ScramMechanism::Sha1 => Mechanism::ScramSha1,
-        ScramMechanism::Sha256 => Mechanism::ScramSha256,
-    };
-    send(stream, Nonza::Auth(Auth { mechanism: name, data: first.message().into_bytes() })).await?;
-    let challenge = match receive(stream).await? {
-        Nonza::Challenge(challenge) => first.challenged(&challenge.data)?,
-        other => return Err(unexpected(other)),
-    };
-    let (keys, keep) = login.keys(&challenge).await?;
-    let (answer, proof) = challenge.answer(&keys);
-    send(stream, Nonza::Response(Response { data: answer.into_bytes() })).await?;
-    match receive(stream).await? {
-        Nonza::Success(success) => proof.verify(&success.data)?,
-        // Some servers prove themselves in one more challenge (RFC 6120 §6.3.10 lets them).
-        Nonza::Challenge(last) => {
-            proof.verify(&last.data)?;
-            send(stream, Nonza::Response(Response { data: Vec::new() })).await?;
-            match receive(stream).await? {
-                Nonza::Success(_) => {}
-                other => return Err(unexpected(other)),
-            }
-        }
-        other => return Err(unexpected(other)),
-    }
-    login.keys = Some(keys.clone());
-    login.kept |= keep;
-    Ok(keep.then_some(keys))
+    Ok(base64::engine::general_purpose::STANDARD_NO_PAD.encode(nonce))
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn client_id() -> String {
+    let bits: u128 = rand::random();
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 impl From<ScramError> for ConnectError {
@@ -184,138 +385,6 @@ impl From<ScramError> for ConnectError {
     }
 }
 
-fn unexpected(nonza: Nonza) -> ConnectError {
-    match nonza {
-        Nonza::Failure(failure) => refused(failure),
-        Nonza::Success(_) => {
-            ConnectError::Protocol { text: "the server claims a login that did not take place".to_owned() }
-        }
-        _ => ConnectError::Protocol { text: "the server broke the order of the login".to_owned() },
-    }
-}
-
-/// RFC 6120 §6.5.
-fn refused(failure: Failure) -> ConnectError {
-    use DefinedCondition as Condition;
-    let text = failure.texts.get("en").or_else(|| failure.texts.values().next());
-    let text = short(text.map_or("the server gave no reason", String::as_str));
-    match failure.defined_condition {
-        Condition::AccountDisabled => ConnectError::AccountDisabled { text },
-        Condition::TemporaryAuthFailure => ConnectError::Unreachable { text },
-        Condition::NotAuthorized => {
-            ConnectError::NotAuthorized { condition: "not-authorized".to_owned(), text }
-        }
-        Condition::CredentialsExpired => {
-            ConnectError::NotAuthorized { condition: "credentials-expired".to_owned(), text }
-        }
-        Condition::InvalidAuthzid => {
-            ConnectError::NotAuthorized { condition: "invalid-authzid".to_owned(), text }
-        }
-        other => ConnectError::Protocol { text: format!("{other:?}: {text}") },
-    }
-}
-
-async fn send<S>(stream: &mut XmppStream<S>, nonza: Nonza) -> Result<(), ConnectError>
-where
-    S: AsyncBufRead + AsyncWrite + Unpin,
-{
-    stream.send(&XmppStreamElement::Sasl(nonza)).await.map_err(ConnectError::from_io)
-}
-
-/// The server's next step; a refusal is an error already.
-async fn receive(stream: &mut XmppStream<Secure>) -> Result<Nonza, ConnectError> {
-    loop {
-        return match stream.next().await {
-            Some(Ok(FallibleStreamElement::Ok(XmppStreamElement::Sasl(Nonza::Failure(failure))))) => {
-                Err(refused(failure))
-            }
-            Some(Ok(FallibleStreamElement::Ok(XmppStreamElement::Sasl(nonza)))) => Ok(nonza),
-            Some(Ok(FallibleStreamElement::Ok(XmppStreamElement::StreamError(error)))) => {
-                Err(ConnectError::Unreachable { text: short(&error.0.condition.to_string()) })
-            }
-            // A refusal with a condition that we don't know is a refusal all the same.
-            Some(Ok(FallibleStreamElement::Err(StreamElementError::InvalidNonza { qname, .. })))
-                if qname.1.as_str() == "failure" =>
-            {
-                Err(ConnectError::NotAuthorized {
-                    condition: "undefined-condition".to_owned(),
-                    text: "the server refused the login for a reason that we don't know".to_owned(),
-                })
-            }
-            Some(Ok(_)) => Err(ConnectError::Protocol { text: "the server broke off the login".to_owned() }),
-            Some(Err(ReadError::SoftTimeout)) => continue,
-            Some(Err(error)) => Err(read_error(error)),
-            None => Err(ConnectError::closed()),
-        };
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::credentials::Password;
-    use crate::stream::Credentials;
-
-    fn login(password: &str) -> Result<Login, ConnectError> {
-        Login::new(
-            &"me@example.org".parse().unwrap(),
-            Credentials::Password(Password::from(password.to_owned())),
-        )
-    }
-
-    fn offer(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    #[test]
-    fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
-        let login = login("secret").unwrap();
-        let choose = |names: &[&str]| login.choose(&offer(names)).ok();
-        let all = ["PLAIN", "ANONYMOUS", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS"];
-        assert_eq!(choose(&all), Some(Choice::Scram(ScramMechanism::Sha256)));
-        assert_eq!(choose(&["PLAIN", "SCRAM-SHA-1"]), Some(Choice::Scram(ScramMechanism::Sha1)));
-        assert_eq!(choose(&["PLAIN", "ANONYMOUS"]), Some(Choice::Plain));
-        assert_eq!(choose(&["PLAIN", "SCRAM-SHA-512"]), None);
-        assert_eq!(choose(&["PLAIN", "SCRAM-SHA-256-PLUS"]), None);
-        assert_eq!(choose(&["ANONYMOUS"]), None);
-        assert_eq!(choose(&[]), None);
-    }
-
-    #[test]
-    fn keys_are_pinned_to_their_mechanism() {
-        let keys = ScramKeys::derive(ScramMechanism::Sha1, "secret", b"salt", 4096);
-        let pinned = Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
-        let choose = |names: &[&str]| pinned.choose(&offer(names)).ok();
-        assert_eq!(choose(&["SCRAM-SHA-1", "SCRAM-SHA-256"]), Some(Choice::Scram(ScramMechanism::Sha1)));
-        assert_eq!(choose(&["PLAIN"]), None);
-        // And a password that has once worked with SCRAM is never given away afterwards.
-        let mut used = login("secret").unwrap();
-        used.keys = Some(keys);
-        assert!(used.choose(&offer(&["PLAIN"])).is_err());
-        assert_eq!(used.choose(&offer(&["SCRAM-SHA-256"])).ok(), Some(Choice::Scram(ScramMechanism::Sha256)));
-    }
-
-    #[test]
-    fn names_and_passwords_are_prepared() {
-        let login = login("I\u{AD}X\u{2168}").unwrap();
-        assert_eq!(login.password.unwrap().as_str(), "IXIX");
-        assert!(matches!(self::login("a\u{7}"), Err(ConnectError::NotAuthorized { .. })));
-        assert!(matches!(self::login(""), Err(ConnectError::NotAuthorized { .. })));
-        assert!(matches!(self::login("a\0b"), Err(ConnectError::NotAuthorized { .. })));
-    }
-
-    #[test]
-    fn each_refusal_is_what_a_ui_would_make_of_it() {
-        let refused = |condition: DefinedCondition| {
-            refused(Failure { defined_condition: condition, texts: Default::default() })
-        };
-        use DefinedCondition as Condition;
-        for condition in [Condition::NotAuthorized, Condition::CredentialsExpired, Condition::InvalidAuthzid]
-        {
-            assert!(matches!(refused(condition), ConnectError::NotAuthorized { .. }));
-        }
-        assert!(matches!(refused(Condition::AccountDisabled), ConnectError::AccountDisabled { .. }));
-        assert!(matches!(refused(Condition::TemporaryAuthFailure), ConnectError::Unreachable { .. }));
-        assert!(matches!(refused(Condition::MechanismTooWeak), ConnectError::Protocol { .. }));
-    }
-}
+#[path = "sasl_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! [`ClientFirst`] → [`Challenge`] → [`ServerProof`]. Nothing is believed of the server: its nonce
 //! must extend ours, its iteration count must be sane, and it must prove that it knows the account,
-//! too. Channel binding is left out: the gs2 header is `n,,`.
+//! too. Where it says what it offered (XEP-0474), that must be what reached us.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use super::binding::BindingType;
+
 /// RFC 7677 §4 asks for 4,096 at least; less lets a false server guess the password from our proof.
 pub(super) const MIN_ITERATIONS: u32 = 4_096;
 /// About a second of work. More lets a false server keep us busy.
@@ -21,10 +23,27 @@ pub(super) const MAX_ITERATIONS: u32 = 1_000_000;
 const SALT: std::ops::RangeInclusive<usize> = 4..=1024;
 /// Bytes of a message of the server's; real ones have 200.
 const MAX_MESSAGE: usize = 4096;
-/// "No channel binding, no authorization identity", as every message of ours begins.
-const GS2: &str = "n,,";
-/// [`GS2`] in base64.
-const GS2_BASE64: &str = "biws";
+
+/// What the first message says of channel binding (RFC 5802 §6). Both sides sign it: who takes the
+/// server's offer of it away is found out by the server.
+pub(super) enum Gs2<'a> {
+    /// `n`: nothing that this connection could be bound by is known to both sides.
+    Impossible,
+    /// `y`: we could, and the server, as far as we were told, can't.
+    NotOffered,
+    /// `p`: bound. The mechanism is the one whose name ends in `-PLUS`.
+    Bound(BindingType, &'a [u8]),
+}
+
+impl Gs2<'_> {
+    fn header(&self) -> String {
+        match self {
+            Self::Impossible => "n,,".to_owned(),
+            Self::NotOffered => "y,,".to_owned(),
+            Self::Bound(kind, _) => format!("p={},,", kind.name()),
+        }
+    }
+}
 
 /// A SCRAM mechanism, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +55,14 @@ pub(crate) enum ScramMechanism {
 }
 
 impl ScramMechanism {
+    /// Its name in SASL with channel binding.
+    pub(crate) fn bound_name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SCRAM-SHA-1-PLUS",
+            Self::Sha256 => "SCRAM-SHA-256-PLUS",
+        }
+    }
+
     /// Its name in SASL.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -128,6 +155,8 @@ pub(super) enum ScramError {
     Salt,
     #[error("the server could not prove that it knows the account")]
     Signature,
+    #[error("what the server offered was changed on its way to us")]
+    Downgrade,
     #[error("the server refused: {0}")]
     Refused(String),
 }
@@ -136,24 +165,32 @@ pub(super) enum ScramError {
 pub(super) struct ClientFirst {
     mechanism: ScramMechanism,
     nonce: String,
+    gs2: String,
+    /// `c=` of the second message: the header again, and what binds.
+    binding: String,
     bare: String,
 }
 
 impl ClientFirst {
     /// `username` as SASLprep left it; `nonce` random, printable, without commas.
-    pub(super) fn new(mechanism: ScramMechanism, username: &str, nonce: String) -> Self {
+    pub(super) fn new(mechanism: ScramMechanism, gs2: Gs2<'_>, username: &str, nonce: String) -> Self {
         let username = username.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={username},r={nonce}");
-        Self { mechanism, nonce, bare }
+        let header = gs2.header();
+        let mut binding = header.clone().into_bytes();
+        if let Gs2::Bound(_, data) = gs2 {
+            binding.extend_from_slice(data);
+        }
+        Self { mechanism, nonce, gs2: header, binding: BASE64.encode(binding), bare }
     }
 
     /// What to send first.
     pub(super) fn message(&self) -> String {
-        format!("{GS2}{}", self.bare)
+        format!("{}{}", self.gs2, self.bare)
     }
 
-    /// Takes the server's challenge.
-    pub(super) fn challenged(self, message: &[u8]) -> Result<Challenge, ScramError> {
+    /// Takes the server's challenge. `advertised`: what we saw of its offer, as XEP-0474 writes it.
+    pub(super) fn challenged(self, message: &[u8], advertised: &str) -> Result<Challenge, ScramError> {
         let message = text(message)?;
         let mut attributes = message.split(',');
         let mut next = |name: &str| {
@@ -178,7 +215,11 @@ impl ClientFirst {
             .ok()
             .filter(|count| (MIN_ITERATIONS..=MAX_ITERATIONS).contains(count))
             .ok_or_else(|| ScramError::Iterations(iterations.chars().take(20).collect()))?;
-        let without_proof = format!("c={GS2_BASE64},r={nonce}");
+        let seen = BASE64.encode(self.mechanism.hash(advertised.as_bytes()));
+        if attributes.filter_map(|attribute| attribute.strip_prefix("h=")).any(|hash| hash != seen) {
+            return Err(ScramError::Downgrade);
+        }
+        let without_proof = format!("c={},r={nonce}", self.binding);
         let auth_message = format!("{},{message},{without_proof}", self.bare);
         Ok(Challenge { mechanism: self.mechanism, salt, iterations: count, without_proof, auth_message })
     }
@@ -197,6 +238,11 @@ impl Challenge {
     /// True where these keys were made for this challenge's salt and iterations.
     pub(super) fn fits(&self, keys: &ScramKeys) -> bool {
         keys.mechanism == self.mechanism && keys.salt == self.salt && keys.iterations == self.iterations
+    }
+
+    /// True where the same keys fit another challenge.
+    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
+        self.mechanism == other.mechanism && self.salt == other.salt && self.iterations == other.iterations
     }
 
     /// What to send, and what the server must prove in return.
@@ -263,7 +309,7 @@ mod tests {
     ];
 
     fn first(mechanism: ScramMechanism, nonce: &str) -> ClientFirst {
-        ClientFirst::new(mechanism, "user", nonce.to_owned())
+        ClientFirst::new(mechanism, Gs2::Impossible, "user", nonce.to_owned())
     }
 
     #[test]
@@ -271,7 +317,7 @@ mod tests {
         for (mechanism, nonce, challenge, answer, proof) in VECTORS {
             let first = first(mechanism, nonce);
             assert_eq!(first.message(), format!("n,,n=user,r={nonce}"));
-            let challenge = first.challenged(challenge.as_bytes()).unwrap();
+            let challenge = first.challenged(challenge.as_bytes(), "").unwrap();
             let keys = ScramKeys::derive(mechanism, "pencil", &challenge.salt, challenge.iterations);
             assert!(challenge.fits(&keys));
             let (message, server) = challenge.answer(&keys);
@@ -290,14 +336,14 @@ mod tests {
 
     #[test]
     fn a_name_with_equals_and_comma_is_escaped() {
-        let first = ClientFirst::new(ScramMechanism::Sha1, "a=b,c", "x".to_owned());
+        let first = ClientFirst::new(ScramMechanism::Sha1, Gs2::Impossible, "a=b,c", "x".to_owned());
         assert_eq!(first.message(), "n,,n=a=3Db=2Cc,r=x");
     }
 
     #[test]
     fn challenges_that_are_not_sane_are_refused() {
         let refused = |challenge: &str| {
-            first(ScramMechanism::Sha256, "abc").challenged(challenge.as_bytes()).err().unwrap()
+            first(ScramMechanism::Sha256, "abc").challenged(challenge.as_bytes(), "").err().unwrap()
         };
         assert_eq!(refused("r=abc,s=QSXCR+Q6sek8bf92,i=4096"), ScramError::Nonce);
         assert_eq!(refused("r=xabcd,s=QSXCR+Q6sek8bf92,i=4096"), ScramError::Nonce);
@@ -312,18 +358,45 @@ mod tests {
         assert_eq!(refused("r=abcd,s=%%,i=4096"), ScramError::Malformed);
         assert_eq!(refused("r=abcd"), ScramError::Malformed);
         assert_eq!(refused(""), ScramError::Malformed);
-        assert!(first(ScramMechanism::Sha256, "abc").challenged(&[0xff; 9]).is_err());
+        assert!(first(ScramMechanism::Sha256, "abc").challenged(&[0xff; 9], "").is_err());
         for iterations in [MIN_ITERATIONS, MAX_ITERATIONS] {
             let challenge = format!("r=abcd,s=QSXCR+Q6sek8bf92,i={iterations},x=later");
-            assert!(first(ScramMechanism::Sha256, "abc").challenged(challenge.as_bytes()).is_ok());
+            assert!(first(ScramMechanism::Sha256, "abc").challenged(challenge.as_bytes(), "").is_ok());
         }
     }
 
     #[test]
     fn keys_for_another_salt_do_not_fit() {
         let challenge =
-            first(ScramMechanism::Sha1, "a").challenged(b"r=ab,s=QSXCR+Q6sek8bf92,i=4096").unwrap();
+            first(ScramMechanism::Sha1, "a").challenged(b"r=ab,s=QSXCR+Q6sek8bf92,i=4096", "").unwrap();
         let keys = ScramKeys::derive(ScramMechanism::Sha1, "pencil", b"another", 4096);
         assert!(!challenge.fits(&keys));
+    }
+
+    #[test]
+    fn the_first_message_says_how_it_is_bound_and_the_second_says_it_again() {
+        let first = |gs2| ClientFirst::new(ScramMechanism::Sha1, gs2, "user", "x".to_owned());
+        let second = |gs2| {
+            let challenge = first(gs2).challenged(b"r=xy,s=QSXCR+Q6sek8bf92,i=4096", "").unwrap();
+            challenge.without_proof
+        };
+        assert_eq!(first(Gs2::NotOffered).message(), "y,,n=user,r=x");
+        assert_eq!(second(Gs2::NotOffered), "c=eSws,r=xy");
+        let bound = || Gs2::Bound(BindingType::Exporter, b"data");
+        assert_eq!(first(bound()).message(), "p=tls-exporter,,n=user,r=x");
+        assert_eq!(second(bound()), format!("c={},r=xy", BASE64.encode("p=tls-exporter,,data")));
+    }
+
+    /// The figures are those of XEP-0474's example.
+    #[test]
+    fn an_offer_that_was_changed_is_found_out() {
+        let seen = "SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point";
+        let challenged = |seen: &str| {
+            let message = b"r=abcd,s=QSXCR+Q6sek8bf92,i=4096,x=y,h=G6k/rBLDqgOhRRaCuuatSDFkJ08=";
+            first(ScramMechanism::Sha1, "abc").challenged(message, seen).err()
+        };
+        assert_eq!(challenged(seen), None);
+        assert_eq!(challenged("SCRAM-SHA-1\x1ftls-exporter"), Some(ScramError::Downgrade));
+        assert_eq!(challenged(""), Some(ScramError::Downgrade));
     }
 }

@@ -17,6 +17,7 @@ use tokio_xmpp::xmlstream::{ReadError, XmppStream, XmppStreamElement, initiate_s
 use xmpp_parsers::{ns, starttls};
 
 use super::ConnectError;
+use super::binding::Bindings;
 use super::connector::{TIMEOUTS, header, read_error, receive_error};
 use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
@@ -86,14 +87,14 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
 pub(super) type Secure = Limiter<TlsStream<TcpStream>>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
-/// on. `name`: the domain as certificates have it.
+/// on. `name`: the domain as certificates have it. Also says what the connection can be bound by.
 pub(super) async fn connect(
     target: &Target,
     domain: &str,
     name: &str,
     config: &Arc<ClientConfig>,
     link: &Arc<Link>,
-) -> Result<Secure, ConnectError> {
+) -> Result<(Secure, Bindings), ConnectError> {
     let unreachable = |error: io::Error| ConnectError::Unreachable {
         text: format!("{}:{}: {error}", target.host, target.port),
     };
@@ -119,7 +120,8 @@ pub(super) async fn connect(
             Some(text) => ConnectError::Tls { text },
             None => unreachable(error),
         })?;
-    Ok(Limiter::new(tls, link.clone()))
+    let bindings = Bindings::of(tls.get_ref().1);
+    Ok((Limiter::new(tls, link.clone()), bindings))
 }
 
 /// What TLS itself has against the connection; nothing where the network failed.

@@ -81,15 +81,24 @@ impl Sasl {
     }
 }
 
-/// From the client's `<auth/>` to `<success/>` or `<failure/>`.
+/// From the client's `<auth/>` to `<success/>` or `<failure/>`. The client may break off after a
+/// challenge, and begin again.
 pub(super) async fn run(peer: &mut Peer, sasl: &Sasl) -> Result<()> {
+    while !exchange(peer, sasl).await? {
+        peer.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>").await?;
+    }
+    Ok(())
+}
+
+/// One exchange; false where the client broke it off.
+async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
     let auth = peer.expect().await?;
     let mechanism = auth.attr("mechanism").unwrap_or_default().to_owned();
     if auth.name() != "auth" || !sasl.mechanisms.contains(&mechanism) {
         return Err(Error::other(format!("not offered: {}", xml::print(&auth))));
     }
     if sasl.lie == Some(Lie::NoChallenge) {
-        return success(peer, "").await;
+        return success(peer, "").await.map(|()| true);
     }
     let first = decode(&auth)?;
     match mechanism.as_str() {
@@ -106,7 +115,9 @@ pub(super) async fn run(peer: &mut Peer, sasl: &Sasl) -> Result<()> {
             };
             scram(peer, sasl, &hash, &first).await
         }
-        "PLAIN" if first == format!("\0{}\0{}", sasl.name, sasl.password) => success(peer, "").await,
+        "PLAIN" if first == format!("\0{}\0{}", sasl.name, sasl.password) => {
+            success(peer, "").await.map(|()| true)
+        }
         _ => failure(peer).await,
     }
 }
@@ -123,7 +134,7 @@ impl Hash {
     }
 }
 
-async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result<()> {
+async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result<bool> {
     // gs2-header: cbind-flag "," [authzid] ","
     let bare = first.splitn(3, ',').nth(2).unwrap_or_default();
     let nonce = attribute(bare, 'r')?;
@@ -135,6 +146,9 @@ async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result
     send(peer, "challenge", &challenge).await?;
 
     let response = peer.expect().await?;
+    if response.name() == "abort" {
+        return Ok(false);
+    }
     if response.name() != "response" {
         return Err(Error::other(format!("the client gave up: {}", xml::print(&response))));
     }
@@ -158,11 +172,11 @@ async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result
         return failure(peer).await;
     }
     let verifier = match sasl.lie {
-        Some(Lie::NoSignature) => return success(peer, "").await,
+        Some(Lie::NoSignature) => return success(peer, "").await.map(|()| true),
         Some(Lie::WrongSignature) => hash.sign(b"another key", signed.as_bytes()),
         _ => hash.sign(&hash.sign(&salted, b"Server Key"), signed.as_bytes()),
     };
-    success(peer, &format!("v={}", BASE64_STANDARD.encode(verifier))).await
+    success(peer, &format!("v={}", BASE64_STANDARD.encode(verifier))).await.map(|()| true)
 }
 
 fn attribute(message: &str, name: char) -> Result<String> {
@@ -179,7 +193,7 @@ async fn success(peer: &mut Peer, content: &str) -> Result<()> {
     send(peer, "success", content).await
 }
 
-async fn failure(peer: &mut Peer) -> Result<()> {
+async fn failure(peer: &mut Peer) -> Result<bool> {
     peer.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>").await?;
     Err(Error::other("the client does not know the password"))
 }

@@ -75,6 +75,7 @@ pub struct Setup {
     converts_vcards: bool,
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
+    sasl2: bool,
     config: String,
 }
 
@@ -87,6 +88,7 @@ impl Setup {
             converts_vcards: true,
             accounts: Vec::new(),
             rosters: Vec::new(),
+            sasl2: false,
             config: String::new(),
         }
     }
@@ -123,6 +125,12 @@ impl Setup {
         setup.rosters.push((one.to_owned(), other.to_owned()));
         setup.rosters.push((other.to_owned(), one.to_owned()));
         setup
+    }
+
+    /// With SASL2 (XEP-0388) beside SASL: Prosody only, from Debian's `prosody-modules`.
+    pub fn sasl2(mut self) -> Self {
+        self.sasl2 = true;
+        self
     }
 
     /// With more lines in the server's own configuration language, after ours: global options of

@@ -10,6 +10,7 @@ use crate::process::Process;
 pub(super) fn launch(server: &Server) -> Result<Process> {
     let folder = server.folder();
     let config = server.write("prosody.cfg.lua", &configuration(server))?;
+    server.write("modules/mod_prosed_tls_info.lua", TLS_INFO)?;
     if !folder.join("data").exists() {
         write_data(server)?;
     }
@@ -23,12 +24,20 @@ pub(super) fn launch(server: &Server) -> Result<Process> {
     })
 }
 
+/// What mod_sasl2 takes for granted and the connections of Prosody 0.12 don't have.
+const TLS_INFO: &str = r#"
+module:hook("stream-features", function (event)
+  function event.origin.conn:ssl_info() return self:socket():info(); end
+end, 100);
+"#;
+
 fn configuration(server: &Server) -> String {
     let folder = server.folder().display();
     let (certificate, key) =
         (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
+    let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_tls_info\"," } else { "" };
     // Accounts are written with their passwords; internal_hashed hashes each at its first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
@@ -42,6 +51,7 @@ fn configuration(server: &Server) -> String {
 run_as_root = true
 pidfile = "{folder}/prosody.pid"
 data_path = "{folder}/data"
+plugin_paths = {{ "{folder}/modules" }}
 certificates = "{folder}"
 log = {{ {{ levels = {{ min = "info" }}, to = "console" }} }}
 interfaces = {{ "127.0.0.1" }}
@@ -52,7 +62,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2}
 }}
 {authentication}
 storage = "internal"

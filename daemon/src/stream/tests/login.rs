@@ -18,9 +18,10 @@ async fn beside<T>(stream: &mut Stream, script: impl Future<Output = T>) -> (T, 
 }
 
 /// Takes a client through a login with this mechanism and salt to a bound stream.
-async fn admit(server: &Server, mechanism: ScramMechanism, salt: &'static [u8]) -> Conn {
+async fn admit(server: &Server, mechanism: ScramMechanism, salt: &'static [u8], changing: bool) -> Conn {
     let mut conn = server.accept_secure().await;
     conn.salt = salt;
+    conn.salts_change = changing;
     conn.open(&mechanisms(&[mechanism.name(), "ANONYMOUS"])).await;
     conn.scram(mechanism, "secret").await;
     conn.open(BIND).await;
@@ -40,9 +41,9 @@ async fn keys_serve_again(mechanism: ScramMechanism) {
     let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
     let mut stream = Stream::connect(settings.clone(), password);
     let mut kept = None;
-    // Keys are given when the server has asked for the same ones twice, and only once.
-    for gives_keys in [false, true, false] {
-        let conn = admit(&server, mechanism, b"the same salt").await;
+    // Keys are given when the server has shown that its salt stays, and only once.
+    for gives_keys in [true, false, false] {
+        let conn = admit(&server, mechanism, b"the same salt", false).await;
         let StreamEvent::Authenticated { keys } = next(&mut stream).await else {
             panic!("not authenticated")
         };
@@ -58,17 +59,17 @@ async fn keys_serve_again(mechanism: ScramMechanism) {
     drop(stream);
     let server = Server::new().await;
     let mut stream = Stream::connect(server.settings(), Credentials::Keys(kept.unwrap()));
-    let _conn = admit(&server, mechanism, b"the same salt").await;
+    let _conn = admit(&server, mechanism, b"the same salt", false).await;
     assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/desk");
 }
 
 #[tokio::test]
-async fn keys_that_fit_only_once_are_not_given_to_be_kept() {
+async fn keys_that_fit_only_once_are_never_given_to_be_kept() {
     let server = Server::new().await;
     let mut stream = server.client("secret");
-    for salt in [b"one salt", b"two salt"] {
-        let conn = admit(&server, ScramMechanism::Sha256, salt).await;
+    for salt in [b"one salt", b"two salt", b"six salt"] {
+        let conn = admit(&server, ScramMechanism::Sha256, salt, true).await;
         assert_eq!(event(&mut stream).await, "authenticated, keys: false");
         assert_eq!(event(&mut stream).await, "online me@example.org/desk");
         drop(conn);
@@ -88,7 +89,7 @@ async fn the_servers_proof_may_come_in_a_last_challenge() {
     conn.send(&sasl("success", "")).await;
     conn.open(BIND).await;
     conn.bind("me@example.org/a").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/a");
 }
 
@@ -120,7 +121,7 @@ async fn direct_tls_says_which_protocol_it_wants() {
     conn.scram(ScramMechanism::Sha256, "secret").await;
     conn.open(BIND).await;
     conn.bind("me@example.org/a").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/a");
 }
 
@@ -272,6 +273,35 @@ async fn a_certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_refused() {
+    let server = Server::expired().await;
+    let mut stream = server.client("secret");
+    let mut conn = server.accept().await;
+    conn.open(STARTTLS).await;
+    conn.element("starttls").await;
+    conn.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await;
+    assert!(!conn.secure().await);
+    let (error, again) = failure(&mut stream).await;
+    assert!(matches!(&error, ConnectError::Tls { text } if text.contains("expired")) && again, "{error:?}");
+}
+
+#[tokio::test]
+async fn plain_alone_where_scram_has_worked_is_a_trap() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let conn = server.accept_bound("secret").await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = server.accept_secure().await;
+    conn.open(&mechanisms(&["PLAIN"])).await;
+    let said = conn.rest().await;
+    assert!(!said.contains("PLAIN"), "{said}");
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+}
+
+#[tokio::test]
 async fn an_unknown_issuer_is_refused() {
     let server = Server::new().await;
     let mut settings = server.settings();
@@ -322,7 +352,7 @@ async fn somebody_elses_account_is_never_ours() {
         let mut conn = server.accept_login("secret").await;
         conn.open(BIND).await;
         conn.bind(jid).await;
-        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+        assert_eq!(event(&mut stream).await, "authenticated, keys: true");
         let (error, again) = failure(&mut stream).await;
         assert!(matches!(error, ConnectError::Protocol { .. }) && !again, "{error:?}");
         ended(stream, &server).await;
@@ -337,7 +367,7 @@ async fn a_server_that_ends_the_stream_before_binding_is_told_of() {
     conn.open(BIND).await;
     conn.element("iq").await;
     drop(conn);
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     let (error, again) = failure(&mut stream).await;
     assert!(matches!(error, ConnectError::Unreachable { .. }) && again, "{error:?}");
 }

@@ -1,6 +1,8 @@
 //! The stream against a scripted server.
 
+mod binding;
 mod login;
+mod sasl2;
 mod server;
 mod session;
 
@@ -21,8 +23,14 @@ pub(super) fn settings(account: &str, host: Option<&str>, port: Option<u16>, tls
     }
 }
 
+/// The next event but [`StreamEvent::Waiting`].
 async fn next(stream: &mut Stream) -> StreamEvent {
-    timeout(PATIENCE, stream.next()).await.expect("nothing happens")
+    loop {
+        match timeout(PATIENCE, stream.next()).await.expect("nothing happens") {
+            StreamEvent::Waiting { .. } => {}
+            event => return event,
+        }
+    }
 }
 
 /// The next event's name, and what matters of it.
@@ -32,6 +40,7 @@ async fn event(stream: &mut Stream) -> String {
         StreamEvent::Online { jid, .. } => format!("online {jid}"),
         StreamEvent::Resumed => "resumed".to_owned(),
         StreamEvent::Suspended => "suspended".to_owned(),
+        StreamEvent::Waiting { .. } => unreachable!("next passes over it"),
         StreamEvent::Stanza(stanza) => String::from(&minidom::Element::from(*stanza)),
         StreamEvent::ConnectFailed { error, retry_at } => {
             format!("failed, again: {}, {error:?}", retry_at.is_some())

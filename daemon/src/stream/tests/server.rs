@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, crypto};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto};
 
-use super::super::scram::{ScramKeys, ScramMechanism};
+use super::super::binding::BindingType;
+use super::super::scram::{ClientFirst, Gs2, ScramKeys, ScramMechanism};
 use super::super::{Credentials, Settings, Stream, tls_config};
 use crate::config::TlsMode;
 use crate::credentials::Password;
@@ -33,6 +35,7 @@ pub(super) struct Server {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     ca: tempfile::NamedTempFile,
+    end_point: Vec<u8>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -45,6 +48,20 @@ pub(super) struct Conn {
     config: Arc<ServerConfig>,
     /// What SCRAM's challenges carry.
     pub salt: &'static [u8],
+    /// Each challenge has a salt of its own, made of that one.
+    pub salts_change: bool,
+    /// Put behind SCRAM's challenge.
+    pub attributes: String,
+    /// What XEP-0474 hashes, where the attributes have it.
+    pub advertised: String,
+    /// The exchange goes by XEP-0388.
+    pub sasl2: bool,
+    /// Put inside SASL2's `<success/>`.
+    pub extras: String,
+    /// What `tls-exporter` is on this connection, as the server sees it.
+    exporter: Vec<u8>,
+    /// What `tls-server-end-point` is.
+    end_point: Vec<u8>,
     /// What was read and not looked for yet.
     pending: String,
     /// All that was ever read.
@@ -69,20 +86,42 @@ pub(super) fn decoded(element: &str) -> String {
 impl Server {
     /// A server for this name; its certificate is trusted by [`Server::settings`].
     pub(super) async fn named(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        Self::speaking(name, tokio_rustls::rustls::ALL_VERSIONS).await
+    }
+
+    /// The same with these versions of TLS.
+    pub(super) async fn speaking(name: &str, versions: &[&'static SupportedProtocolVersion]) -> Self {
+        Self::with(rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap(), versions).await
+    }
+
+    /// One whose certificate has ended long ago.
+    pub(super) async fn expired() -> Self {
+        let mut certificate = rcgen::CertificateParams::new(vec!["example.org".to_owned()]).unwrap();
+        certificate.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Self::with(certificate, tokio_rustls::rustls::ALL_VERSIONS).await
+    }
+
+    async fn with(
+        certificate: rcgen::CertificateParams,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = certificate.self_signed(&signing_key).unwrap();
         let ca = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(ca.path(), made.cert.pem()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
-        let chain = vec![CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()];
+        std::fs::write(ca.path(), cert.pem()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(signing_key.serialize_pem().as_bytes()).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(cert.pem().as_bytes()).unwrap()];
         let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = vec![b"xmpp-client".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self { listener, tls: Arc::new(config), ca }
+        let end_point = Sha256::digest(cert.der()).to_vec();
+        Self { listener, tls: Arc::new(config), ca, end_point }
     }
 
     pub(super) async fn new() -> Self {
@@ -112,6 +151,13 @@ impl Server {
             tls: None,
             config: self.tls.clone(),
             salt: SALT,
+            salts_change: false,
+            attributes: String::new(),
+            advertised: String::new(),
+            sasl2: false,
+            extras: String::new(),
+            exporter: Vec::new(),
+            end_point: self.end_point.clone(),
             pending: String::new(),
             all: String::new(),
         }
@@ -172,6 +218,9 @@ impl Conn {
                 if let Some(protocol) = tls.get_ref().1.alpn_protocol() {
                     self.all += &format!("[ALPN {}]", String::from_utf8_lossy(protocol));
                 }
+                let label = b"EXPORTER-Channel-Binding";
+                self.exporter =
+                    tls.get_ref().1.export_keying_material(vec![0; 32], label, Some(&[])).unwrap();
                 self.tls = Some(Box::new(tls));
                 self.pending.clear();
                 true
@@ -232,45 +281,129 @@ impl Conn {
         self.send(&format!("{HEADER}<stream:features>{features}</stream:features>")).await;
     }
 
-    /// Receives SCRAM's first message and challenges it; gives the server's proof, too.
+    /// Reads up to the beginning of one of these elements; says which.
+    async fn either<'x>(&mut self, names: [&'x str; 2]) -> &'x str {
+        loop {
+            if let Some(name) = names.into_iter().find(|name| self.pending.contains(&format!("<{name}"))) {
+                return name;
+            }
+            assert!(self.read().await, "the client left before {names:?}; it said {}", self.all);
+        }
+    }
+
+    /// Receives a mechanism's first message.
+    pub(super) async fn initial(&mut self) -> String {
+        if self.sasl2 {
+            self.element("authenticate").await;
+            let said = self.all.rsplit("<initial-response").next().unwrap();
+            decoded(said)
+        } else {
+            decoded(&self.element("auth").await)
+        }
+    }
+
+    /// Something in the namespace of the exchange.
+    pub(super) fn sasl(&self, name: &str, data: &str) -> String {
+        match name {
+            _ if !self.sasl2 => sasl(name, data),
+            "success" => format!(
+                "<success xmlns='urn:xmpp:sasl:2'><additional-data>{}</additional-data>\
+                 <authorization-identifier>me@example.org</authorization-identifier>{}</success>",
+                BASE64.encode(data),
+                self.extras
+            ),
+            _ => format!("<{name} xmlns='urn:xmpp:sasl:2'>{}</{name}>", BASE64.encode(data)),
+        }
+    }
+
+    /// Receives SCRAM's first message and challenges it; gives the server's proof, too. Lets the
+    /// client break off and begin again.
     pub(super) async fn challenge(
         &mut self,
         mechanism: ScramMechanism,
         password: &str,
         iterations: u64,
     ) -> Option<String> {
-        let first = decoded(&self.element("auth").await);
-        let bare = first.strip_prefix("n,,").unwrap().to_owned();
-        let nonce = format!("{}server", bare.split("r=").nth(1).unwrap());
-        let challenge = format!("r={nonce},s={},i={iterations}", BASE64.encode(self.salt));
-        self.send(&sasl("challenge", &challenge)).await;
-        if iterations != 4096 {
-            return None;
+        let mut salt = self.salt.to_vec();
+        loop {
+            let first = self.initial().await;
+            let nonce = first.split("r=").nth(1).unwrap().to_owned();
+            let challenge =
+                format!("r={nonce}server,s={},i={iterations}{}", BASE64.encode(&salt), self.attributes);
+            self.send(&self.sasl("challenge", &challenge)).await;
+            if iterations != 4096 {
+                return None;
+            }
+            if self.either(["response", "abort"]).await == "abort" {
+                self.element("abort").await;
+                let namespace = if self.sasl2 { "urn:xmpp:sasl:2" } else { SASL };
+                self.send(&format!("<failure xmlns='{namespace}'><aborted xmlns='{SASL}'/></failure>")).await;
+                salt[0] ^= u8::from(self.salts_change);
+                continue;
+            }
+            let answer = decoded(&self.element("response").await);
+            let keys = ScramKeys::derive(mechanism, password, &salt, 4096);
+            // The server's side of RFC 5802 by way of the client's: both compute the same two
+            // values. What binds comes from the server's end of the connection.
+            let (exporter, end_point) = (&self.exporter, &self.end_point);
+            let gs2 = match first.split(',').next().unwrap() {
+                "n" => Gs2::Impossible,
+                "y" => Gs2::NotOffered,
+                "p=tls-exporter" => Gs2::Bound(BindingType::Exporter, exporter),
+                "p=tls-server-end-point" => Gs2::Bound(BindingType::EndPoint, end_point),
+                other => panic!("{other}"),
+            };
+            let expected = ClientFirst::new(mechanism, gs2, "me", nonce)
+                .challenged(challenge.as_bytes(), &self.advertised)
+                .unwrap()
+                .answer(&keys);
+            if answer != expected.0 {
+                let refusal = format!(
+                    "<failure xmlns='{SASL}'><not-authorized/><text>no\u{7f} such luck</text></failure>"
+                );
+                self.send(&refusal).await;
+                return None;
+            }
+            return Some(format!("v={}", BASE64.encode(expected.1.expected())));
         }
-        let answer = decoded(&self.element("response").await);
-        let keys = ScramKeys::derive(mechanism, password, self.salt, 4096);
-        // The server's side of RFC 5802 by way of the client's: both compute the same two values.
-        let expected = {
-            let first = super::super::scram::ClientFirst::new(
-                mechanism,
-                "me",
-                bare.split("r=").nth(1).unwrap().to_owned(),
-            );
-            first.challenged(challenge.as_bytes()).unwrap().answer(&keys)
-        };
-        if answer != expected.0 {
-            let refusal =
-                format!("<failure xmlns='{SASL}'><not-authorized/><text>no\u{7f} such luck</text></failure>");
-            self.send(&refusal).await;
-            return None;
-        }
-        Some(format!("v={}", BASE64.encode(expected.1.expected())))
+    }
+
+    /// From now on the server's end is that of another connection.
+    pub(super) fn pretend_another_connection(&mut self) {
+        self.exporter[0] ^= 1;
+        self.end_point[0] ^= 1;
+    }
+
+    /// HT-SHA-256-EXPR's value for a side of it.
+    fn token_proof(&self, token: &str, side: &str) -> Vec<u8> {
+        use hmac::{Hmac, KeyInit, Mac};
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(token.as_bytes()).unwrap();
+        mac.update(side.as_bytes());
+        mac.update(&self.exporter);
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// Whether the client logs in with this token.
+    pub(super) async fn takes_token(&mut self, token: &str) -> bool {
+        self.element("authenticate").await;
+        let said = self.all.rsplit("<initial-response").next().unwrap();
+        let text = said.split('>').nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+        BASE64.decode(text).unwrap() == [b"me\0".to_vec(), self.token_proof(token, "Initiator")].concat()
+    }
+
+    /// Takes it in, and shows that it has this token, too.
+    pub(super) async fn send_token_proof(&mut self, token: &str) {
+        let proof = BASE64.encode(self.token_proof(token, "Responder"));
+        self.send(
+            &self.sasl("success", "").replace("<additional-data>", &format!("<additional-data>{proof}")),
+        )
+        .await;
     }
 
     /// A whole SCRAM login.
     pub(super) async fn scram(&mut self, mechanism: ScramMechanism, password: &str) {
         let proof = self.challenge(mechanism, password, 4096).await.expect("wrong password");
-        self.send(&sasl("success", &proof)).await;
+        self.send(&self.sasl("success", &proof)).await;
     }
 
     /// Answers the request to bind.

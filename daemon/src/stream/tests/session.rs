@@ -17,7 +17,7 @@ fn message(id: usize) -> Stanza {
 async fn online(server: &Server) -> (Stream, Conn) {
     let mut stream = server.client("secret");
     let conn = server.accept_bound("secret").await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     (stream, conn)
 }
@@ -30,7 +30,7 @@ async fn online_with_sm(server: &Server) -> (Stream, Conn) {
     conn.bind("me@example.org/here").await;
     conn.element("enable").await;
     conn.send(&format!("<enabled xmlns='{SM}' id='session' resume='true'/>")).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     (stream, conn)
 }
@@ -86,7 +86,7 @@ async fn a_lost_connection_suspends_and_a_new_stream_follows() {
     stream.send(message(1)).unwrap();
     let mut conn = server.accept_bound("secret").await;
     assert!(lost.elapsed() >= Duration::from_secs(1), "again after {:?}", lost.elapsed());
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
     stream.send(message(2)).unwrap();
     let first = conn.element("message").await;
@@ -106,7 +106,7 @@ async fn a_lost_connection_resumes_and_what_was_sent_meanwhile_arrives() {
     conn.open(BIND_AND_SM).await;
     assert!(conn.element("resume").await.contains("session"));
     conn.send(&format!("<resumed xmlns='{SM}' previd='session' h='0'/>")).await;
-    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "resumed");
     for id in ["m1", "m2"] {
         let (got, _) = tokio::join!(conn.element("message"), drive(&mut stream));
@@ -252,4 +252,74 @@ fn a_stream_may_live_in_a_task_of_its_own() {
         }
     }
     let _ = drives;
+}
+
+#[tokio::test]
+async fn while_suspended_it_is_told_when_the_next_attempt_comes() {
+    let server = Server::new().await;
+    let (mut stream, conn) = online(&server).await;
+    drop(server);
+    drop(conn);
+    assert!(matches!(stream.next().await, StreamEvent::Suspended));
+    let StreamEvent::Waiting { retry_at } = stream.next().await else { panic!("not told") };
+    let wait = retry_at.duration_since(std::time::SystemTime::now()).unwrap();
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
+    // And again when that attempt has failed.
+    let StreamEvent::ConnectFailed { retry_at: Some(_), .. } = stream.next().await else {
+        panic!("not told of the failure")
+    };
+}
+
+#[tokio::test]
+async fn a_probe_finds_a_dead_connection_within_15_seconds_and_tries_at_once() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    stream.probe();
+    stream.probe();
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    assert!(matches!(stream.next().await, StreamEvent::Suspended));
+    let silence = start.elapsed().as_secs();
+    assert!((14..=16).contains(&silence), "dead after {silence} s");
+    tokio::time::resume();
+    let lost = Instant::now();
+    let said = conn.rest().await;
+    assert_eq!(said.matches("urn:xmpp:ping").count(), 1, "{said}");
+    let _conn = server.accept_bound("secret").await;
+    assert!(lost.elapsed() < Duration::from_secs(1), "again after {:?}", lost.elapsed());
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+}
+
+#[tokio::test]
+async fn a_probe_that_is_answered_changes_nothing_and_its_answer_is_nobodys() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online(&server).await;
+    stream.probe();
+    let ping = conn.element("iq").await;
+    let id = ping.split("id='").nth(1).unwrap().split('\'').next().unwrap();
+    conn.send(&format!("<iq type='result' id='{id}' to='me@example.org/here'/>")).await;
+    conn.send("<message from='a@example.org'><body>next</body></message>").await;
+    assert!(event(&mut stream).await.contains("next"));
+    tokio::time::pause();
+    assert!(timeout(Duration::from_secs(20), stream.next()).await.is_err(), "something happened");
+}
+
+#[tokio::test]
+async fn a_probe_ends_the_wait_for_the_next_attempt_but_not_any_number_of_times() {
+    let server = Server::new().await;
+    let settings = server.settings();
+    drop(server);
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let mut stream = Stream::connect(settings, password);
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let mut at = Vec::new();
+    while at.len() < 12 {
+        let StreamEvent::ConnectFailed { .. } = stream.next().await else { panic!("something else") };
+        at.push(start.elapsed().as_secs());
+        stream.probe();
+    }
+    // Far sooner than back-off alone; eight a minute all the same.
+    assert!(at[7] < 20, "{at:?}");
+    assert!(at[8] >= 60, "{at:?}");
 }

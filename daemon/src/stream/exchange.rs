@@ -1,0 +1,214 @@
+//! How a SASL exchange is written down, in either profile: RFC 6120 §6, XEP-0388.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::{SinkExt, StreamExt};
+use minidom::Element;
+use minidom::rxml::xml_ncname;
+use tokio_xmpp::xmlstream::{ReadError, XmlStream};
+use xmpp_parsers::ns;
+
+use super::connector::read_error;
+use super::offer::{Offer, Profile};
+use super::tls::Secure;
+use super::{ConnectError, short};
+
+/// A stream before its login is done: its elements as they are.
+pub(super) type LoginStream = XmlStream<Secure, Element>;
+
+/// The server's next step.
+pub(super) enum Step {
+    Challenge(Vec<u8>),
+    Success(Success),
+}
+
+/// The server says that we are in.
+pub(super) struct Success {
+    /// The mechanism's last word, empty where there is none.
+    pub data: Vec<u8>,
+    /// SASL2: who we are.
+    pub identity: Option<String>,
+    /// XEP-0484: for the next login. A secret.
+    pub token: Option<String>,
+}
+
+/// Waits for the stream's features.
+pub(super) async fn features(stream: &mut LoginStream) -> Result<Offer, ConnectError> {
+    let element = next(stream).await?;
+    if element.is("features", ns::STREAM) { Ok(Offer::read(&element)) } else { Err(disorder()) }
+}
+
+/// One exchange after another, on one stream.
+pub(super) struct Exchange<'a> {
+    pub stream: &'a mut LoginStream,
+    pub profile: Profile,
+}
+
+impl Exchange<'_> {
+    /// Chooses a mechanism and makes its first step. `extras`: what SASL2 may carry beside it.
+    pub(super) async fn begin(
+        &mut self,
+        mechanism: &str,
+        initial: &[u8],
+        extras: Vec<Element>,
+    ) -> Result<(), ConnectError> {
+        let initial = BASE64.encode(initial);
+        let request = match self.profile {
+            Profile::Sasl => Element::builder("auth", ns::SASL)
+                .attr(xml_ncname!("mechanism").to_owned(), mechanism)
+                .append(initial),
+            Profile::Sasl2 => Element::builder("authenticate", ns::SASL2)
+                .attr(xml_ncname!("mechanism").to_owned(), mechanism)
+                .append(Element::builder("initial-response", ns::SASL2).append(initial))
+                .append_all(extras),
+        };
+        self.send(request.build()).await
+    }
+
+    pub(super) async fn respond(&mut self, data: &[u8]) -> Result<(), ConnectError> {
+        self.send(Element::builder("response", self.namespace()).append(BASE64.encode(data)).build()).await
+    }
+
+    /// Breaks the exchange off; the stream may begin another (RFC 6120 §6.4.4).
+    pub(super) async fn abort(&mut self) -> Result<(), ConnectError> {
+        self.send(Element::builder("abort", self.namespace()).build()).await?;
+        let answer = next(self.stream).await?;
+        if answer.is("failure", self.namespace()) { Ok(()) } else { Err(disorder()) }
+    }
+
+    /// Waits for the server; a refusal is an error.
+    pub(super) async fn step(&mut self) -> Result<Step, ConnectError> {
+        let element = next(self.stream).await?;
+        if element.ns() != self.namespace() {
+            return Err(disorder());
+        }
+        match element.name() {
+            "challenge" => Ok(Step::Challenge(decode(&element.text())?)),
+            "success" => Ok(Step::Success(success(&element, self.profile)?)),
+            "failure" => Err(refused(&element)),
+            "continue" => Err(ConnectError::Protocol {
+                text: "the server wants more than the password, which prosed can't give".to_owned(),
+            }),
+            _ => Err(disorder()),
+        }
+    }
+
+    fn namespace(&self) -> &'static str {
+        match self.profile {
+            Profile::Sasl => ns::SASL,
+            Profile::Sasl2 => ns::SASL2,
+        }
+    }
+
+    async fn send(&mut self, element: Element) -> Result<(), ConnectError> {
+        self.stream.send(&element).await.map_err(ConnectError::from_io)
+    }
+}
+
+/// What no server says here.
+pub(super) fn disorder() -> ConnectError {
+    ConnectError::Protocol { text: "the server broke the order of the login".to_owned() }
+}
+
+async fn next(stream: &mut LoginStream) -> Result<Element, ConnectError> {
+    loop {
+        return match stream.next().await {
+            Some(Ok(error)) if error.is("error", ns::STREAM) => {
+                let condition = error.children().next().map_or("no reason", Element::name);
+                Err(ConnectError::Unreachable {
+                    text: short(&format!("the server ended the stream: {condition}")),
+                })
+            }
+            Some(Ok(element)) => Ok(element),
+            Some(Err(ReadError::SoftTimeout)) => continue,
+            Some(Err(error)) => Err(read_error(error)),
+            None => Err(ConnectError::closed()),
+        };
+    }
+}
+
+/// RFC 6120 §6.4.2: `=` is nothing, as opposed to not being there.
+fn decode(text: &str) -> Result<Vec<u8>, ConnectError> {
+    match text.trim() {
+        "=" => Ok(Vec::new()),
+        text => BASE64.decode(text).map_err(|_| disorder()),
+    }
+}
+
+fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError> {
+    Ok(match profile {
+        Profile::Sasl => Success { data: decode(&element.text())?, identity: None, token: None },
+        Profile::Sasl2 => {
+            let text = |name| element.get_child(name, ns::SASL2).map(Element::text);
+            Success {
+                data: decode(&text("additional-data").unwrap_or_default())?,
+                identity: text("authorization-identifier"),
+                token: element
+                    .get_child("token", ns::FAST)
+                    .and_then(|token| token.attr("token"))
+                    .map(str::to_owned),
+            }
+        }
+    })
+}
+
+/// RFC 6120 §6.5, for both profiles.
+fn refused(failure: &Element) -> ConnectError {
+    let condition = failure.children().find(|child| child.ns() == ns::SASL && child.name() != "text");
+    let condition = condition.map_or("undefined-condition", Element::name).to_owned();
+    let text = failure.children().find(|child| child.name() == "text").map(Element::text);
+    let text = text.filter(|text| !text.is_empty());
+    let text = short(text.as_deref().unwrap_or("the server gave no reason"));
+    match condition.as_str() {
+        "account-disabled" => ConnectError::AccountDisabled { text },
+        "temporary-auth-failure" => ConnectError::Unreachable { text },
+        "aborted"
+        | "encryption-required"
+        | "incorrect-encoding"
+        | "invalid-mechanism"
+        | "malformed-request"
+        | "mechanism-too-weak" => ConnectError::Protocol { text: format!("{condition}: {text}") },
+        "not-authorized" | "credentials-expired" | "invalid-authzid" => {
+            ConnectError::NotAuthorized { condition, text }
+        }
+        // A refusal with a condition that we don't know is a refusal all the same.
+        _ => ConnectError::NotAuthorized {
+            condition: "undefined-condition".to_owned(),
+            text: "the server refused the login for a reason that we don't know".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_what_a_ui_would_make_of_it() {
+        for namespace in [ns::SASL, ns::SASL2] {
+            let refused = |condition: &str| {
+                let failure = format!(
+                    "<failure xmlns='{namespace}'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+                     <text>why</text></failure>"
+                );
+                refused(&failure.parse().unwrap())
+            };
+            for condition in ["not-authorized", "credentials-expired", "invalid-authzid", "made-up"] {
+                assert!(matches!(refused(condition), ConnectError::NotAuthorized { .. }), "{condition}");
+            }
+            assert_eq!(refused("account-disabled"), ConnectError::AccountDisabled { text: "why".into() });
+            assert_eq!(refused("temporary-auth-failure"), ConnectError::Unreachable { text: "why".into() });
+            assert!(matches!(refused("mechanism-too-weak"), ConnectError::Protocol { .. }));
+        }
+        let bare: Element = "<failure xmlns='urn:xmpp:sasl:2'/>".parse().unwrap();
+        assert!(matches!(refused(&bare), ConnectError::NotAuthorized { .. }));
+    }
+
+    #[test]
+    fn an_equals_sign_is_nothing() {
+        assert_eq!(decode(" = ").unwrap(), b"");
+        assert_eq!(decode("").unwrap(), b"");
+        assert_eq!(decode("YQ==\n").unwrap(), b"a");
+        assert!(decode("%").is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Which mechanism, of all that a server may offer.
+
+use super::*;
+use crate::credentials::Password;
+use crate::stream::Credentials;
+
+fn login(password: &str) -> Result<Login, ConnectError> {
+    Login::new(&"me@example.org".parse().unwrap(), Credentials::Password(Password::from(password.to_owned())))
+}
+
+fn offer(names: &[&str]) -> Offer {
+    Offer { sasl: names.iter().map(|&name| name.to_owned()).collect(), ..Offer::default() }
+}
+
+/// A connection that can be bound, and one that can't.
+fn bindings() -> [Bindings; 2] {
+    [Bindings::for_tests(Some(b"exporter"), Some(b"end point")), Bindings::default()]
+}
+
+fn way(login: &Login, offer: &Offer, bindings: &Bindings) -> Option<Way> {
+    login.choose(offer, bindings).ok().map(|choice| choice.way)
+}
+
+#[test]
+fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
+    use Flag::{Bound, Impossible, NotOffered};
+    use ScramMechanism::{Sha1, Sha256};
+    let login = login("secret").unwrap();
+    let [can, cannot] = bindings();
+    let choose = |names: &[&str]| {
+        let kinds = names.iter().any(|name| name.ends_with("-PLUS")).then(|| vec!["tls-exporter".to_owned()]);
+        way(&login, &Offer { bindings: kinds, ..offer(names) }, &can)
+    };
+    let all = ["PLAIN", "ANONYMOUS", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS"];
+    let exporter = super::super::binding::BindingType::Exporter;
+    assert_eq!(choose(&all), Some(Way::Scram(Sha1, Bound(exporter))));
+    assert_eq!(
+        choose(&["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"]),
+        Some(Way::Scram(Sha256, Bound(exporter)))
+    );
+    assert_eq!(way(&login, &offer(&all), &cannot), Some(Way::Scram(Sha256, Impossible)));
+    assert_eq!(choose(&["PLAIN", "SCRAM-SHA-1"]), Some(Way::Scram(Sha1, NotOffered)));
+    assert_eq!(way(&login, &offer(&["PLAIN", "SCRAM-SHA-1"]), &cannot), Some(Way::Scram(Sha1, Impossible)));
+    assert_eq!(choose(&["PLAIN", "ANONYMOUS"]), Some(Way::Plain));
+    for nothing in [
+        &["PLAIN", "SCRAM-SHA-512"][..],
+        &["ANONYMOUS"],
+        &[],
+        // Bound with a hash that we don't know, and another that could have been bound.
+        &["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256", "PLAIN"],
+    ] {
+        assert_eq!(choose(nothing), None, "{nothing:?}");
+    }
+    assert_eq!(way(&login, &offer(&["PLAIN", "SCRAM-SHA-256-PLUS"]), &cannot), None);
+}
+
+#[test]
+fn a_list_of_bindings_decides_and_an_unknown_one_is_said_to_be() {
+    let login = login("secret").unwrap();
+    let [can, _] = bindings();
+    let mut offer = offer(&["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]);
+    let mut flag = |kinds: &[&str]| {
+        offer.bindings = Some(kinds.iter().map(|&kind| kind.to_owned()).collect());
+        match way(&login, &offer, &can) {
+            Some(Way::Scram(_, flag)) => flag,
+            other => panic!("{other:?}"),
+        }
+    };
+    use super::super::binding::BindingType::{EndPoint, Exporter};
+    assert_eq!(flag(&["tls-server-end-point", "tls-exporter"]), Flag::Bound(Exporter));
+    assert_eq!(flag(&["tls-server-end-point"]), Flag::Bound(EndPoint));
+    assert_eq!(flag(&["tls-unique"]), Flag::Impossible);
+}
+
+#[test]
+fn sasl2_where_it_is_as_strong_except_to_find_out_about_the_salt() {
+    let mut login = login("secret").unwrap();
+    let [can, _] = bindings();
+    let both = |sasl: &str, sasl2: &str| Offer {
+        sasl: vec![sasl.to_owned()],
+        sasl2: vec![sasl2.to_owned()],
+        ..Offer::default()
+    };
+    let profile = |login: &Login, sasl, sasl2| login.choose(&both(sasl, sasl2), &can).unwrap().profile;
+    assert_eq!(profile(&login, "SCRAM-SHA-1", "SCRAM-SHA-1"), Profile::Sasl);
+    assert_eq!(profile(&login, "SCRAM-SHA-1", "SCRAM-SHA-256"), Profile::Sasl2);
+    assert_eq!(profile(&login, "PLAIN", "PLAIN"), Profile::Sasl2);
+    login.probe = false;
+    assert_eq!(profile(&login, "SCRAM-SHA-1", "SCRAM-SHA-1"), Profile::Sasl2);
+    assert_eq!(profile(&login, "SCRAM-SHA-256", "SCRAM-SHA-1"), Profile::Sasl);
+    assert_eq!(profile(&login, "SCRAM-SHA-1", "EXTERNAL"), Profile::Sasl);
+}
+
+#[test]
+fn keys_are_pinned_to_their_mechanism() {
+    let keys = ScramKeys::derive(ScramMechanism::Sha1, "secret", b"salt", 4096);
+    let pinned = Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
+    let [can, _] = bindings();
+    let hash = |login: &Login, names: &[&str]| match way(login, &offer(names), &can) {
+        Some(Way::Scram(mechanism, _)) => Some(mechanism),
+        Some(Way::Plain) => panic!("PLAIN"),
+        None => None,
+    };
+    assert_eq!(hash(&pinned, &["SCRAM-SHA-1", "SCRAM-SHA-256"]), Some(ScramMechanism::Sha1));
+    assert_eq!(hash(&pinned, &["PLAIN"]), None);
+    // And a password that has once worked with SCRAM is never given away afterwards.
+    let mut used = login("secret").unwrap();
+    used.keys = Some(keys);
+    assert_eq!(hash(&used, &["PLAIN"]), None);
+    assert_eq!(hash(&used, &["SCRAM-SHA-256"]), Some(ScramMechanism::Sha256));
+}
+
+#[test]
+fn a_clients_id_is_a_uuid_of_its_own() {
+    let id = client_id();
+    assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
+    assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
+    assert_ne!(id, client_id());
+}
+
+#[test]
+fn names_and_passwords_are_prepared() {
+    let login = login("I\u{AD}X\u{2168}").unwrap();
+    assert_eq!(login.password.unwrap().as_str(), "IXIX");
+    assert!(matches!(self::login("a\u{7}"), Err(ConnectError::NotAuthorized { .. })));
+    assert!(matches!(self::login(""), Err(ConnectError::NotAuthorized { .. })));
+    assert!(matches!(self::login("a\0b"), Err(ConnectError::NotAuthorized { .. })));
+}

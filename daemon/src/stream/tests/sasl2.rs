@@ -1,0 +1,203 @@
+//! SASL2 (XEP-0388) and tokens (XEP-0484).
+
+use super::server::{BIND_AND_SM, Conn, mechanisms};
+use super::*;
+
+/// SASL2's feature, with tokens where mechanisms for them are given.
+fn sasl2(names: &[&str], tokens: &[&str]) -> String {
+    let list = |names: &[&str]| -> String {
+        names.iter().map(|name| format!("<mechanism>{name}</mechanism>")).collect()
+    };
+    let fast = match tokens {
+        [] => String::new(),
+        tokens => format!("<inline><fast xmlns='urn:xmpp:fast:0'>{}</fast></inline>", list(tokens)),
+    };
+    format!("<authentication xmlns='urn:xmpp:sasl:2'>{}{fast}</authentication>", list(names))
+}
+
+/// A connection with this offer, which the client answers by SASL2.
+async fn begin(server: &Server, offer: &str) -> Conn {
+    let mut conn = server.accept_secure().await;
+    conn.sasl2 = true;
+    conn.open(offer).await;
+    conn
+}
+
+/// The features that follow a success at once, then bind and stream management, with no new header.
+async fn go_on(conn: &mut Conn) {
+    conn.send(&format!("<stream:features>{BIND_AND_SM}</stream:features>")).await;
+    conn.bind("me@example.org/here").await;
+    conn.element("enable").await;
+    conn.send("<enabled xmlns='urn:xmpp:sm:3' id='session' resume='true'/>").await;
+}
+
+/// The same for a client that resumes.
+async fn resume(conn: &mut Conn) {
+    conn.send(&format!("<stream:features>{BIND_AND_SM}</stream:features>")).await;
+    conn.element("resume").await;
+    conn.send("<resumed xmlns='urn:xmpp:sm:3' previd='session' h='0'/>").await;
+}
+
+#[tokio::test]
+async fn no_new_stream_behind_the_login_and_resumption_as_ever() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let offer = sasl2(&["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"], &[])
+        + "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>";
+    let mut conn = begin(&server, &offer).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    // One header before TLS, one behind it, none behind the login.
+    assert_eq!(conn.all.matches("<stream:stream").count(), 2, "{}", conn.all);
+    assert!(conn.all.contains("SCRAM-SHA-256-PLUS") && conn.all.contains("<user-agent"), "{}", conn.all);
+    conn.send("<message from='a@example.org'><body>in order</body></message>").await;
+    assert!(event(&mut stream).await.contains("in order"));
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = begin(&server, &offer).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    resume(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "resumed");
+}
+
+#[tokio::test]
+async fn beside_sasl_it_is_used_once_the_salt_is_known_to_stay() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let offer = format!("{}{}", mechanisms(&["SCRAM-SHA-256"]), sasl2(&["SCRAM-SHA-256"], &[]));
+    let mut conn = server.accept_secure().await;
+    conn.open(&offer).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    conn.open(super::server::BIND).await;
+    conn.bind("me@example.org/here").await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = begin(&server, &offer).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
+/// Early SASL2 takes an abort for the end of the stream.
+#[tokio::test]
+async fn where_breaking_off_ends_the_stream_the_next_login_comes_at_once_and_does_not() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    let nonce = conn.initial().await.split("r=").nth(1).unwrap().to_owned();
+    conn.send(&conn.sasl("challenge", &format!("r={nonce}x,s=QSXCR+Q6sek8bf92,i=4096"))).await;
+    conn.element("abort").await;
+    drop(conn);
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    assert!(!conn.all.contains("<abort"), "{}", conn.all);
+    go_on(&mut conn).await;
+    // No failure was told.
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
+#[tokio::test]
+async fn a_login_to_another_account_or_without_proof_is_none() {
+    for lie in ["identity", "proof"] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+        let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+        let success = conn.sasl("success", if lie == "proof" { "v=AAAA" } else { &proof });
+        conn.send(&success.replace("me@", if lie == "proof" { "me@" } else { "you@" })).await;
+        conn.send(&format!("<stream:features>{BIND_AND_SM}</stream:features>")).await;
+        assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)), "{lie}");
+        assert!(!conn.rest().await.contains("<iq"), "{lie}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_more_than_a_password_is_not_to_be_had() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    conn.initial().await;
+    conn.send(
+        "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
+    )
+    .await;
+    assert!(matches!(failure(&mut stream).await, (ConnectError::NotAuthorized { .. }, false)));
+    ended(stream, &server).await;
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &[])).await;
+    conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    conn.send("<continue xmlns='urn:xmpp:sasl:2'><tasks><task>TOTP</task></tasks></continue>").await;
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+}
+
+const TOKENS: [&str; 2] = ["HT-SHA-256-NONE", "HT-SHA-256-EXPR"];
+
+/// A stream that got a token and lost its connection.
+async fn with_token(server: &Server) -> Stream {
+    let mut stream = server.client("secret");
+    let mut conn = begin(server, &sasl2(&["SCRAM-SHA-256"], &TOKENS)).await;
+    conn.extras = "<token xmlns='urn:xmpp:fast:0' token='open sesame' expiry='2099-01-01T00:00:00Z'/>".into();
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    assert!(conn.all.contains("<request-token") && conn.all.contains("HT-SHA-256-EXPR"), "{}", conn.all);
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    stream
+}
+
+#[tokio::test]
+async fn a_token_takes_the_place_of_the_password() {
+    let server = Server::new().await;
+    let mut stream = with_token(&server).await;
+    // With a new one on the way, which serves the next time.
+    for (token, next) in [("open sesame", "another"), ("another", "third")] {
+        let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &TOKENS)).await;
+        conn.extras =
+            format!("<token xmlns='urn:xmpp:fast:0' token='{next}' expiry='2099-01-01T00:00:00Z'/>");
+        assert!(conn.takes_token(token).await, "{}", conn.all);
+        conn.send_token_proof(token).await;
+        resume(&mut conn).await;
+        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+        assert_eq!(event(&mut stream).await, "resumed");
+        assert!(!conn.all.contains("SCRAM") && conn.all.contains("<fast"), "{}", conn.all);
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_have_the_token_is_not_believed() {
+    let server = Server::new().await;
+    let mut stream = with_token(&server).await;
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &TOKENS)).await;
+    assert!(conn.takes_token("open sesame").await);
+    conn.send_token_proof("guessed").await;
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+    assert!(!conn.rest().await.contains("<iq"));
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_gives_way_to_scram_on_the_same_stream() {
+    let server = Server::new().await;
+    let mut stream = with_token(&server).await;
+    let mut conn = begin(&server, &sasl2(&["SCRAM-SHA-256"], &TOKENS)).await;
+    assert!(conn.takes_token("open sesame").await);
+    conn.send(
+        "<failure xmlns='urn:xmpp:sasl:2'><credentials-expired xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
+    )
+    .await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    resume(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "resumed");
+}

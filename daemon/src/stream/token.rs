@@ -1,0 +1,108 @@
+//! Tokens instead of the password (XEP-0484, FAST), with the HT mechanisms
+//! (draft-schmaus-kitten-sasl-ht): one message each way, and each side proves that it has the token.
+//!
+//! A token lives as long as the stream that got it: it spares reconnecting the work and the way of
+//! SCRAM. Kept on disk are SCRAM's keys, which don't expire.
+
+use hmac::{Hmac, KeyInit, Mac};
+use minidom::Element;
+use minidom::rxml::xml_ncname;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use xmpp_parsers::ns;
+use zeroize::Zeroizing;
+
+use super::binding::{BindingType, Bindings};
+use super::offer::Offer;
+
+/// What the server gave for the next login. A secret: no `Debug`, wiped when dropped.
+pub(super) struct Token {
+    /// The mechanism that it was asked for; it fits no other.
+    kind: TokenMechanism,
+    secret: Zeroizing<String>,
+}
+
+/// One of the HT family with SHA-256, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenMechanism {
+    Unbound,
+    Bound(BindingType),
+}
+
+impl TokenMechanism {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unbound => "HT-SHA-256-NONE",
+            Self::Bound(BindingType::EndPoint) => "HT-SHA-256-ENDP",
+            Self::Bound(BindingType::Exporter) => "HT-SHA-256-EXPR",
+        }
+    }
+
+    /// The strongest that the server offers and this connection can do.
+    pub(super) fn best(offer: &Offer, bindings: &Bindings) -> Option<Self> {
+        let all = [BindingType::Exporter, BindingType::EndPoint].map(Self::Bound);
+        all.into_iter().chain([Self::Unbound]).find(|kind| kind.usable(offer, bindings))
+    }
+
+    fn usable(self, offer: &Offer, bindings: &Bindings) -> bool {
+        offer.fast.iter().any(|name| name == self.name()) && self.data(bindings).is_some()
+    }
+
+    fn data(self, bindings: &Bindings) -> Option<&[u8]> {
+        match self {
+            Self::Unbound => Some(&[]),
+            Self::Bound(kind) => bindings.get(kind),
+        }
+    }
+
+    /// What asks for a token, beside another mechanism (XEP-0484 §3.2).
+    pub(super) fn request(self) -> Element {
+        let mechanism = xml_ncname!("mechanism").to_owned();
+        Element::builder("request-token", ns::FAST).attr(mechanism, self.name()).build()
+    }
+}
+
+impl Token {
+    pub(super) fn new(kind: TokenMechanism, secret: String) -> Self {
+        Self { kind, secret: Zeroizing::new(secret) }
+    }
+
+    /// The same kind with another secret: the server renews tokens unasked.
+    pub(super) fn renewed(&self, secret: String) -> Self {
+        Self::new(self.kind, secret)
+    }
+
+    pub(super) fn mechanism(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// True where it can be used on this connection.
+    pub(super) fn fits(&self, offer: &Offer, bindings: &Bindings) -> bool {
+        self.kind.usable(offer, bindings)
+    }
+
+    /// The only message of ours.
+    pub(super) fn message(&self, username: &str, bindings: &Bindings) -> Vec<u8> {
+        let mut message = format!("{username}\0").into_bytes();
+        message.extend(self.hmac(b"Initiator", bindings).finalize().into_bytes());
+        message
+    }
+
+    /// Whether the server has the token, too.
+    pub(super) fn is_proven(&self, answer: &[u8], bindings: &Bindings) -> bool {
+        self.hmac(b"Responder", bindings).finalize().into_bytes().as_slice().ct_eq(answer).into()
+    }
+
+    /// Says that the mechanism is a token's (XEP-0484 §3.4).
+    pub(super) fn mark() -> Element {
+        Element::builder("fast", ns::FAST).build()
+    }
+
+    fn hmac(&self, role: &[u8], bindings: &Bindings) -> Hmac<Sha256> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret.as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(role);
+        mac.update(self.kind.data(bindings).unwrap_or_default());
+        mac
+    }
+}
