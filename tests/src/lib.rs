@@ -26,6 +26,7 @@ pub mod daemon;
 pub mod hostile;
 pub mod http;
 pub mod inbox;
+pub mod keyring;
 pub mod png;
 pub mod ports;
 pub mod process;
@@ -35,6 +36,7 @@ pub mod xml;
 
 pub use contact::{Contact, befriend};
 pub use daemon::Daemon;
+pub use keyring::Keyring;
 pub use server::{Kind, Server};
 pub use ui::Ui;
 

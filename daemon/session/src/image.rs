@@ -18,6 +18,8 @@ use crate::{Session, Turn, bounds};
 pub(crate) struct Images {
     /// On disk.
     known: BTreeMap<ImageId, ImageInfo>,
+    /// Whose metadata names which picture, saved or not.
+    named: BTreeMap<ImageId, BTreeSet<BareJid>>,
     /// Whose pictures are on their way.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
@@ -25,10 +27,26 @@ pub(crate) struct Images {
 
 impl Images {
     pub(crate) fn known(people: &[(BareJid, PersonRecord)]) -> Self {
-        let records = people.iter().filter_map(|(_, person)| person.avatar.as_ref()?.as_ref());
-        Self {
-            known: records.filter_map(|record| Some((record.id, record.image?))).collect(),
-            ..Self::default()
+        let mut images = Self::default();
+        for (owner, person) in people {
+            if let Some(Some(record)) = &person.avatar {
+                images.named.entry(record.id).or_default().insert(owner.clone());
+                images.known.extend(record.image.map(|info| (record.id, info)));
+            }
+        }
+        images
+    }
+
+    /// Somebody's metadata names another picture than before.
+    fn rename(&mut self, owner: &BareJid, before: Option<ImageId>, after: Option<ImageId>) {
+        if let Some(owners) = before.and_then(|id| self.named.get_mut(&id)) {
+            owners.remove(owner);
+        }
+        if let Some(id) = before.filter(|id| self.named.get(id).is_some_and(BTreeSet::is_empty)) {
+            self.named.remove(&id);
+        }
+        if let Some(id) = after {
+            self.named.entry(id).or_default().insert(owner.clone());
         }
     }
 
@@ -139,11 +157,9 @@ impl Session {
             self.images.known.insert(id, info);
         }
         // Not only those whom it was asked of; and not those who have replaced it meanwhile.
-        let owners = self.people.everybody().filter(|(_, person)| person.avatar_id() == Some(id));
-        let owners: Vec<BareJid> = owners.map(|(jid, _)| jid.clone()).collect();
-        for owner in owners {
+        for owner in self.images.named.get(&id).cloned().unwrap_or_default() {
             let result =
-                if stored { self.show_image(&owner, info, turn) } else { Err(Failure::StorageFailed) };
+                if stored { self.show_image(&owner, id, info, turn) } else { Err(Failure::StorageFailed) };
             self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
         }
     }
@@ -151,12 +167,15 @@ impl Session {
     fn show_image(
         &mut self,
         owner: &BareJid,
+        id: ImageId,
         info: ImageInfo,
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Failure> {
         let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
-        if let Some(Some(record)) = &mut person.avatar {
-            record.image = Some(info);
+        match &mut person.avatar {
+            Some(Some(record)) if record.id == id => record.image = Some(info),
+            // They have left the roster, and come back with another.
+            _ => return Err(Failure::NotFound),
         }
         person.show_avatar();
         let shown = person.shown.ok_or(Failure::NotFound)?;
@@ -177,6 +196,7 @@ impl Session {
         let Some(person) = self.people.edit(owner) else { return false };
         let record = Some(Some(AvatarRecord { id, image, legacy }));
         if person.avatar != record {
+            self.images.rename(owner, person.avatar_id(), Some(id));
             person.avatar = record;
             person.show_avatar();
             self.people.save(owner, turn);
@@ -188,6 +208,7 @@ impl Session {
     pub(crate) fn assign_no_image(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
         let Some(person) = self.people.edit(owner) else { return };
         if person.avatar != Some(None) {
+            self.images.rename(owner, person.avatar_id(), None);
             person.avatar = Some(None);
             person.show_avatar();
             self.people.save(owner, turn);

@@ -83,6 +83,8 @@ impl Session {
     pub(crate) fn send_presence(&mut self, turn: &mut Turn<'_>) {
         if self.presence.own().availability == Availability::Unavailable {
             turn.send(self.presence.farewell());
+            // From here on the server tells us nothing of others (RFC 6121 §4.5.2).
+            self.forget_presences();
             return;
         }
         let mut presence = self.presence.available();

@@ -11,22 +11,16 @@ use sha1::{Digest as _, Sha1};
 
 use crate::files::{self, Durability};
 
-/// Up to here each file is synced by itself; beyond, the whole file system at once, which is
-/// then the cheaper way: a first login fetches thousands.
-const SINGLE_SYNCS_MAX: usize = 8;
-
 const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
 
 /// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
     index: BTreeMap<ImageId, ImageType>,
-    /// Somebody waits for these to be on disk.
-    unsynced: Vec<PathBuf>,
 }
 
 impl Images {
-    /// Looks what is there, by name. What a crash left half-written goes.
+    /// Looks what is there, by name. What a crash left half-written or empty goes.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         files::private_folder(&folder)?;
         let mut index = BTreeMap::new();
@@ -34,22 +28,23 @@ impl Images {
             // Not a folder: not ours.
             let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
             for entry in entries.flatten() {
-                match parse_name(&entry.file_name().to_string_lossy()) {
+                let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
+                match parse_name(&entry.file_name().to_string_lossy()).filter(|_| !is_empty) {
                     Some((id, kind)) => drop(index.insert(id, kind)),
                     None => files::remove(&entry.path())?,
                 }
             }
         }
-        Ok(Self { folder, index, unsynced: Vec::new() })
+        Ok(Self { folder, index })
     }
 
     pub(super) fn ids(&self) -> BTreeSet<ImageId> {
         self.index.keys().copied().collect()
     }
 
-    /// Writes an image; free when it is there already. `sync`: the next [`Images::sync`] is to
-    /// bring it to disk.
-    pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8], sync: bool) -> io::Result<()> {
+    /// Writes an image; free when it is there already. Not synced: it can be had again, and a file
+    /// that a power failure has spoilt does not fit its name.
+    pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8]) -> io::Result<()> {
         let path = path(&self.folder, id, kind);
         if !self.index.contains_key(&id) {
             let written = files::write_atomic(&path, data, Durability::Written);
@@ -63,29 +58,7 @@ impl Images {
             }
             self.index.insert(id, kind);
         }
-        if sync {
-            self.unsynced.push(path);
-        }
         Ok(())
-    }
-
-    /// What was to be synced is on disk when this returns.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        let unsynced = std::mem::take(&mut self.unsynced);
-        if unsynced.len() > SINGLE_SYNCS_MAX {
-            rustix::fs::syncfs(fs::File::open(&self.folder)?)?;
-            return Ok(());
-        }
-        for path in &unsynced {
-            match fs::File::open(path) {
-                Ok(file) => file.sync_all()?,
-                // Removed since.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            }
-            path.parent().map_or(Ok(()), files::sync_folder)?;
-        }
-        if unsynced.is_empty() { Ok(()) } else { files::sync_folder(&self.folder) }
     }
 
     pub(super) fn remove(&mut self, id: ImageId) -> io::Result<()> {

@@ -45,6 +45,10 @@ pub(super) enum Job {
     Discard {
         id: ImageId,
     },
+    /// The thread has time for it: that is all.
+    Ping {
+        reply: oneshot::Sender<()>,
+    },
     #[cfg(test)]
     Flush {
         reply: oneshot::Sender<bool>,
@@ -177,8 +181,14 @@ impl Keeper {
             Job::Load { account, reply } => drop(reply.send(self.load(account))),
             Job::Write { account, batch, receipts } => {
                 for (write, ticket) in batch {
-                    let stored = self.apply(&account, write, ticket.is_some());
-                    owed.extend(ticket.map(|ticket| (receipts.clone(), ticket, stored)));
+                    let is_image = matches!(write, Write::Image { .. });
+                    let stored = self.apply(&account, write);
+                    match ticket {
+                        // It is there to be shown, and the server can give it again.
+                        Some(ticket) if is_image => drop(receipts.send((ticket, stored))),
+                        Some(ticket) => owed.push((receipts.clone(), ticket, stored)),
+                        None => {}
+                    }
                 }
             }
             Job::Forget { account, reply } => drop(reply.send(self.forget(&account))),
@@ -187,6 +197,7 @@ impl Keeper {
                     tracing::warn!(%error, "a damaged image can't be removed");
                 }
             }
+            Job::Ping { reply } => drop(reply.send(())),
             #[cfg(test)]
             Job::Flush { reply } => drop(reply.send(self.write_out())),
             Job::Shutdown { reply } => return Some(reply),
@@ -214,21 +225,22 @@ impl Keeper {
     }
 
     /// Returns whether it went well.
-    fn apply(&mut self, account: &BareJid, write: Write, sync: bool) -> bool {
+    fn apply(&mut self, account: &BareJid, write: Write) -> bool {
         let result = match &write {
-            Write::Image { id, kind, data } => {
-                self.images.write(*id, *kind, data, sync).map_err(RowsError::Disk)
-            }
+            Write::Image { id, kind, data } => self.images.write(*id, *kind, data).map_err(RowsError::Disk),
             // On disk at once.
             Write::OwnPresence(presence) => {
                 self.registry.set_presence(account, presence).map_err(RowsError::Disk)
             }
-            Write::Roster { .. } | Write::Person { .. } | Write::Caps { .. } => {
+            Write::Roster { .. }
+            | Write::Person { .. }
+            | Write::Caps { .. }
+            | Write::SubscriptionRequest { .. } => {
                 let sound = self.sound.contains(account);
                 self.on_rows(|rows| rows.apply(account, &write, sound))
             }
         };
-        self.dirty |= !matches!(write, Write::OwnPresence(_));
+        self.dirty |= !matches!(write, Write::OwnPresence(_) | Write::Image { .. });
         if let Write::Roster { replace, .. } = &write {
             if result.is_err() {
                 self.sound.remove(account);
@@ -269,17 +281,13 @@ impl Keeper {
         if !self.dirty {
             return true;
         }
-        let images = self.images.sync();
         let rows = self.on_rows(Rows::flush);
         // Not tried again: what failed is lost, and has been said to be.
         self.dirty = false;
-        if let Err(error) = &images {
-            tracing::warn!(%error, "images could not be written out");
-        }
         if let Err(error) = &rows {
             tracing::warn!(%error, "the cache could not be written out");
         }
-        images.is_ok() && rows.is_ok()
+        rows.is_ok()
     }
 
     /// Does something with the rows. When that fails, they are closed, and opened again by the

@@ -77,7 +77,8 @@ impl Store {
     /// Hands over writes, to be applied in their order, each all at once or not at all. Returns
     /// when they have their place in the queue; it waits for one while the disk is behind.
     ///
-    /// Each ticket comes back through `receipts`, in order, with whether its write is on disk.
+    /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with
+    /// whether it can be read.
     /// Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
     pub(crate) async fn write(
         &self,
@@ -111,6 +112,12 @@ impl Store {
             let _ = self.jobs.send(Job::Discard { id }).await;
         }
         found
+    }
+
+    /// Waits until the store thread has found time for this.
+    pub(crate) async fn answer(&self) {
+        // Without an answer it has ended, and whoever asked it for something knows.
+        let _ = self.ask(|reply| Job::Ping { reply }).await;
     }
 
     /// Waits until all that was written is on disk. False: it is not.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 const TOKEN_BYTES: usize = 32;
 
 /// 256 random bits in base64url. No `Debug`: it opens the door.
+#[derive(Clone)]
 pub(crate) struct Token(Zeroizing<String>);
 
 /// Why there is no token.
@@ -90,7 +91,7 @@ pub(crate) fn random_text() -> Result<String, TokenError> {
 }
 
 /// Writes a file that only this user can read, whatever the umask and an older file say.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(content)?;

@@ -44,6 +44,7 @@ fn configuration(server: &Server) -> String {
         Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
         Passwords::Plain => "authentication = \"internal_plain\"",
     };
+    let vcards = if server.setup.converts_vcards { "vcard_legacy" } else { "vcard" };
     format!(
         r#"
 -- Root is what containers run tests as; the server listens on loopback only.
@@ -61,7 +62,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2}
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2}
 }}
 {authentication}
 storage = "internal"

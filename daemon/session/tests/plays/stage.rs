@@ -114,7 +114,7 @@ impl Stage {
                 let id = id.parse().map_err(|_| "an avatar's id is a SHA-1")?;
                 let image = match rest {
                     ["lost"] => Some(ImageInfo { kind: ImageType::Png, bytes: 1, width: 1, height: 1 }),
-                    ["unsaved"] => None,
+                    ["unsaved", ..] => None,
                     [bytes, width, height, ..] => {
                         let number = |text: &&str| text.parse().map_err(|_| format!("a number: {text}"));
                         let (width, height) = (number(width)?, number(height)?);

@@ -1,0 +1,155 @@
+//! Every command of the README works as it stands there.
+//!
+//! Only what would change the machine is played: `cargo install`, `systemctl`, and the command that
+//! runs this very test. Addresses are replaced by those of the test's own server and daemon.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use prosed_tests::server::Setup;
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
+use serde_json::json;
+use tokio::process::Command;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+/// A fenced block: its language and its text.
+fn blocks(markdown: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = markdown.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let text: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((language.to_owned(), text.join("\n")));
+        }
+    }
+    blocks
+}
+
+struct Stage {
+    folder: tempfile::TempDir,
+    path: String,
+    address: String,
+    jid: String,
+}
+
+impl Stage {
+    fn set(daemon: &Daemon, jid: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = folder.path().join("xdg");
+        let shims = folder.path().join("bin");
+        fs::create_dir_all(&run).expect("made");
+        fs::create_dir_all(&shims).expect("made");
+        symlink(daemon.runtime_dir(), run.join("prosed")).expect("linked");
+        // What would change the machine is checked for sense instead.
+        shim(&shims, "cargo", r#"[ "$1 $2" = "install --path" ] && grep -q '^name' "$3/Cargo.toml""#);
+        shim(&shims, "systemctl", r#"[ "$1" = --user ] && [ -s ~/.config/systemd/user/prosed.service ]"#);
+        let built = daemon_folder();
+        let tools = target().join("tools/bin");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{}:{}:{path}", shims.display(), built.display(), tools.display());
+        Self { folder, path, address: daemon.address(), jid: jid.to_owned() }
+    }
+
+    /// Runs a program for some seconds at most; those that go on for ever are ended then.
+    async fn run(&self, seconds: u32, program: &[&str]) -> Output {
+        let output = Command::new("timeout")
+            .arg(seconds.to_string())
+            .args(program)
+            .current_dir(top())
+            .env("PATH", &self.path)
+            .env("HOME", self.folder.path())
+            .env("XDG_RUNTIME_DIR", self.folder.path().join("xdg"))
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .expect("it can be run");
+        let (code, errors) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+        assert!(matches!(code, Some(0 | 124)), "{program:?} ended with {code:?}: {errors}");
+        output
+    }
+
+    fn fit(&self, text: &str) -> String {
+        text.replace("127.0.0.1:5299", &self.address).replace("me@example.org", &self.jid)
+    }
+}
+
+fn target() -> PathBuf {
+    prosed_tests::daemon::binary().ancestors().nth(2).expect("target/debug/prosed").to_owned()
+}
+
+fn daemon_folder() -> PathBuf {
+    prosed_tests::daemon::binary().parent().expect("target/debug").to_owned()
+}
+
+fn shim(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works() {
+    let readme = fs::read_to_string(top().join("README.md")).expect("the README");
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::connect(&daemon).await;
+    ui.call("login", server.login("me")).await.expect("logged in, and remembered");
+    ui.call("set_presence", json!({ "availability": "available" })).await.expect("set");
+    let stage = Stage::set(&daemon, &server.jid("me"));
+
+    // Somebody to watch.
+    let lively = async {
+        let mut away = false;
+        loop {
+            away = !away;
+            alice.set_presence(away.then_some("away"), Some("lively")).await;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    };
+    let perform = async {
+        let (mut seen, mut watched) = (0, 0);
+        for (language, text) in blocks(&readme) {
+            let text = stage.fit(&text);
+            let endless = ["--follow", "subscribe", "get_events"].iter().any(|word| text.contains(word));
+            let seconds = if endless { 4 } else { 60 };
+            let output = match (language.as_str(), text.as_str()) {
+                ("sh", "tests/run") => {
+                    let ci = fs::read_to_string(top().join(".ci/run")).expect(".ci/run");
+                    assert!(ci.trim_end().ends_with("tests/run"), "CI runs the README's command");
+                    seen += 1;
+                    continue;
+                }
+                // The program behind it, as in its own test: the script would build it first.
+                ("sh", "tests/demo") => {
+                    let script = fs::read_to_string(top().join(&text)).expect("the demo");
+                    assert!(script.contains("exec \"$target/debug/demo\""), "{script}");
+                    stage.run(30, &["demo", "--seconds", "3"]).await
+                }
+                ("sh", script) => stage.run(seconds, &["bash", "-euo", "pipefail", "-c", script]).await,
+                ("js", script) => {
+                    stage.run(seconds, &["node", "--input-type=module", "--eval", script]).await
+                }
+                ("python", script) => stage.run(seconds, &["python3", "-c", script]).await,
+                other => panic!("nobody knows how to run this block: {other:?}"),
+            };
+            let said = String::from_utf8_lossy(&output.stdout);
+            if endless {
+                assert!(said.contains("Alice"), "{text}\nshowed nothing of Alice:\n{said}");
+                watched += 1;
+            }
+            seen += 1;
+        }
+        assert!(seen >= 9 && watched >= 4, "{seen} blocks, {watched} of them show events");
+    };
+    tokio::select! {
+        () = lively => {}
+        () = perform => {}
+    }
+}
