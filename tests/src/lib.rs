@@ -23,12 +23,14 @@
 pub mod certificates;
 pub mod contact;
 pub mod daemon;
+pub mod faults;
 pub mod hostile;
 pub mod http;
 pub mod inbox;
 pub mod png;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod ui;
 pub mod xml;
