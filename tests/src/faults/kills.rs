@@ -53,7 +53,11 @@ impl Promise {
         for name in names {
             let found = there.get(name);
             let wanted = self.under_way.as_ref().filter(|(whose, _)| whose == name);
-            let as_wanted = wanted.is_some_and(|(_, wanted)| wanted.as_ref() == found);
+            let as_wanted = wanted.is_some_and(|(_, wanted)| match (wanted, found) {
+                // Half forgotten, it must not come back by itself, and can be forgotten again.
+                (None, Some(found)) => !found.logged_in,
+                (wanted, found) => wanted.as_ref() == found,
+            });
             if found != self.acknowledged.get(name) && !as_wanted {
                 wrong.push(format!("{name} is {found:?}, not {:?}; {wanted:?}", self.acknowledged.get(name)));
             }

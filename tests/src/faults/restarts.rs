@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::truth::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
-use super::{Record, Scale, account_is, daemon, heard, spread};
-use crate::Contact;
+use super::{Record, Scale, account_is, heard, spread};
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
+use crate::{Contact, Kind};
 
 /// What a server that comes back is spared (RFC 6120 §3.3).
 const CONNECTS: usize = 8;
@@ -30,7 +30,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
     let name = |friend: usize| format!("friend{friend}");
     let setup = (0..FRIENDS).fold(Setup::new(scale.kind), |setup, friend| setup.friends("me", &name(friend)));
     let mut server = Server::start(setup).await;
-    let (_daemon, ui) = daemon(&server).await;
+    let (daemon, ui) = super::daemon(&server).await;
     let proxy = Proxy::before(&server).await;
     let mut friends: Vec<_> = (0..FRIENDS).map(|friend| Friend::new(&server, &name(friend))).collect();
     let account = server.jid("me");
@@ -72,7 +72,8 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
         elsewhere.vanish().await;
         let online = account_is(&ui, &account, "online", BACK_WITHIN).await;
         back.push(served.elapsed());
-        record.expect(online, || format!("restart {time}: not back"));
+        let info = ui.call("get_account", json!({ "account": account })).await;
+        record.expect(online, || format!("restart {time}: not back: {info:?}\n{}", daemon.log()));
         let roster = server_roster(&server, "me").await;
         let (_, took, wrong) = settled(&ui, &account, &roster, &friends, SETTLED_WITHIN).await;
         right.push(took);
