@@ -2,29 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use jid::BareJid;
 use prosed_session::{Answer, Command, Failure};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
-use crate::actor::{Actor, INBOX, Leaving, Message};
+use crate::actor::{INBOX, Leaving, Message};
 use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
-use crate::credentials::{Credentials, Password, Secret};
+use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
 use crate::events::EventLog;
-use crate::registry::{Connection, Registry};
+use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::stream;
+use crate::supervisor::supervise;
 
 /// Accounts in one daemon: each costs some 200 KiB beside its contacts.
 const ACCOUNTS: usize = 4_096;
 /// Between the logins of two remembered accounts at start: a thousand must not come as a herd.
 const STAGGER: Duration = Duration::from_millis(20);
+/// How often remembered accounts whose secret is in a keyring that does not open are tried: a
+/// desktop that logs in by itself unlocks it when its owner comes. Asking costs milliseconds.
+const KEYRING_RETRY: Duration = Duration::from_secs(20);
 
 /// What all accounts share.
 pub(crate) struct Shell {
@@ -40,12 +47,20 @@ pub(crate) struct Shell {
 /// All accounts. Cheap to share behind an `Arc`.
 pub(crate) struct Accounts {
     shell: Arc<Shell>,
-    handles: Arc<Mutex<BTreeMap<BareJid, Handle>>>,
+    handles: Arc<Mutex<Handles>>,
     /// Where the actors run, whoever calls.
     runtime: Runtime,
 }
 
 type Handle = mpsc::Sender<Message>;
+
+/// The way to each actor.
+#[derive(Default)]
+struct Handles {
+    all: BTreeMap<BareJid, Handle>,
+    /// The daemon stops: no more come.
+    stopping: bool,
+}
 
 /// What a UI gives to log in. `Debug` is left out: there is a password inside.
 #[derive(Clone)]
@@ -69,7 +84,7 @@ pub(crate) struct Reply {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     pub(crate) remembered: bool,
-    pub(crate) secret_store: Option<&'static str>,
+    pub(crate) secret_store: Option<StoreName>,
     pub(crate) resource: Option<String>,
 }
 
@@ -82,6 +97,10 @@ pub(crate) enum AccountError {
     CredentialsMissing(BareJid),
     #[error("the data could not be stored")]
     StorageFailed,
+    #[error("the account's session has crashed")]
+    Crashed(BareJid),
+    #[error("the daemon is stopping")]
+    Stopping(BareJid),
     #[error("limit reached: {what} ({limit})")]
     LimitExceeded { what: &'static str, limit: usize },
 }
@@ -97,21 +116,45 @@ impl Accounts {
         }
         let returning = Arc::clone(&accounts);
         accounts.runtime.spawn(async move {
-            for (jid, entry) in known.into_iter().filter(|(_, entry)| entry.remember && !entry.logged_out) {
-                let login =
-                    Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
-                if let Err(error) = returning.login(login).await {
-                    warn!(account = %jid, %error, "a remembered account can't log in");
+            let mut waiting = known.into_iter().map(|(jid, _)| jid).collect();
+            loop {
+                waiting = returning.bring_back(waiting).await;
+                if waiting.is_empty() {
+                    break;
                 }
-                tokio::time::sleep(STAGGER).await;
+                tokio::time::sleep(KEYRING_RETRY).await;
             }
         });
         accounts
     }
 
+    /// Logs in the remembered ones of these accounts; answers those whose keyring may open later.
+    async fn bring_back(&self, accounts: Vec<BareJid>) -> Vec<BareJid> {
+        let mut waiting = Vec::new();
+        for jid in accounts {
+            let entry = self.shell.registry.entry(&jid);
+            let Some(entry) = entry.filter(|entry| entry.remember && !entry.logged_out) else { continue };
+            let login =
+                Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
+            match self.login(login).await {
+                Ok(_) => {}
+                Err(AccountError::Stopping(_)) => return Vec::new(),
+                Err(AccountError::CredentialsMissing(_))
+                    if entry.secret_store == Some(StoreName::SecretService) =>
+                {
+                    waiting.push(jid);
+                }
+                Err(AccountError::Stopping(_)) => return Vec::new(),
+                Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
+            }
+            tokio::time::sleep(STAGGER).await;
+        }
+        waiting
+    }
+
     /// All accounts, sorted by JID.
     pub(crate) fn list(&self) -> Vec<BareJid> {
-        self.handles().keys().cloned().collect()
+        self.handles().all.keys().cloned().collect()
     }
 
     /// What the shell knows of an account beside its session's state.
@@ -137,25 +180,34 @@ impl Accounts {
             self.ensure(&login)?;
             let (begun, answer) = oneshot::channel();
             let message = Message::Login { login: Box::new(login.clone()), begun };
-            if self.send(&login.jid, message).await.is_ok()
-                && let Ok(answer) = answer.await
-            {
-                return answer;
+            if self.send(&login.jid, message).await.is_ok() {
+                match answer.await {
+                    Ok(begun) => return begun,
+                    Err(_) if self.exists(&login.jid) => return Err(AccountError::Crashed(login.jid)),
+                    Err(_) => {}
+                }
             }
             // An account of the same name was on its way out, and is gone now.
         }
     }
 
+    fn exists(&self, account: &BareJid) -> bool {
+        self.handles().all.get(account).is_some_and(|handle| !handle.is_closed())
+    }
+
     /// Sees to it that the account has an actor.
     fn ensure(&self, login: &Login) -> Result<(), AccountError> {
         let mut handles = self.handles();
-        if handles.get(&login.jid).is_some_and(|handle| !handle.is_closed()) {
+        if handles.stopping {
+            return Err(AccountError::Stopping(login.jid.clone()));
+        }
+        if handles.all.get(&login.jid).is_some_and(|handle| !handle.is_closed()) {
             return Ok(());
         }
-        if login.password.is_none() {
+        if login.password.is_none() && !self.shell.credentials.is_given(&login.jid) {
             return Err(AccountError::CredentialsMissing(login.jid.clone()));
         }
-        if handles.len() >= ACCOUNTS {
+        if handles.all.len() >= ACCOUNTS {
             return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
         }
         self.spawn(&login.jid, &mut handles);
@@ -168,8 +220,25 @@ impl Accounts {
         self.leave(account, why).await
     }
 
+    /// Whose actors do not answer within `patience`: they are stuck.
+    pub(crate) async fn stuck(&self, patience: Duration) -> Vec<BareJid> {
+        let handles = self.handles().all.clone();
+        let asked = handles.into_iter().map(async |(account, handle)| {
+            let (answer, answered) = oneshot::channel();
+            let asked = async {
+                // One that is gone, or crashes over it, is not stuck.
+                if handle.send(Message::Ping { answer }).await.is_ok() {
+                    let _ = answered.await;
+                }
+            };
+            timeout(patience, asked).await.is_err().then_some(account)
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
     /// Everybody says farewell, all at once.
     pub(crate) async fn stop(self: &Arc<Self>) {
+        self.handles().stopping = true;
         let mut leaving = JoinSet::new();
         for account in self.list() {
             let accounts = Arc::clone(self);
@@ -181,22 +250,26 @@ impl Accounts {
     async fn leave(&self, account: &BareJid, why: Leaving) -> Result<(), AccountError> {
         let (done, answer) = oneshot::channel();
         self.send(account, Message::Leave { why, done }).await?;
-        answer.await.map_err(|_| AccountError::Unknown(account.clone()))?
+        match answer.await {
+            Ok(left) => left,
+            Err(_) if self.exists(account) => Err(AccountError::Crashed(account.clone())),
+            Err(_) => Err(AccountError::Unknown(account.clone())),
+        }
     }
 
     async fn send(&self, account: &BareJid, message: Message) -> Result<(), AccountError> {
         let unknown = || AccountError::Unknown(account.clone());
-        let handle = self.handles().get(account).cloned().ok_or_else(unknown)?;
+        let handle = self.handles().all.get(account).cloned().ok_or_else(unknown)?;
         handle.send(message).await.map_err(|_| unknown())
     }
 
-    fn spawn(&self, account: &BareJid, handles: &mut BTreeMap<BareJid, Handle>) {
+    fn spawn(&self, account: &BareJid, handles: &mut Handles) {
         let (handle, inbox) = mpsc::channel(INBOX);
-        handles.insert(account.clone(), handle.clone());
+        handles.all.insert(account.clone(), handle.clone());
         let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
         self.runtime.spawn(async move {
-            Actor::new(account.clone(), shell, inbox).await.run().await;
-            let mut handles = lock(&handles);
+            supervise(account.clone(), shell, inbox).await;
+            let handles = &mut lock(&handles).all;
             // A login may already have put a new one in its place.
             if handles.get(&account).is_some_and(|current| current.same_channel(&handle)) {
                 handles.remove(&account);
@@ -204,7 +277,7 @@ impl Accounts {
         });
     }
 
-    fn handles(&self) -> MutexGuard<'_, BTreeMap<BareJid, Handle>> {
+    fn handles(&self) -> MutexGuard<'_, Handles> {
         lock(&self.handles)
     }
 }
@@ -214,20 +287,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Does what waits for the disk where nobody else waits for it.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is on its way out, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 impl Shell {
     pub(crate) fn standing(&self, account: &BareJid) -> Standing {
         let Some(entry) = self.registry.entry(account) else { return Standing::default() };
-        let secret_store = entry.remember.then(|| self.credentials.store_name());
-        Standing { remembered: entry.remember, secret_store, resource: entry.connection.resource }
+        Standing {
+            remembered: entry.remember,
+            secret_store: entry.secret_store,
+            resource: entry.connection.resource,
+        }
     }
 
-    /// The secret that is remembered.
-    pub(crate) fn secret(&self, account: &BareJid) -> Result<Secret, AccountError> {
-        let secret = self.credentials.load(account).unwrap_or_else(|error| {
-            warn!(%account, %error, "the remembered secret can't be read");
-            None
-        });
-        secret.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
+    /// The secret that is remembered, or that systemd gives us.
+    pub(crate) async fn secret(&self, account: &BareJid) -> Result<Found, AccountError> {
+        let found = match self.registry.entry(account) {
+            Some(entry) if entry.remember => self.credentials.load(account, entry.secret_store).await,
+            // What else may be left somewhere was not to be remembered.
+            _ => self.credentials.load_given(account).await,
+        };
+        found.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
+    }
+
+    /// What was said at login of the way to the server; where nothing was, what was said before.
+    pub(crate) fn way(&self, account: &BareJid, said: Connection) -> Connection {
+        let before = self.registry.entry(account).map(|entry| entry.connection);
+        if said == Connection::default() { before.unwrap_or_default() } else { said }
     }
 
     /// The way to the server: what the configuration says goes before what was said at login.
@@ -244,46 +339,76 @@ impl Shell {
         }
     }
 
-    /// The server has accepted the account: from now on it is one of ours.
-    pub(crate) fn welcome(
+    /// The server has accepted the account: from now on it is one of ours. `secret` is what is worth
+    /// keeping, if it isn't kept yet; `found` is where it was found. Says where it is now.
+    pub(crate) async fn welcome(
         &self,
         account: &BareJid,
         connection: &Connection,
         remember: bool,
         secret: Option<Secret>,
-    ) -> io::Result<()> {
-        match secret {
-            Some(secret) if remember => self.credentials.save(account, &secret).map_err(io::Error::other)?,
-            Some(_) | None if remember => {}
-            _ => self.credentials.erase(account).map_err(io::Error::other)?,
-        }
-        self.registry.update(account, |entry| {
+        found: Option<StoreName>,
+    ) -> io::Result<Option<StoreName>> {
+        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
+        let is_new = secret.is_some() || found.is_some();
+        let store = match secret {
+            // Whoever gives it changes it: a copy of ours would only grow old.
+            _ if found == Some(StoreName::SystemdCredential) => found,
+            Some(secret) if remember => {
+                Some(self.credentials.save(account, &secret).await.map_err(io::Error::other)?)
+            }
+            _ if remember => found.or(kept),
+            _ => None,
+        };
+        let erased = match remember {
+            false if is_new => self.credentials.erase(account, kept).await.map_err(io::Error::other),
+            _ => Ok(()),
+        };
+        let (registry, jid, connection) = (self.registry.clone(), account.clone(), connection.clone());
+        let update = move |entry: &mut Entry| {
             entry.remember = remember;
             entry.logged_out = false;
-            entry.connection = connection.clone();
-        })
+            entry.secret_store = store;
+            entry.connection = connection;
+        };
+        off_thread(move || registry.update(&jid, update)).await?;
+        erased.map(|()| store)
     }
 
     /// Logged out: it stays so until the next login, restarts included.
-    pub(crate) fn keep_out(&self, account: &BareJid) -> Result<(), AccountError> {
+    pub(crate) async fn keep_out(&self, account: &BareJid) -> Result<(), AccountError> {
         if self.registry.entry(account).is_none() {
             return Ok(());
         }
-        self.registry.update(account, |entry| entry.logged_out = true).map_err(|error| {
+        let (registry, jid) = (self.registry.clone(), account.clone());
+        let kept = off_thread(move || registry.update(&jid, |entry| entry.logged_out = true));
+        kept.await.map_err(|error| {
             error!(%account, %error, "the logout can't be kept");
             AccountError::StorageFailed
         })
     }
 
-    /// Erases all that we have of an account, and tells the UIs.
+    /// Erases all that we have of an account, and tells the UIs. An account of which something
+    /// can't be erased stays, logged out: it can be forgotten again when its store has recovered.
     pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
-        let secret = self.credentials.erase(account).map_err(|error| error.to_string());
+        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
+        let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
         let cache = self.store.forget(account).await.map_err(|error| error.to_string());
-        let entry = self.registry.remove(account).map_err(|error| error.to_string());
-        Translator::publish_removed(&self.log, account);
-        secret.and(cache).and(entry).map_err(|error| {
+        let entry = match secret.and(cache) {
+            Ok(()) => {
+                let (registry, jid) = (self.registry.clone(), account.clone());
+                off_thread(move || registry.remove(&jid)).await.map_err(|error| error.to_string())
+            }
+            failed => failed,
+        };
+        if self.registry.entry(account).is_none() {
+            Translator::publish_removed(&self.log, account);
+        }
+        if let Err(error) = entry {
             error!(%account, %error, "the account can't be erased");
-            AccountError::StorageFailed
-        })
+            let _ = self.keep_out(account).await;
+            return Err(AccountError::StorageFailed);
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! One account at work: a task that owns the stream, carries inputs into the session and effects
 //! out of it, in order. What to do is the session's business; this is only the carrying.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -9,15 +8,17 @@ use std::time::{Instant, SystemTime};
 use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
-    Call, Command, ConnectionState, Effect, Input, Notice, Now, Session, Software, Ticket, Timestamp,
+    Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Snapshot, Software, Ticket,
+    Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::accounts::{AccountError, Login, Reply, Shell};
-use crate::credentials::{Password, Secret};
+use crate::credentials::{Password, Secret, StoreName};
 use crate::registry::Connection;
 use crate::stream::{self, Stream, StreamEvent};
+use crate::supervisor::{Beginning, Lasting};
 
 /// What is at hand is handled together, so that changes that arrive together are told together;
 /// no more than this, so that callers and timers get their turn.
@@ -34,6 +35,17 @@ pub(crate) enum Message {
     Login { login: Box<Login>, begun: oneshot::Sender<Result<oneshot::Receiver<Reply>, AccountError>> },
     /// Say farewell and end the stream. `Forgotten` ends the actor as well.
     Leave { why: Leaving, done: oneshot::Sender<Result<(), AccountError>> },
+    /// Show that there is somebody: the watchdog asks.
+    Ping { answer: oneshot::Sender<()> },
+}
+
+/// How an actor has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The account is forgotten, or the daemon stops.
+    Gone,
+    /// Something that belongs to it has failed in a way that must not happen.
+    Crashed,
 }
 
 /// Why an account goes offline.
@@ -47,27 +59,27 @@ pub(crate) enum Leaving {
     Stopping,
 }
 
-pub(crate) struct Actor {
+pub(crate) struct Actor<'a> {
     account: BareJid,
     shell: Arc<Shell>,
     session: Session,
-    stream: Option<Stream>,
-    inbox: mpsc::Receiver<Message>,
+    lasting: &'a mut Lasting,
     receipts: mpsc::UnboundedReceiver<(Ticket, bool)>,
     receipts_to: mpsc::UnboundedSender<(Ticket, bool)>,
-    calls: BTreeMap<Call, Caller>,
     next_call: u64,
     /// Given at login, until the server has accepted it and it is kept where that was wanted.
     password: Option<Password>,
+    /// Where the secret that we log in with was found, or is kept by now.
+    secret_store: Option<StoreName>,
     remember: bool,
     connection: Connection,
     effects: Vec<Effect>,
-    gone: bool,
+    ended: Option<Ended>,
 }
 
 /// Who waits for a call's answer.
-struct Caller {
-    reply: oneshot::Sender<Reply>,
+pub(crate) struct Caller {
+    pub(crate) reply: oneshot::Sender<Reply>,
     is_login: bool,
 }
 
@@ -81,33 +93,45 @@ enum Event {
     Orphaned,
 }
 
-impl Actor {
+impl<'a> Actor<'a> {
     /// An actor with what the cache knows of its account.
-    pub(crate) async fn new(account: BareJid, shell: Arc<Shell>, inbox: mpsc::Receiver<Message>) -> Self {
-        let cached = shell.store.load(&account).await;
+    pub(crate) async fn new(
+        account: BareJid,
+        shell: Arc<Shell>,
+        lasting: &'a mut Lasting,
+        beginning: &Beginning,
+    ) -> Self {
+        let mut cached = shell.store.load(&account).await;
+        if beginning.distrust_cache {
+            cached = Snapshot { presence: cached.presence, ..Snapshot::default() };
+        }
         let (receipts_to, receipts) = mpsc::unbounded_channel();
         let session = Session::new(account.clone(), Software::prosed(), cached, rand::random(), now());
         Self {
             account,
             shell,
             session,
-            stream: None,
-            inbox,
+            lasting,
             receipts,
             receipts_to,
-            calls: BTreeMap::new(),
             next_call: 0,
             password: None,
+            secret_store: None,
             remember: false,
             connection: Connection::default(),
             effects: Vec::new(),
-            gone: false,
+            ended: None,
         }
     }
 
     /// Works until the account is forgotten or the daemon stops.
-    pub(crate) async fn run(mut self) {
-        while !self.gone {
+    pub(crate) async fn run(mut self, beginning: &Beginning) -> Ended {
+        self.take_up(beginning).await;
+        loop {
+            if let Some(ended) = self.ended {
+                debug!(account = %self.account, ?ended, "account ends");
+                return ended;
+            }
             let event = self.next_event().await;
             self.handle(event).await;
             for _ in 0..BATCH {
@@ -119,21 +143,51 @@ impl Actor {
             self.session.settle(now(), &mut self.effects);
             self.carry_out().await;
         }
-        debug!(account = %self.account, "account ends");
+    }
+
+    /// Tells UIs what the crash of another actor before this one has changed, and goes on.
+    async fn take_up(&mut self, beginning: &Beginning) {
+        if let Some(failure) = &beginning.failure {
+            self.input(Input::Offline { failure: Some(failure.clone()), retry_at: None });
+            self.carry_out().await;
+        }
+        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        for jid in self.lasting.take_present() {
+            match self.session.contact(&jid) {
+                Some(contact) => changed.push(contact),
+                None => removed.push(jid),
+            }
+        }
+        if !changed.is_empty() || !removed.is_empty() {
+            self.publish(Notice::ContactsChanged { changed, removed });
+        }
+        if beginning.login
+            && let Some(entry) = self.shell.registry.entry(&self.account)
+        {
+            let jid = self.account.clone();
+            let login = Login { jid, password: None, remember: true, connection: entry.connection };
+            if let Err(error) = self.login(login).await {
+                warn!(account = %self.account, %error, "the account can't log in again");
+                let failure = Some(Failure::Internal { again: false });
+                self.input(Input::Offline { failure, retry_at: None });
+            }
+        }
+        self.carry_out().await;
     }
 
     async fn next_event(&mut self) -> Event {
         let deadline = self.session.next_deadline();
+        let Lasting { stream, inbox, .. } = &mut *self.lasting;
         tokio::select! {
-            event = next(&mut self.stream) => Event::Stream(event),
-            message = self.inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
+            event = next(stream) => Event::Stream(event),
+            message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
             Some((ticket, stored)) = self.receipts.recv() => Event::Saved(ticket, stored),
             () = sleep_until(deadline) => Event::Tick,
         }
     }
 
     fn event_at_hand(&mut self) -> Option<Event> {
-        if let Some(event) = next(&mut self.stream).now_or_never() {
+        if let Some(event) = next(&mut self.lasting.stream).now_or_never() {
             return Some(Event::Stream(event));
         }
         let (ticket, stored) = self.receipts.try_recv().ok()?;
@@ -142,21 +196,25 @@ impl Actor {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Stream(event) => self.handle_stream(event),
+            Event::Stream(event) => self.handle_stream(event).await,
             Event::Message(Message::Command { command, reply }) => {
-                self.command(command, reply, false);
+                let call = self.expect_call(reply, false);
+                #[cfg(debug_assertions)]
+                crate::provocation::provoked(&command).await;
+                self.input(Input::Command { call, command });
             }
             Event::Message(Message::Login { login, begun }) => {
-                let result = self.login(*login);
+                let result = self.login(*login).await;
                 let _ = begun.send(result);
             }
             Event::Message(Message::Leave { why, done }) => {
                 let result = self.leave(why).await;
                 let _ = done.send(result);
             }
+            Event::Message(Message::Ping { answer }) => drop(answer.send(())),
             Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
             Event::Tick => self.input(Input::Tick),
-            Event::Orphaned => self.gone = true,
+            Event::Orphaned => self.ended = Some(Ended::Gone),
         }
         // In order, and before the next input: what a stanza caused comes before what the next does.
         self.carry_out().await;
@@ -167,18 +225,28 @@ impl Actor {
     }
 
     fn command(&mut self, command: Command, reply: oneshot::Sender<Reply>, is_login: bool) {
-        self.next_call += 1;
-        let call = Call(self.next_call);
-        self.calls.insert(call, Caller { reply, is_login });
+        let call = self.expect_call(reply, is_login);
         self.input(Input::Command { call, command });
     }
 
-    fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        if self.stream.is_none() {
-            let secret = match login.password {
-                Some(password) => Secret::Password(password),
-                None => self.shell.secret(&self.account)?,
+    /// Whatever becomes of the call from here on, somebody answers it.
+    fn expect_call(&mut self, reply: oneshot::Sender<Reply>, is_login: bool) -> Call {
+        self.next_call += 1;
+        let call = Call(self.next_call);
+        self.lasting.calls.insert(call, Caller { reply, is_login });
+        call
+    }
+
+    async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        if self.lasting.stream.is_none() {
+            let (secret, found) = match login.password {
+                Some(password) => (Secret::Password(password), None),
+                None => {
+                    let found = self.shell.secret(&self.account).await?;
+                    (found.secret, Some(found.store))
+                }
             };
+            self.secret_store = found;
             let credentials = match secret {
                 Secret::Password(password) => {
                     self.password = Some(password.clone());
@@ -187,10 +255,10 @@ impl Actor {
                 Secret::Scram(keys) => stream::Credentials::Keys(keys),
             };
             self.remember = login.remember;
-            self.connection = login.connection.clone();
-            let settings = self.shell.settings(&self.account, login.connection);
+            self.connection = self.shell.way(&self.account, login.connection);
+            let settings = self.shell.settings(&self.account, self.connection.clone());
             self.input(Input::Connecting);
-            self.stream = Some(Stream::connect(settings, credentials));
+            self.lasting.stream = Some(Stream::connect(settings, credentials));
         }
         let (reply, receiver) = oneshot::channel();
         self.command(Command::Login, reply, true);
@@ -202,7 +270,7 @@ impl Actor {
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
         self.carry_out().await;
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = self.lasting.stream.take() {
             stream.close().await;
         }
         self.input(Input::Offline { failure: None, retry_at: None });
@@ -210,18 +278,21 @@ impl Actor {
         self.carry_out().await;
         match why {
             Leaving::Stopping => {
-                self.gone = true;
+                self.ended = Some(Ended::Gone);
                 Ok(())
             }
-            Leaving::LoggedOut => self.shell.keep_out(&self.account),
+            Leaving::LoggedOut => self.shell.keep_out(&self.account).await,
             Leaving::Forgotten => {
-                self.gone = true;
-                self.shell.forget(&self.account).await
+                let forgotten = self.shell.forget(&self.account).await;
+                if forgotten.is_ok() {
+                    self.ended = Some(Ended::Gone);
+                }
+                forgotten
             }
         }
     }
 
-    fn handle_stream(&mut self, event: StreamEvent) {
+    async fn handle_stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Stanza(stanza) => self.input(Input::Stanza(stanza)),
             StreamEvent::Online { jid, features } => {
@@ -231,7 +302,7 @@ impl Actor {
             }
             StreamEvent::Resumed => self.input(Input::Resumed),
             StreamEvent::Suspended => self.input(Input::Suspended),
-            StreamEvent::Authenticated { keys } => self.keep_secret(keys),
+            StreamEvent::Authenticated { keys } => self.keep_secret(keys).await,
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");
                 self.input(Input::Offline { failure: Some(error.into()), retry_at: retry_at.map(timestamp) });
@@ -239,30 +310,32 @@ impl Actor {
                     self.end_stream();
                 }
             }
-            StreamEvent::Ended => {
-                self.end_stream();
-                self.input(Input::Offline { failure: None, retry_at: None });
-            }
+            // Behind a final `ConnectFailed` nobody listens any more: one of its tasks has crashed.
+            StreamEvent::Ended => self.ended = Some(Ended::Crashed),
         }
     }
 
     /// Nobody waits for the farewell of a stream that has failed.
     fn end_stream(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = self.lasting.stream.take() {
             tokio::spawn(stream.close());
         }
     }
 
     /// The server has accepted the secret: it is worth keeping, if that is wanted.
-    fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
+    async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
         let secret = match (keys, self.password.take()) {
             (Some(keys), _) => Some(Secret::Scram(keys)),
             (None, Some(password)) => Some(Secret::Password(password)),
             (None, None) => None,
         };
-        let kept = self.shell.welcome(&self.account, &self.connection, self.remember, secret);
-        if let Err(error) = kept {
-            warn!(account = %self.account, %error, "the account can't be kept: it is forgotten at the next start");
+        let (account, found) = (&self.account, self.secret_store);
+        match self.shell.welcome(account, &self.connection, self.remember, secret, found).await {
+            Ok(store) => self.secret_store = store,
+            Err(error) if self.remember => {
+                warn!(%account, %error, "the account can't be kept: it is forgotten at the next start");
+            }
+            Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
         }
     }
 
@@ -274,13 +347,14 @@ impl Actor {
             match effect {
                 Effect::Save { write, ticket } => writes.push((write, ticket)),
                 Effect::Send(stanza) => {
-                    let sent = self.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
+                    let sent =
+                        self.lasting.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
                     if !sent {
                         debug!(account = %self.account, "no stream to send to");
                     }
                 }
                 Effect::Reply { call, result } => {
-                    if let Some(Caller { reply, is_login }) = self.calls.remove(&call) {
+                    if let Some(Caller { reply, is_login }) = self.lasting.calls.remove(&call) {
                         login_failed |= is_login && result.is_err();
                         let _ = reply.send(Reply { seq: self.shell.log.last(), result });
                     }
@@ -307,12 +381,15 @@ impl Actor {
         self.end_stream();
         if known.is_none() {
             // It was never an account: a mistyped address leaves nothing behind.
-            self.gone = true;
+            self.ended = Some(Ended::Gone);
             self.shell.forget(&self.account).await.ok();
         }
     }
 
-    fn publish(&self, notice: Notice) {
+    fn publish(&mut self, notice: Notice) {
+        if let Notice::ContactsChanged { changed, removed } = &notice {
+            self.lasting.shown(changed, removed);
+        }
         let account = || (self.session.account(), self.shell.standing(&self.account));
         self.shell.translator.publish(&self.shell.log, &self.account, notice, account);
     }

@@ -7,23 +7,32 @@ mod config;
 mod credentials;
 mod events;
 mod files;
+#[cfg(debug_assertions)]
+mod provocation;
 mod registry;
 mod rpc;
 mod service;
 mod stream;
+mod supervisor;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use tokio::sync::oneshot;
-use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use prosed_protocol::endpoint::Endpoint;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use accounts::{Accounts, Shell};
 use cache::{Store, StoreError};
@@ -31,10 +40,19 @@ use config::{Config, Flags};
 use credentials::Credentials;
 use events::EventLog;
 use registry::{Registry, RegistryError};
-use rpc::{Endpoint, EndpointFile, Services, Token, Translator};
+use rpc::{Doors, EndpointFile, Listeners, Services, Token, Translator};
+use service::StopSignals;
 
-/// Stopping takes no longer than this: farewells, the outbox, the streams' ends.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Stopping takes no longer than 5 seconds, of which this is the part for farewells and for the
+/// streams' ends …
+const FAREWELLS_WITHIN: Duration = Duration::from_millis(3_600);
+/// … this the part for the doors, where answers may be on their way, and for the cache …
+const CLOSE_WITHIN: Duration = Duration::from_millis(1_200);
+/// … and this the part for what the runtime has not ended yet.
+const END_WITHIN: Duration = Duration::from_millis(100);
+/// Asked to stop while the cache is being opened, we let it come to its end: else the next start
+/// would count an opening that took the process down.
+const OPENING_ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// Threads for sessions and their streams; the cache and the doors have one of their own each.
 const WORKERS: usize = 2;
 
@@ -71,19 +89,57 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
     let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
-    let filter = log_filter(&config.log).map_err(failed(Exit::Usage))?;
+    let filter = EnvFilter::builder().parse(&config.log);
+    let filter =
+        filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
+    let caps = log_caps().map_err(failed(Exit::Other))?;
     if check_only {
         println!("the configuration is fine");
         return Ok(());
     }
     service::harden().map_err(failed(Exit::Other))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let writer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    service::make_folders(&config).map_err(failed(Exit::Storage))?;
+        .with_filter(caps);
+    tracing_subscriber::registry().with(writer).with(filter).init();
+    service::log_panics();
+    // Before there is a second thread.
+    let passed = Listeners::passed().map_err(failed(Exit::Address))?;
+    let given = environment.get(OsStr::new("CREDENTIALS_DIRECTORY")).map(PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("session")
+        .enable_all()
+        .build()
+        .map_err(failed(Exit::Other))?;
+    let result = runtime.block_on(live(Arc::new(config), tls, passed, given));
+    runtime.shutdown_timeout(END_WITHIN);
+    result
+}
 
+/// What libraries may log of stanzas and secrets, whatever was asked for: a filter of its own, since
+/// in the same one a directive for a part of a library would win over ours for the whole.
+fn log_caps() -> anyhow::Result<Targets> {
+    let caps = format!("trace,{},{}", stream::LOG_CAPS, credentials::LOG_CAPS);
+    caps.parse().context("the caps on the log")
+}
+
+/// What lives as long as the daemon.
+struct Opened {
+    store: Store,
+    registry: Registry,
+    credentials: Credentials,
+    log: Arc<EventLog>,
+    token: Token,
+    listeners: Listeners,
+    /// Kept for what its end does: the socket's file goes with it.
+    _socket: Option<rpc::SocketFile>,
+}
+
+/// Opens all that can fail to open. Blocks, for some twenty seconds at worst.
+fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Opened, Failed> {
+    service::make_folders(config).map_err(failed(Exit::Storage))?;
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
         RegistryError::AlreadyRunning { .. } => (Exit::AlreadyRunning, error.into()),
         RegistryError::Io { .. } => (Exit::Storage, error.into()),
@@ -92,18 +148,38 @@ fn run(flags: Flags) -> Result<(), Failed> {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
     })?;
-    let credentials = Credentials::open(&config.data_dir).map_err(failed(Exit::Storage))?;
+    let credentials = Credentials::open(config.secret_store, &config.data_dir, given)
+        .with_context(|| format!("{}: the folder for secrets can't be made", config.data_dir.display()))
+        .map_err(failed(Exit::Storage))?;
     let numbers = registry.clone();
     let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
-    let doors = config.listen.map(|address| {
-        TcpListener::bind(address)
-            .with_context(|| format!("{address} can't be bound"))
-            .map_err(failed(Exit::Address))
-    });
-    let doors = doors.transpose()?;
-
+    let (listeners, socket) = passed.or_bind(config.listen, &config.socket).map_err(failed(Exit::Address))?;
     let token = Token::load_or_create(&config.runtime_dir.join("token")).map_err(failed(Exit::Storage))?;
+    Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
+}
+
+async fn live(
+    config: Arc<Config>,
+    tls: Arc<stream::TlsConfig>,
+    passed: Listeners,
+    given: Option<PathBuf>,
+) -> Result<(), Failed> {
+    let mut signals = StopSignals::new().map_err(failed(Exit::Other))?;
+    let settled = Arc::clone(&config);
+    let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed, given.as_deref()));
+    let opened = tokio::select! {
+        opened = &mut opening => opened.map_err(failed(Exit::Other))??,
+        signal = signals.next() => {
+            info!(signal, "stopping before anything has begun");
+            tokio::select! {
+                _ = timeout(OPENING_ENDS_WITHIN, opening) => {}
+                _ = signals.next() => {}
+            }
+            return Ok(());
+        }
+    };
+    let Opened { store, registry, credentials, log, token, listeners, _socket } = opened;
     let translator = Translator::new().map_err(failed(Exit::Other))?;
     let shell = Shell {
         store: store.clone(),
@@ -114,87 +190,68 @@ fn run(flags: Flags) -> Result<(), Failed> {
         tls,
         overrides: config.accounts.clone(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .thread_name("session")
-        .enable_all()
-        .build()
-        .map_err(failed(Exit::Other))?;
-    let images = store.clone();
-    let images: rpc::Images = Arc::new(move |id| {
-        let images = images.clone();
-        Box::pin(async move { images.image(id).await })
-    });
-    let services = |accounts| Services {
-        accounts,
+    let (address, socket) = (listeners.address(), listeners.path());
+    let accounts = Accounts::start(shell, Handle::current());
+    let services = Services {
+        accounts: Arc::clone(&accounts),
         log,
         translator,
-        images,
+        images: images(&store),
         token,
         allowed_origins: config.allowed_origins.clone(),
     };
-    runtime.block_on(serve(&config, shell, services, doors))?;
-    runtime.block_on(store.shutdown());
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    Ok(())
-}
-
-/// What was asked for, with what libraries log of stanzas and secrets capped.
-fn log_filter(wanted: &str) -> anyhow::Result<EnvFilter> {
-    let mut filter = EnvFilter::builder().parse(wanted).with_context(|| format!("log filter «{wanted}»"))?;
-    for directive in stream::LOG_CAPS.split(',') {
-        filter = filter.add_directive(directive.trim().parse()?);
-    }
-    Ok(filter)
-}
-
-async fn serve(
-    config: &Config,
-    shell: Shell,
-    services: impl FnOnce(Arc<Accounts>) -> Services,
-    doors: Option<TcpListener>,
-) -> Result<(), Failed> {
-    let mut signals = service::StopSignals::new().map_err(failed(Exit::Other))?;
-    let accounts = Accounts::start(shell, tokio::runtime::Handle::current());
-    let (close, closed) = oneshot::channel::<()>();
-    let mut opened = None;
-    if let Some(listener) = doors {
-        let address = listener.local_addr().map_err(failed(Exit::Address))?;
-        let closed = async move {
-            let _ = closed.await;
-        };
-        let thread =
-            rpc::serve(listener, services(Arc::clone(&accounts)), closed).map_err(failed(Exit::Address))?;
-        let endpoint = Endpoint {
-            url: format!("ws://{address}/rpc"),
-            socket: None,
-            token_file: config.runtime_dir.join("token"),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-            api_level: prosed_protocol::API_LEVEL,
-        };
-        let file = EndpointFile::write(&config.runtime_dir.join("endpoint.json"), &endpoint)
-            .map_err(failed(Exit::Storage))?;
-        info!(%address, "ready");
-        service::ready(&format!("listening on {address}"));
-        opened = Some((thread, file));
-    }
-    let signal = signals.next().await;
-    info!(signal, "stopping");
-    service::stopping();
-    let farewell = async {
-        if tokio::time::timeout(STOP_WITHIN, accounts.stop()).await.is_err() {
-            error!("not every server has heard our farewell");
-        }
+    let mut doors = rpc::serve(listeners, services).map_err(failed(Exit::Address))?;
+    let endpoint = Endpoint {
+        url: address.map(|address| format!("ws://{address}/rpc")),
+        socket,
+        token_file: config.runtime_dir.join("token"),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_level: prosed_protocol::API_LEVEL,
     };
+    let _endpoint = EndpointFile::write(&config.runtime_dir, &endpoint).map_err(failed(Exit::Storage))?;
+    let places = [endpoint.url, endpoint.socket.map(|path| path.display().to_string())];
+    let places = places.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    info!(%places, "ready");
+    service::ready(&format!("listening on {places}"));
+    let watchdog = service::watchdog().map(|patience| {
+        tokio::spawn(watchdog::feed(patience, Arc::clone(&accounts), store.clone(), doors.pulse()))
+    });
+
+    let result = tokio::select! {
+        signal = signals.next() => {
+            info!(signal, "stopping");
+            Ok(())
+        }
+        () = doors.failed() => Err((Exit::Other, anyhow!("the doors have closed by themselves: this is a bug"))),
+    };
+    service::stopping();
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
     tokio::select! {
-        () = farewell => {}
-        again = signals.next() => info!(signal = again, "stopping at once"),
+        () = stop(&accounts, doors, &store) => {}
+        signal = signals.next() => info!(signal, "stopping at once"),
     }
-    drop(close);
-    if let Some((thread, file)) = opened {
-        drop(file);
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    result
+}
+
+/// Farewells first, while UIs can still see them; then everything else.
+async fn stop(accounts: &Arc<Accounts>, doors: Doors, store: &Store) {
+    let begun = Instant::now();
+    if timeout(FAREWELLS_WITHIN, accounts.stop()).await.is_err() {
+        warn!("not every server has heard our farewell");
     }
-    Ok(())
+    let closing = async { tokio::join!(doors.close(), store.shutdown()) };
+    if timeout_at(begun + FAREWELLS_WITHIN + CLOSE_WITHIN, closing).await.is_err() {
+        warn!("not everything has come to its end in time");
+    }
+}
+
+fn images(store: &Store) -> rpc::Images {
+    let store = store.clone();
+    Arc::new(move |id| {
+        let store = store.clone();
+        Box::pin(async move { store.image(id).await })
+    })
 }

@@ -16,6 +16,7 @@ use prosed_session::OwnPresence;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TlsMode;
+use crate::credentials::StoreName;
 use crate::files::{self, Durability, Lock};
 
 /// How many numbers of the event log one write to disk reserves: a write an hour at 250 events a
@@ -47,6 +48,9 @@ pub(crate) struct Entry {
     pub remember: bool,
     /// Somebody logged it out: it stays out until the next login.
     pub logged_out: bool,
+    /// Where its secret is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_store: Option<StoreName>,
     /// The way to the server.
     pub connection: Connection,
     /// What `set_presence` said last.
@@ -261,6 +265,7 @@ mod tests {
         let left = Entry {
             remember: true,
             logged_out: true,
+            secret_store: Some(StoreName::SystemdCredential),
             connection: Connection {
                 resource: Some("desk".into()),
                 host: Some("localhost".into()),

@@ -1,6 +1,9 @@
-//! Being a good process: private by default, ready when it is, stopped when asked.
+//! Being a good process: private by default, ready when it is, stopped when asked, discreet when
+//! it fails.
 
 use std::io;
+use std::panic::{self, PanicHookInfo};
+use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
 use sd_notify::NotifyState;
@@ -19,6 +22,21 @@ pub(crate) fn harden() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Logs each panic: where it happened, and what was said where that was written in the program.
+/// A message that was put together may hold anything: a stanza, a secret.
+pub(crate) fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic_text(panic);
+        tracing::error!(place, thread = thread.name().unwrap_or_default(), said, "a panic: this is a bug");
+    }));
+}
+
+fn panic_text(panic: &PanicHookInfo<'_>) -> &'static str {
+    panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(withheld)")
 }
 
 /// Makes the folders that the configuration names, for us alone (0700).
@@ -41,6 +59,19 @@ pub(crate) fn ready(status: &str) {
 /// Tells systemd, if it started us, that we are on our way out.
 pub(crate) fn stopping() {
     notify(&[NotifyState::Stopping]);
+}
+
+/// Tells systemd, if it watches us, that we are well.
+pub(crate) fn alive() {
+    notify(&[NotifyState::Watchdog]);
+}
+
+/// How long systemd waits for [`alive`] before it takes us for dead; absent: it does not watch us
+/// (sd_watchdog_enabled(3)).
+pub(crate) fn watchdog() -> Option<Duration> {
+    let mut microseconds = 0;
+    let watched = sd_notify::watchdog_enabled(false, &mut microseconds) && microseconds > 0;
+    watched.then(|| Duration::from_micros(microseconds))
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -6,15 +6,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
-use crate::contact::{Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, Roster};
+use crate::contact::{
+    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, PublishedAvatar,
+    Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
+};
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
     EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId,
     UnsubscribeParams,
 };
-use crate::examples::{account, avatar, contact, contact_changed, profile};
+use crate::examples::{account, avatar, contact, contact_changed, profile, subscription_request};
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
 use crate::params::parse_params;
+use crate::subscription::SubscriptionRequest;
 
 methods! {
     /// Log an account in, and keep one session with its server, however many UIs there are.
@@ -25,7 +29,7 @@ methods! {
     /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
     Login = "login"(LoginParams) -> Account,
         errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed],
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "me@example.org", "password": "correct horse"} => account();
 
     /// End an account's session; contacts see us go.
@@ -33,7 +37,7 @@ methods! {
     /// Cache and secret are kept, and the account stays out until the next `login`, restarts
     /// included. Calls that wait for its server fail with `offline`. `forget` also erases cache and secret.
     Logout = "logout"(LogoutParams) -> Done,
-        errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed],
+        errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed, InternalError],
         example {"account": "me@example.org"} => json!({});
 
     /// All accounts, sorted by JID.
@@ -43,7 +47,7 @@ methods! {
 
     /// One account and how its session stands.
     GetAccount = "get_account"(AccountParams) -> Account,
-        errors [AccountUnknown, AccountRequired, InvalidJid],
+        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
         example {} => account();
 
     /// All contacts of an account.
@@ -53,14 +57,63 @@ methods! {
     /// cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
     LoadRoster = "load_roster"(AccountParams) -> Roster,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                StorageFailed],
+                StorageFailed, InternalError],
         example {} => json!({"account": "me@example.org", "source": "cache", "version": "ver14", "seq": 41,
                              "contacts": [contact()]});
 
     /// One contact, whole, with the features of its devices.
     GetContact = "get_contact"(ContactParams) -> Contact,
-        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid],
+        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid, InternalError],
         example {"jid": "romeo@example.net"} => contact();
+
+    /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
+    ///
+    /// It answers once the server has it.
+    AddContact = "add_contact"(AddContactParams) -> Contact,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net", "name": "Romeo", "groups": ["Friends"]} => contact();
+
+    /// Change the name that we keep for a contact, or their groups.
+    ///
+    /// What is left out stays as it is. It answers once the server has it.
+    UpdateContact = "update_contact"(UpdateContactParams) -> Contact,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net", "groups": ["Friends"]} => contact();
+
+    /// Take a contact out of the roster; neither sees the other's presence then.
+    RemoveContact = "remove_contact"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"jid": "romeo@example.net"} => json!({});
+
+    /// Who wants to see our presence and has no answer yet, sorted by JID.
+    ///
+    /// Nobody is ever accepted by itself. `subscriptionRequested` and `subscriptionResolved` tell of changes.
+    ListSubscriptionRequests = "list_subscription_requests"(AccountParams) -> Vec<SubscriptionRequest>,
+        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
+        example {} => json!([subscription_request()]);
+
+    /// Let somebody see our presence: now where they have asked, else as soon as they do.
+    ApproveSubscription = "approve_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// Don't let somebody see our presence, or no longer.
+    DenySubscription = "deny_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// Ask to see somebody's presence.
+    RequestSubscription = "request_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
+
+    /// See somebody's presence no longer, or take the request back.
+    CancelSubscription = "cancel_subscription"(ContactParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jid": "juliet@example.net"} => json!({});
 
     /// The picture of a contact, or of our own JID, with its bytes.
     ///
@@ -68,7 +121,7 @@ methods! {
     /// pictures, the avatar's `url` is cheaper.
     LoadAvatar = "load_avatar"(ContactParams) -> LoadedAvatar,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, InvalidMedia,
-                StanzaError, RequestTimedOut, LimitExceeded, StorageFailed],
+                StanzaError, RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => {
             let mut loaded = avatar();
             loaded["data"] = json!("iVBORw0KGgo=");
@@ -80,15 +133,34 @@ methods! {
     /// From the cache where it is there, unless `refresh` asks for the server's.
     LoadProfile = "load_profile"(LoadProfileParams) -> Profile,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
-                RequestTimedOut, LimitExceeded, StorageFailed],
+                RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => profile();
+
+    /// Publish our picture, for everybody who sees our presence.
+    ///
+    /// It is published as PNG, made smaller where it would be too large. It answers once the
+    /// server has it; `accountChanged` follows.
+    SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
+                RequestTimedOut, LimitExceeded, InternalError],
+        example {"data": "iVBORw0KGgo="} => json!({"id": "bc36d8584dd707cd075947a16d251aad8a873f38"});
+
+    /// Publish our profile, for everybody who sees our presence.
+    ///
+    /// What a profile can't hold of the vCard that is there stays. It answers once the server
+    /// has it; `accountChanged` follows.
+    SetProfile = "set_profile"(SetProfileParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded, InternalError],
+        example {"profile": {"fullName": "Romeo Montague", "nickname": "Romeo", "emails": [], "phones": [],
+                             "urls": []}} => json!({});
 
     /// Say how we are there.
     ///
     /// It persists, and shapes the very first presence of the next login. It is fine to say it
     /// while offline.
     SetPresence = "set_presence"(SetPresenceParams) -> Done,
-        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed],
+        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed, InternalError],
         example {"availability": "dnd", "status": "In a rehearsal"} => json!({});
 
     /// The events after `since`, for those who only have HTTP: with `timeout` it is a long poll.
@@ -130,6 +202,18 @@ subscriptions! {
     SubscribeRosterLoaded = "subscribe_rosterLoaded"(SubscribeToOneParams), Some(EventName::RosterLoaded);
     /// End a subscription to reconciled rosters.
     UnsubscribeRosterLoaded = "unsubscribe_rosterLoaded";
+
+    /// Hear only of those who want to see our presence.
+    SubscribeSubscriptionRequested = "subscribe_subscriptionRequested"(SubscribeToOneParams),
+        Some(EventName::SubscriptionRequested);
+    /// End a subscription to those who want to see our presence.
+    UnsubscribeSubscriptionRequested = "unsubscribe_subscriptionRequested";
+
+    /// Hear only of requests that are open no more.
+    SubscribeSubscriptionResolved = "subscribe_subscriptionResolved"(SubscribeToOneParams),
+        Some(EventName::SubscriptionResolved);
+    /// End a subscription to requests that are open no more.
+    UnsubscribeSubscriptionResolved = "unsubscribe_subscriptionResolved";
 }
 
 /// Every method of the API: calls, then subscriptions.

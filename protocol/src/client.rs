@@ -20,7 +20,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::net::UnixStream;
 
 use crate::api::{Method, Subscribe, Unsubscribe};
-use crate::endpoint::{Endpoint, EndpointError};
+use crate::endpoint::{Endpoint, EndpointError, SOCKET_NAME};
 use crate::event::{Event, SubscribeParams};
 
 /// The daemon's own bound on requests: an avatar fits.
@@ -84,14 +84,23 @@ impl From<RpcError> for ClientError {
 pub struct Client(jsonrpsee::core::client::Client);
 
 impl Client {
-    /// Connects to the daemon whose runtime directory is `dir`
+    /// Connects to the daemon whose runtime directory is `dir`, or has systemd start it where its
+    /// `prosed.socket` is enabled
     /// (see [`runtime_dir`](crate::endpoint::runtime_dir)).
     ///
     /// # Errors
     ///
     /// [`ClientError::Endpoint`] where no daemon runs, else as [`Client::connect`].
     pub async fn find(dir: &Path) -> Result<Self, ClientError> {
-        Self::connect(&Endpoint::read(dir)?).await
+        let absent = match Endpoint::read(dir) {
+            Err(absent @ EndpointError::Absent(_)) => absent,
+            found => return Self::connect(&found?).await,
+        };
+        // Where systemd holds the socket, the daemon starts when somebody knocks.
+        match UnixStream::connect(dir.join(SOCKET_NAME)).await {
+            Ok(stream) => Self::connect_unix(stream).await,
+            Err(_) => Err(absent.into()),
+        }
     }
 
     /// Connects over the Unix socket where there is one, else over TCP with the token.
@@ -103,10 +112,7 @@ impl Client {
         if let Some(socket) = &endpoint.socket
             && let Ok(stream) = UnixStream::connect(socket).await
         {
-            // The socket's file mode is the key: no token. The host in the address is not looked at.
-            let url = parse_url("ws://localhost/rpc")?;
-            let transport = transport(HeaderMap::new()).build_with_stream(url, stream);
-            return Ok(Self::over(transport.await.map_err(refused)?));
+            return Self::connect_unix(stream).await;
         }
         let url = endpoint.url.as_deref().ok_or_else(|| {
             ClientError::Unreachable("its socket does not answer, and it opened no port".to_owned())
@@ -117,6 +123,13 @@ impl Client {
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
         Ok(Self::over(transport(headers).build(parse_url(url)?).await.map_err(refused)?))
+    }
+
+    /// The kernel tells the daemon who we are: no token. The host in the address is not looked at.
+    async fn connect_unix(stream: UnixStream) -> Result<Self, ClientError> {
+        let url = parse_url("ws://localhost/rpc")?;
+        let transport = transport(HeaderMap::new()).build_with_stream(url, stream);
+        Ok(Self::over(transport.await.map_err(refused)?))
     }
 
     fn over<S, R>((sender, receiver): (S, R)) -> Self

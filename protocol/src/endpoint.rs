@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The name of the file, in the runtime directory.
 pub const FILE_NAME: &str = "endpoint.json";
 
+/// The name of the Unix socket, in the runtime directory, unless the daemon is told otherwise.
+pub const SOCKET_NAME: &str = "prosed.sock";
+
 /// What `endpoint.json` says: the doors that are open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

@@ -80,6 +80,8 @@ error_kinds! {
     LimitExceeded = 1404, true, "A limit was reached: see limit and value, and ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
+    /// A bug in prosed brought the account's session down; the other accounts go on.
+    InternalError = 1601, true, "prosed failed internally and starts this account anew: try again, and report it.";
 }
 
 impl fmt::Display for ErrorKind {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::contact::Contact;
+use crate::subscription::{SubscriptionRequested, SubscriptionResolved};
 
 /// Something has changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +71,10 @@ events! {
     AccountChanged = "accountChanged";
     /// The server's roster has been reconciled with the cached one.
     RosterLoaded = "rosterLoaded";
+    /// Somebody wants to see our presence.
+    SubscriptionRequested = "subscriptionRequested";
+    /// A request is open no more: answered here or on another device, or taken back.
+    SubscriptionResolved = "subscriptionResolved";
 }
 
 /// Contacts are new, changed or gone.

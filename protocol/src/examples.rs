@@ -95,3 +95,34 @@ pub(crate) fn roster_loaded() -> Value {
         "changed": 1,
     })
 }
+
+pub(crate) fn subscription_request() -> Value {
+    json!({
+        "jid": "juliet@example.net",
+        "nick": "Juliet",
+        "status": "We met at the ball",
+        "receivedAt": "2026-01-31T09:01:00.000Z",
+    })
+}
+
+pub(crate) fn subscription_requested() -> Value {
+    json!({
+        "event": "subscriptionRequested",
+        "seq": 44,
+        "time": "2026-01-31T09:01:00.000Z",
+        "account": "me@example.org",
+        "jid": "juliet@example.net",
+        "nick": "Juliet",
+        "status": "We met at the ball",
+    })
+}
+
+pub(crate) fn subscription_resolved() -> Value {
+    json!({
+        "event": "subscriptionResolved",
+        "seq": 45,
+        "time": "2026-01-31T09:02:00.000Z",
+        "account": "me@example.org",
+        "jid": "juliet@example.net",
+    })
+}

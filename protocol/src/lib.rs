@@ -18,14 +18,16 @@ mod examples;
 mod openrpc;
 mod params;
 mod secret;
+mod subscription;
 
 pub use account::{
     Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetPresenceParams,
     TlsMode,
 };
 pub use contact::{
-    Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams, LoadedAvatar,
-    Profile, Resource, Roster, RosterSource, Subscription, Warning,
+    AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams,
+    LoadedAvatar, Profile, PublishedAvatar, Resource, Roster, RosterSource, SetAvatarParams,
+    SetProfileParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{
@@ -35,6 +37,7 @@ pub use event::{
 pub use openrpc::openrpc;
 pub use params::{invalid_params, parse_params};
 pub use secret::Secret;
+pub use subscription::{SubscriptionRequest, SubscriptionRequested, SubscriptionResolved};
 
 /// The version of this API. It grows when something is added.
 pub const API_LEVEL: u32 = 1;

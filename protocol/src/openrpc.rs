@@ -165,6 +165,8 @@ fn describe_event(event: EventName) -> Value {
         EventName::ContactChanged => ("ContactChanged", examples::contact_changed()),
         EventName::AccountChanged => ("AccountChanged", examples::account_changed()),
         EventName::RosterLoaded => ("RosterLoaded", examples::roster_loaded()),
+        EventName::SubscriptionRequested => ("SubscriptionRequested", examples::subscription_requested()),
+        EventName::SubscriptionResolved => ("SubscriptionResolved", examples::subscription_resolved()),
     };
     json!({
         "name": event,

@@ -73,6 +73,16 @@ async fn prefers_the_socket_and_brings_no_token_there() {
     assert!(!head.contains("authorization"), "{head}");
 }
 
+/// systemd holds the socket, and starts the daemon when somebody knocks.
+#[tokio::test]
+async fn knocks_at_the_socket_of_a_daemon_that_has_not_started() {
+    let dir = TempDir::new().unwrap();
+    let listener = UnixListener::bind(dir.path().join("prosed.sock")).unwrap();
+    let server = async { refuse(listener.accept().await.unwrap().0, 403).await };
+    let (_, client) = tokio::join!(server, Client::find(dir.path()));
+    assert!(matches!(client, Err(ClientError::Refused(403))), "{client:?}");
+}
+
 #[tokio::test]
 async fn the_token_follows_no_redirection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

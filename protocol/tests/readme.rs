@@ -56,7 +56,7 @@ fn examples_are_true() {
             events += 1;
         }
     }
-    assert_eq!((requests, results, events, errors), (14, 11, 1, 2));
+    assert_eq!((requests, results, events, errors), (21, 12, 1, 2));
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     within: Option<PathBuf>,
+    no_listen: bool,
 }
 
 impl Setup {
@@ -55,6 +56,12 @@ impl Setup {
     /// With more arguments, after ours.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With no port: its Unix socket is its only door.
+    pub fn no_listen(mut self) -> Self {
+        self.no_listen = true;
         self
     }
 
@@ -119,6 +126,12 @@ impl Daemon {
     pub async fn restart_with(&mut self, setup: Setup) {
         self.setup = setup;
         self.restart().await;
+    }
+
+    /// Kills it (SIGKILL) where it still runs and starts it again on the same folders; waits for nothing.
+    pub fn relaunch(&mut self) {
+        self.process = None;
+        self.spawn();
     }
 
     /// Asks it to stop (SIGTERM), and waits until it has.
@@ -237,7 +250,7 @@ impl Daemon {
                 command.env_remove(name);
             }
             command
-                .args(["--listen", "127.0.0.1:0"])
+                .args(if self.setup.no_listen { &["--no-listen"][..] } else { &["--listen", "127.0.0.1:0"] })
                 .arg("--config")
                 .arg(config_file)
                 .arg("--data-dir")

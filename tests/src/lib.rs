@@ -27,6 +27,7 @@ pub mod faults;
 pub mod hostile;
 pub mod http;
 pub mod inbox;
+pub mod keyring;
 pub mod png;
 pub mod ports;
 pub mod process;
@@ -37,6 +38,7 @@ pub mod xml;
 
 pub use contact::{Contact, befriend};
 pub use daemon::Daemon;
+pub use keyring::Keyring;
 pub use server::{Kind, Server};
 pub use ui::Ui;
 

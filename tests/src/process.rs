@@ -28,18 +28,15 @@ pub struct Process {
 impl Process {
     /// Starts `program`, its standard output and error appended to `log`.
     ///
-    /// `configure` adds arguments, environment and folder.
+    /// `configure` adds arguments, environment and folder, and may put others in place of the standard
+    /// files.
     pub fn spawn(program: &Path, log: &Path, configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(program);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
         configure(&mut command);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0)
-            .spawn()?;
+        let child = command.spawn()?;
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, child, log: log.to_owned() })
     }

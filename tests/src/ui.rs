@@ -64,6 +64,16 @@ impl Ui {
         }
     }
 
+    /// Connects, and is told of every event from now on.
+    ///
+    /// # Panics
+    /// When the daemon refuses.
+    pub async fn watching(daemon: &Daemon) -> Self {
+        let ui = Self::connect(daemon).await;
+        ui.subscribe(json!({})).await;
+        ui
+    }
+
     /// Connects over TCP with `Host` (unless given) and these headers only.
     ///
     /// # Errors
@@ -179,6 +189,16 @@ impl Ui {
     /// When the daemon refuses.
     pub async fn subscribe(&self, params: Value) -> Value {
         self.call("subscribe", params).await.unwrap_or_else(|error| panic!("not subscribed: {error:?}"))
+    }
+
+    /// The contacts that `load_roster` answers with, where there is one account.
+    ///
+    /// # Panics
+    /// When it answers with an error.
+    pub async fn contacts(&self) -> Vec<Value> {
+        let roster = self.call("load_roster", json!({})).await;
+        let roster = roster.unwrap_or_else(|error| panic!("no roster: {error:?}"));
+        roster["contacts"].as_array().cloned().expect("load_roster answers with contacts")
     }
 
     /// Waits for an event (its `params.result`) that fits and that no earlier wait has taken.

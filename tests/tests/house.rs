@@ -196,6 +196,14 @@ fn only_the_stream_names_the_wire() {
 }
 
 #[test]
+fn only_the_credentials_name_the_session_bus() {
+    let found = offenders(&product(), &["zbus::", "secret_service::", "use zbus"], |path| {
+        path.starts_with("daemon/src/credentials")
+    });
+    assert_none("the session bus belongs to daemon/src/credentials", &found);
+}
+
+#[test]
 fn every_crate_takes_the_workspace_lints() {
     let manifest = fs::read_to_string(top().join("Cargo.toml")).expect("the workspace's manifest");
     let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");

@@ -32,6 +32,7 @@ const EXIT_CODES: &[(ErrorKind, u8)] = &[
     (ErrorKind::SubscriptionNeedsWebSocket, 53),
     (ErrorKind::LimitExceeded, 54),
     (ErrorKind::StorageFailed, 61),
+    (ErrorKind::InternalError, 62),
 ];
 
 /// An error that this table does not know.
@@ -62,7 +63,7 @@ Exit codes:
   21  server unreachable            53  needs a WebSocket
   22  no trustworthy TLS            54  a limit was reached
   23  the server broke XMPP         61  the data could not be stored
-  24  another client took over
+  24  another client took over      62  the account's session failed
   25  account offline
   64  no such method or parameter   70  an internal error
   66  no password or parameters     74  connection lost

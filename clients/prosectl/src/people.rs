@@ -144,6 +144,14 @@ pub(crate) fn event(event: &Event) -> String {
         EventPayload::RosterLoaded(loaded) => {
             line(&format!("{start}  roster loaded, contacts that differ: {}", loaded.changed))
         }
+        EventPayload::SubscriptionRequested(asked) => {
+            let name = asked.nick.as_ref().map(|nick| format!(" ({nick})")).unwrap_or_default();
+            let status = asked.status.as_ref().map(|status| format!(": {status}")).unwrap_or_default();
+            line(&format!("{start}  {}{name} wants to see our presence{status}", asked.jid))
+        }
+        EventPayload::SubscriptionResolved(resolved) => {
+            line(&format!("{start}  {} has an answer, or asks no more", resolved.jid))
+        }
         EventPayload::Unknown => line(&format!("{start}  something newer than this prosectl: see --json")),
     }
 }

@@ -1,21 +1,25 @@
 //! XEP-0084: User Avatar, the seed's 2.1.5 to 2.1.7: metadata comes by itself, an unknown image
 //! is fetched once, verified and saved.
 //!
-//! Left out: publishing (§3.1), images by URL (§4.2.1, never fetched: the URL's host would learn
+//! Left out: images by URL (§4.2.1, never fetched: the URL's host would learn
 //! who and where we are), several sizes (the first that PEP itself has is taken).
 
 use std::collections::VecDeque;
 
 use jid::{BareJid, Jid};
 use minidom::Element;
+use sha1::{Digest, Sha1};
 use tracing::debug;
+use xmpp_parsers::avatar::{Data, Info, Metadata};
 use xmpp_parsers::ns;
 
+use crate::command::{Answer, Call};
 use crate::failure::Failure;
+use crate::image;
 use crate::pending::{Outcome, Request};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
-use crate::snapshot::ImageId;
+use crate::snapshot::{ImageId, ImageInfo};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds, xml};
 
@@ -23,6 +27,13 @@ pub(crate) const METADATA_NODE: &str = ns::AVATAR_METADATA;
 
 pub(crate) const FEATURES: &[&str] =
     &[ns::AVATAR_DATA, ns::AVATAR_METADATA, "urn:xmpp:avatar:metadata+notify"];
+
+/// Publishing has two steps (§3.1): the image, then what points to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AvatarStep {
+    Data(ImageInfo),
+    Metadata,
+}
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -32,7 +43,7 @@ pub(crate) struct State {
 
 /// What metadata says.
 #[derive(Debug, PartialEq)]
-enum Metadata {
+enum Announced {
     /// There is none (§4.2.3).
     Nothing,
     Image {
@@ -42,16 +53,16 @@ enum Metadata {
 }
 
 /// A malformed `<info/>` loses only itself; `None`: nothing that we can use.
-fn read_metadata(item: &Item) -> Option<Metadata> {
+fn read_metadata(item: &Item) -> Option<Announced> {
     let metadata = item.payload.as_ref().filter(|payload| payload.is("metadata", ns::AVATAR_METADATA))?;
     let infos: Vec<&Element> =
         metadata.children().filter(|child| child.is("info", ns::AVATAR_METADATA)).collect();
     if infos.is_empty() {
-        return Some(Metadata::Nothing);
+        return Some(Announced::Nothing);
     }
     infos.into_iter().filter(|info| info.attr("url").is_none()).find_map(|info| {
         let bytes = info.attr("bytes").and_then(|bytes| bytes.parse().ok());
-        Some(Metadata::Image { id: info.attr("id")?.parse().ok()?, bytes })
+        Some(Announced::Image { id: info.attr("id")?.parse().ok()?, bytes })
     })
 }
 
@@ -83,13 +94,13 @@ impl Session {
         }
     }
 
-    fn note_avatar(&mut self, owner: &BareJid, metadata: Metadata, turn: &mut Turn<'_>) {
+    fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, turn: &mut Turn<'_>) {
         match metadata {
-            Metadata::Nothing => self.assign_no_image(owner, turn),
-            Metadata::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
+            Announced::Nothing => self.assign_no_image(owner, turn),
+            Announced::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
                 debug!(bytes, "avatar too large: not fetched");
             }
-            Metadata::Image { id, .. } => {
+            Announced::Image { id, .. } => {
                 // It may be on its way in an old vCard, which need not have it.
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
@@ -171,10 +182,10 @@ impl Session {
         let metadata = match outcome {
             Ok(payload) => match pep::answered_item(payload.as_ref(), METADATA_NODE) {
                 Some(item) => read_metadata(&item),
-                None => Some(Metadata::Nothing),
+                None => Some(Announced::Nothing),
             },
             // No such node, or none that is for us: as good as none. Time-outs tell nothing.
-            Err(Failure::StanzaError { .. }) => Some(Metadata::Nothing),
+            Err(Failure::StanzaError { .. }) => Some(Announced::Nothing),
             Err(failure) => return Some(failure),
         };
         // An event that came meanwhile knows better.
@@ -183,5 +194,70 @@ impl Session {
             self.note_avatar(jid, metadata, turn);
         }
         None
+    }
+
+    /// §3.1, and §3.3 where there is none.
+    pub(crate) fn handle_set_avatar(&mut self, call: Call, image: Option<Vec<u8>>, turn: &mut Turn<'_>) {
+        if !self.connection.is_online() {
+            return turn.reply(call, Err(Failure::Offline));
+        }
+        let Some(data) = image else {
+            if self.wait(call, Awaited::Outcome(call), turn) {
+                self.publish_metadata(call, None, turn);
+            }
+            return;
+        };
+        let id = ImageId(Sha1::digest(&data).into());
+        let info = match image::inspect(&data, id) {
+            Ok(info) => info,
+            Err(failure) => return turn.reply(call, Err(failure)),
+        };
+        if self.wait(call, Awaited::Outcome(call), turn) {
+            let payload = pep::publish(ns::AVATAR_DATA, &id.to_string(), Data { data: data.clone() }.into());
+            // Ours is not fetched again when its metadata comes.
+            let _ = self.keep_image(id, data, turn);
+            let request = Request::PublishAvatar { call, id: Some(id), step: AvatarStep::Data(info) };
+            self.pending.ask(None, payload, request, turn);
+        }
+    }
+
+    fn publish_metadata(&mut self, call: Call, image: Option<(ImageId, ImageInfo)>, turn: &mut Turn<'_>) {
+        let infos = image.and_then(|(id, info)| {
+            Some(Info {
+                bytes: info.bytes,
+                width: Some(info.width),
+                height: Some(info.height),
+                id: id.to_string().parse().ok()?,
+                type_: info.kind.media_type().to_owned(),
+                url: None,
+            })
+        });
+        let id = image.map(|(id, _)| id);
+        let item = id.map_or_else(|| "current".to_owned(), |id| id.to_string());
+        let payload =
+            pep::publish(METADATA_NODE, &item, Metadata { infos: infos.into_iter().collect() }.into());
+        self.pending.ask(
+            None,
+            payload,
+            Request::PublishAvatar { call, id, step: AvatarStep::Metadata },
+            turn,
+        );
+    }
+
+    pub(crate) fn handle_avatar_published(
+        &mut self,
+        call: Call,
+        id: Option<ImageId>,
+        step: AvatarStep,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        match (outcome, step, id) {
+            (Ok(_), AvatarStep::Data(info), Some(id)) => self.publish_metadata(call, Some((id, info)), turn),
+            (outcome, ..) => {
+                let result = outcome.map(|_| Answer::Published(id));
+                self.answer_waiting(&Awaited::Outcome(call), &result, turn);
+            }
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) const CATCH_UP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const NAME_CHARS: usize = 1_000;
 /// Characters of a status or a profile's note.
 pub(crate) const TEXT_CHARS: usize = 4_000;
+/// Requests to see our presence. Strangers make them; a UI shows a handful.
+pub(crate) const SUBSCRIPTION_REQUESTS: usize = 200;
 /// Groups of one contact.
 pub(crate) const GROUPS: usize = 100;
 /// Phones, emails or URLs of one profile.

@@ -1,11 +1,14 @@
 //! What UIs can ask of a session, and what it answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jid::BareJid;
+use serde::{Deserialize, Serialize};
 
 use crate::contact::{Account, Avatar, Contact, Profile};
-use crate::snapshot::OwnPresence;
+use crate::snapshot::{ImageId, OwnPresence};
+use crate::time::Timestamp;
 
 /// Names one call in flight. The shell picks it; the reply carries it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +32,53 @@ pub enum Command {
     LoadAvatar { jid: BareJid },
     /// Answered with [`Answer::Profile`]; `refresh` asks the server anew. Our own JID is fine.
     LoadProfile { jid: BareJid, refresh: bool },
+    /// Puts somebody into the roster, and asks for their presence if `subscribe`. Answered with
+    /// [`Answer::Contact`] once the server has it.
+    AddContact { jid: BareJid, name: Option<String>, groups: BTreeSet<String>, subscribe: bool },
+    /// Changes what is given; an empty name takes it away. Answered with [`Answer::Contact`] once
+    /// the server has it.
+    UpdateContact { jid: BareJid, name: Option<String>, groups: Option<BTreeSet<String>> },
+    /// Takes somebody out of the roster, and ends both subscriptions. Answered with
+    /// [`Answer::Done`] once the server has it.
+    RemoveContact { jid: BareJid },
+    /// Who wants to see our presence. Answered with [`Answer::SubscriptionRequests`].
+    ListSubscriptionRequests,
+    /// Answered with [`Answer::Done`] once it is sent.
+    Subscription { jid: BareJid, act: SubscriptionAct },
+    /// Publishes our picture, a PNG; absent: takes it away. Answered with [`Answer::Published`]
+    /// once the server has it.
+    SetAvatar { image: Option<Vec<u8>> },
+    /// Publishes our profile; what it can't hold of our vCard stays. Answered with
+    /// [`Answer::Done`] once the server has it.
+    SetProfile(Box<Profile>),
     /// Kept across restarts, and then sent. Answered with [`Answer::Done`] once it is on disk.
     SetPresence(OwnPresence),
+}
+
+/// What may be done about who sees whose presence (RFC 6121 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionAct {
+    /// They may see ours, now or whenever they ask (§3.1.4, §3.4).
+    Approve,
+    /// They may not see ours, or no longer (§3.1.4, §3.2).
+    Deny,
+    /// We want to see theirs (§3.1.1).
+    Request,
+    /// We want to see theirs no longer, or take the request back (§3.3).
+    Cancel,
+}
+
+/// Somebody wants to see our presence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionRequest {
+    /// Who. They may be a stranger.
+    pub jid: BareJid,
+    /// What they call themselves (XEP-0172).
+    pub nick: Option<String>,
+    /// What they say with it.
+    pub status: Option<String>,
+    /// When we first heard of it.
+    pub received_at: Timestamp,
 }
 
 /// Where a roster came from.
@@ -56,6 +104,10 @@ pub enum Answer {
     Contact(Box<Contact>),
     /// An image that is saved; its bytes are with the image store, under its id.
     Avatar(Avatar),
+    /// Our picture is published under this id; absent: there is none now.
+    Published(Option<ImageId>),
+    /// Sorted by JID.
+    SubscriptionRequests(Vec<SubscriptionRequest>),
     /// A profile.
     Profile(Arc<Profile>),
 }

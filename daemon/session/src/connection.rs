@@ -172,6 +172,7 @@ impl Session {
         self.startup = crate::startup::State::default();
         self.avatars = crate::avatar::State::default();
         self.vcard_temp.forget_queue();
+        self.roster.forget_changes();
         self.catchup = crate::catchup::State::default();
         self.caps.forget_questions();
         self.images.forget_wishes();

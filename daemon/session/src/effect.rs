@@ -4,7 +4,7 @@
 use jid::{BareJid, FullJid};
 use xmpp_parsers::stanza::Stanza;
 
-use crate::command::{Answer, Call, Command};
+use crate::command::{Answer, Call, Command, SubscriptionRequest};
 use crate::contact::Contact;
 use crate::failure::Failure;
 use crate::snapshot::{CapsKey, CapsRecord, ImageId, ImageType, OwnPresence, PersonRecord, RosterItem};
@@ -61,6 +61,10 @@ pub enum Notice {
     ContactsChanged { changed: Vec<Contact>, removed: Vec<BareJid> },
     /// Something of [`crate::Account`] is new.
     AccountChanged,
+    /// Somebody wants to see our presence.
+    SubscriptionRequested(SubscriptionRequest),
+    /// They have their answer, from here or elsewhere, or have taken it back.
+    SubscriptionResolved { jid: BareJid },
     /// The server's roster has been reconciled with ours; `changed` contacts differed.
     RosterLoaded { version: Option<String>, changed: usize },
 }
@@ -77,6 +81,8 @@ pub enum Write {
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },
     /// The features behind a caps hash, verified; absent: forget it.
     Caps { key: CapsKey, record: Option<CapsRecord> },
+    /// Somebody's request to see our presence; absent: it is open no more.
+    SubscriptionRequest { jid: BareJid, request: Option<SubscriptionRequest> },
     /// Our own presence. No server can give it back, so it does not live in the cache.
     OwnPresence(OwnPresence),
 }

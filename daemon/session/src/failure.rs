@@ -26,6 +26,9 @@ pub enum Failure {
     /// The call needs the server and the session is down.
     #[error("the account is offline")]
     Offline,
+    /// That can't be done with this address.
+    #[error("not with this address: {text}")]
+    InvalidJid { text: String },
     /// No such contact in the roster.
     #[error("no such contact")]
     ContactUnknown,
@@ -47,4 +50,7 @@ pub enum Failure {
     /// The disk is full or broken. Nothing was acknowledged.
     #[error("the data could not be stored")]
     StorageFailed,
+    /// A bug of ours brought the session down. `again`: it begins anew by itself.
+    #[error("prosed failed internally")]
+    Internal { again: bool },
 }

@@ -29,6 +29,7 @@ mod profile;
 mod roster;
 mod snapshot;
 mod startup;
+mod subscription;
 mod time;
 mod vcard;
 mod vcard_temp;
@@ -48,7 +49,7 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 pub use caps::Software;
-pub use command::{Answer, Call, Command, RosterSource};
+pub use command::{Answer, Call, Command, RosterSource, SubscriptionAct, SubscriptionRequest};
 pub use contact::{
     Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
 };
@@ -76,6 +77,7 @@ pub struct Session {
     roster: roster::State,
     startup: startup::State,
     presence: presence::State,
+    subscriptions: subscription::State,
     caps: caps::State,
     avatars: avatar::State,
     vcard_temp: vcard_temp::State,
@@ -110,7 +112,7 @@ impl Session {
     /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
     /// unpredictable to peers.
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
-        let Snapshot { roster, mut people, caps, images, presence } = cached;
+        let Snapshot { roster, mut people, caps, requests, images, presence } = cached;
         image::forget_lost(&mut people, &images);
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
@@ -122,6 +124,7 @@ impl Session {
             roster: roster::State::cached(roster),
             startup: startup::State::default(),
             presence: presence::State::new(presence),
+            subscriptions: subscription::State::new(requests),
             caps: caps::State::new(software, caps),
             avatars: avatar::State::default(),
             vcard_temp: vcard_temp::State::default(),
@@ -182,6 +185,11 @@ impl Session {
         self.connection.account(&self.people, self.presence.own())
     }
 
+    /// One contact, if there is one of that name.
+    pub fn contact(&self, jid: &BareJid) -> Option<Contact> {
+        self.people.contact(jid)
+    }
+
     /// Whether there is a roster to show, from the cache or the server.
     pub fn has_roster(&self) -> bool {
         self.roster.is_known()
@@ -226,7 +234,10 @@ impl Session {
                 debug!("roster push from somebody else ignored");
                 return;
             }
-            self.handle_roster_push(&payload, turn);
+            for jid in self.handle_roster_push(&payload, turn) {
+                self.note_roster_change(&jid, turn);
+                self.confirm_roster_change(&jid, turn);
+            }
             turn.send(xml::answer(from, id, Ok(None)));
         } else {
             turn.send(xml::answer(from, id, Err(DefinedCondition::ServiceUnavailable)));
@@ -257,6 +268,7 @@ impl Session {
 
     fn handle_presence(&mut self, presence: Presence, turn: &mut Turn<'_>) {
         let Some(from) = presence.from.clone() else { return };
+        self.note_subscription(&from.to_bare(), &presence, turn);
         if !self.people.contains(&from.to_bare()) || self.connection.is_us(&from) {
             return;
         }
@@ -279,6 +291,19 @@ impl Session {
             }
             Command::LoadAvatar { jid } => self.handle_load_avatar(call, jid, turn),
             Command::LoadProfile { jid, refresh } => self.handle_load_profile(call, jid, refresh, turn),
+            Command::AddContact { jid, name, groups, subscribe } => {
+                self.handle_add_contact(call, jid, name, groups, subscribe, turn);
+            }
+            Command::UpdateContact { jid, name, groups } => {
+                self.handle_update_contact(call, jid, name, groups, turn);
+            }
+            Command::RemoveContact { jid } => self.handle_remove_contact(call, jid, turn),
+            Command::ListSubscriptionRequests => {
+                turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscriptions.all())));
+            }
+            Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
+            Command::SetAvatar { image } => self.handle_set_avatar(call, image, turn),
+            Command::SetProfile(profile) => self.handle_set_profile(call, *profile, turn),
             Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
         }
     }
@@ -289,7 +314,21 @@ impl Session {
             debug!(?request, %failure, "request ended");
         }
         match request {
-            Request::Roster => self.handle_roster_result(outcome, turn),
+            Request::Roster => {
+                self.handle_roster_result(outcome, turn);
+                // Answered on another device while we were away.
+                for jid in self.subscriptions.from() {
+                    self.note_roster_change(&jid, turn);
+                }
+            }
+            Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),
+            Request::PublishAvatar { call, id, step } => {
+                self.handle_avatar_published(call, id, step, outcome, turn)
+            }
+            Request::EditVcard { call, profile } => self.handle_own_vcard(call, &profile, outcome, turn),
+            Request::PublishVcard { call, vcard, source } => {
+                self.handle_vcard_published(call, *vcard, source, outcome, turn);
+            }
             Request::EnableCarbons => carbons::note_result(&outcome),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
             Request::AvatarMetadata { jid } => {
@@ -331,7 +370,7 @@ impl Session {
         for (call, awaited) in self.waiting.take_overdue(turn.now.monotonic) {
             let failure = match awaited {
                 Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
-                Awaited::Avatar(_) | Awaited::Profile(_) => Failure::RequestTimedOut,
+                Awaited::Avatar(_) | Awaited::Profile(_) | Awaited::Outcome(_) => Failure::RequestTimedOut,
             };
             turn.reply(call, Err(failure));
         }
@@ -362,11 +401,20 @@ impl Session {
         from.is_none_or(|jid| jid.is_bare() && jid.to_bare() == self.account)
     }
 
-    /// Somebody who may learn that we are online: ourselves, our server, our contacts.
+    /// Somebody who may learn that we are online: ourselves, our server, contacts who see our
+    /// presence, and the servers of those whose presence we see, which ask what to send us.
     fn is_known(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|jid| {
-            self.people.contains(&jid.to_bare())
-                || (jid.node().is_none() && jid.domain() == self.account.domain())
+        let Some(from) = from else { return true };
+        if from.node().is_none() && from.domain() == self.account.domain() {
+            return true;
+        }
+        self.people.person(&from.to_bare()).is_some_and(|person| match &person.item {
+            None => true,
+            Some(item) => match item.subscription {
+                Subscription::From | Subscription::Both => true,
+                Subscription::To => from.is_bare(),
+                Subscription::None => false,
+            },
         })
     }
 }

@@ -11,8 +11,11 @@ use rand::rngs::StdRng;
 use xmpp_parsers::iq::{Iq, IqPayload};
 
 use crate::Turn;
+use crate::avatar::AvatarStep;
 use crate::bounds;
 use crate::caps::Asked;
+use crate::command::Call;
+use crate::contact::Profile;
 use crate::failure::Failure;
 use crate::snapshot::ImageId;
 use crate::vcard::VcardSource;
@@ -21,6 +24,10 @@ use crate::vcard::VcardSource;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     Roster,
+    RosterChange { call: Call },
+    PublishAvatar { call: Call, id: Option<ImageId>, step: AvatarStep },
+    EditVcard { call: Call, profile: Box<Profile> },
+    PublishVcard { call: Call, vcard: Box<Element>, source: VcardSource },
     EnableCarbons,
     Disco { asked: Asked },
     AvatarMetadata { jid: BareJid },

@@ -1,4 +1,5 @@
-//! XEP-0163: Personal Eventing Protocol: reading what people publish of themselves.
+//! XEP-0163: Personal Eventing Protocol: reading what people publish of themselves, and
+//! publishing of ours.
 //!
 //! Whose node it is, is said by the stanza's `from` and by nothing inside it (§4.3.3).
 
@@ -6,7 +7,8 @@ use minidom::Element;
 use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::message::Message;
 use xmpp_parsers::ns;
-use xmpp_parsers::pubsub::pubsub::{Items, PubSub};
+use xmpp_parsers::pubsub::NodeName;
+use xmpp_parsers::pubsub::pubsub::{Items, PubSub, Publish};
 
 pub(crate) const FEATURES: &[&str] = &[ns::PUBSUB];
 
@@ -74,6 +76,17 @@ pub(crate) fn items_query(node: &str, id: Option<&str>) -> IqPayload {
         None => items.max_items = Some(1),
     }
     IqPayload::Get(PubSub::Items(items).into())
+}
+
+/// Publishes an item on a node of ours (XEP-0060 §7.1).
+pub(crate) fn publish(node: &str, id: &str, payload: Element) -> IqPayload {
+    let item = xmpp_parsers::pubsub::pubsub::Item {
+        id: Some(xmpp_parsers::pubsub::ItemId(id.to_owned())),
+        publisher: None,
+        payload: Some(payload),
+    };
+    let publish = Publish { node: NodeName(node.to_owned()), items: vec![item] };
+    IqPayload::Set(PubSub::Publish { publish, publish_options: None }.into())
 }
 
 /// The newest item of a node's answer to [`items_query`].

@@ -1,20 +1,20 @@
-//! RFC 6121 §2: the roster, its pushes and its versions.
-//!
-//! Left out: changing it (§2.3 to §2.5).
+//! RFC 6121 §2: the roster, its pushes, its versions, and changing it.
 
 use std::collections::BTreeSet;
 
 use jid::BareJid;
 use minidom::Element;
 use tracing::warn;
+use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::ns;
-use xmpp_parsers::roster::Roster;
+use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
 
-use crate::command::{Answer, Call, RosterSource};
+use crate::command::{Answer, Call, RosterSource, SubscriptionAct};
 use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
-use crate::pending::Outcome;
+use crate::pending::{Outcome, Request};
+use crate::people::Person;
 use crate::snapshot::{RosterItem, RosterRecord};
 use crate::waiting::Awaited;
 use crate::xml::{capped, some_text};
@@ -26,12 +26,34 @@ pub(crate) struct State {
     /// The server's has been reconciled with ours on this or an earlier stream.
     reconciled: bool,
     version: Option<String>,
+    /// What UIs have asked for and have no answer to, oldest first.
+    changes: Vec<Change>,
+}
+
+/// A change on its way. It is done once the server has said so by a result and by a push; some
+/// send the one first, some the other.
+struct Change {
+    call: Call,
+    item: Item,
+    subscribe: bool,
+    confirmed: bool,
+    pushed: bool,
 }
 
 impl State {
+    /// The stream is gone, and with it the answers.
+    pub(crate) fn forget_changes(&mut self) {
+        self.changes.clear();
+    }
+
     pub(crate) fn cached(roster: Option<RosterRecord>) -> Self {
         let known = roster.is_some();
-        Self { known, reconciled: false, version: roster.and_then(|roster| roster.version) }
+        Self {
+            known,
+            reconciled: false,
+            version: roster.and_then(|roster| roster.version),
+            changes: Vec::new(),
+        }
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -49,23 +71,23 @@ pub(crate) fn is_push(payload: &Element) -> bool {
     payload.is("query", ns::ROSTER)
 }
 
-enum Change {
+enum News {
     Put(RosterItem),
     Remove(BareJid),
 }
 
 /// A malformed item loses only itself.
-fn read(item: &Element) -> Option<Change> {
+fn read(item: &Element) -> Option<News> {
     let jid = BareJid::new(item.attr("jid")?).ok()?;
     let subscription = match item.attr("subscription") {
         None | Some("none") => Subscription::None,
         Some("to") => Subscription::To,
         Some("from") => Subscription::From,
         Some("both") => Subscription::Both,
-        Some("remove") => return Some(Change::Remove(jid)),
+        Some("remove") => return Some(News::Remove(jid)),
         Some(_) => return None,
     };
-    Some(Change::Put(RosterItem {
+    Some(News::Put(RosterItem {
         name: item.attr("name").and_then(|name| some_text(name, bounds::NAME_CHARS)),
         subscription,
         ask: item.attr("ask") == Some("subscribe"),
@@ -80,7 +102,7 @@ fn read(item: &Element) -> Option<Change> {
     }))
 }
 
-fn read_all(query: &Element) -> impl Iterator<Item = Change> + '_ {
+fn read_all(query: &Element) -> impl Iterator<Item = News> + '_ {
     query.children().filter(|child| child.is("item", ns::ROSTER)).filter_map(|item| {
         let change = read(item);
         if change.is_none() {
@@ -123,13 +145,13 @@ impl Session {
     }
 
     /// Makes our roster the server's.
-    fn reconcile(&mut self, version: Option<String>, changes: Vec<Change>, turn: &mut Turn<'_>) {
+    fn reconcile(&mut self, version: Option<String>, changes: Vec<News>, turn: &mut Turn<'_>) {
         let items: Vec<RosterItem> = changes
             .into_iter()
             .filter_map(|change| match change {
                 // Our own JID never is a contact.
-                Change::Put(item) if item.jid != self.account => Some(item),
-                Change::Put(_) | Change::Remove(_) => None,
+                News::Put(item) if item.jid != self.account => Some(item),
+                News::Put(_) | News::Remove(_) => None,
             })
             .collect();
         let keep: BTreeSet<&BareJid> = items.iter().map(|item| &item.jid).collect();
@@ -159,20 +181,20 @@ impl Session {
         self.answer_waiting(&Awaited::Roster, &answer, turn);
     }
 
-    /// §2.1.6. Whose push it is has been checked.
-    pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) {
+    /// §2.1.6. Whose push it is has been checked. Answers whose items have changed.
+    pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) -> Vec<BareJid> {
         if let Some(version) = query.attr("ver") {
             self.roster.version = Some(version.to_owned());
         }
         let (mut items, mut removed) = (Vec::new(), Vec::new());
         for change in read_all(query) {
             match change {
-                Change::Put(item) if item.jid != self.account => {
+                News::Put(item) if item.jid != self.account => {
                     self.people.put_item(item.clone());
                     items.push(item);
                 }
-                Change::Put(_) => {}
-                Change::Remove(jid) => {
+                News::Put(_) => {}
+                News::Remove(jid) => {
                     if self.people.remove_item(&jid) {
                         self.people.save(&jid, turn);
                         removed.push(jid);
@@ -180,9 +202,135 @@ impl Session {
                 }
             }
         }
+        let changed = items.iter().map(|item| item.jid.clone()).chain(removed.iter().cloned()).collect();
         // Without the whole there is nothing to keep a part in.
         if self.roster.known {
             turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
+        }
+        changed
+    }
+
+    /// Whether a call may change something of somebody: it needs the server, and it is not us.
+    pub(crate) fn may_change(&self, jid: &BareJid) -> Result<(), Failure> {
+        if *jid == self.account {
+            return Err(Failure::InvalidJid { text: "this is the account itself".to_owned() });
+        }
+        if self.connection.is_online() { Ok(()) } else { Err(Failure::Offline) }
+    }
+
+    /// §2.3.
+    pub(crate) fn handle_add_contact(
+        &mut self,
+        call: Call,
+        jid: BareJid,
+        name: Option<String>,
+        groups: BTreeSet<String>,
+        subscribe: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        self.change_roster(call, wanted(jid, name, groups), subscribe, turn);
+    }
+
+    /// §2.4.
+    pub(crate) fn handle_update_contact(
+        &mut self,
+        call: Call,
+        jid: BareJid,
+        name: Option<String>,
+        groups: Option<BTreeSet<String>>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(item) = self.people.person(&jid).and_then(|person| person.item.as_ref()) else {
+            return turn.reply(call, Err(Failure::ContactUnknown));
+        };
+        let name = name.or_else(|| item.name.clone());
+        let groups = groups.unwrap_or_else(|| item.groups.clone());
+        self.change_roster(call, wanted(jid, name, groups), false, turn);
+    }
+
+    /// §2.5.
+    pub(crate) fn handle_remove_contact(&mut self, call: Call, jid: BareJid, turn: &mut Turn<'_>) {
+        if self.people.person(&jid).is_none_or(|person| person.item.is_none()) {
+            return turn.reply(call, Err(Failure::ContactUnknown));
+        }
+        let gone = Item { subscription: WireSubscription::Remove, ..wanted(jid, None, BTreeSet::new()) };
+        self.change_roster(call, gone, false, turn);
+    }
+
+    fn change_roster(&mut self, call: Call, item: Item, subscribe: bool, turn: &mut Turn<'_>) {
+        if let Err(failure) = self.may_change(&item.jid) {
+            return turn.reply(call, Err(failure));
+        }
+        if self.wait(call, Awaited::Outcome(call), turn) {
+            let query = Roster { ver: None, items: vec![item.clone()] };
+            self.roster.changes.push(Change { call, item, subscribe, confirmed: false, pushed: false });
+            self.pending.ask(None, IqPayload::Set(query.into()), Request::RosterChange { call }, turn);
+        }
+    }
+
+    pub(crate) fn handle_roster_change_result(&mut self, call: Call, outcome: Outcome, turn: &mut Turn<'_>) {
+        let Some(at) = self.roster.changes.iter().position(|change| change.call == call) else { return };
+        let change = &mut self.roster.changes[at];
+        match outcome {
+            Ok(_) => {
+                change.confirmed = true;
+                // Where nothing has changed there may be no push.
+                change.pushed |= is_so(&change.item, self.people.person(&change.item.jid));
+                self.conclude_roster_change(at, turn);
+            }
+            Err(failure) => {
+                self.roster.changes.remove(at);
+                self.answer_waiting(&Awaited::Outcome(call), &Err(failure), turn);
+            }
+        }
+    }
+
+    /// A push for somebody came: it is that of the oldest change which waits for one.
+    pub(crate) fn confirm_roster_change(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        let waits = |change: &Change| change.item.jid == *jid && !change.pushed;
+        if let Some(at) = self.roster.changes.iter().position(waits) {
+            self.roster.changes[at].pushed = true;
+            self.conclude_roster_change(at, turn);
+        }
+    }
+
+    fn conclude_roster_change(&mut self, at: usize, turn: &mut Turn<'_>) {
+        if !self.roster.changes[at].confirmed || !self.roster.changes[at].pushed {
+            return;
+        }
+        let Change { call, item, subscribe, .. } = self.roster.changes.remove(at);
+        if subscribe {
+            self.send_subscription(&item.jid, SubscriptionAct::Request, turn);
+        }
+        let answer = match self.people.contact(&item.jid) {
+            Some(contact) => Ok(Answer::Contact(Box::new(contact))),
+            None if item.subscription == WireSubscription::Remove => Ok(Answer::Done),
+            None => Err(Failure::ContactUnknown),
+        };
+        self.answer_waiting(&Awaited::Outcome(call), &answer, turn);
+    }
+}
+
+fn wanted(jid: BareJid, name: Option<String>, groups: BTreeSet<String>) -> Item {
+    Item {
+        jid,
+        name: name.filter(|name| !name.is_empty()),
+        // Only the server decides (§2.1.2.5), but for a removal.
+        subscription: WireSubscription::None,
+        ask: Default::default(),
+        groups: groups.into_iter().map(Group).collect(),
+        approved: None,
+    }
+}
+
+/// Whether it is as it was wanted.
+fn is_so(wanted: &Item, person: Option<&Person>) -> bool {
+    match person.and_then(|person| person.item.as_ref()) {
+        None => wanted.subscription == WireSubscription::Remove,
+        Some(item) => {
+            wanted.subscription != WireSubscription::Remove
+                && item.name == wanted.name
+                && item.groups.iter().eq(wanted.groups.iter().map(|Group(name)| name))
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
 
+use crate::command::SubscriptionRequest;
 use crate::contact::{Availability, Profile, Subscription};
 use crate::time::Timestamp;
 
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub people: Vec<(BareJid, PersonRecord)>,
     /// Verified features by caps hash.
     pub caps: Vec<(CapsKey, CapsRecord)>,
+    /// Who had asked to see our presence, and had no answer.
+    pub requests: Vec<SubscriptionRequest>,
     /// Images that are on disk.
     pub images: BTreeSet<ImageId>,
     /// What `set_presence` said last.

@@ -1,7 +1,7 @@
 //! XEP-0292: vCard4 over XMPP, the seed's 2.1.8. Two nodes carry it: the standard's, and the one
 //! of the Prose clients. They are kept apart, and the standard's wins.
 //!
-//! Left out: publishing, vCards by IQ (§3), what RFC 6350 has beyond [`Profile`].
+//! Left out: vCards by IQ (§3), what RFC 6350 has beyond [`Profile`].
 
 use std::sync::Arc;
 
@@ -9,11 +9,13 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 
 use crate::bounds;
+use crate::command::{Answer, Call};
 use crate::contact::{Address, Profile};
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
 use crate::pep::{self, Event, News};
 use crate::snapshot::ProfileRecord;
+use crate::waiting::Awaited;
 use crate::xml::some_text;
 use crate::{Session, Turn};
 
@@ -96,6 +98,58 @@ fn read_item(item: &pep::Item) -> Option<Option<Profile>> {
     Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
 }
 
+/// The properties that a [`Profile`] holds.
+const PROPERTIES: &[&str] =
+    &["fn", "nickname", "org", "title", "role", "email", "tel", "url", "adr", "bday", "note"];
+
+/// A vCard with this profile; what a profile can't hold is taken over from the vCard before.
+fn write(profile: &Profile, before: Option<&Element>) -> Element {
+    let mut vcard = Element::bare("vcard", PROSE_NODE);
+    let mut put = |property: &str, values: Vec<(&str, &String)>| {
+        if !values.is_empty() {
+            let mut element = Element::bare(property, PROSE_NODE);
+            for (kind, text) in values {
+                element.append_child(Element::builder(kind, PROSE_NODE).append(text.clone()).build());
+            }
+            vcard.append_child(element);
+        }
+    };
+    fn text(value: &Option<String>) -> Vec<(&str, &String)> {
+        value.iter().map(|text| ("text", text)).collect()
+    }
+    put("fn", text(&profile.full_name));
+    put("nickname", text(&profile.nickname));
+    put("org", text(&profile.organization));
+    put("title", text(&profile.title));
+    put("role", text(&profile.role));
+    for email in &profile.emails {
+        put("email", vec![("text", email)]);
+    }
+    for phone in &profile.phones {
+        put("tel", vec![("text", phone)]);
+    }
+    for url in &profile.urls {
+        put("url", vec![("uri", url)]);
+    }
+    if let Some(address) = &profile.address {
+        let parts = [
+            ("street", &address.street),
+            ("locality", &address.locality),
+            ("region", &address.region),
+            ("code", &address.postal_code),
+            ("country", &address.country),
+        ];
+        put("adr", parts.into_iter().filter_map(|(part, text)| Some((part, text.as_ref()?))).collect());
+    }
+    put("bday", text(&profile.birthday));
+    put("note", text(&profile.note));
+    let kept = before.into_iter().flat_map(Element::children);
+    for child in kept.filter(|child| !PROPERTIES.contains(&child.name())) {
+        vcard.append_child(child.clone());
+    }
+    vcard
+}
+
 impl Session {
     /// 2.1.8.
     pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event, turn: &mut Turn<'_>) {
@@ -140,6 +194,58 @@ impl Session {
             }
             Err(Failure::StanzaError { .. }) => None,
             Err(failure) => Some(failure),
+        }
+    }
+
+    /// The vCard that there is comes first, so that what a profile can't hold is not lost.
+    pub(crate) fn handle_set_profile(&mut self, call: Call, profile: Profile, turn: &mut Turn<'_>) {
+        if !self.connection.is_online() {
+            return turn.reply(call, Err(Failure::Offline));
+        }
+        if self.wait(call, Awaited::Outcome(call), turn) {
+            let request = Request::EditVcard { call, profile: Box::new(profile) };
+            self.pending.ask(None, pep::items_query(VCARD4_NODE, None), request, turn);
+        }
+    }
+
+    pub(crate) fn handle_own_vcard(
+        &mut self,
+        call: Call,
+        profile: &Profile,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        let before = match outcome {
+            Ok(payload) => pep::answered_item(payload.as_ref(), VCARD4_NODE).and_then(|item| item.payload),
+            // There is none yet.
+            Err(Failure::StanzaError { .. }) => None,
+            Err(failure) => return self.answer_waiting(&Awaited::Outcome(call), &Err(failure), turn),
+        };
+        let vcard = write(profile, before.as_ref());
+        self.publish_vcard(call, vcard, VcardSource::Vcard4, turn);
+    }
+
+    fn publish_vcard(&mut self, call: Call, vcard: Element, source: VcardSource, turn: &mut Turn<'_>) {
+        let payload = pep::publish(source.node(), "current", vcard.clone());
+        let request = Request::PublishVcard { call, vcard: Box::new(vcard), source };
+        self.pending.ask(None, payload, request, turn);
+    }
+
+    /// On both nodes, so that everybody finds it.
+    pub(crate) fn handle_vcard_published(
+        &mut self,
+        call: Call,
+        vcard: Element,
+        source: VcardSource,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        match (outcome, source) {
+            (Ok(_), VcardSource::Vcard4) => self.publish_vcard(call, vcard, VcardSource::Prose, turn),
+            (outcome, _) => {
+                let result = outcome.map(|_| Answer::Done);
+                self.answer_waiting(&Awaited::Outcome(call), &result, turn);
+            }
         }
     }
 }

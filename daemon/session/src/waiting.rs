@@ -16,6 +16,8 @@ pub(crate) enum Awaited {
     Roster,
     Avatar(BareJid),
     Profile(BareJid),
+    /// The outcome of what this very call had us ask for.
+    Outcome(Call),
 }
 
 /// The calls that wait, in the order in which they came.
@@ -72,7 +74,7 @@ impl Session {
         let calls = waiting.take(|awaited| match awaited {
             Awaited::Login | Awaited::Roster => false,
             Awaited::Avatar(jid) => !self.is_avatar_on_its_way(jid),
-            Awaited::Profile(_) => true,
+            Awaited::Profile(_) | Awaited::Outcome(_) => true,
         });
         self.waiting = waiting;
         for call in calls {

@@ -45,6 +45,10 @@ pub(super) enum Job {
     Discard {
         id: ImageId,
     },
+    /// The thread has time for it: that is all.
+    Ping {
+        reply: oneshot::Sender<()>,
+    },
     #[cfg(test)]
     Flush {
         reply: oneshot::Sender<bool>,
@@ -193,6 +197,7 @@ impl Keeper {
                     tracing::warn!(%error, "a damaged image can't be removed");
                 }
             }
+            Job::Ping { reply } => drop(reply.send(())),
             #[cfg(test)]
             Job::Flush { reply } => drop(reply.send(self.write_out())),
             Job::Shutdown { reply } => return Some(reply),
@@ -227,7 +232,10 @@ impl Keeper {
             Write::OwnPresence(presence) => {
                 self.registry.set_presence(account, presence).map_err(RowsError::Disk)
             }
-            Write::Roster { .. } | Write::Person { .. } | Write::Caps { .. } => {
+            Write::Roster { .. }
+            | Write::Person { .. }
+            | Write::Caps { .. }
+            | Write::SubscriptionRequest { .. } => {
                 let sound = self.sound.contains(account);
                 self.on_rows(|rows| rows.apply(account, &write, sound))
             }

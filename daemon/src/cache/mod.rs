@@ -114,6 +114,12 @@ impl Store {
         found
     }
 
+    /// Waits until the store thread has found time for this.
+    pub(crate) async fn answer(&self) {
+        // Without an answer it has ended, and whoever asked it for something knows.
+        let _ = self.ask(|reply| Job::Ping { reply }).await;
+    }
+
     /// Waits until all that was written is on disk. False: it is not.
     #[cfg(test)]
     pub(crate) async fn flush(&self) -> bool {

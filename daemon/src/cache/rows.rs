@@ -1,6 +1,6 @@
 //! The rows of the cache, in sled: the only file that names it.
 //!
-//! Three trees, keyed `account\0rest`, so that an account's rows lie together (a JID has no NUL):
+//! Four trees, keyed `account\0rest`, so that an account's rows lie together (a JID has no NUL):
 //!
 //! | tree | rest | value |
 //! |---|---|---|
@@ -8,6 +8,7 @@
 //! | `roster` | JID | `RosterItem` |
 //! | `people` | JID | `PersonRecord` |
 //! | `caps` | hash `\0` ver | `CapsRecord` |
+//! | `requests` | JID | `SubscriptionRequest` |
 //!
 //! A roster's head and items share a tree because a batch is atomic within one. Rewriting a value
 //! costs disk space that sled never gives back; that a value is there already it sees for itself.
@@ -17,7 +18,10 @@ use std::io;
 use std::path::Path;
 
 use jid::BareJid;
-use prosed_session::{CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, Write};
+use prosed_session::{
+    CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, SubscriptionRequest,
+    Write,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
@@ -34,6 +38,9 @@ pub(super) const CAPS_MAX: usize = 2_000;
 /// People that a session starts with while there is no roster to tell who still matters: as many
 /// as a roster may have items.
 const PEOPLE_MAX: usize = 100_000;
+
+/// Subscription requests that a session starts with: as many as it takes in.
+const REQUESTS_MAX: usize = 200;
 
 /// Why the rows can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +88,7 @@ pub(super) struct Rows {
     roster: Tree,
     people: Tree,
     caps: Tree,
+    requests: Tree,
 }
 
 impl Rows {
@@ -95,9 +103,14 @@ impl Rows {
             .flush_every_ms(None)
             .open()?;
         let tree = |name: &str| db.open_tree(name);
-        let rows =
-            Self { roster: tree("roster")?, people: tree("people")?, caps: tree("caps")?, db: db.clone() };
-        for tree in [&rows.roster, &rows.people, &rows.caps] {
+        let rows = Self {
+            roster: tree("roster")?,
+            people: tree("people")?,
+            caps: tree("caps")?,
+            requests: tree("requests")?,
+            db: db.clone(),
+        };
+        for tree in rows.trees() {
             tree.iter().try_for_each(|row| row.map(drop))?;
         }
         Ok(rows)
@@ -134,7 +147,15 @@ impl Rows {
             }
             keep
         })?;
-        Ok(Snapshot { roster, people, caps, ..Snapshot::default() })
+        let mut requests = Vec::new();
+        sift(&self.requests, account, |_, value| match decode::<SubscriptionRequest>(value) {
+            Some(request) if requests.len() < REQUESTS_MAX => {
+                requests.push(request);
+                true
+            }
+            _ => false,
+        })?;
+        Ok(Snapshot { roster, people, caps, requests, ..Snapshot::default() })
     }
 
     fn load_roster(&self, account: &BareJid) -> Result<Option<RosterRecord>, RowsError> {
@@ -168,6 +189,9 @@ impl Rows {
             Write::Person { jid, person } => put(&self.people, &key(account, jid.as_str()), person.as_ref()),
             Write::Caps { key: caps, record } => {
                 put(&self.caps, &key(account, &format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())
+            }
+            Write::SubscriptionRequest { jid, request } => {
+                put(&self.requests, &key(account, jid.as_str()), request.as_ref())
             }
             Write::Image { .. } | Write::OwnPresence(_) => Ok(()),
         }
@@ -235,10 +259,14 @@ impl Rows {
 
     /// Erases an account's rows.
     pub(super) fn forget(&self, account: &BareJid) -> Result<(), RowsError> {
-        for tree in [&self.roster, &self.people, &self.caps] {
+        for tree in self.trees() {
             sift(tree, account, |_, _| false)?;
         }
         Ok(())
+    }
+
+    fn trees(&self) -> [&Tree; 4] {
+        [&self.roster, &self.people, &self.caps, &self.requests]
     }
 
     /// On disk when this returns.

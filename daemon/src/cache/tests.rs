@@ -135,6 +135,16 @@ impl Bench {
         result.await.unwrap()
     }
 
+    /// As a disk that hangs would stop it, for as long as what is returned is there.
+    async fn stop_thread(&self) -> std::sync::mpsc::Sender<()> {
+        let (go_on, until) = std::sync::mpsc::channel::<()>();
+        let stop = Job::Test(Box::new(move |_| {
+            let _ = until.recv();
+        }));
+        assert!(self.store.jobs.send(stop).await.is_ok());
+        go_on
+    }
+
     /// As a full disk or a bug in sled would end it.
     async fn break_rows(&self) {
         self.on_thread(|keeper| {
@@ -195,6 +205,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
         }),
         people: vec![(jid("a@example.org"), person(Some(b"picture"))), (me(), person(None))],
         caps: vec![caps("v")],
+        requests: vec![],
         images: BTreeSet::from([id(b"picture")]),
         presence,
     };
@@ -571,4 +582,16 @@ async fn ten_thousand_contacts_are_there_at_once() {
     );
     assert_eq!(snapshot.roster.unwrap().items.len(), CONTACTS);
     assert_eq!((snapshot.people.len(), snapshot.images.len()), (CONTACTS, CONTACTS));
+}
+
+#[tokio::test]
+async fn a_store_that_is_stuck_does_not_answer() {
+    let bench = Bench::new();
+    bench.store.answer().await;
+    let stuck = bench.stop_thread().await;
+    let answer = bench.store.answer();
+    tokio::pin!(answer);
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut answer).await.is_err());
+    drop(stuck);
+    answer.await;
 }

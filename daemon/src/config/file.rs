@@ -41,12 +41,16 @@ pub(super) struct Secrets {
     pub store: SecretStoreKind,
 }
 
-/// Where secrets are kept.
+/// Where secrets are written to. They are read from wherever they are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SecretStoreKind {
-    /// Files in the data folder (0600).
+    /// The Secret Service where the session bus has one, else files.
     #[default]
+    Auto,
+    /// The Secret Service and nowhere else: without one, nothing is remembered.
+    SecretService,
+    /// Files in the data folder (0600). The session bus is not asked, not even for older secrets.
     File,
 }
 

@@ -217,7 +217,7 @@ impl Config {
             })
             .unwrap_or_else(|| data_dir.join("run"));
         let socket = folder(flags.socket, "PROSED_SOCKET", settings.socket)
-            .unwrap_or_else(|| runtime_dir.join("prosed.sock"));
+            .unwrap_or_else(|| runtime_dir.join(prosed_protocol::endpoint::SOCKET_NAME));
 
         let log = match (flags.log, environment.text("PROSED_LOG")?, settings.log) {
             (Some(log), _, _) | (None, Some(log), _) | (None, None, Some(log)) => log,

@@ -47,7 +47,7 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
             log: "info".into(),
             allowed_origins: vec![],
             extra_ca: None,
-            secret_store: SecretStoreKind::File,
+            secret_store: SecretStoreKind::Auto,
             accounts: BTreeMap::new(),
         }
     );
@@ -148,7 +148,12 @@ fn what_is_unknown_is_told_what_exists_and_where_it_stands() {
     let (line, reason) = fault("[accounts.'me@example.org']\nhots = 'h'");
     assert!(line == 2 && reason.contains("`host`, `port`, `tls`, `resource`"), "{line}: {reason}");
     let (line, reason) = fault("[secrets]\nstore = 'clipboard'");
-    assert!(line == 2 && reason.contains("`file`"), "{line}: {reason}");
+    assert!(line == 2 && reason.contains("`auto`, `secret-service`, `file`"), "{line}: {reason}");
+    for (text, kind) in [("secret-service", SecretStoreKind::SecretService), ("file", SecretStoreKind::File)]
+    {
+        let found = resolve(&[], &[], &format!("[secrets]\nstore = '{text}'")).unwrap();
+        assert_eq!(found.secret_store, kind);
+    }
     let (line, reason) = fault("[accounts.'me@example.org']\n\ntls = 'none'");
     assert!(line == 3 && reason.contains("`auto`, `direct`, `starttls`"), "{line}: {reason}");
     assert_eq!(fault("[tls]\nca = 1").0, 2);

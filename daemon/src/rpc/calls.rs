@@ -183,6 +183,54 @@ impl Call<'_> {
                 |p| p.account.as_deref(),
                 methods::get_contact,
             ),
+            api::AddContact::NAME => self.concerning::<api::AddContact, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::add_contact,
+            ),
+            api::UpdateContact::NAME => self.concerning::<api::UpdateContact, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::update_contact,
+            ),
+            api::RemoveContact::NAME => self.concerning::<api::RemoveContact, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::remove_contact,
+            ),
+            api::ListSubscriptionRequests::NAME => self.concerning::<api::ListSubscriptionRequests, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::list_subscription_requests,
+            ),
+            api::ApproveSubscription::NAME => self.concerning::<api::ApproveSubscription, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::approve_subscription,
+            ),
+            api::DenySubscription::NAME => self.concerning::<api::DenySubscription, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::deny_subscription,
+            ),
+            api::RequestSubscription::NAME => self.concerning::<api::RequestSubscription, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::request_subscription,
+            ),
+            api::CancelSubscription::NAME => self.concerning::<api::CancelSubscription, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::cancel_subscription,
+            ),
+            api::SetAvatar::NAME => {
+                self.concerning::<api::SetAvatar, _, _>(Usual, |p| p.account.as_deref(), methods::set_avatar)
+            }
+            api::SetProfile::NAME => self.concerning::<api::SetProfile, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::set_profile,
+            ),
             api::LoadAvatar::NAME => self.concerning::<api::LoadAvatar, _, _>(
                 Usual,
                 |p| p.account.as_deref(),

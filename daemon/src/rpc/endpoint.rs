@@ -3,28 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::Serialize;
+use prosed_protocol::endpoint::{Endpoint, FILE_NAME};
 
 use crate::files::{Durability, write_atomic};
-
-/// What is written to `endpoint.json`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Endpoint {
-    /// As in `ws://127.0.0.1:5299/rpc`.
-    pub(crate) url: String,
-    /// The Unix socket, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) socket: Option<PathBuf>,
-    /// The file that holds the bearer token.
-    pub(crate) token_file: PathBuf,
-    /// The daemon's process.
-    pub(crate) pid: u32,
-    /// The daemon's version.
-    pub(crate) version: &'static str,
-    /// The version of the API that it speaks.
-    #[serde(rename = "apiLevel")]
-    pub(crate) api_level: u32,
-}
 
 /// The file, for as long as the doors are open: it goes when this is dropped.
 pub(crate) struct EndpointFile {
@@ -33,15 +14,16 @@ pub(crate) struct EndpointFile {
 }
 
 impl EndpointFile {
-    /// Writes the file, whole or not at all. Call it once the doors are bound: another user can
+    /// Writes the file into the runtime folder, whole or not at all. Call it once the doors are bound: another user can
     /// take a port before us, and nobody shall be sent there.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub(crate) fn write(path: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+    pub(crate) fn write(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+        let path = folder.join(FILE_NAME);
         let content = serde_json::to_vec(endpoint)?;
-        write_atomic(path, &content, Durability::Written)?;
-        Ok(Self { path: path.to_owned(), content })
+        write_atomic(&path, &content, Durability::Written)?;
+        Ok(Self { path, content })
     }
 }
 
@@ -64,11 +46,11 @@ mod tests {
 
     fn endpoint(pid: u32) -> Endpoint {
         Endpoint {
-            url: "ws://127.0.0.1:5299/rpc".to_owned(),
+            url: Some("ws://127.0.0.1:5299/rpc".to_owned()),
             socket: None,
             token_file: "/run/user/1000/prosed/token".into(),
             pid,
-            version: "0.1.0",
+            version: "0.1.0".to_owned(),
             api_level: 1,
         }
     }
@@ -77,7 +59,7 @@ mod tests {
     fn is_there_while_the_doors_are_open() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endpoint.json");
-        let file = EndpointFile::write(&path, &endpoint(42)).unwrap();
+        let file = EndpointFile::write(folder.path(), &endpoint(42)).unwrap();
         let found: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(
             found,
@@ -94,8 +76,8 @@ mod tests {
     fn another_daemons_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endpoint.json");
-        let ours = EndpointFile::write(&path, &endpoint(1)).unwrap();
-        let theirs = EndpointFile::write(&path, &endpoint(2)).unwrap();
+        let ours = EndpointFile::write(folder.path(), &endpoint(1)).unwrap();
+        let theirs = EndpointFile::write(folder.path(), &endpoint(2)).unwrap();
         drop(ours);
         assert!(path.exists());
         drop(theirs);

@@ -2,7 +2,8 @@
 //!
 //! A web page in the user's browser can send requests to a local port, and a name that its author
 //! controls can be made to point here (DNS rebinding). So `Host` must be a literal of ours, `Origin`
-//! one that we know, and then there is the token.
+//! one that we know, and then there is the token. The Unix socket is out of a page's reach, and the
+//! kernel says who is behind it: there [`is_us`] decides, and the token is not asked for.
 
 use std::net::SocketAddr;
 
@@ -18,7 +19,15 @@ use prosed_protocol::{WEBSOCKET_PROTOCOL, WEBSOCKET_TOKEN_PREFIX};
 use super::token::Token;
 
 /// What a door lets in.
-pub(crate) struct Guard {
+pub(crate) enum Guard {
+    /// The door is a port, which every program and web page can reach.
+    Port(PortGuard),
+    /// The door is a Unix socket, and whose program it is has been checked.
+    Socket,
+}
+
+/// What a port lets in.
+pub(crate) struct PortGuard {
     /// The values of `Host` that mean us.
     hosts: Vec<String>,
     /// Origins of pages that we serve ourselves.
@@ -67,8 +76,31 @@ pub(crate) struct Admission {
 }
 
 impl Guard {
-    /// A guard for the door that is bound to `address`. `listed_origins` as in `app://prose`.
-    pub(crate) fn new(address: SocketAddr, listed_origins: Vec<String>, token: Token) -> Self {
+    /// A guard for the port that is bound to `address`. `listed_origins` as in `app://prose`.
+    pub(crate) fn port(address: SocketAddr, listed_origins: Vec<String>, token: Token) -> Self {
+        Self::Port(PortGuard::new(address, listed_origins, token))
+    }
+
+    /// Whether the request may go on, and how.
+    pub(crate) fn check(&self, request: &Parts) -> Result<Admission, Refusal> {
+        match self {
+            Self::Port(guard) => guard.check(request),
+            Self::Socket => {
+                check_content_type(request)?;
+                Ok(Admission { cors_origin: None, preflight: false })
+            }
+        }
+    }
+}
+
+/// Whether whoever is at the other end of a Unix socket runs as the same user as we do. Root is
+/// somebody else: root's programs that mean it can become us.
+pub(crate) fn is_us(peer: u32) -> bool {
+    peer == rustix::process::geteuid().as_raw()
+}
+
+impl PortGuard {
+    fn new(address: SocketAddr, listed_origins: Vec<String>, token: Token) -> Self {
         let port = address.port();
         let mut hosts =
             vec![format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
@@ -79,9 +111,8 @@ impl Guard {
         Self { hosts, own_origins, listed_origins, token }
     }
 
-    /// Whether the request may go on, and how. Each check comes before the next, so that a valid
-    /// token never outweighs a wrong origin.
-    pub(crate) fn check(&self, request: &Parts) -> Result<Admission, Refusal> {
+    /// Each check comes before the next, so that a valid token never outweighs a wrong origin.
+    fn check(&self, request: &Parts) -> Result<Admission, Refusal> {
         self.check_host(request)?;
         let cors_origin = self.check_origin(&request.headers)?;
         let preflight = cors_origin.is_some()
@@ -89,9 +120,7 @@ impl Guard {
             && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if !preflight && !is_open(request.uri.path()) {
             self.check_token(&request.headers)?;
-            if request.method == Method::POST && !is_json(only(&request.headers, CONTENT_TYPE)) {
-                return Err(Refusal::NotJson);
-            }
+            check_content_type(request)?;
         }
         Ok(Admission { cors_origin, preflight })
     }
@@ -129,6 +158,16 @@ impl Guard {
             if headers.contains_key(AUTHORIZATION) { bearer(headers) } else { subprotocol_token(headers) };
         if given.is_some_and(|given| self.token.is(given)) { Ok(()) } else { Err(Refusal::WrongToken) }
     }
+}
+
+fn check_content_type(request: &Parts) -> Result<(), Refusal> {
+    if request.method == Method::POST
+        && !is_open(request.uri.path())
+        && !is_json(only(&request.headers, CONTENT_TYPE))
+    {
+        return Err(Refusal::NotJson);
+    }
+    Ok(())
 }
 
 /// Whether the client offers our subprotocol, which the answer then has to name (RFC 6455 §4.2.2).
@@ -176,7 +215,7 @@ mod tests {
     fn guard() -> Guard {
         let address = "127.0.0.1:5299".parse().unwrap();
         let listed = [LISTED, "null", "file://"].map(str::to_owned).to_vec();
-        Guard::new(address, listed, Token::from_text(TOKEN).unwrap())
+        Guard::port(address, listed, Token::from_text(TOKEN).unwrap())
     }
 
     /// Checks a request that is right but for these headers; one without a value is taken away.
@@ -202,6 +241,25 @@ mod tests {
 
     fn refusal(method: &str, target: &str, changes: &[(&str, Option<&str>)]) -> Option<Refusal> {
         check(method, target, changes).err()
+    }
+
+    #[test]
+    fn the_socket_asks_for_the_content_type_only() {
+        let ask = |content_type: &str| {
+            let request = Request::post("/rpc").header("origin", "http://evil.example");
+            let request = request.header("content-type", content_type).body(()).unwrap();
+            Guard::Socket.check(&request.into_parts().0)
+        };
+        assert_eq!(ask("application/json"), Ok(Admission { cors_origin: None, preflight: false }));
+        assert_eq!(ask("text/plain"), Err(Refusal::NotJson));
+    }
+
+    #[test]
+    fn the_same_user_and_nobody_else_is_us() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_us(own));
+        assert!(!is_us(own + 1));
+        assert!(own == 0 || !is_us(0));
     }
 
     #[test]
@@ -244,7 +302,7 @@ mod tests {
     #[test]
     fn another_bound_address_is_ours_and_the_unspecified_one_is_not() {
         let hosts = |address: &str| {
-            Guard::new(address.parse().unwrap(), vec![], Token::from_text(TOKEN).unwrap()).hosts
+            PortGuard::new(address.parse().unwrap(), vec![], Token::from_text(TOKEN).unwrap()).hosts
         };
         assert!(hosts("127.0.0.2:80").contains(&"127.0.0.2:80".to_owned()));
         assert_eq!(hosts("0.0.0.0:80").len(), 3);

@@ -33,9 +33,8 @@ use super::limits::{
 use super::methods::Api;
 use super::subscriptions::Ids;
 
-/// What stands behind the door.
+/// What stands behind all doors: their connections are counted together.
 pub(super) struct Door {
-    guard: Guard,
     api: Arc<Api>,
     subscriptions: Methods,
     server: TowerServiceBuilder<Identity, Identity>,
@@ -43,13 +42,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(
-        guard: Guard,
-        api: Arc<Api>,
-        subscriptions: Methods,
-        patience: Patience,
-        stop: StopHandle,
-    ) -> Self {
+    pub(super) fn new(api: Arc<Api>, subscriptions: Methods, patience: Patience, stop: StopHandle) -> Self {
         // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
         // so that the one at `gone_after` finds it.
         let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
@@ -64,26 +57,26 @@ impl Door {
             .set_id_provider(Ids::default())
             .build();
         let server = Server::builder().set_config(config).to_service_builder();
-        Self { guard, api, subscriptions, server, stop }
+        Self { api, subscriptions, server, stop }
     }
 
-    pub(super) fn into_router(self) -> Router {
-        let door = Arc::new(self);
+    /// What the door with this guard leads to.
+    pub(super) fn router(self: &Arc<Self>, guard: Guard) -> Router {
         Router::new()
             .route("/rpc", any(rpc))
             .route("/healthz", get(async || "ok\n"))
             .route("/avatars/{capability}/{id}", get(avatar))
             .fallback(async || StatusCode::NOT_FOUND)
-            .layer(from_fn_with_state(Arc::clone(&door), enter))
-            .with_state(door)
+            .layer(from_fn_with_state(Arc::new(guard), enter))
+            .with_state(Arc::clone(self))
     }
 }
 
 /// Lets in whom the guard lets in, and answers CORS for whom it says.
-async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn enter(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     conceal(&mut parts.headers);
-    let (mut response, cors_origin) = match door.guard.check(&parts) {
+    let (mut response, cors_origin) = match guard.check(&parts) {
         Err(refusal) => (refuse(refusal), None),
         Ok(admission) if admission.preflight => (preflight(&parts.headers), admission.cors_origin),
         Ok(admission) => (next.run(Request::from_parts(parts, body)).await, admission.cors_origin),

@@ -14,8 +14,9 @@ pub(super) const BATCH_CALLS: u32 = 32;
 /// WebSockets and POSTs in flight, all programs together: every UI and script of one person.
 pub(super) const CONNECTIONS: u32 = 32;
 
-/// Sockets that have not become a WebSocket. Those who connect and show no token take none of
-/// [`CONNECTIONS`]; this keeps them from taking every file descriptor.
+/// Sockets of one listener that have not become a WebSocket. Those who connect and show no token
+/// take none of [`CONNECTIONS`]; this keeps them from taking every file descriptor, and other users,
+/// who can reach the port, from shutting us out of the Unix socket.
 pub(super) const SOCKETS: usize = 256;
 
 /// Subscriptions of one connection.

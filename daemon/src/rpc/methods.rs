@@ -11,16 +11,18 @@ use jsonrpsee::types::error::ErrorCode;
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 use prosed_protocol::api::{Done, OpenRpcDocument, Version};
 use prosed_protocol::{
-    API_COMPATIBLE, API_LEVEL, Account, AccountParams, ApiError, Contact, ContactParams, ErrorKind,
-    GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile, Roster,
-    SetPresenceParams, SubscribeParams, openrpc,
+    API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
+    ErrorKind, GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile,
+    PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
+    SubscriptionRequest, UpdateContactParams, openrpc,
 };
-use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence};
+use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::order::Place;
+use super::picture;
 use super::sessions::Sessions;
 use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
@@ -80,11 +82,7 @@ pub(super) async fn logout(api: Arc<Api>, place: Place, params: LogoutParams) ->
 pub(super) async fn list_accounts(api: Arc<Api>) -> Answered<Vec<Account>> {
     let accounts = api.sessions.list();
     let states = join_all(accounts.iter().map(|account| api.state(account))).await;
-    // One that went away meanwhile is none of the accounts.
-    let gone = |state: &Answered<Account>| {
-        state.as_ref().is_err_and(|error| error.code() == ErrorKind::AccountUnknown.code())
-    };
-    states.into_iter().filter(|state| !gone(state)).collect()
+    states.into_iter().flatten().collect()
 }
 
 pub(super) async fn get_account(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Account> {
@@ -102,11 +100,66 @@ pub(super) async fn load_roster(api: Arc<Api>, place: Place, _: AccountParams) -
 }
 
 pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Contact> {
-    let jid = bare_jid(&params.jid)?;
-    match api.ask(place, Command::GetContact { jid }).await?.answer {
-        Answer::Contact(contact) => Ok(api.translator.contact_with_features(&contact)),
+    api.contact(place, Command::GetContact { jid: bare_jid(&params.jid)? }).await
+}
+
+pub(super) async fn add_contact(api: Arc<Api>, place: Place, params: AddContactParams) -> Answered<Contact> {
+    let (jid, groups) = (bare_jid(&params.jid)?, params.groups.into_iter().collect());
+    let command = Command::AddContact { jid, name: params.name, groups, subscribe: params.subscribe };
+    api.contact(place, command).await
+}
+
+pub(super) async fn update_contact(
+    api: Arc<Api>,
+    place: Place,
+    params: UpdateContactParams,
+) -> Answered<Contact> {
+    let groups = params.groups.map(|groups| groups.into_iter().collect());
+    let command = Command::UpdateContact { jid: bare_jid(&params.jid)?, name: params.name, groups };
+    api.contact(place, command).await
+}
+
+pub(super) async fn remove_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Done> {
+    api.done(place, Command::RemoveContact { jid: bare_jid(&params.jid)? }).await
+}
+
+pub(super) async fn list_subscription_requests(
+    api: Arc<Api>,
+    place: Place,
+    _: AccountParams,
+) -> Answered<Vec<SubscriptionRequest>> {
+    match api.ask(place, Command::ListSubscriptionRequests).await?.answer {
+        Answer::SubscriptionRequests(open) => Ok(open.iter().map(translate::subscription_request).collect()),
         other => Err(unexpected(&other)),
     }
+}
+
+pub(super) async fn approve_subscription(
+    api: Arc<Api>,
+    place: Place,
+    params: ContactParams,
+) -> Answered<Done> {
+    api.subscription(place, &params, SubscriptionAct::Approve).await
+}
+
+pub(super) async fn deny_subscription(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Done> {
+    api.subscription(place, &params, SubscriptionAct::Deny).await
+}
+
+pub(super) async fn request_subscription(
+    api: Arc<Api>,
+    place: Place,
+    params: ContactParams,
+) -> Answered<Done> {
+    api.subscription(place, &params, SubscriptionAct::Request).await
+}
+
+pub(super) async fn cancel_subscription(
+    api: Arc<Api>,
+    place: Place,
+    params: ContactParams,
+) -> Answered<Done> {
+    api.subscription(place, &params, SubscriptionAct::Cancel).await
 }
 
 pub(super) async fn load_avatar(
@@ -134,13 +187,29 @@ pub(super) async fn load_profile(
     }
 }
 
+pub(super) async fn set_avatar(
+    api: Arc<Api>,
+    place: Place,
+    params: SetAvatarParams,
+) -> Answered<PublishedAvatar> {
+    // Decoding takes a moment, and no other call shall wait for it.
+    let image = tokio::task::spawn_blocking(move || picture::png(&params.data)).await;
+    let image = image.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
+    match api.ask(place, Command::SetAvatar { image }).await?.answer {
+        Answer::Published(id) => Ok(PublishedAvatar { id: id.map(|id| id.to_string()) }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) async fn set_profile(api: Arc<Api>, place: Place, params: SetProfileParams) -> Answered<Done> {
+    let profile = Box::new(translate::wished_profile(params.profile));
+    api.done(place, Command::SetProfile(profile)).await
+}
+
 pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {
     let availability = translate::wished_availability(params.availability);
     let presence = OwnPresence { availability, status: params.status, priority: params.priority };
-    match api.ask(place, Command::SetPresence(presence)).await?.answer {
-        Answer::Done => Ok(Done {}),
-        other => Err(unexpected(&other)),
-    }
+    api.done(place, Command::SetPresence(presence)).await
 }
 
 /// `Events`, made of the shared JSON of each.
@@ -190,6 +259,31 @@ impl Api {
         self.answer(&account, reply).await
     }
 
+    /// A command whose answer is a contact.
+    async fn contact(&self, place: Place, command: Command) -> Answered<Contact> {
+        match self.ask(place, command).await?.answer {
+            Answer::Contact(contact) => Ok(self.translator.contact_with_features(&contact)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A command that is done, and no more to say.
+    async fn done(&self, place: Place, command: Command) -> Answered<Done> {
+        match self.ask(place, command).await?.answer {
+            Answer::Done => Ok(Done {}),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn subscription(
+        &self,
+        place: Place,
+        params: &ContactParams,
+        act: SubscriptionAct,
+    ) -> Answered<Done> {
+        self.done(place, Command::Subscription { jid: bare_jid(&params.jid)?, act }).await
+    }
+
     async fn answer(&self, account: &BareJid, reply: oneshot::Receiver<Reply>) -> Answered<TrueAt> {
         // A session that ended without an answer is down.
         let offline = |_| ApiError::new(ErrorKind::Offline).account(account.as_str());
@@ -198,9 +292,12 @@ impl Api {
         Ok(TrueAt { seq, answer })
     }
 
-    async fn state(&self, account: &BareJid) -> Answered<Account> {
-        let reply = self.sessions.issue(account, Command::GetAccount).await.map_err(ApiError::from)?;
-        self.account(self.answer(account, reply).await?)
+    /// How an account stands; none where it went away meanwhile, before or while it was asked.
+    async fn state(&self, account: &BareJid) -> Option<Answered<Account>> {
+        let reply = self.sessions.issue(account, Command::GetAccount).await.ok()?;
+        let Reply { seq, result } = reply.await.ok()?;
+        let answer = result.map_err(|cause| translate::failure(&cause, account).into());
+        Some(answer.and_then(|answer| self.account(TrueAt { seq, answer })))
     }
 
     fn account(&self, answered: TrueAt) -> Answered<Account> {

@@ -7,8 +7,10 @@ mod endpoint;
 mod guard;
 mod http;
 mod limits;
+mod listeners;
 mod methods;
 mod order;
+mod picture;
 #[cfg(test)]
 mod script;
 mod server;
@@ -19,8 +21,9 @@ mod tests;
 mod token;
 mod translate;
 
-pub(crate) use endpoint::{Endpoint, EndpointFile};
+pub(crate) use endpoint::EndpointFile;
+pub(crate) use listeners::{Listeners, SocketFile};
 pub(crate) use methods::Images;
-pub(crate) use server::{Services, serve};
+pub(crate) use server::{Doors, Pulse, Services, serve};
 pub(crate) use token::Token;
 pub(crate) use translate::Translator;

@@ -1,27 +1,31 @@
-//! The listener, on a thread and a runtime of its own.
+//! The listeners, on a thread and a runtime of its own.
 //!
 //! One thread, because jsonrpsee spawns a task for each message: on one thread they are first
 //! polled in the order in which the messages came, and that is what the order of calls stands on.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
 use axum::Router;
+use futures::future::join_all;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jsonrpsee::server::{ServerHandle, stop_channel};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use super::guard::Guard;
+use super::guard::{Guard, is_us};
 use super::http::Door;
 use super::limits::{Patience, SOCKETS};
+use super::listeners::Listeners;
 use super::methods::{Api, Images};
 use super::sessions::Sessions;
 use super::subscriptions;
@@ -46,57 +50,105 @@ pub(crate) struct Services {
     pub(crate) allowed_origins: Vec<String>,
 }
 
-/// Opens the doors on a bound listener, until `shutdown` resolves; the thread then ends within
-/// about a second.
+/// The doors, open. They close when this is dropped; [`Doors::close`] waits for it.
+pub(crate) struct Doors {
+    close: oneshot::Sender<()>,
+    /// Resolves when the thread has ended.
+    ended: oneshot::Receiver<Infallible>,
+    runtime: Handle,
+}
+
+impl Doors {
+    /// Says farewell to those who are connected; takes about a second at most.
+    pub(crate) async fn close(self) {
+        drop(self.close);
+        let _ = self.ended.await;
+    }
+
+    /// Waits until the doors have closed by themselves, which only a bug can do.
+    pub(crate) async fn failed(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Shows whether the doors' thread is well.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(self.runtime.clone())
+    }
+}
+
+/// See [`Doors::pulse`].
+pub(crate) struct Pulse(Handle);
+
+impl Pulse {
+    /// Waits until the doors' thread has found time for this.
+    pub(crate) async fn answer(&self) {
+        // An error: the thread has ended, which is for `failed` to tell.
+        let _ = self.0.spawn(async {}).await;
+    }
+}
+
+/// Opens the doors on what is bound.
 ///
-/// Futures of [`Accounts`] are polled on this thread's runtime, which ends with it: what has to
+/// Futures of [`Accounts`] are polled on the doors' own runtime, which ends with them: what has to
 /// outlive a call must be spawned on the daemon's own.
 ///
 /// # Errors
-/// When the listener, the runtime or the thread can't be set up.
-pub(crate) fn serve(
-    listener: std::net::TcpListener,
-    services: Services,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+/// When a listener, the runtime or the thread can't be set up.
+pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Doors> {
     let Services { accounts, log, translator, images, token, allowed_origins } = services;
-    let guard = Guard::new(listener.local_addr()?, allowed_origins, token);
     let api = Api { sessions: Sessions::Real(accounts), log, translator, images };
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let mut doors = Vec::new();
+    for listener in listeners.tcp {
+        let guard = Guard::port(listener.local_addr()?, allowed_origins.clone(), token.clone());
+        listener.set_nonblocking(true)?;
+        doors.push((Listener::Tcp(TcpListener::from_std(listener)?), guard));
+    }
+    for listener in listeners.unix {
+        listener.set_nonblocking(true)?;
+        doors.push((Listener::Unix(UnixListener::from_std(listener)?), Guard::Socket));
+    }
+    drop(entered);
+    let (close, closed) = oneshot::channel::<()>();
+    let (alive, ended) = oneshot::channel();
+    let handle = runtime.handle().clone();
     thread::Builder::new().name("rpc".to_owned()).spawn(move || {
-        let result = runtime.block_on(async {
-            let listener = TcpListener::from_std(listener)?;
-            run(listener, guard, api, Patience::USUAL, shutdown).await
-        });
-        if let Err(error) = result {
+        let _alive = alive;
+        let closed = async move { drop(closed.await) };
+        if let Err(error) = runtime.block_on(run(doors, api, Patience::USUAL, closed)) {
             tracing::error!(%error, "the doors could not be opened");
         }
         // Calls that are still waited for end here.
         runtime.shutdown_background();
-    })
+    })?;
+    Ok(Doors { close, ended, runtime: handle })
 }
 
 /// Serves until `shutdown` resolves, and says farewell to those who are connected.
 pub(super) async fn run(
-    listener: TcpListener,
-    guard: Guard,
+    doors: Vec<(Listener, Guard)>,
     api: Api,
     patience: Patience,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, websockets) = stop_channel();
     let methods = subscriptions::register(&api.log).map_err(io::Error::other)?;
-    let router = Door::new(guard, Arc::new(api), methods, patience, stop).into_router();
+    let door = Arc::new(Door::new(Arc::new(api), methods, patience, stop));
     let (closing, closed) = watch::channel(());
-    let mut sockets = JoinSet::new();
+    let mut sockets: Vec<_> = doors.iter().map(|_| JoinSet::new()).collect();
+    let accepting = doors.into_iter().zip(&mut sockets).map(|((listener, guard), sockets)| {
+        accept(listener, door.router(guard), patience, sockets, closed.clone())
+    });
     tokio::select! {
-        () = accept(&listener, &router, patience, &mut sockets, &closed) => {}
+        _ = join_all(accepting) => {}
         () = shutdown => {}
     }
-    drop((listener, router, closing));
+    drop((door, closing));
     let farewell = async {
-        while sockets.join_next().await.is_some() {}
+        for mut sockets in sockets {
+            while sockets.join_next().await.is_some() {}
+        }
         say_goodbye(websockets).await;
     };
     let _ = tokio::time::timeout(patience.farewell, farewell).await;
@@ -110,24 +162,65 @@ async fn say_goodbye(websockets: ServerHandle) {
     websockets.stopped().await;
 }
 
+/// What a door stands on.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Somebody who has come in.
+enum Visitor {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Visitor> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, _)| Visitor::Tcp(socket)),
+            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Visitor::Unix(socket)),
+        }
+    }
+}
+
+impl Visitor {
+    /// A file's mode can be changed, and systemd's unit can be edited; what the kernel says of the
+    /// peer (SO_PEERCRED) can't.
+    fn may_enter(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Unix(socket) => socket.peer_cred().is_ok_and(|peer| is_us(peer.uid())),
+        }
+    }
+}
+
 /// Takes in sockets, for ever.
 async fn accept(
-    listener: &TcpListener,
-    router: &Router,
+    listener: Listener,
+    router: Router,
     patience: Patience,
     sockets: &mut JoinSet<()>,
-    closed: &watch::Receiver<()>,
+    closed: watch::Receiver<()>,
 ) {
     let room = Arc::new(Semaphore::new(SOCKETS));
     loop {
         // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((socket, _)) => {
+            Ok(visitor) if !visitor.may_enter() => {
+                tracing::warn!("another user was turned away from the socket");
+            }
+            Ok(visitor) => {
                 let (router, closed) = (router.clone(), closed.clone());
                 sockets.spawn(async move {
                     let _permit = permit;
-                    talk(socket, router, patience, closed).await;
+                    match visitor {
+                        Visitor::Tcp(socket) => {
+                            let _ = socket.set_nodelay(true);
+                            talk(socket, router, patience, closed).await;
+                        }
+                        Visitor::Unix(socket) => talk(socket, router, patience, closed).await,
+                    }
                 });
             }
             Err(error) => {
@@ -140,8 +233,10 @@ async fn accept(
 }
 
 /// HTTP/1.1 on one socket, until it ends, becomes a WebSocket, or the daemon stops.
-async fn talk(socket: TcpStream, router: Router, patience: Patience, mut closed: watch::Receiver<()>) {
-    let _ = socket.set_nodelay(true);
+async fn talk<S>(socket: S, router: Router, patience: Patience, mut closed: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     // A peer that takes nothing for so long is gone, though its TCP still answers: else it would
     // keep its connection, and all that waits to be sent on it, for ever.
     let mut socket = TimeoutStream::new(socket);

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 const TOKEN_BYTES: usize = 32;
 
 /// 256 random bits in base64url. No `Debug`: it opens the door.
+#[derive(Clone)]
 pub(crate) struct Token(Zeroizing<String>);
 
 /// Why there is no token.

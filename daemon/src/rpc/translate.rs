@@ -7,8 +7,8 @@ use jid::BareJid;
 use prosed_protocol as api;
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{
-    Account, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile, Resource,
-    RosterSource, Subscription, Timestamp,
+    Account, Address, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile,
+    Resource, RosterSource, Subscription, SubscriptionRequest, Timestamp,
 };
 use subtle::ConstantTimeEq;
 
@@ -16,6 +16,7 @@ use super::deceit;
 use super::token::{TokenError, random_text};
 use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
+use crate::credentials::StoreName;
 use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
 
 /// Translates, and knows where images are served. Cheap to clone.
@@ -59,6 +60,15 @@ impl Translator {
                     jid,
                     api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
                 );
+            }
+            Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, .. }) => {
+                let jid_text = from.to_string();
+                let asked = api::SubscriptionRequested { jid: jid_text, nick, status };
+                log.append(jid, api::EventPayload::SubscriptionRequested(asked));
+            }
+            Notice::SubscriptionResolved { jid: from } => {
+                let resolved = api::SubscriptionResolved { jid: from.to_string() };
+                log.append(jid, api::EventPayload::SubscriptionResolved(resolved));
             }
             Notice::RosterLoaded { version, changed } => {
                 let loaded = api::RosterLoaded { version, changed: changed as u64 };
@@ -127,7 +137,7 @@ impl Translator {
             since: time(account.since),
             resource: bound.or_else(|| standing.resource.clone()),
             remembered: standing.remembered,
-            secret_store: standing.secret_store.and_then(secret_store),
+            secret_store: standing.secret_store.map(secret_store),
             last_stanza_at: account.last_stanza_at.map(time),
             retry_at: account.retry_at.map(time),
             error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
@@ -150,6 +160,40 @@ impl Translator {
             width: avatar.width.into(),
             height: avatar.height.into(),
         }
+    }
+}
+
+/// A profile that a UI wants to have published. Empty texts are none.
+pub(crate) fn wished_profile(profile: api::Profile) -> Profile {
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Profile {
+        full_name: some(profile.full_name),
+        nickname: some(profile.nickname),
+        organization: some(profile.organization),
+        title: some(profile.title),
+        role: some(profile.role),
+        emails: profile.emails,
+        phones: profile.phones,
+        urls: profile.urls,
+        address: profile.address.map(|address| Address {
+            street: some(address.street),
+            locality: some(address.locality),
+            region: some(address.region),
+            postal_code: some(address.postal_code),
+            country: some(address.country),
+        }),
+        birthday: some(profile.birthday),
+        note: some(profile.note),
+    }
+}
+
+/// Somebody who wants to see our presence.
+pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::SubscriptionRequest {
+    api::SubscriptionRequest {
+        jid: request.jid.to_string(),
+        nick: request.nick.clone(),
+        status: request.status.clone(),
+        received_at: time(request.received_at),
     }
 }
 
@@ -258,8 +302,12 @@ pub(super) fn tls_mode(mode: api::TlsMode) -> TlsMode {
     }
 }
 
-fn secret_store(name: &str) -> Option<api::SecretStore> {
-    serde_json::from_value(name.into()).ok()
+fn secret_store(name: StoreName) -> api::SecretStore {
+    match name {
+        StoreName::SecretService => api::SecretStore::SecretService,
+        StoreName::SystemdCredential => api::SecretStore::SystemdCredential,
+        StoreName::File => api::SecretStore::File,
+    }
 }
 
 /// Why the session could not do something, as UIs learn of it.
@@ -274,6 +322,7 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::ProtocolViolation { text } => ApiError::new(ErrorKind::ProtocolViolation).text(text),
         Failure::SessionReplaced => ApiError::new(ErrorKind::SessionReplaced),
         Failure::Offline => ApiError::new(ErrorKind::Offline),
+        Failure::InvalidJid { text } => ApiError::new(ErrorKind::InvalidJid).text(text),
         Failure::ContactUnknown => ApiError::new(ErrorKind::ContactUnknown),
         Failure::NotFound => ApiError::new(ErrorKind::NotFound),
         Failure::InvalidMedia { text } => ApiError::new(ErrorKind::InvalidMedia).text(text),
@@ -283,6 +332,10 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::RequestTimedOut => ApiError::new(ErrorKind::RequestTimedOut),
         Failure::LimitExceeded { what, limit } => ApiError::limit_exceeded(*what, *limit as u64),
         Failure::StorageFailed => ApiError::new(ErrorKind::StorageFailed),
+        Failure::Internal { again: true } => ApiError::new(ErrorKind::InternalError),
+        Failure::Internal { again: false } => ApiError::new(ErrorKind::InternalError)
+            .message("prosed failed internally, again and again: log in to try once more, and report it.")
+            .retryable(false),
     };
     error.account(account.as_str())
 }
@@ -295,6 +348,10 @@ impl From<AccountError> for ApiError {
                 Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
             }
             AccountError::StorageFailed => Self::new(ErrorKind::StorageFailed),
+            AccountError::Crashed(account) => Self::new(ErrorKind::InternalError).account(account.as_str()),
+            AccountError::Stopping(account) => Self::new(ErrorKind::Offline)
+                .message("prosed is stopping: try again once it is back.")
+                .account(account.as_str()),
             AccountError::LimitExceeded { what, limit } => Self::limit_exceeded(what, limit as u64),
         }
     }
@@ -320,6 +377,8 @@ pub(super) fn answer_name(answer: &Answer) -> &'static str {
         Answer::Roster { .. } => "roster",
         Answer::Contact(_) => "contact",
         Answer::Avatar(_) => "avatar",
+        Answer::Published(_) => "published",
+        Answer::SubscriptionRequests(_) => "subscription requests",
         Answer::Profile(_) => "profile",
     }
 }

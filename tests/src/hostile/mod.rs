@@ -26,6 +26,9 @@ use crate::inbox::Inbox;
 use crate::server::DOMAIN;
 use crate::xml::{self, XmlStream, escape, find};
 
+/// The stream feature by which a server says that it versions rosters (RFC 6121 §2.6).
+pub const ROSTER_VERSIONING: &str = "<ver xmlns='urn:xmpp:features:rosterver'/>";
+
 type Tls = TlsStream<TcpStream>;
 
 /// A listening hostile server for [`DOMAIN`].
@@ -115,9 +118,17 @@ impl Hostile {
     /// # Panics
     /// When the client does not come that far.
     pub async fn accept_session(&self, name: &str, password: &str) -> Peer {
+        self.accept_session_with(name, password, "").await
+    }
+
+    /// The same, offering more stream features beside the bind: [`ROSTER_VERSIONING`], say.
+    ///
+    /// # Panics
+    /// When the client does not come that far.
+    pub async fn accept_session_with(&self, name: &str, password: &str, features: &str) -> Peer {
         let mut peer = self.accept_starttls().await.expect("STARTTLS");
         peer.authenticate(&Sasl::new(name, password)).await.expect("the client authenticates");
-        peer.bind(&format!("{name}@{DOMAIN}")).await.expect("the client binds");
+        peer.bind_with(&format!("{name}@{DOMAIN}"), features).await.expect("the client binds");
         peer
     }
 
@@ -192,7 +203,15 @@ impl Peer {
     /// # Errors
     /// When the client asks for something else.
     pub async fn bind(&mut self, jid: &str) -> Result<String> {
-        self.open("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>").await?;
+        self.bind_with(jid, "").await
+    }
+
+    /// The same, with more stream features.
+    ///
+    /// # Errors
+    /// As [`Peer::bind`].
+    pub async fn bind_with(&mut self, jid: &str, features: &str) -> Result<String> {
+        self.open(&format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{features}")).await?;
         let asked = self.expect().await?;
         let bind = find(&asked, "bind", "urn:ietf:params:xml:ns:xmpp-bind");
         let bind = bind.ok_or_else(|| Error::other(xml::print(&asked)))?;
@@ -210,13 +229,18 @@ impl Peer {
     /// Reads on in the background and answers requests: with the payload that `answer` makes of one,
     /// else with an empty roster, an empty result (carbons), or `service-unavailable`.
     pub fn serve(self, mut answer: impl FnMut(&Element) -> Option<String> + Send + 'static) -> Served {
+        self.listen(move |stanza| reply(stanza, &mut answer))
+    }
+
+    /// Reads on in the background, and says what `answer` makes of each stanza, and nothing else.
+    pub fn listen(self, mut answer: impl FnMut(&Element) -> Option<String> + Send + 'static) -> Served {
         let Self { mut reader, writer } = self;
         let inbox = Inbox::new(xml::print);
         let writer = Arc::new(Mutex::new(writer));
         let (received, answers) = (inbox.clone(), writer.clone());
         let reader = tokio::spawn(async move {
             while let Ok(Some(stanza)) = reader.next().await {
-                let text = reply(&stanza, &mut answer);
+                let text = answer(&stanza);
                 received.push(stanza);
                 if let Some(text) = text
                     && send(&answers, &text).await.is_err()
@@ -224,6 +248,9 @@ impl Peer {
                     break;
                 }
             }
+            // As a server does that hears the client's farewell: a client may wait for it.
+            let _gone = send(&answers, "</stream:stream>").await;
+            let _gone = answers.lock().await.shutdown().await;
             received.close();
         });
         Served { inbox, writer, reader }
@@ -321,6 +348,13 @@ fn header(id: &str) -> String {
     )
 }
 
+/// The answer to a request, from whom it was sent to.
+pub fn result_of(request: &Element, payload: &str) -> String {
+    let id = escape(request.attr("id").unwrap_or_default());
+    let from = request.attr("to").map(|to| format!(" from='{}'", escape(to))).unwrap_or_default();
+    format!("<iq type='result' id='{id}'{from}>{payload}</iq>")
+}
+
 fn reply(stanza: &Element, answer: &mut impl FnMut(&Element) -> Option<String>) -> Option<String> {
     if stanza.name() != "iq" || !matches!(stanza.attr("type"), Some("get" | "set")) {
         return None;
@@ -334,7 +368,7 @@ fn reply(stanza: &Element, answer: &mut impl FnMut(&Element) -> Option<String>) 
     let id = escape(stanza.attr("id").unwrap_or_default());
     let from = stanza.attr("to").map(|to| format!(" from='{}'", escape(to))).unwrap_or_default();
     Some(match payload {
-        Some(payload) => format!("<iq type='result' id='{id}'{from}>{payload}</iq>"),
+        Some(payload) => result_of(stanza, &payload),
         None => format!(
             "<iq type='error' id='{id}'{from}><error type='cancel'>\
              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"

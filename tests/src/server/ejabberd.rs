@@ -79,6 +79,7 @@ fn configuration(server: &Server) -> String {
         Passwords::Sha1 => "auth_password_format: scram\nauth_scram_hash: sha",
         Passwords::Plain => "auth_password_format: plain",
     };
+    let avatars = if server.setup.converts_vcards { "  mod_avatar: {}\n" } else { "" };
     format!(
         r#"
 loglevel: info
@@ -101,8 +102,7 @@ disable_sasl_mechanisms:
   - "X-OAUTH2"
 modules:
   mod_admin_extra: {{}}
-  mod_avatar: {{}}
-  mod_blocking: {{}}
+{avatars}  mod_blocking: {{}}
   mod_caps: {{}}
   mod_carboncopy: {{}}
   mod_client_state: {{}}

@@ -72,6 +72,7 @@ pub enum Passwords {
 pub struct Setup {
     kind: Kind,
     passwords: Passwords,
+    converts_vcards: bool,
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     config: String,
@@ -83,6 +84,7 @@ impl Setup {
         Self {
             kind,
             passwords: Passwords::Sha256,
+            converts_vcards: true,
             accounts: Vec::new(),
             rosters: Vec::new(),
             config: String::new(),
@@ -92,6 +94,13 @@ impl Setup {
     /// With another way to keep passwords than [`Passwords::Sha256`].
     pub fn passwords(mut self, passwords: Passwords) -> Self {
         self.passwords = passwords;
+        self
+    }
+
+    /// It keeps vcard-temp as it is. Otherwise both servers publish its parts as newer clients would,
+    /// the picture as an avatar, say (XEP-0398).
+    pub fn old_vcards(mut self) -> Self {
+        self.converts_vcards = false;
         self
     }
 

@@ -35,6 +35,7 @@ fn configuration(server: &Server) -> String {
         Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
         Passwords::Plain => "authentication = \"internal_plain\"",
     };
+    let vcards = if server.setup.converts_vcards { "vcard_legacy" } else { "vcard" };
     format!(
         r#"
 -- Root is what containers run tests as; the server listens on loopback only.
@@ -51,7 +52,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "vcard_legacy", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline",
 }}
 {authentication}
 storage = "internal"

@@ -6,7 +6,7 @@ use minidom::Element;
 use prosed_session::{
     Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, ConnectionState, Contact, Failure,
     ImageInfo, Notice, OwnPresence, PersonRecord, Profile, Resource, RosterItem, RosterSource, Subscription,
-    Timestamp, Write,
+    SubscriptionRequest, Timestamp, Write,
 };
 
 /// One effect as a script shows it.
@@ -50,6 +50,10 @@ impl Show {
             Write::Caps { key, record: Some(record) } => {
                 format!("prosed saves caps {} {} {}", key.hash, key.ver, client(record))
             }
+            Write::SubscriptionRequest { jid, request: None } => format!("prosed forgets request {jid}"),
+            Write::SubscriptionRequest { request: Some(request), .. } => {
+                format!("prosed saves request {}", self.request(request))
+            }
             Write::OwnPresence(presence) => format!("prosed saves presence {}", own_presence(presence)),
         })
     }
@@ -65,6 +69,10 @@ impl Show {
                 }
             }
             Notice::AccountChanged => plain(format!("ui hears accountChanged {}", self.account(account))),
+            Notice::SubscriptionRequested(asked) => {
+                plain(format!("ui hears subscriptionRequested {}", self.request(asked)))
+            }
+            Notice::SubscriptionResolved { jid } => plain(format!("ui hears subscriptionResolved {jid}")),
             Notice::RosterLoaded { version, changed } => {
                 let version = version.as_ref().map(|ver| format!(" ver={ver}")).unwrap_or_default();
                 plain(format!("ui hears rosterLoaded{version} changed={changed}"))
@@ -94,8 +102,20 @@ impl Show {
             }
             Ok(Answer::Contact(contact)) => Shown { head, body: Body::Lines(vec![self.contact(contact)]) },
             Ok(Answer::Avatar(shown)) => plain(format!("{head} {}", avatar(shown))),
+            Ok(Answer::Published(id)) => {
+                plain(format!("{head} published{}", id.map(|id| format!(" {id}")).unwrap_or_default()))
+            }
+            Ok(Answer::SubscriptionRequests(open)) => {
+                Shown { head, body: Body::Lines(open.iter().map(|asked| self.request(asked)).collect()) }
+            }
             Ok(Answer::Profile(known)) => plain(format!("{head} {}", profile(known))),
         }
+    }
+
+    fn request(self, asked: &SubscriptionRequest) -> String {
+        let nick = asked.nick.as_ref().map(|nick| format!(" nick={:?}", short(nick))).unwrap_or_default();
+        let status = asked.status.as_ref().map(|status| format!(" {:?}", short(status))).unwrap_or_default();
+        format!("{}{nick}{status} received={}", asked.jid, self.time(asked.received_at))
     }
 
     fn time(self, at: Timestamp) -> String {
@@ -305,6 +325,7 @@ fn failure(trouble: &Failure) -> String {
         Failure::ProtocolViolation { .. } => "protocolViolation".to_owned(),
         Failure::SessionReplaced => "sessionReplaced".to_owned(),
         Failure::Offline => "offline".to_owned(),
+        Failure::InvalidJid { .. } => "invalidJid".to_owned(),
         Failure::ContactUnknown => "contactUnknown".to_owned(),
         Failure::NotFound => "notFound".to_owned(),
         Failure::InvalidMedia { text } => format!("invalidMedia {text:?}"),
@@ -313,5 +334,6 @@ fn failure(trouble: &Failure) -> String {
         Failure::RequestTimedOut => "requestTimedOut".to_owned(),
         Failure::LimitExceeded { limit, .. } => format!("limitExceeded {limit}"),
         Failure::StorageFailed => "storageFailed".to_owned(),
+        Failure::Internal { .. } => "internalError".to_owned(),
     }
 }

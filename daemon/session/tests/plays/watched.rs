@@ -172,7 +172,9 @@ impl Watched {
                 assert_ne!(self.told, account, "accountChanged without a change");
                 self.told = account;
             }
-            Notice::RosterLoaded { .. } => {}
+            Notice::SubscriptionRequested(_)
+            | Notice::SubscriptionResolved { .. }
+            | Notice::RosterLoaded { .. } => {}
         }
     }
 
@@ -211,6 +213,10 @@ impl Watched {
             }
             Write::Image { id, .. } => {
                 disk.images.insert(id);
+            }
+            Write::SubscriptionRequest { jid, request } => {
+                disk.requests.retain(|known| known.jid != jid);
+                disk.requests.extend(request);
             }
             Write::Caps { key, record } => {
                 disk.caps.retain(|(known, _)| *known != key);

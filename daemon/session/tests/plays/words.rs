@@ -1,11 +1,13 @@
 //! What the words of steps mean.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
-    Availability, Command, Failure, Input, OwnPresence, RosterItem, Software, Subscription,
+    Availability, Command, Failure, Input, OwnPresence, Profile, RosterItem, Software, Subscription,
+    SubscriptionAct,
 };
 use xmpp_parsers::stanza::Stanza;
 
@@ -73,9 +75,46 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("load_avatar", [jid]) => Command::LoadAvatar { jid: bare(jid)? },
         ("load_profile", [jid]) => Command::LoadProfile { jid: bare(jid)?, refresh: false },
         ("load_profile", [jid, "refresh"]) => Command::LoadProfile { jid: bare(jid)?, refresh: true },
+        ("add_contact", [jid, words @ ..]) => {
+            let (name, groups) = name_and_groups(words);
+            let subscribe = !words.contains(&"unsubscribed");
+            Command::AddContact { jid: bare(jid)?, name, groups: groups.unwrap_or_default(), subscribe }
+        }
+        ("update_contact", [jid, words @ ..]) => {
+            let (name, groups) = name_and_groups(words);
+            Command::UpdateContact { jid: bare(jid)?, name, groups }
+        }
+        ("remove_contact", [jid]) => Command::RemoveContact { jid: bare(jid)? },
+        ("list_subscription_requests", []) => Command::ListSubscriptionRequests,
+        ("approve_subscription", [jid]) => subscription(jid, SubscriptionAct::Approve)?,
+        ("deny_subscription", [jid]) => subscription(jid, SubscriptionAct::Deny)?,
+        ("request_subscription", [jid]) => subscription(jid, SubscriptionAct::Request)?,
+        ("cancel_subscription", [jid]) => subscription(jid, SubscriptionAct::Cancel)?,
+        ("set_avatar", ["none"]) => Command::SetAvatar { image: None },
+        ("set_avatar", [data]) => Command::SetAvatar { image: Some(data.as_bytes().to_vec()) },
+        ("set_profile", [name, words @ ..]) => {
+            let nickname = words.iter().find_map(|word| word.strip_prefix("nickname="));
+            Command::SetProfile(Box::new(Profile {
+                full_name: Some((*name).to_owned()),
+                nickname: nickname.map(str::to_owned),
+                ..Profile::default()
+            }))
+        }
         ("set_presence", words) => Command::SetPresence(own_presence(words)?),
         _ => return Err(format!("not a call: {name} {}", words.join(" "))),
     })
+}
+
+fn subscription(jid: &str, act: SubscriptionAct) -> Result<Command, String> {
+    Ok(Command::Subscription { jid: bare(jid)?, act })
+}
+
+/// `"Name" group=Friends group=Work`; `group=` alone: none.
+fn name_and_groups(words: &[&str]) -> (Option<String>, Option<BTreeSet<String>>) {
+    let groups: Vec<_> = words.iter().filter_map(|word| word.strip_prefix("group=")).collect();
+    let name = words.iter().find(|word| !word.starts_with("group=") && **word != "unsubscribed");
+    let set = groups.iter().filter(|group| !group.is_empty()).map(|&group| group.to_owned()).collect();
+    (name.map(|&name| name.to_owned()), (!groups.is_empty()).then_some(set))
 }
 
 pub(crate) fn own_presence(words: &[&str]) -> Result<OwnPresence, String> {

@@ -25,6 +25,7 @@ use super::guard::Guard;
 use super::limits::Patience;
 use super::methods::Api;
 use super::script::Script;
+use super::server::Listener;
 use super::sessions::Sessions;
 use super::token::{Token, random_text};
 use super::translate::Translator;
@@ -76,10 +77,12 @@ impl Daemon {
                 async move { image }.boxed()
             }),
         };
-        let guard = Guard::new(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
+        let guard = Guard::port(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
         let (shutdown, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
-            super::server::run(listener, guard, api, patience, stopped.map(drop)).await.unwrap();
+            super::server::run(vec![(Listener::Tcp(listener), guard)], api, patience, stopped.map(drop))
+                .await
+                .unwrap();
         });
         Self { address, token, log, script, translator, shutdown: Some(shutdown), running }
     }

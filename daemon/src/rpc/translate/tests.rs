@@ -130,8 +130,11 @@ fn an_account_as_an_event() {
         avatar: None,
         resources: vec![],
     };
-    let standing =
-        Standing { remembered: true, secret_store: Some("file"), resource: Some("desk".to_owned()) };
+    let standing = Standing {
+        remembered: true,
+        secret_store: Some(crate::credentials::StoreName::SecretService),
+        resource: Some("desk".to_owned()),
+    };
     let notice = Notice::AccountChanged;
     translator().publish(&log, &jid("me@example.org"), notice, || (account, standing));
     Translator::publish_removed(&log, &jid("me@example.org"));
@@ -141,7 +144,7 @@ fn an_account_as_an_event() {
         events[0]["info"],
         json!({
             "account": "me@example.org", "state": "failed", "since": "2023-11-14T22:13:20.123Z",
-            "resource": "desk", "remembered": true, "secretStore": "file", "availability": "available",
+            "resource": "desk", "remembered": true, "secretStore": "secretService", "availability": "available",
             "resources": [],
             "error": {"code": 1001, "message": ErrorKind::NotAuthorized.message(),
                       "data": {"kind": "notAuthorized", "account": "me@example.org", "retryable": false,
@@ -180,6 +183,8 @@ fn each_failure_has_the_code_of_its_kind() {
         (Failure::RequestTimedOut, ErrorKind::RequestTimedOut),
         (Failure::LimitExceeded { what: "requests", limit: 7 }, ErrorKind::LimitExceeded),
         (Failure::StorageFailed, ErrorKind::StorageFailed),
+        (Failure::Internal { again: true }, ErrorKind::InternalError),
+        (Failure::Internal { again: false }, ErrorKind::InternalError),
     ] {
         let error = failure(&from, &jid("me@example.org"));
         assert_eq!(error.code, kind.code(), "{from:?}");

@@ -1,0 +1,115 @@
+//! RFC 6121 §3: who may see whose presence. XEP-0172 for what strangers call themselves.
+//!
+//! Requests are kept until they have an answer, across restarts too: a server delivers them again
+//! at each login (§3.1.3), but some only to resources whose priority is not negative. They are
+//! never accepted by themselves.
+
+use std::collections::BTreeMap;
+
+use jid::{BareJid, Jid};
+use tracing::debug;
+use xmpp_parsers::ns;
+use xmpp_parsers::presence::{Presence, Type};
+
+use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
+use crate::contact::Subscription;
+use crate::effect::{Notice, Write};
+use crate::xml::some_text;
+use crate::{Session, Turn, bounds};
+
+pub(crate) struct State {
+    /// By who asks.
+    requests: BTreeMap<BareJid, SubscriptionRequest>,
+}
+
+impl State {
+    pub(crate) fn new(requests: Vec<SubscriptionRequest>) -> Self {
+        Self { requests: requests.into_iter().map(|request| (request.jid.clone(), request)).collect() }
+    }
+
+    pub(crate) fn all(&self) -> Vec<SubscriptionRequest> {
+        self.requests.values().cloned().collect()
+    }
+
+    /// Who asks.
+    pub(crate) fn from(&self) -> Vec<BareJid> {
+        self.requests.keys().cloned().collect()
+    }
+}
+
+impl Session {
+    /// What a presence says about subscriptions; of all other presences it says nothing.
+    pub(crate) fn note_subscription(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+        match presence.type_ {
+            Type::Subscribe if *from != self.account => self.note_request(from, presence, turn),
+            Type::Unsubscribe => self.resolve(from, turn),
+            _ => {}
+        }
+    }
+
+    fn note_request(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+        let nick = presence.payloads.iter().find(|payload| payload.is("nick", ns::NICK));
+        let status = presence.statuses.values().next();
+        let known = self.subscriptions.requests.get(from);
+        if known.is_none() && self.subscriptions.requests.len() >= bounds::SUBSCRIPTION_REQUESTS {
+            debug!("too many subscription requests: ignored");
+            return;
+        }
+        let request = SubscriptionRequest {
+            jid: from.clone(),
+            nick: nick.and_then(|nick| some_text(&nick.text(), bounds::NAME_CHARS)),
+            status: status.and_then(|status| some_text(status, bounds::TEXT_CHARS)),
+            received_at: known.map_or(turn.now.wall, |known| known.received_at),
+        };
+        if known != Some(&request) {
+            let write = Write::SubscriptionRequest { jid: from.clone(), request: Some(request.clone()) };
+            turn.save(write);
+            self.subscriptions.requests.insert(from.clone(), request.clone());
+            turn.notify(Notice::SubscriptionRequested(request));
+        }
+    }
+
+    /// Their request, if there was one, is none any more.
+    fn resolve(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        if self.subscriptions.requests.remove(jid).is_some() {
+            turn.save(Write::SubscriptionRequest { jid: jid.clone(), request: None });
+            turn.notify(Notice::SubscriptionResolved { jid: jid.clone() });
+        }
+    }
+
+    /// Another device may have answered: their roster item says so.
+    pub(crate) fn note_roster_change(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        let item = self.people.person(jid).and_then(|person| person.item.as_ref());
+        if item.is_some_and(|item| matches!(item.subscription, Subscription::From | Subscription::Both)) {
+            self.resolve(jid, turn);
+        }
+    }
+
+    pub(crate) fn handle_subscription_act(
+        &mut self,
+        call: Call,
+        jid: BareJid,
+        act: SubscriptionAct,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Err(failure) = self.may_change(&jid) {
+            return turn.reply(call, Err(failure));
+        }
+        self.send_subscription(&jid, act, turn);
+        if matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny) {
+            self.resolve(&jid, turn);
+        }
+        turn.reply(call, Ok(Answer::Done));
+    }
+
+    pub(crate) fn send_subscription(&self, jid: &BareJid, act: SubscriptionAct, turn: &mut Turn<'_>) {
+        let mut presence = Presence::new(match act {
+            SubscriptionAct::Approve => Type::Subscribed,
+            SubscriptionAct::Deny => Type::Unsubscribed,
+            SubscriptionAct::Request => Type::Subscribe,
+            SubscriptionAct::Cancel => Type::Unsubscribe,
+        });
+        presence.to = Some(Jid::from(jid.clone()));
+        turn.send(presence);
+    }
+}

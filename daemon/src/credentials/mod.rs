@@ -1,0 +1,245 @@
+//! Secrets: where they are looked for, where they are kept, and how they are erased.
+//!
+//! Three stores, in the order in which they are asked: the Secret Service of the session bus (the
+//! desktop's keyring), what systemd gives us (read only), and files that only we can read. What
+//! can't be had of one is had of the next: a keyring that is locked, hangs or is gone costs a few
+//! seconds at most. Nothing here has a `Debug` that shows a secret, and what is dropped is wiped.
+//! No call holds up a thread of the async runtime.
+
+mod file;
+mod patience;
+mod secret;
+mod secret_service;
+mod systemd;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jid::BareJid;
+use serde::{Deserialize, Serialize};
+use tracing::{debug, warn};
+
+use crate::config::SecretStoreKind;
+use file::Files;
+use patience::Patient;
+use secret_service::Keyring;
+use systemd::Given;
+
+pub(crate) use secret::{Password, Secret, as_base64};
+
+/// Filter directives that keep what libraries log of the session bus out of our log.
+pub(crate) const LOG_CAPS: &str = "zbus=warn,zvariant=warn,secret_service=warn";
+
+/// Where a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum StoreName {
+    /// The desktop's keyring.
+    SecretService,
+    /// Given by systemd.
+    SystemdCredential,
+    /// A file of ours.
+    File,
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::SecretService => "Secret Service",
+            Self::SystemdCredential => "systemd credentials",
+            Self::File => "files",
+        })
+    }
+}
+
+/// A secret and where it was found.
+pub(crate) struct Found {
+    pub(crate) secret: Secret,
+    pub(crate) store: StoreName,
+}
+
+/// Why a secret was not kept or erased.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret store «{store}» failed: {source}")]
+pub(crate) struct CredentialsError {
+    store: StoreName,
+    source: StoreError,
+}
+
+/// Why one store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// No session bus, or nobody on it who keeps secrets.
+    #[error("there is none here")]
+    Absent,
+    /// Only its owner can open it. We never ask them to: a daemon's prompt comes out of nowhere.
+    #[error("it is locked")]
+    Locked,
+    #[error("no answer within {0:?}")]
+    Slow(Duration),
+    /// It was slow a moment ago, and was not asked again.
+    #[error("it has just failed to answer, and is left alone for a while")]
+    Paused,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Bus(String),
+}
+
+/// What a store is asked for.
+type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// One place for secrets.
+trait Store: Send + Sync {
+    fn name(&self) -> StoreName;
+
+    /// The account's secret, if it is there. A damaged one is an absent one: a login mends it.
+    fn load<'a>(&'a self, account: &'a BareJid) -> Asked<'a, Option<Secret>>;
+
+    /// Keeps a secret in place of the one before.
+    fn save<'a>(&'a self, account: &'a BareJid, secret: &'a Secret) -> Asked<'a, ()>;
+
+    /// Erases a secret, if there is one that is ours to erase.
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()>;
+}
+
+/// All stores of this daemon.
+pub(crate) struct Credentials {
+    /// In the order in which they are asked.
+    stores: Vec<Box<dyn Store>>,
+    /// The ones that secrets are written to: the first that takes it.
+    written: &'static [StoreName],
+    given: Given,
+}
+
+impl Credentials {
+    /// The stores that the configuration wants. `given` is systemd's `$CREDENTIALS_DIRECTORY`.
+    /// Nobody is asked for anything yet.
+    ///
+    /// # Errors
+    /// The folder for the files can't be made.
+    pub(crate) fn open(kind: SecretStoreKind, data_folder: &Path, given: Option<&Path>) -> io::Result<Self> {
+        let files = Files::open(data_folder)?;
+        let given = Given::list(given);
+        let keyring = (kind != SecretStoreKind::File).then(|| Box::new(Patient::new(Keyring)) as _);
+        let others: [Box<dyn Store>; 2] = [Box::new(given.clone()), Box::new(files)];
+        Ok(Self { stores: keyring.into_iter().chain(others).collect(), written: written_to(kind), given })
+    }
+
+    /// Whether systemd gives us a secret for this account.
+    pub(crate) fn is_given(&self, account: &BareJid) -> bool {
+        self.given.has(account)
+    }
+
+    /// The account's secret. `kept` is where it was kept last: there it is looked for first, since
+    /// what the others have may be older.
+    pub(crate) async fn load(&self, account: &BareJid, kept: Option<StoreName>) -> Option<Found> {
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.stores.iter().partition(|store| Some(store.name()) == kept);
+        for store in first.into_iter().chain(others) {
+            if let Some(found) = look(store.as_ref(), account).await {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The secret that systemd gives us, and no other.
+    pub(crate) async fn load_given(&self, account: &BareJid) -> Option<Found> {
+        look(&self.given, account).await
+    }
+
+    /// Keeps a secret in place of the one before, in the first store that takes it, and erases what
+    /// was in a file and is now elsewhere. Says where it is. On disk when this returns.
+    ///
+    /// # Errors
+    /// No store took it; the secret before is then still there.
+    pub(crate) async fn save(
+        &self,
+        account: &BareJid,
+        secret: &Secret,
+    ) -> Result<StoreName, CredentialsError> {
+        let mut failed = Err(CredentialsError { store: StoreName::File, source: StoreError::Absent });
+        for store in self.stores.iter().filter(|store| self.written.contains(&store.name())) {
+            match store.save(account, secret).await {
+                Ok(()) => {
+                    if store.name() != StoreName::File {
+                        self.erase_file(account).await;
+                    }
+                    return Ok(store.name());
+                }
+                Err(source) => {
+                    tell(account, store.name(), &source, "did not take the secret");
+                    failed = Err(CredentialsError { store: store.name(), source });
+                }
+            }
+        }
+        failed
+    }
+
+    /// Erases the account's secret wherever it is, what systemd gives excepted. `kept` is where it
+    /// was kept last.
+    ///
+    /// # Errors
+    /// A copy is left, or may be: it was kept in a store that can't be reached, or one did not
+    /// answer. The other stores have erased theirs.
+    pub(crate) async fn erase(
+        &self,
+        account: &BareJid,
+        kept: Option<StoreName>,
+    ) -> Result<(), CredentialsError> {
+        let mut result = Ok(());
+        for store in &self.stores {
+            match store.erase(account).await {
+                Ok(()) => {}
+                Err(StoreError::Absent) if kept != Some(store.name()) => {}
+                Err(source) => result = Err(CredentialsError { store: store.name(), source }),
+            }
+        }
+        if let Some(kept) = kept.filter(|kept| self.stores.iter().all(|store| store.name() != *kept)) {
+            warn!(%account, store = %kept, "not used any more: a copy of the secret may be left there");
+        }
+        result
+    }
+
+    async fn erase_file(&self, account: &BareJid) {
+        for store in self.stores.iter().filter(|store| store.name() == StoreName::File) {
+            if let Err(error) = store.erase(account).await {
+                warn!(%account, %error, "an older copy of the secret is left in its file");
+            }
+        }
+    }
+}
+
+/// Which stores secrets are written to, best first.
+fn written_to(kind: SecretStoreKind) -> &'static [StoreName] {
+    match kind {
+        SecretStoreKind::Auto => &[StoreName::SecretService, StoreName::File],
+        SecretStoreKind::SecretService => &[StoreName::SecretService],
+        SecretStoreKind::File => &[StoreName::File],
+    }
+}
+
+/// One store's answer; a failure is no more than a reason to ask the next.
+async fn look(store: &dyn Store, account: &BareJid) -> Option<Found> {
+    match store.load(account).await {
+        Ok(secret) => secret.map(|secret| Found { secret, store: store.name() }),
+        Err(error) => {
+            tell(account, store.name(), &error, "can't be asked for the secret");
+            None
+        }
+    }
+}
+
+/// Where there is no keyring, which is no fault, it need not be said at each login.
+fn tell(account: &BareJid, store: StoreName, error: &StoreError, what: &str) {
+    match error {
+        StoreError::Absent => debug!(%account, %store, %error, "{what}"),
+        _ => warn!(%account, %store, %error, "{what}"),
+    }
+}

@@ -1,0 +1,266 @@
+//! The sockets that the doors stand on: our own, or those that systemd has opened for us.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use crate::files::{Lock, PRIVATE_FILE};
+
+/// Why a door can't be had: exit code 4.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    /// The port is taken, or not ours to take.
+    #[error("{address} can't be bound: {source}")]
+    Tcp { address: SocketAddr, source: io::Error },
+    /// What the path says, or another daemon that listens there.
+    #[error("the socket {} can't be bound: {source}", path.display())]
+    Unix { path: PathBuf, source: io::Error },
+    /// A socket unit that does not fit.
+    #[error("socket {number} that systemd passes can't be used: {reason}")]
+    Passed { number: usize, reason: String },
+}
+
+/// Bound sockets.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) unix: Vec<UnixListener>,
+}
+
+impl Listeners {
+    /// What systemd passes by `LISTEN_FDS` (sd_listen_fds(3)); nothing without it. Takes the
+    /// variables out of the environment: call it before there is a second thread.
+    ///
+    /// # Errors
+    /// A socket that is none of ours: not listening, not a stream, or open to other computers.
+    pub(crate) fn passed() -> Result<Self, ListenError> {
+        let mut listeners = Self::default();
+        // Without it they may have been meant for whoever started us.
+        if std::env::var_os("LISTEN_PID").is_none() {
+            return Ok(listeners);
+        }
+        let mut passed = ListenFd::from_env();
+        for number in 0..passed.len() {
+            let refused = |reason: String| ListenError::Passed { number, reason };
+            if let Ok(Some(socket)) = passed.take_unix_listener(number) {
+                check_listens(&socket).map_err(refused)?;
+                listeners.unix.push(socket);
+                continue;
+            }
+            let socket = passed.take_tcp_listener(number).map_err(|error| refused(error.to_string()))?;
+            let Some(socket) = socket else { continue };
+            check_listens(&socket).map_err(refused)?;
+            let address = socket.local_addr().map_err(|error| refused(error.to_string()))?;
+            if !address.ip().is_loopback() {
+                return Err(refused(format!("{address} can be reached from other computers")));
+            }
+            listeners.tcp.push(socket);
+        }
+        Ok(listeners)
+    }
+
+    /// Binds what is still missing: what was passed takes the place of what is configured, each
+    /// kind for itself. The socket's file is there until what is returned is dropped.
+    ///
+    /// # Errors
+    /// What can't be bound; the other one is then closed again.
+    pub(crate) fn or_bind(
+        mut self,
+        address: Option<SocketAddr>,
+        path: &Path,
+    ) -> Result<(Self, Option<SocketFile>), ListenError> {
+        if let (true, Some(address)) = (self.tcp.is_empty(), address) {
+            let bound = TcpListener::bind(address);
+            self.tcp.push(bound.map_err(|source| ListenError::Tcp { address, source })?);
+        }
+        if !self.unix.is_empty() {
+            return Ok((self, None));
+        }
+        let (socket, file) =
+            SocketFile::bind(path).map_err(|source| ListenError::Unix { path: path.to_owned(), source })?;
+        self.unix.push(socket);
+        Ok((self, Some(file)))
+    }
+
+    /// Where UIs connect over TCP, if they can: the first of our ports.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.tcp.first().and_then(|socket| socket.local_addr().ok())
+    }
+
+    /// Where UIs find the Unix socket, if it has a path.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let address = self.unix.first()?.local_addr().ok()?;
+        address.as_pathname().map(Path::to_owned)
+    }
+}
+
+fn check_listens(socket: impl std::os::fd::AsFd) -> Result<(), String> {
+    match socket_acceptconn(socket) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it does not listen".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The file of a socket that we have bound (0600). It goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: what another daemon has put there since is not ours to remove.
+    identity: (u64, u64),
+    _lock: Lock,
+}
+
+impl SocketFile {
+    /// The file of a dead daemon is replaced; a live one's, or anything that is not a socket,
+    /// never.
+    fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
+        // Between two daemons that start at once, each might take the other's for dead.
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let in_use = || io::Error::new(io::ErrorKind::AddrInUse, "another program listens there");
+        let lock = Lock::take(Path::new(&lock))?.ok_or_else(in_use)?;
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there"));
+            }
+            Ok(_) if is_dead(path)? => fs::remove_file(path)?,
+            Ok(_) => return Err(in_use()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // The umask (077) has kept others out since the bind.
+        let socket = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE))?;
+        let bound = fs::symlink_metadata(path)?;
+        Ok((socket, Self { path: path.to_owned(), identity: (bound.dev(), bound.ino()), _lock: lock }))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
+        if fs::symlink_metadata(&self.path).is_ok_and(ours) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether nobody listens there any more. Does not wait for one who is too busy to answer.
+fn is_dead(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(connect(&socket, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<(Listeners, Option<SocketFile>), ListenError> {
+        Listeners::default().or_bind(None, path)
+    }
+
+    #[test]
+    fn the_socket_is_private_and_goes_with_us() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let (listeners, file) = open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!((listeners.path().as_deref(), listeners.address()), (Some(path.as_path()), None));
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_dead_daemons_socket_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        // As `kill -9` leaves it: the file, and nobody behind it.
+        drop(UnixListener::bind(&path).unwrap());
+        let _open = open(&path).unwrap();
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_live_daemons_socket_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let _theirs = UnixListener::bind(&path).unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        let error = open(&path).unwrap_err();
+        assert!(error.to_string().ends_with("another program listens there"), "{error}");
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+    }
+
+    #[test]
+    fn a_live_daemon_that_is_too_busy_to_answer_is_not_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let theirs = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&theirs, 0).unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            match connect(&socket, &address) {
+                Ok(()) => waiting.push(socket),
+                Err(error) => break assert_eq!(error, Errno::AGAIN),
+            }
+        }
+        open(&path).unwrap_err();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn one_who_is_about_to_bind_keeps_others_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let _starting = Lock::take(&folder.path().join("prosed.sock.lock")).unwrap().unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        open(&path).unwrap_err();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        fs::write(&path, "a letter").unwrap();
+        open(&path).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a letter");
+    }
+
+    #[test]
+    fn anothers_socket_at_the_same_place_outlives_us() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let (_listeners, file) = open(&path).unwrap();
+        // Kept, so that the inode is not used again at once.
+        fs::rename(&path, folder.path().join("old")).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_was_passed_takes_the_place_of_what_is_configured() {
+        let folder = tempfile::tempdir().unwrap();
+        let (passed, configured) = (folder.path().join("passed"), folder.path().join("configured"));
+        let listeners = Listeners { tcp: Vec::new(), unix: vec![UnixListener::bind(&passed).unwrap()] };
+        let address = "127.0.0.1:0".parse().unwrap();
+        let (listeners, file) = listeners.or_bind(Some(address), &configured).unwrap();
+        assert_eq!(listeners.path(), Some(passed));
+        assert!(file.is_none() && !configured.exists());
+        assert_ne!(listeners.address().unwrap().port(), 0);
+    }
+}

@@ -1,0 +1,40 @@
+//! Feeds systemd's watchdog for as long as everybody answers: each account's actor, the store
+//! thread, the doors. A process that lives while a part of it is stuck is worse than one that
+//! starts anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::error;
+
+use crate::accounts::Accounts;
+use crate::cache::Store;
+use crate::rpc::Pulse;
+use crate::service;
+
+/// Asks at half of systemd's patience and waits a quarter of it for the answers: what is slow and
+/// not stuck has been fed for in time.
+pub(crate) async fn feed(patience: Duration, accounts: Arc<Accounts>, store: Store, doors: Pulse) {
+    let mut rounds = interval(patience / 2);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let within = patience / 4;
+        let (accounts, store, doors) = tokio::join!(
+            accounts.stuck(within),
+            timeout(within, store.answer()),
+            timeout(within, doors.answer())
+        );
+        if accounts.is_empty() && store.is_ok() && doors.is_ok() {
+            service::alive();
+            continue;
+        }
+        error!(
+            ?accounts,
+            store = store.is_err(),
+            doors = doors.is_err(),
+            "stuck: if it stays so, systemd starts us anew"
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! Who may see whose presence: requests, and the events about them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Somebody wants to see our presence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionRequest {
+    /// Who asks: a bare JID. They may be a stranger.
+    pub jid: String,
+    /// What they call themselves. It proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// What they say with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When it was first heard of.
+    #[schemars(extend("format" = "date-time"))]
+    pub received_at: String,
+}
+
+/// Somebody wants to see our presence: `approve_subscription` and `deny_subscription` answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionRequested {
+    /// Who asks: a bare JID. They may be a stranger.
+    pub jid: String,
+    /// What they call themselves. It proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// What they say with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// A request is open no more: answered here or on another device, or taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionResolved {
+    /// Who had asked: a bare JID.
+    pub jid: String,
+}

@@ -1,0 +1,151 @@
+//! Ready when it says so, gone without a trace, and why by its exit code.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use prosed_tests::daemon::binary;
+use prosed_tests::{Daemon, PATIENCE, Ui};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Runs prosed to its end, in folders of `home`'s; for starts that fail.
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE.as_secs().to_string()).arg(binary()).args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PROSED_") {
+            command.env_remove(name);
+        }
+    }
+    for (name, folder) in
+        [("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "data"), ("XDG_CACHE_HOME", "cache")]
+    {
+        command.env(name, home.join(folder));
+    }
+    command.env("XDG_RUNTIME_DIR", home.join("run")).env("HOME", home).env("PROSED_LISTEN", "127.0.0.1:0");
+    command.output().expect("prosed can be started")
+}
+
+fn home() -> TempDir {
+    tempfile::Builder::new().prefix("prosed-home-").tempdir().expect("a temporary folder")
+}
+
+/// That prosed ended so, and said why in one line.
+#[track_caller]
+fn assert_ends(output: &Output, code: i32, why: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(why), "{why}: {said}");
+}
+
+#[tokio::test]
+async fn systemd_is_told_when_the_doors_are_open() {
+    let home = home();
+    let socket = UnixDatagram::bind(home.path().join("notify")).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let told = || {
+        let mut text = [0; 512];
+        let length = socket.recv(&mut text).expect("a word to systemd");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let path = home.path().join("notify");
+    let mut daemon =
+        Daemon::launch(Daemon::setup().environment("NOTIFY_SOCKET", &path.display().to_string()));
+    let ready = told();
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    let file = daemon.runtime_dir().join("endpoint.json");
+    let endpoint: Value =
+        serde_json::from_slice(&fs::read(&file).expect("endpoint.json is there")).expect("JSON");
+    assert_eq!(endpoint["pid"], daemon.id());
+    let address = endpoint["url"].as_str().and_then(|url| url.strip_prefix("ws://")).expect("a url");
+    let address = address.strip_suffix("/rpc").expect("our path");
+    std::net::TcpStream::connect(address).expect("the door is open");
+
+    assert_eq!(daemon.sigterm().await.code(), Some(0));
+    assert_eq!(told(), "STOPPING=1\n");
+    assert!(!file.exists(), "endpoint.json leads nowhere");
+    assert!(daemon.runtime_dir().join("token").exists(), "pages reconnect with the same token");
+}
+
+#[tokio::test]
+async fn who_is_asked_to_stop_stops() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut daemon = Daemon::start(Daemon::setup()).await;
+        let ui = Ui::watching(&daemon).await;
+        daemon.signal(signal);
+        assert_eq!(daemon.ended().await.code(), Some(0), "{signal:?}: {}", daemon.log());
+        ui.closed().await;
+        assert!(!daemon.runtime_dir().join("endpoint.json").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_token_and_drops_the_events() {
+    let mut daemon = Daemon::start(Daemon::setup()).await;
+    let token = daemon.token();
+    let ui = Ui::connect(&daemon).await;
+    ui.call("get_events", json!({ "since": 0 })).await.expect("nothing has happened");
+    daemon.kill();
+    daemon.restart().await;
+    assert_eq!(daemon.token(), token);
+    let ui = Ui::connect(&daemon).await;
+    let error = ui.call("get_events", json!({ "since": 0 })).await.expect_err("from before this start");
+    assert_eq!(error.kind(), "cursorExpired");
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let home = home();
+    assert_ends(&run(home.path(), &["--sing"]), 2, "--sing");
+    assert_ends(&run(home.path(), &["--config", "/nowhere/config.toml"]), 2, "/nowhere/config.toml");
+    let config = home.path().join("config.toml");
+    fs::write(&config, "listen = \"127.0.0.1:0\"\nlisten_to = \"me\"\n").expect("written");
+    let config = config.display().to_string();
+    let output = run(home.path(), &["--config", &config]);
+    assert_ends(&output, 2, "listen_to");
+    assert_ends(&output, 2, &config);
+    assert_ends(&run(home.path(), &["--log", "prosed=very"]), 2, "log");
+    fs::write(&config, "[tls]\nextra_ca = \"missing.pem\"\n").expect("written");
+    assert_ends(&run(home.path(), &["--config", &config]), 2, "missing.pem");
+    assert_ends(&run(home.path(), &["--config", &config, "--check-config"]), 2, "missing.pem");
+
+    assert!(run(home.path(), &["--check-config"]).status.success());
+    assert!(run(home.path(), &["--version"]).status.success());
+    assert!(!home.path().join("data").exists(), "looking changes nothing");
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_folder_ends_with_3() {
+    let mut first = Daemon::start(Daemon::setup()).await;
+    let home = home();
+    let data = first.data_dir().display().to_string();
+    assert_ends(&run(home.path(), &["--data-dir", &data]), 3, &data);
+    let cache = first.cache_dir().display().to_string();
+    assert_ends(&run(home.path(), &["--cache-dir", &cache]), 3, "");
+    assert!(first.is_running());
+    Ui::connect(&first).await;
+}
+
+#[test]
+fn a_taken_address_ends_with_4() {
+    let home = home();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    assert_ends(&run(home.path(), &["--listen", &address]), 4, &address);
+    assert!(!home.path().join("run/prosed/endpoint.json").exists(), "there is no door to find");
+}
+
+#[test]
+fn folders_that_cannot_be_used_end_with_5() {
+    for flag in ["--data-dir", "--cache-dir", "--runtime-dir"] {
+        let home = home();
+        let file = home.path().join("file");
+        fs::write(&file, "not a folder").expect("written");
+        let inside = file.join("prosed").display().to_string();
+        assert_ends(&run(home.path(), &[flag, &inside]), 5, &inside);
+    }
+}
