@@ -12,7 +12,7 @@ use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is, heard, spread};
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
-use crate::{Contact, Kind};
+use crate::Contact;
 
 /// What a server that comes back is spared (RFC 6120 §3.3).
 const CONNECTS: usize = 8;
