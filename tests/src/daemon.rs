@@ -24,10 +24,17 @@ pub struct Setup {
     config: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    within: Option<PathBuf>,
     no_listen: bool,
 }
 
 impl Setup {
+    /// With its folders in this one.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.within = Some(folder.to_owned());
+        self
+    }
+
     /// It trusts the authority behind this server's certificate.
     pub fn trust(self, server: &Server) -> Self {
         self.trust_ca(&server.ca_pem)
@@ -93,10 +100,17 @@ impl Daemon {
 
     /// Starts the daemon and waits for nothing: for starts that are meant to fail.
     pub fn launch(setup: Setup) -> Self {
-        let folder = tempfile::Builder::new().prefix("prosed-daemon-").tempdir().expect("a temporary folder");
+        let within = setup.within.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("prosed-daemon-").tempdir_in(within);
+        let folder = folder.expect("a temporary folder");
         let mut daemon = Self { setup, endpoint: Value::Null, process: None, folder };
         daemon.spawn();
         daemon
+    }
+
+    /// Starts a second one on the same folders, and waits for nothing.
+    pub fn launch_beside(&self) -> Process {
+        self.process()
     }
 
     /// Starts it again on the same folders, by SIGTERM where it still runs.
@@ -207,6 +221,10 @@ impl Daemon {
     }
 
     fn spawn(&mut self) {
+        self.process = Some(self.process());
+    }
+
+    fn process(&self) -> Process {
         let home = self.folder.path();
         let mut config = self.setup.config.clone();
         if let Some(ca_pem) = &self.setup.ca_pem {
@@ -251,7 +269,7 @@ impl Daemon {
                 .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
                 .current_dir(home);
         });
-        self.process = Some(spawned.expect("prosed can be started"));
+        spawned.expect("prosed can be started")
     }
 
     /// Waits for an `endpoint.json` of this very process: a killed one may have left its own.

@@ -23,6 +23,7 @@
 pub mod certificates;
 pub mod contact;
 pub mod daemon;
+pub mod faults;
 pub mod hostile;
 pub mod http;
 pub mod inbox;
@@ -30,6 +31,7 @@ pub mod keyring;
 pub mod png;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod ui;
 pub mod xml;

@@ -19,6 +19,11 @@
 //!   is from.
 //!
 //! Whatever else offends comes from the server itself: the stream breaks.
+//!
+//! **A `<failed/>` without a count gets one.** XEP-0198 §5 leaves `h` to the server, and one that was
+//! restarted has none to tell; the parser demands it and fails the stream before the library has
+//! dropped the session that it then tries to resume again, for ever. Of a count that can't be, the
+//! library takes no notice.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -148,6 +153,12 @@ impl<S> Limiter<S> {
                         self.buffer.splice(self.ready..self.scanned, replacement);
                         self.scanned = self.ready + len;
                     }
+                    if unit.kind == Kind::Failed
+                        && let Some(at) = place_for_count(self.unit())
+                    {
+                        self.buffer.splice(self.ready + at..self.ready + at, COUNT);
+                        self.scanned += COUNT.len();
+                    }
                     self.ready = self.scanned;
                 }
                 Found::Offence(offence) => self.replace(offence),
@@ -212,6 +223,17 @@ fn replacement(kind: Kind, head: Head, stanza: &[u8]) -> Vec<u8> {
     out.extend_from_slice(name);
     out.push(b'>');
     out
+}
+
+/// See the module's description.
+const COUNT: [u8; 6] = *b" h='0'";
+
+/// Where in a `<failed/>` without a count one has its place: behind the name.
+fn place_for_count(failed: &[u8]) -> Option<usize> {
+    let tag = failed.split(|byte| *byte == b'>').next()?;
+    let counted = tag.split(u8::is_ascii_whitespace).any(|attribute| attribute.starts_with(b"h="));
+    let name_ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'/';
+    (!counted).then(|| tag.iter().position(name_ends).unwrap_or(tag.len()))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

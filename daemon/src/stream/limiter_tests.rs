@@ -86,6 +86,21 @@ fn nested(levels: u32) -> String {
 }
 
 #[test]
+fn a_failed_without_a_count_gets_one_and_no_other_does() {
+    let reason = "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>";
+    assert_eq!(
+        becomes(&format!("<failed xmlns='urn:xmpp:sm:3'>{reason}</failed>")),
+        format!("<failed h='0' xmlns='urn:xmpp:sm:3'>{reason}</failed>")
+    );
+    assert_eq!(becomes("<sm:failed/>"), "<sm:failed h='0'/>");
+    assert_eq!(becomes("<failed></failed>"), "<failed h='0'></failed>");
+    passes(&format!("<failed xmlns='urn:xmpp:sm:3' h='7'>{reason}</failed>"));
+    passes(&format!("<failed\nh='7' xmlns='urn:xmpp:sm:3'>{reason}</failed>"));
+    passes("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
+    passes("<message><failed xmlns='urn:xmpp:sm:3'/></message>");
+}
+
+#[test]
 fn ordinary_streams_pass_untouched() {
     let stream = format!(
         "{HEADER} <stream:features><mechanisms xmlns='x'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\n\

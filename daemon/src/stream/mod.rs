@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! dns → dial → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
-//!                                                └─ sasl (scram) ─→ connector (backoff) ─┘
+//!                       offer → sasl (scram, token) → exchange ─→ connector (backoff) ─┘
+//!                                  └─ binding
 //! ```
 //!
 //! tokio-xmpp parses, binds, counts and resumes. What it leaves open is done here: limits before the

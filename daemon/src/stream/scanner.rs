@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Message,
     Presence,
     StreamError,
+    /// What the server answers when it can't resume or manage a stream (XEP-0198).
+    Failed,
     /// Whitespace, the XML declaration, stream headers, the end of the stream, and elements that
     /// are no stanzas.
     Other,
@@ -426,6 +428,7 @@ impl Scanner {
             b"message" => self.kind = Kind::Message,
             b"presence" => self.kind = Kind::Presence,
             b"error" => self.kind = Kind::StreamError,
+            b"failed" => self.kind = Kind::Failed,
             b"stream" => self.is_header = true,
             _ => {}
         }

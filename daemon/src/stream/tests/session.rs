@@ -114,6 +114,27 @@ async fn a_lost_connection_resumes_and_what_was_sent_meanwhile_arrives() {
     }
 }
 
+/// A server that was restarted says nothing of how many stanzas it got.
+#[tokio::test]
+async fn a_server_that_has_forgotten_the_session_gets_a_new_one() {
+    for count in ["", " h='0'", " h='4000000'"] {
+        let server = Server::new().await;
+        let (mut stream, conn) = online_with_sm(&server).await;
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
+        let mut conn = server.accept_login("secret").await;
+        conn.open(BIND_AND_SM).await;
+        conn.element("resume").await;
+        let reason = "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>";
+        conn.send(&format!("<failed xmlns='{SM}'{count}>{reason}</failed>")).await;
+        conn.bind("me@example.org/there").await;
+        conn.element("enable").await;
+        conn.send(&format!("<enabled xmlns='{SM}' id='another' resume='true'/>")).await;
+        assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+        assert_eq!(event(&mut stream).await, "online me@example.org/there");
+    }
+}
+
 /// Lets the stream work for a moment.
 async fn drive(stream: &mut Stream) {
     let _ = timeout(Duration::from_millis(50), stream.next()).await;

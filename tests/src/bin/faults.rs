@@ -1,0 +1,234 @@
+//! The fault record, long or short: runs the rows one after the other, prints their figures, and
+//! writes the table of a long run into `tests/RECORD.md`. `tests/faults --help` says how.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use prosed_tests::Kind;
+use prosed_tests::faults::{Record, Scale, cuts, disk, hole, kills, mutations, refusals, restarts, stops};
+
+/// A part of the record whose rows are written anew by each long run begins with this line.
+const MARK: &str = "<!-- Below: written by tests/faults -->";
+/// So many violations of a row are printed.
+const SHOWN: usize = 20;
+
+/// Breaks networks, servers, disks and caches under prosed, and says what comes of it.
+#[derive(Debug, Parser)]
+#[command(name = "faults")]
+struct Arguments {
+    /// As often as the record asks for (about an hour), and into tests/RECORD.md
+    #[arg(long)]
+    long: bool,
+    /// Only rows whose name contains this; the record is left alone
+    #[arg(long, value_name = "TEXT")]
+    row: Option<String>,
+    /// Of the dice; any, unless it is given
+    #[arg(long)]
+    seed: Option<u64>,
+    /// This many times instead
+    #[arg(long)]
+    times: Option<usize>,
+}
+
+type Run = fn(&tokio::runtime::Runtime, Scale) -> Record;
+
+/// A row of the record.
+struct Row {
+    name: &'static str,
+    target: &'static str,
+    long: usize,
+    short: usize,
+    kinds: &'static [Kind],
+    run: Run,
+}
+
+/// What a server has no part in is run on one.
+const ONE: &[Kind] = &[Kind::Prosody];
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "wrong password",
+        target: "1 attempt, typed error ≤ 2 s",
+        long: 20,
+        short: 2,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(refusals::wrong_password(scale)),
+    },
+    Row {
+        name: "conflict",
+        target: "≤ 1 reconnect",
+        long: 5,
+        short: 1,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(refusals::conflict(scale)),
+    },
+    Row {
+        name: "cuts at random bytes",
+        target: "0 events lost or doubled, final state equal to the server's",
+        long: 500,
+        short: 12,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(cuts::run(scale)),
+    },
+    Row {
+        name: "server restarted",
+        target: "≤ 8 connects a first minute each; roster, presence right after each",
+        long: 20,
+        short: 2,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(restarts::run(scale, Duration::from_secs(15))),
+    },
+    Row {
+        name: "black hole",
+        target: "noticed ≤ 75 s, back ≤ 5 s after repair",
+        long: 3,
+        short: 1,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::ZERO)),
+    },
+    Row {
+        name: "black hole, repaired 10 s after it was noticed",
+        target: "noticed ≤ 75 s, back ≤ 5 s after repair",
+        long: 1,
+        short: 0,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::from_secs(10))),
+    },
+    Row {
+        name: "no black hole (control)",
+        target: "nothing noticed",
+        long: 1,
+        short: 0,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(hole::control(scale, Duration::from_secs(90))),
+    },
+    Row {
+        name: "kill -9",
+        target: "0 acknowledged records lost, 0 failed starts",
+        long: 100,
+        short: 6,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(kills::run(scale)),
+    },
+    Row {
+        name: "mutations of the cache folder",
+        target: "ready ≤ 10 s each, 0 hangs, 0 wrong data",
+        long: 300,
+        short: 9,
+        kinds: ONE,
+        run: |runtime, scale| runtime.block_on(mutations::run(scale, 5)),
+    },
+    Row {
+        name: "disk full",
+        target: "0 acknowledged writes lost, recovers",
+        long: 10,
+        short: 2,
+        kinds: ONE,
+        run: |runtime, scale| runtime.block_on(disk::run(scale)),
+    },
+    Row {
+        name: "SIGTERM",
+        target: "ended ≤ 5 s, code 0",
+        long: 40,
+        short: 4,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(stops::run(scale)),
+    },
+    Row {
+        name: "SIGTERM right after the start",
+        target: "ended ≤ 5 s, code 0",
+        long: 20,
+        short: 2,
+        kinds: &Kind::ALL,
+        run: |runtime, scale| runtime.block_on(stops::at_start(scale)),
+    },
+    Row {
+        name: "second daemon",
+        target: "code 3, the first one unharmed",
+        long: 10,
+        short: 2,
+        kinds: ONE,
+        run: |runtime, scale| runtime.block_on(stops::second(scale)),
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    println!("seed {seed}");
+    let mut lines = Vec::new();
+    let mut violations = 0;
+    let wanted = |row: &&Row| arguments.row.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    for row in ROWS.iter().filter(wanted) {
+        let times = arguments.times.unwrap_or(if arguments.long { row.long } else { row.short });
+        for &kind in row.kinds.iter().filter(|_| times > 0) {
+            let begun = Instant::now();
+            let record = run(row.run, Scale { kind, times, seed });
+            let place = if row.kinds.len() > 1 { format!("{kind:?}") } else { String::new() };
+            let figures = record.figures.join("; ");
+            println!("{} {place} ({:.0} s): {figures}", row.name, begun.elapsed().as_secs_f64());
+            for violation in record.violations.iter().take(SHOWN) {
+                println!("  VIOLATION {violation}");
+            }
+            violations += record.violations.len();
+            lines.push(format!(
+                "| {} | {place} | {} | {figures} | {} |",
+                row.name,
+                row.target,
+                record.violations.len()
+            ));
+        }
+    }
+    println!("{violations} violations");
+    if arguments.long && arguments.row.is_none() && arguments.times.is_none() {
+        write(seed, &lines);
+    }
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a row in a thread of its own: its children live as long as that, and a panic is its violation.
+fn run(run: Run, scale: Scale) -> Record {
+    let row = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        run(&runtime, scale)
+    });
+    row.join().unwrap_or_else(|panic| {
+        let why = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
+        Record { figures: Vec::new(), violations: vec![format!("the row came to no end: {why}")] }
+    })
+}
+
+/// Writes the table, in place of the last one.
+fn write(seed: u64, lines: &[String]) {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/RECORD.md"));
+    let text = std::fs::read_to_string(&path).expect("tests/RECORD.md is there");
+    let (head, _) = text.split_once(MARK).expect("tests/RECORD.md has the mark");
+    let mut text = format!("{head}{MARK}\n\nRun on {}, seed {seed}: {}.\n\n", date(), machine());
+    text.push_str("| fault | server | target | figures | violations |\n|---|---|---|---|---|\n");
+    for line in lines {
+        let _infallible = writeln!(text, "{line}");
+    }
+    std::fs::write(&path, text).expect("tests/RECORD.md can be written");
+}
+
+fn date() -> String {
+    let date = Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]).output();
+    date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    format!(
+        "{cores} cores of {}, Linux {}, {build} build",
+        model.map_or("an unnamed processor", |(_, model)| model),
+        kernel.trim()
+    )
+}

@@ -1,0 +1,214 @@
+//! Connections cut at random bytes, during the start-up and after, while contacts go on living.
+//!
+//! Many accounts in one daemon are cut side by side, since each waits longer after each loss. One
+//! subscription watches all of them: its numbers must have no gap, and what it told must be what the
+//! daemon says in the end, which must be what the server and the contacts say.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use futures::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::truth::{Friend, server_roster, settled};
+use super::view::{View, misnumbered};
+use super::{Record, Scale, account_is};
+use crate::proxy::{Cut, Proxy, Way};
+use crate::server::{Server, Setup};
+use crate::{Contact, Daemon, Ui};
+
+/// Accounts at once.
+const LANES: usize = 25;
+/// Cuts of one login. After five losses an account waits up to a minute.
+const PER_LOGIN: usize = 5;
+/// Longer than the longest wait after [`PER_LOGIN`] losses, 64 s, and a login.
+const BACK_WITHIN: Duration = Duration::from_secs(80);
+/// After so long on a connection whose cut was not reached, it is cut there and then.
+const LIVES: Duration = Duration::from_millis(1500);
+/// What comes after the login has settled within this.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
+struct Lane {
+    account: String,
+    name: String,
+    proxy: Proxy,
+    /// Not subscribed to anything: events are another UI's.
+    ui: Ui,
+    friends: Vec<Friend>,
+    /// Changes the roster from another device.
+    elsewhere: Contact,
+    view: View,
+    dice: StdRng,
+    record: Record,
+    cuts: usize,
+    back: Vec<Duration>,
+}
+
+/// Runs the row.
+pub async fn run(scale: Scale) -> Record {
+    let lanes = (scale.times / 3).clamp(1, LANES);
+    let each = scale.times.div_ceil(lanes);
+    let setup = (0..lanes).fold(Setup::new(scale.kind), |setup, lane| {
+        let me = format!("me{lane}");
+        setup.friends(&me, &format!("anna{lane}")).friends(&me, &format!("ben{lane}"))
+    });
+    let server = Server::start(setup).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server).config("log = \"info\"")).await;
+    let watching = super::watching(&daemon).await;
+    let mut all = Vec::new();
+    for lane in 0..lanes {
+        all.push(open(&server, &daemon, lane, scale.seed).await);
+    }
+    // What a start-up takes, so that cuts fall into it and somewhat behind.
+    let size = |way| all.iter().map(|lane: &Lane| lane.proxy.bytes(way)).max().unwrap_or_default() * 3 / 2;
+    let (up, down) = (size(Way::Up), size(Way::Down));
+    let server = &server;
+    join_all(all.iter_mut().map(|lane| async move {
+        let mut left = each;
+        while left > 0 {
+            let now = left.min(PER_LOGIN);
+            left -= now;
+            lane.login_and_cut(server, now, up, down).await;
+        }
+    }))
+    .await;
+
+    let mut record = Record::default();
+    let mut newest = 0;
+    let mut rosters = Vec::new();
+    for lane in &all {
+        let roster = lane.ui.call("load_roster", json!({ "account": lane.account })).await;
+        let roster = roster.unwrap_or_else(|error| panic!("no roster of {}: {error:?}", lane.account));
+        newest = newest.max(roster["seq"].as_u64().unwrap_or_default());
+        rosters.push(roster);
+    }
+    let events = super::heard(&watching, newest).await;
+    record.extend("numbers", misnumbered(&events, 0));
+    let mut back: Vec<_> = all.iter().flat_map(|lane| lane.back.clone()).collect();
+    record.figure(format!("{} cuts of {lanes} accounts", all.iter().map(|lane| lane.cuts).sum::<usize>()));
+    record.figure(format!("{} connections", all.iter().map(|lane| lane.proxy.connections()).sum::<usize>()));
+    record.figure(format!("{} events", events.len()));
+    record.figure(format!("all true again after the last login: {}", super::spread(&mut back)));
+    for (mut lane, roster) in all.into_iter().zip(rosters) {
+        let wrong: Vec<_> = events.iter().flat_map(|event| lane.view.apply(event)).collect();
+        record.extend(&lane.account, wrong);
+        record.extend(&lane.account, lane.view.differs_from(&roster));
+        record.violations.append(&mut lane.record.violations);
+    }
+    record
+}
+
+/// Logs an account in, once without a fault, and out again.
+async fn open(server: &Server, daemon: &Daemon, number: usize, seed: u64) -> Lane {
+    let name = format!("me{number}");
+    let proxy = Proxy::before(server).await;
+    let ui = Ui::connect(daemon).await;
+    let account = server.jid(&name);
+    ui.call("login", proxy.login(server, &name)).await.expect("logged in");
+    let friends =
+        vec![Friend::new(server, &format!("anna{number}")), Friend::new(server, &format!("ben{number}"))];
+    let roster = server_roster(server, &name).await;
+    let (snapshot, _, wrong) = settled(&ui, &account, &roster, &friends, SETTLED_WITHIN).await;
+    assert!(wrong.is_empty(), "not even without faults: {wrong:?}");
+    ui.call("logout", json!({ "account": account })).await.expect("logged out");
+    Lane {
+        elsewhere: Contact::connect_as(server, &name, "elsewhere", Default::default()).await,
+        view: View::new(&snapshot),
+        dice: StdRng::seed_from_u64(seed.wrapping_add(number as u64)),
+        account,
+        name,
+        proxy,
+        ui,
+        friends,
+        record: Record::default(),
+        cuts: 0,
+        back: Vec::new(),
+    }
+}
+
+impl Lane {
+    /// One login, cut so many times before it may stay; then all must be true.
+    async fn login_and_cut(&mut self, server: &Server, cuts: usize, up: u64, down: u64) {
+        self.arm(up, down);
+        let mut login = self.ui.send_call("login", self.proxy.login(server, &self.name)).await;
+        for cut in 1..=cuts {
+            match self.until_cut().await {
+                ControlFlow::Continue(()) => self.cuts += 1,
+                ControlFlow::Break(why) => return self.record.extend(&self.account, [why]),
+            }
+            if cut < cuts {
+                self.arm(up, down);
+            }
+        }
+        let mut tries = 0;
+        while let Err(error) = self.ui.answer(&login).await {
+            // It waits 30 s, which cuts may take from it.
+            tries += 1;
+            if error.kind() != "serverUnreachable" || tries > 2 {
+                return self.record.extend(&self.account, [format!("a cut made the login fail: {error:?}")]);
+            }
+            login = self.ui.send_call("login", self.proxy.login(server, &self.name)).await;
+        }
+        if !account_is(&self.ui, &self.account, "online", BACK_WITHIN).await {
+            let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+            return self.record.extend(&self.account, [format!("not back: {info:?}")]);
+        }
+        let roster = server_roster(server, &self.name).await;
+        let (_, took, wrong) = settled(&self.ui, &self.account, &roster, &self.friends, SETTLED_WITHIN).await;
+        self.back.push(took);
+        self.record.extend(format!("{} after {} cuts", self.account, self.cuts), wrong);
+        let left = self.ui.call("logout", json!({ "account": self.account })).await;
+        self.record.expect(left.is_ok(), || format!("no logout: {left:?}"));
+    }
+
+    fn arm(&mut self, up: u64, down: u64) {
+        let way = if self.dice.random() { Way::Up } else { Way::Down };
+        let most = if way == Way::Up { up } else { down };
+        self.proxy.cut_next(Cut { way, after: self.dice.random_range(0..most), reset: self.dice.random() });
+        self.proxy.split(if self.dice.random_ratio(1, 4) { self.dice.random_range(1..40) } else { 0 });
+    }
+
+    /// Lets life go on until the armed cut has broken a connection.
+    async fn until_cut(&mut self) -> ControlFlow<String> {
+        let broken = self.proxy.broken();
+        let begun = Instant::now();
+        let mut connected = None;
+        while self.proxy.broken() == broken {
+            if self.proxy.is_armed() {
+                if begun.elapsed() > BACK_WITHIN {
+                    let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+                    return ControlFlow::Break(format!("no new connection within {BACK_WITHIN:?}: {info:?}"));
+                }
+            } else if connected.get_or_insert_with(Instant::now).elapsed() > LIVES {
+                self.proxy.cut();
+            }
+            self.live().await;
+            sleep(Duration::from_millis(self.dice.random_range(5..60))).await;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Something happens that prosed should hear of, sooner or later.
+    async fn live(&mut self) {
+        match self.dice.random_range(0..40) {
+            0..4 => {
+                let friend = self.dice.random_range(0..self.friends.len());
+                self.friends[friend].do_something(&mut self.dice).await;
+            }
+            4 => {
+                let name = format!("Stranger {}", self.dice.random::<u16>());
+                let groups: &[&str] = if self.dice.random() { &["New"] } else { &[] };
+                self.elsewhere.add_to_roster("stranger@prosed.test", Some(&name), groups).await;
+            }
+            5 => {
+                // Gone already is fine.
+                let item = "<query xmlns='jabber:iq:roster'><item jid='stranger@prosed.test' subscription='remove'/></query>";
+                let _absent = self.elsewhere.set(None, item).await;
+            }
+            _ => {}
+        }
+    }
+}

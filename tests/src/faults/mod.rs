@@ -1,0 +1,139 @@
+//! What prosed promises under faults, row by row: each row breaks something again and again and
+//! says what came of it. `tests/faults` runs them long and keeps the figures in `tests/RECORD.md`; the
+//! tests run each of them short.
+//!
+//! A row counts violations and goes on, so that a long run tells of all of them. What it holds events
+//! and answers against is in [`view`] and [`truth`], which are tested on violations planted for them.
+
+pub mod cuts;
+pub mod disk;
+pub mod hole;
+pub mod kills;
+pub mod mutations;
+pub mod refusals;
+pub mod restarts;
+pub mod stops;
+pub mod truth;
+pub mod view;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::server::Server;
+use crate::{Daemon, Kind, Ui};
+
+/// How often a row breaks things, and the seed of its dice.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Against which server.
+    pub kind: Kind,
+    /// How often.
+    pub times: usize,
+    /// Of all that is random in prosed's surroundings; prosed's own dice are its own.
+    pub seed: u64,
+}
+
+/// What came of a row.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// What was counted and measured, in words.
+    pub figures: Vec<String>,
+    /// What should not have happened.
+    pub violations: Vec<String>,
+}
+
+impl Record {
+    /// Adds a figure.
+    pub fn figure(&mut self, figure: impl Display) {
+        self.figures.push(figure.to_string());
+    }
+
+    /// Adds a violation, unless it is one.
+    pub fn expect(&mut self, fine: bool, violation: impl FnOnce() -> String) {
+        if !fine {
+            self.violations.push(violation());
+        }
+    }
+
+    /// Adds violations, each with where it was found.
+    pub fn extend(&mut self, whence: impl Display, violations: impl IntoIterator<Item = String>) {
+        self.violations.extend(violations.into_iter().map(|violation| format!("{whence}: {violation}")));
+    }
+
+    /// For tests.
+    ///
+    /// # Panics
+    /// When something should not have happened.
+    pub fn assert_clean(&self) {
+        assert!(
+            self.violations.is_empty(),
+            "{} violations ({}):\n{}",
+            self.violations.len(),
+            self.figures.join(", "),
+            self.violations.join("\n")
+        );
+    }
+}
+
+/// The longest, the middle and the number of some times, in words.
+pub fn spread(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    match (times.get(times.len() / 2), times.last()) {
+        (Some(middle), Some(longest)) => {
+            format!("median {:.2} s, longest {:.2} s", middle.as_secs_f64(), longest.as_secs_f64())
+        }
+        _ => "none".to_owned(),
+    }
+}
+
+/// A daemon that trusts the server, and a UI that gets every event.
+pub async fn daemon(server: &Server) -> (Daemon, Ui) {
+    let daemon = Daemon::start(Daemon::setup().trust(server)).await;
+    let ui = watching(&daemon).await;
+    (daemon, ui)
+}
+
+/// A UI that gets every event from now on.
+pub async fn watching(daemon: &Daemon) -> Ui {
+    let ui = Ui::connect(daemon).await;
+    ui.subscribe(json!({})).await;
+    ui
+}
+
+/// All events that a UI has got, once those up to `seq` are among them.
+///
+/// # Panics
+/// When they are not within [`PATIENCE`](crate::PATIENCE).
+pub async fn heard(ui: &Ui, seq: u64) -> Vec<Value> {
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    loop {
+        let events = ui.events();
+        if events.last().and_then(|event| event["seq"].as_u64()).unwrap_or_default() >= seq {
+            return events;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "event {seq} did not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits for the account to be in a state; whether it came to be within `patience`.
+pub async fn account_is(ui: &Ui, account: &str, state: &str, patience: Duration) -> bool {
+    let is = |info: &Value| info["account"] == account && info["state"] == state;
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        if let Ok(info) = ui.call("get_account", json!({ "account": account })).await
+            && is(&info)
+        {
+            return true;
+        }
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        // The events wake us; what was already taken is asked for again soon.
+        ui.event_within(left.min(Duration::from_millis(200)), "accountChanged", |event| is(&event["info"]))
+            .await;
+    }
+}

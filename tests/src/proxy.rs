@@ -1,0 +1,310 @@
+//! A TCP proxy that fails on command: between prosed, which is told its port, and a server. TLS goes
+//! through untouched, since a certificate is for a domain and not for an address.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::server::Server;
+
+/// Bytes that are read at once: what a pipe of our own holds is little beside the kernel's.
+const CHUNK: usize = 8 * 1024;
+
+/// A direction, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the client to the server.
+    Up,
+    /// From the server to the client.
+    Down,
+}
+
+/// Where and how a connection is to break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// In which direction bytes are counted.
+    pub way: Way,
+    /// So many bytes of it get through, and not one more.
+    pub after: u64,
+    /// By a reset (RST) towards the client, not by an orderly end (FIN).
+    pub reset: bool,
+}
+
+/// What the proxy does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// Bytes flow.
+    Flow,
+    /// A black hole: connections stand, new ones come about, and no byte gets through.
+    Stall,
+    /// New connections are reset at once.
+    Refuse,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: SocketAddr,
+    mood: watch::Sender<Mood>,
+    /// Counts the calls of [`Proxy::cut`].
+    cuts: watch::Sender<u64>,
+    /// For the next connection.
+    cut: Mutex<Option<Cut>>,
+    /// Bytes that are handed on at once, at most; 0: as they come.
+    pieces: AtomicUsize,
+    accepted: Mutex<Vec<Instant>>,
+    live: AtomicUsize,
+    broken: AtomicUsize,
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+/// A proxy on a free port of 127.0.0.1. Its connections end when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// A proxy in front of a server's port that wants STARTTLS.
+    pub async fn before(server: &Server) -> Self {
+        Self::to(SocketAddr::from(([127, 0, 0, 1], server.port))).await
+    }
+
+    /// A proxy in front of an address. Where nobody listens there, connections are reset.
+    pub async fn to(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
+        let shared = Arc::new(Shared {
+            upstream,
+            mood: watch::Sender::new(Mood::Flow),
+            cuts: watch::Sender::new(0),
+            cut: Mutex::new(None),
+            pieces: AtomicUsize::new(0),
+            accepted: Mutex::new(Vec::new()),
+            live: AtomicUsize::new(0),
+            broken: AtomicUsize::new(0),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(accept(listener, shared.clone()));
+        Self { port, shared, task }
+    }
+
+    /// Parameters for prosed's `login` that lead through here.
+    pub fn login(&self, server: &Server, name: &str) -> Value {
+        let mut parameters = server.login(name);
+        parameters["port"] = self.port.into();
+        parameters
+    }
+
+    /// Breaks all connections now, by a reset.
+    pub fn cut(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Breaks the next connection at a byte; that one only.
+    pub fn cut_next(&self, cut: Cut) {
+        *lock(&self.shared.cut) = Some(cut);
+    }
+
+    /// Whether [`Proxy::cut_next`] still waits for its connection.
+    pub fn is_armed(&self) -> bool {
+        lock(&self.shared.cut).is_some()
+    }
+
+    /// Lets nothing through, both ways, and closes nothing: a black hole. What arrives meanwhile is
+    /// kept, as a network's retransmissions would.
+    pub fn stall(&self) {
+        self.shared.mood.send_replace(Mood::Stall);
+    }
+
+    /// Resets connections that come, and breaks those that are there.
+    pub fn refuse(&self) {
+        self.shared.mood.send_replace(Mood::Refuse);
+        self.cut();
+    }
+
+    /// Undoes [`Proxy::stall`] and [`Proxy::refuse`].
+    pub fn flow(&self) {
+        self.shared.mood.send_replace(Mood::Flow);
+    }
+
+    /// Hands on at most so many bytes at once, so that every stanza, tag and TLS record is split;
+    /// 0: as they come.
+    pub fn split(&self, bytes: usize) {
+        self.shared.pieces.store(bytes, Ordering::Relaxed);
+    }
+
+    /// When each connection came, the refused ones included.
+    pub fn accepted(&self) -> Vec<Instant> {
+        lock(&self.shared.accepted).clone()
+    }
+
+    /// How many connections came, the refused ones included.
+    pub fn connections(&self) -> usize {
+        lock(&self.shared.accepted).len()
+    }
+
+    /// How many connections stand now.
+    pub fn live(&self) -> usize {
+        self.shared.live.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were broken here, by [`Proxy::cut`], [`Proxy::cut_next`] or
+    /// [`Proxy::refuse`].
+    pub fn broken(&self) -> usize {
+        self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that got through in a direction.
+    pub fn bytes(&self, way: Way) -> u64 {
+        self.shared.counter(way).load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn counter(&self, way: Way) -> &AtomicU64 {
+        match way {
+            Way::Up => &self.up,
+            Way::Down => &self.down,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Ends with this task, and its connections with it.
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        lock(&shared.accepted).push(Instant::now());
+        if *shared.mood.borrow() == Mood::Refuse {
+            reset(&client);
+            continue;
+        }
+        let cut = lock(&shared.cut).take();
+        let shared = shared.clone();
+        connections.spawn(async move {
+            shared.live.fetch_add(1, Ordering::Relaxed);
+            carry(client, cut, &shared).await;
+            shared.live.fetch_sub(1, Ordering::Relaxed);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Carries bytes until both sides have ended, or something is cut.
+async fn carry(mut client: TcpStream, cut: Option<Cut>, shared: &Shared) {
+    // Before anything is waited for: a cut of this moment is meant for us, too.
+    let mut cuts = shared.cuts.subscribe();
+    let connected = async {
+        let mut mood = shared.mood.subscribe();
+        drop(mood.wait_for(|mood| *mood != Mood::Stall).await);
+        TcpStream::connect(shared.upstream).await
+    };
+    let server = tokio::select! {
+        server = connected => server,
+        _ = cuts.changed() => Err(cut_error()),
+    };
+    let mut server = match server {
+        Ok(server) => server,
+        Err(error) => {
+            shared.broken.fetch_add(usize::from(is_cut(&error)), Ordering::Relaxed);
+            return reset(&client);
+        }
+    };
+    // Otherwise the kernel would glue together again what we split.
+    let _best_effort = (client.set_nodelay(true), server.set_nodelay(true));
+    let limit = |way| cut.filter(|cut| cut.way == way).map(|cut| cut.after);
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let broken = tokio::select! {
+        carried = async { tokio::try_join!(
+            pump(from_client, to_server, Way::Up, limit(Way::Up), shared),
+            pump(from_server, to_client, Way::Down, limit(Way::Down), shared),
+        ) } => carried.err(),
+        _ = cuts.changed() => Some(cut_error()),
+    };
+    let Some(error) = broken else { return };
+    if cut.is_none_or(|cut| cut.reset) {
+        reset(&client);
+    }
+    // Gone before it is counted: who sees the count sees no connection.
+    drop((client, server));
+    shared.broken.fetch_add(usize::from(is_cut(&error)), Ordering::Relaxed);
+}
+
+/// Stands for a cut of ours; sockets of Linux don't fail in this way.
+fn cut_error() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionAborted)
+}
+
+fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// Carries one direction to its end, which it hands on.
+///
+/// # Errors
+/// The connection is to be broken: by a cut, or as one side has broken it.
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    way: Way,
+    limit: Option<u64>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let mut mood = shared.mood.subscribe();
+    let mut left = limit;
+    let mut buffer = [0; CHUNK];
+    while left != Some(0) {
+        let read = from.read(&mut buffer).await?;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        // The end, too, does not get through a black hole.
+        drop(mood.wait_for(|mood| *mood != Mood::Stall).await);
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        while !rest.is_empty() && left != Some(0) {
+            let piece = match shared.pieces.load(Ordering::Relaxed) {
+                0 => rest.len(),
+                pieces => pieces.min(rest.len()),
+            };
+            let piece = left.map_or(piece, |left| piece.min(usize::try_from(left).unwrap_or(piece)));
+            let (now, later) = rest.split_at(piece);
+            to.write_all(now).await?;
+            shared.counter(way).fetch_add(now.len() as u64, Ordering::Relaxed);
+            left = left.map(|left| left - now.len() as u64);
+            rest = later;
+            if !rest.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    Err(cut_error())
+}
+
+fn reset(stream: &TcpStream) {
+    // Where it can't be had, an orderly end will do.
+    let _best_effort = stream.set_zero_linger();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
