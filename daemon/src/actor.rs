@@ -76,6 +76,8 @@ pub(crate) struct Actor<'a> {
     /// Where the secret that we log in with was found, or is kept by now.
     secret_store: Option<StoreName>,
     remember: bool,
+    /// What the server has accepted and the disk has not.
+    unkept: Option<Option<Secret>>,
     connection: Connection,
     /// When the stream was last heard of.
     heard: Instant,
@@ -124,6 +126,7 @@ impl<'a> Actor<'a> {
             password: None,
             secret_store: None,
             remember: false,
+            unkept: None,
             connection: Connection::default(),
             heard: Instant::now(),
             effects: Vec::new(),
@@ -211,6 +214,7 @@ impl<'a> Actor<'a> {
                 if self.heard.elapsed() > SILENCE {
                     self.probe();
                 }
+                self.keep_what_is_owed().await;
                 self.input(Input::Command { call, command });
             }
             Event::Message(Message::Login { login, begun }) => {
@@ -258,6 +262,7 @@ impl<'a> Actor<'a> {
                 }
             };
             self.secret_store = found;
+            self.unkept = None;
             let credentials = match secret {
                 Secret::Password(password) => {
                     self.password = Some(password.clone());
@@ -271,6 +276,7 @@ impl<'a> Actor<'a> {
             self.input(Input::Connecting);
             self.lasting.stream = Some(Stream::connect(settings, credentials));
         }
+        self.keep_what_is_owed().await;
         let (reply, receiver) = oneshot::channel();
         self.command(Command::Login, reply, true);
         Ok(receiver)
@@ -278,6 +284,7 @@ impl<'a> Actor<'a> {
 
     async fn leave(&mut self, why: Leaving) -> Result<(), AccountError> {
         info!(account = %self.account, ?why, "account leaves");
+        self.unkept = None;
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
         self.carry_out().await;
@@ -346,16 +353,30 @@ impl<'a> Actor<'a> {
 
     /// The server has accepted the secret: it is worth keeping, if that is wanted.
     async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
+        let unkept = self.unkept.take().flatten();
         let secret = match (keys, self.password.take()) {
             (Some(keys), _) => Some(Secret::Scram(keys)),
             (None, Some(password)) => Some(Secret::Password(password)),
-            (None, None) => None,
+            (None, None) => unkept,
         };
+        self.keep(secret).await;
+    }
+
+    /// Tries again what a full disk refused: whoever calls may have made room.
+    async fn keep_what_is_owed(&mut self) {
+        if let Some(secret) = self.unkept.take() {
+            self.keep(secret).await;
+        }
+    }
+
+    async fn keep(&mut self, secret: Option<Secret>) {
         let (account, found) = (&self.account, self.secret_store);
-        match self.shell.welcome(account, &self.connection, self.remember, secret, found).await {
+        let kept = self.shell.welcome(account, &self.connection, self.remember, secret.clone(), found).await;
+        match kept {
             Ok(store) => self.secret_store = store,
             Err(error) if self.remember => {
-                warn!(%account, %error, "the account can't be kept: it is forgotten at the next start");
+                warn!(%account, %error, "the account can't be kept yet");
+                self.unkept = Some(secret);
             }
             Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
         }

@@ -144,8 +144,10 @@ pub async fn run(scale: Scale) -> Record {
             }
             Err(kind) => record.extend(format!("fill {time}"), [format!("there is room again, but {kind}")]),
         }
+        let mut theirs = None;
         if login.is_ok() {
             let said = say(&ui, &you, &mut dice).await;
+            theirs = said.as_ref().ok().cloned();
             record
                 .expect(said.is_ok(), || format!("fill {time}: there is room again, but for {you} {said:?}"));
         }
@@ -161,6 +163,12 @@ pub async fn run(scale: Scale) -> Record {
         let found = ui.call("get_account", json!({ "account": you })).await;
         record
             .expect(!remembered || found.is_ok(), || format!("fill {time}: {you} was remembered, {found:?}"));
+        if let Some(theirs) = theirs {
+            let kept = found.as_ref().map(presence);
+            record.expect(kept.as_ref() == Ok(&theirs), || {
+                format!("fill {time}: {theirs:?} of {you} was acknowledged, {found:?} is there")
+            });
+        }
         if found.is_ok() {
             let forgotten = ui.call("logout", json!({ "account": you, "forget": true })).await;
             record.expect(forgotten.is_ok(), || format!("fill {time}: {forgotten:?}"));
