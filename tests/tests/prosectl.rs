@@ -132,6 +132,11 @@ async fn a_daemon_that_is_not_there_has_its_own_code() {
     let token = daemon.token_file();
     let right = std::fs::read_to_string(&token).expect("a token");
     std::fs::write(&token, "guess").expect("written");
+    // Over TCP: the Unix socket asks for no token.
+    let mut endpoint = daemon.endpoint().clone();
+    endpoint.as_object_mut().expect("an object").remove("socket");
+    let file = daemon.runtime_dir().join("endpoint.json");
+    std::fs::write(file, endpoint.to_string()).expect("written");
     assert_eq!(prosectl(&daemon, &["accounts"], "").expect_err("refused").0, 77);
     std::fs::write(&token, right).expect("written");
     Ui::connect(&daemon).await;

@@ -97,7 +97,9 @@ fn events_are_told_in_a_line() {
         told,
         "2026-01-31T09:00:12.250Z #42 me@example.org  romeo@example.net «Romeo» is away: Under the balcony\n\
          2026-01-31T09:00:12.250Z #43 me@example.org  is online, available\n\
-         2026-01-31T09:00:12.250Z #44 me@example.org  roster loaded, contacts that differ: 1\n"
+         2026-01-31T09:00:12.250Z #44 me@example.org  roster loaded, contacts that differ: 1\n\
+         2026-01-31T09:01:00.000Z #44 me@example.org  juliet@example.net (Juliet) wants to see our presence: We met at the ball\n\
+         2026-01-31T09:02:00.000Z #45 me@example.org  juliet@example.net has an answer, or asks no more\n"
     );
 }
 

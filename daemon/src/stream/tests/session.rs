@@ -130,7 +130,7 @@ async fn a_server_that_has_forgotten_the_session_gets_a_new_one() {
         conn.bind("me@example.org/there").await;
         conn.element("enable").await;
         conn.send(&format!("<enabled xmlns='{SM}' id='another' resume='true'/>")).await;
-        assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
         assert_eq!(event(&mut stream).await, "online me@example.org/there");
     }
 }
