@@ -52,7 +52,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
         let before = proxy.connections();
         let stopped = Instant::now();
         // ejabberd writes its accounts behind by minutes: killed, it would forget them.
-        if scale.kind == Kind::Ejabberd || dice.random() {
+        if scale.kind == Kind::Ejabberd || time % 2 == 0 {
             server.stop().await
         } else {
             server.kill()
