@@ -252,6 +252,11 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
             if this.space {
                 return Poll::Ready(Ok(b" "));
             }
+            if this.ended && !this.scanner.at_end() {
+                // The parser would call it broken XML: a violation, and the end of a session that
+                // could be resumed.
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
             if this.ended {
                 return Poll::Ready(Ok(&[]));
             }

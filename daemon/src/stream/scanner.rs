@@ -166,6 +166,11 @@ impl Scanner {
         self.depth > 0 && self.head_done
     }
 
+    /// True behind the stream's own end.
+    pub(super) fn at_end(&self) -> bool {
+        self.state == State::End
+    }
+
     /// What is being read, once its name is.
     pub(super) fn kind(&self) -> Kind {
         self.kind

@@ -72,6 +72,7 @@ pub async fn run(scale: Scale) -> Record {
             let now = left.min(PER_LOGIN);
             left -= now;
             lane.login_and_cut(server, now, up, down).await;
+            lane.log_out().await;
         }
     }))
     .await;
@@ -160,6 +161,10 @@ impl Lane {
         let (_, took, wrong) = settled(&self.ui, &self.account, &roster, &self.friends, SETTLED_WITHIN).await;
         self.back.push(took);
         self.record.extend(format!("{} after {} cuts", self.account, self.cuts), wrong);
+    }
+
+    /// The next login begins anew, its waits at their shortest.
+    async fn log_out(&mut self) {
         let left = self.ui.call("logout", json!({ "account": self.account })).await;
         self.record.expect(left.is_ok(), || format!("no logout: {left:?}"));
     }
@@ -177,13 +182,14 @@ impl Lane {
         let begun = Instant::now();
         let mut connected = None;
         while self.proxy.broken() == broken {
-            if self.proxy.is_armed() {
-                if begun.elapsed() > BACK_WITHIN {
-                    let info = self.ui.call("get_account", json!({ "account": self.account })).await;
-                    return ControlFlow::Break(format!("no new connection within {BACK_WITHIN:?}: {info:?}"));
+            // Whether it carries the armed cut or slipped in before it was armed.
+            if self.proxy.live() > 0 {
+                if connected.get_or_insert_with(Instant::now).elapsed() > LIVES {
+                    self.proxy.cut();
                 }
-            } else if connected.get_or_insert_with(Instant::now).elapsed() > LIVES {
-                self.proxy.cut();
+            } else if begun.elapsed() > BACK_WITHIN {
+                let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+                return ControlFlow::Break(format!("no new connection within {BACK_WITHIN:?}: {info:?}"));
             }
             self.live().await;
             sleep(Duration::from_millis(self.dice.random_range(5..60))).await;
