@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::truth::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is, heard, spread};
-use crate::{Contact, Kind};
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
+use crate::{Contact, Kind};
 
 /// What a server that comes back is spared (RFC 6120 §3.3).
 const CONNECTS: usize = 8;
