@@ -160,6 +160,10 @@ impl Lane {
         let roster = server_roster(server, &self.name).await;
         let (_, took, wrong) = settled(&self.ui, &self.account, &roster, &self.friends, SETTLED_WITHIN).await;
         self.back.push(took);
+        if !wrong.is_empty() {
+            let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+            self.record.extend(&self.account, [format!("not true, while {info:?}\n{}", server.log())]);
+        }
         self.record.extend(format!("{} after {} cuts", self.account, self.cuts), wrong);
     }
 
