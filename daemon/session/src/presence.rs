@@ -1,7 +1,7 @@
 //! RFC 6121 §4: presence, contacts' and our own. XEP-0319 (idle since), XEP-0203 (delay).
 //!
-//! Kept for the session only: what a contact was yesterday is nobody's truth. Left out:
-//! subscriptions (§3), directed presence of ours (§4.6).
+//! Kept for the session only: what a contact was yesterday is nobody's truth. Left out: directed presence of
+//! ours (§4.6).
 
 use std::time::Instant;
 
