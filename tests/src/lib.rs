@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod browser;
 pub mod certificates;
 pub mod contact;
 pub mod daemon;
