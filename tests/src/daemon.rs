@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -10,9 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::PATIENCE;
 use crate::process::{Process, tail};
 use crate::server::Server;
+use crate::{PATIENCE, controls};
 
 /// How often a starting daemon is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -26,6 +27,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     within: Option<PathBuf>,
     no_listen: bool,
+    guards_out: Vec<String>,
 }
 
 impl Setup {
@@ -68,6 +70,16 @@ impl Setup {
     /// With a variable in its environment.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A negative control: without one of its guards ([`controls::guards`]).
+    ///
+    /// # Panics
+    /// When there is no such guard.
+    pub fn without(mut self, guard: &str) -> Self {
+        assert!(controls::guards().contains(&guard), "no guard \"{guard}\" in tests/src/controls");
+        self.guards_out.push(guard.to_owned());
         self
     }
 }
@@ -233,7 +245,9 @@ impl Daemon {
         let config_file = home.join("config.toml");
         fs::write(&config_file, config).expect("the folder can be written");
 
-        let spawned = Process::spawn(&binary(), &self.log_file(), |command| {
+        let guards_out = self.setup.guards_out.join(",");
+        let binary = if guards_out.is_empty() { binary() } else { unguarded() };
+        let spawned = Process::spawn(&binary, &self.log_file(), |command| {
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("PROSED_") {
                     command.env_remove(name);
@@ -266,6 +280,7 @@ impl Daemon {
                 .env("XDG_CACHE_HOME", home.join("xdg/cache"))
                 .env("XDG_RUNTIME_DIR", home.join("xdg/run"))
                 .env("RUST_LOG", "info,prosed=debug,prosed_session=debug")
+                .env(controls::VARIABLE, guards_out)
                 .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
                 .current_dir(home);
         });
@@ -303,19 +318,41 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PROSED_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().expect("the path of the running test");
-    // target/<profile>/deps/<test>, or target/<profile>/<demo>
-    let binary = test
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("prosed"))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("no prosed near {}: run cargo build --workspace", test.display()));
+    let binary = build_folder().join("prosed");
+    assert!(binary.is_file(), "no {}: run cargo build --workspace", binary.display());
     if let Some(source) = newer_source(&binary) {
         panic!("{} is newer than {}: run cargo build --workspace", source.display(), binary.display());
     }
     binary
+}
+
+/// The binary whose guards can be taken out.
+///
+/// # Panics
+/// When it isn't there, or is older than its sources: `tests/run` builds it.
+fn unguarded() -> PathBuf {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let builds = "after cargo build --workspace, run target/debug/unguarded";
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+        match controls::differs(project, &controls::folder()) {
+            Ok(None) => {}
+            Ok(Some(file)) => panic!("{} has changed: {builds}", file.display()),
+            Err(error) => panic!("{error}"),
+        }
+        let binary = build_folder().join(controls::BINARY);
+        assert!(binary.is_file() && newer_source(&binary).is_none(), "{}: {builds}", binary.display());
+        binary
+    });
+    BINARY.clone()
+}
+
+/// Where cargo puts binaries: `target/<profile>`.
+pub fn build_folder() -> PathBuf {
+    let running = std::env::current_exe().expect("the path of the running test");
+    // Tests are in deps/ below it.
+    let folder = running.parent().expect("a file is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    folder.to_owned()
 }
 
 /// A source that changed after the binary was built, from the list cargo leaves beside it.

@@ -23,6 +23,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod contact;
+pub mod controls;
 pub mod daemon;
 pub mod faults;
 pub mod hostile;

@@ -1,0 +1,26 @@
+//! Builds `prosed-unguarded`, the binary whose guards the negative controls take out.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use prosed_tests::controls;
+use prosed_tests::daemon::build_folder;
+
+fn main() -> ExitCode {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+    let profile = build_folder();
+    let copy = controls::folder();
+    if let Err(error) = controls::write(project, &copy) {
+        eprintln!("{}: {error}", copy.display());
+        return ExitCode::FAILURE;
+    }
+    // The lock file is prosed's own, and all that it names is there: prosed itself was just built.
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--workspace", "--locked", "--offline"]).current_dir(&copy);
+    cargo.env("CARGO_TARGET_DIR", profile.parent().expect("target/<profile>"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().expect("cargo can be started");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
