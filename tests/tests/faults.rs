@@ -11,7 +11,7 @@ use prosed_tests::{Kind, on_both_servers};
 const SEED: u64 = 20_000;
 
 fn scale(kind: Kind, times: usize) -> Scale {
-    Scale { kind, times, seed: SEED }
+    Scale::new(kind, times, SEED)
 }
 
 on_both_servers!(

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use prosed_tests::Kind;
-use prosed_tests::faults::{Record, Scale, cuts, disk, hole, kills, mutations, refusals, restarts, stops};
+use prosed_tests::faults::{
+    Record, Scale, apart, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
+};
 
 /// A part of the record whose rows are written anew by each long run begins with this line.
 const MARK: &str = "<!-- Below: written by tests/faults -->";
@@ -166,7 +168,8 @@ fn main() -> ExitCode {
         let times = arguments.times.unwrap_or(if arguments.long { row.long } else { row.short });
         for &kind in row.kinds.iter().filter(|_| times > 0) {
             let begun = Instant::now();
-            let record = run(row.run, Scale { kind, times, seed });
+            let (run, scale) = (row.run, Scale::new(kind, times, seed));
+            let record = apart(move |runtime| run(runtime, scale));
             let place = if row.kinds.len() > 1 { format!("{kind:?}") } else { String::new() };
             let figures = record.figures.join("; ");
             println!("{} {place} ({:.0} s): {figures}", row.name, begun.elapsed().as_secs_f64());
@@ -187,18 +190,6 @@ fn main() -> ExitCode {
         write(seed, &lines);
     }
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs a row in a thread of its own: its children live as long as that, and a panic is its violation.
-fn run(run: Run, scale: Scale) -> Record {
-    let row = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        run(&runtime, scale)
-    });
-    row.join().unwrap_or_else(|panic| {
-        let why = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
-        Record { figures: Vec::new(), violations: vec![format!("the row came to no end: {why}")] }
-    })
 }
 
 /// Writes the table, in place of the last one.

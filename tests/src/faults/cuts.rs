@@ -56,7 +56,7 @@ pub async fn run(scale: Scale) -> Record {
         setup.friends(&me, &format!("anna{lane}")).friends(&me, &format!("ben{lane}"))
     });
     let server = Server::start(setup).await;
-    let daemon = Daemon::start(Daemon::setup().trust(&server).config("log = \"info\"")).await;
+    let daemon = Daemon::start(scale.setup().trust(&server).config("log = \"info\"")).await;
     let watching = super::watching(&daemon).await;
     let mut all = Vec::new();
     for lane in 0..lanes {

@@ -94,7 +94,7 @@ fn as_root(command: &[&str], path: &Path) {
 pub async fn run(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).friends("me", "anna").account("you")).await;
     let disk = SmallDisk::mount();
-    let mut daemon = Daemon::start(Daemon::setup().trust(&server).within(disk.path())).await;
+    let mut daemon = Daemon::start(scale.setup().trust(&server).within(disk.path())).await;
     let mut ui = watching(&daemon).await;
     let (me, you) = (server.jid("me"), server.jid("you"));
     ui.call("login", server.login("me")).await.expect("logged in");

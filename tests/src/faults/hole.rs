@@ -22,7 +22,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// Runs the row; repaired as soon as it is noticed, and `later`.
 pub async fn run(scale: Scale, later: Duration) -> Record {
     let server = Server::start(Setup::new(scale.kind).friends("me", "anna")).await;
-    let (_daemon, ui) = daemon(&server).await;
+    let (_daemon, ui) = daemon(scale, &server).await;
     let proxy = Proxy::before(&server).await;
     let account = server.jid("me");
     let mut friends = vec![Friend::new(&server, "anna")];
@@ -65,7 +65,7 @@ pub async fn run(scale: Scale, later: Duration) -> Record {
 /// With nothing broken, nothing is noticed: a UI that waits this long for `suspended` gets none.
 pub async fn control(scale: Scale, patience: Duration) -> Record {
     let server = Server::start(Setup::new(scale.kind).account("me")).await;
-    let (_daemon, ui) = daemon(&server).await;
+    let (_daemon, ui) = daemon(scale, &server).await;
     let proxy = Proxy::before(&server).await;
     ui.call("login", proxy.login(&server, "me")).await.expect("logged in");
     let suspended =

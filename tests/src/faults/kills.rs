@@ -70,7 +70,7 @@ impl Promise {
 pub async fn run(scale: Scale) -> Record {
     let setup = NAMES.iter().fold(Setup::new(scale.kind), |setup, name| setup.friends(name, "friend"));
     let server = Server::start(setup).await;
-    let mut daemon = Daemon::start(Daemon::setup().trust(&server).config("log = \"info\"")).await;
+    let mut daemon = Daemon::start(scale.setup().trust(&server).config("log = \"info\"")).await;
     let mut dice = StdRng::seed_from_u64(scale.seed);
     let mut record = Record::default();
     let mut promise = Promise::default();

@@ -20,7 +20,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
+use crate::daemon::Setup;
 use crate::server::Server;
 use crate::{Daemon, Kind, Ui};
 
@@ -33,6 +35,25 @@ pub struct Scale {
     pub times: usize,
     /// Of all that is random in prosed's surroundings; prosed's own dice are its own.
     pub seed: u64,
+    /// A negative control: prosed without this guard, so that the row has to find something.
+    pub without: Option<&'static str>,
+}
+
+impl Scale {
+    /// With all guards in.
+    pub fn new(kind: Kind, times: usize, seed: u64) -> Self {
+        Self { kind, times, seed, without: None }
+    }
+
+    /// Without a guard.
+    pub fn without(self, guard: &'static str) -> Self {
+        Self { without: Some(guard), ..self }
+    }
+
+    /// The daemon of the row.
+    pub fn setup(self) -> Setup {
+        self.without.into_iter().fold(Daemon::setup(), Setup::without)
+    }
 }
 
 /// What came of a row.
@@ -77,6 +98,20 @@ impl Record {
     }
 }
 
+/// Runs a row in a thread of its own: its children live as long as that, and a panic is its violation.
+pub fn apart(row: impl FnOnce(&Runtime) -> Record + Send + 'static) -> Record {
+    let row = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        row(&runtime.expect("a runtime"))
+    });
+    row.join().unwrap_or_else(|panic| {
+        let constant = || panic.downcast_ref::<&str>().copied();
+        let why = panic.downcast_ref::<String>().map(String::as_str).or_else(constant);
+        let violation = format!("the row came to no end: {}", why.unwrap_or("a panic"));
+        Record { figures: Vec::new(), violations: vec![violation] }
+    })
+}
+
 /// The longest, the middle and the number of some times, in words.
 pub fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
@@ -89,8 +124,8 @@ pub fn spread(times: &mut [Duration]) -> String {
 }
 
 /// A daemon that trusts the server, and a UI that gets every event.
-pub async fn daemon(server: &Server) -> (Daemon, Ui) {
-    let daemon = Daemon::start(Daemon::setup().trust(server)).await;
+pub async fn daemon(scale: Scale, server: &Server) -> (Daemon, Ui) {
+    let daemon = Daemon::start(scale.setup().trust(server)).await;
     let ui = watching(&daemon).await;
     (daemon, ui)
 }

@@ -39,7 +39,7 @@ pub async fn run(scale: Scale, refills: usize) -> Record {
         contact.disconnect().await;
     }
     let proxy = Proxy::before(&server).await;
-    let (mut daemon, ui) = daemon(&server).await;
+    let (mut daemon, ui) = daemon(scale, &server).await;
     ui.call("login", proxy.login(&server, "me")).await.expect("logged in");
     let is_full = |roster: &BTreeMap<String, Value>| {
         roster.len() == FRIENDS

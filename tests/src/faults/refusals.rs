@@ -20,7 +20,7 @@ const TEMPTATION: Duration = Duration::from_secs(4);
 /// Wrong passwords: one connection each, a typed error in time, and nothing behind it.
 pub async fn wrong_password(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).account("me")).await;
-    let (_daemon, ui) = daemon(&server).await;
+    let (_daemon, ui) = daemon(scale, &server).await;
     let proxy = Proxy::before(&server).await;
     let mut dice = StdRng::seed_from_u64(scale.seed);
     let mut record = Record::default();
@@ -46,7 +46,7 @@ pub async fn wrong_password(scale: Scale) -> Record {
 /// Another client binds our resource: we do not take it back.
 pub async fn conflict(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).account("me")).await;
-    let (_daemon, ui) = daemon(&server).await;
+    let (_daemon, ui) = daemon(scale, &server).await;
     let mut record = Record::default();
     let mut connections = 0;
     for time in 0..scale.times {

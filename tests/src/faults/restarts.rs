@@ -30,7 +30,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
     let name = |friend: usize| format!("friend{friend}");
     let setup = (0..FRIENDS).fold(Setup::new(scale.kind), |setup, friend| setup.friends("me", &name(friend)));
     let mut server = Server::start(setup).await;
-    let (daemon, ui) = super::daemon(&server).await;
+    let (daemon, ui) = super::daemon(scale, &server).await;
     let proxy = Proxy::before(&server).await;
     let mut friends: Vec<_> = (0..FRIENDS).map(|friend| Friend::new(&server, &name(friend))).collect();
     let account = server.jid("me");

@@ -40,7 +40,7 @@ pub async fn run(scale: Scale) -> Record {
     let mut dice = StdRng::seed_from_u64(scale.seed);
     let mut record = Record::default();
     let mut took = Vec::new();
-    let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let mut daemon = Daemon::start(scale.setup().trust(&server)).await;
     let account = server.jid("me");
     for time in 1..=scale.times {
         let proxy = Proxy::before(&server).await;
@@ -82,7 +82,7 @@ pub async fn at_start(scale: Scale) -> Record {
     let mut dice = StdRng::seed_from_u64(scale.seed);
     let mut record = Record::default();
     let mut took = Vec::new();
-    let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let mut daemon = Daemon::start(scale.setup().trust(&server)).await;
     Ui::connect(&daemon).await.call("login", server.login("me")).await.expect("logged in");
     for time in 1..=scale.times {
         // `restart` waits for the doors: this is from there through the login.
@@ -97,7 +97,7 @@ pub async fn at_start(scale: Scale) -> Record {
 /// A second daemon on the folders of a running one.
 pub async fn second(scale: Scale) -> Record {
     let mut record = Record::default();
-    let mut first = Daemon::start(Daemon::setup()).await;
+    let mut first = Daemon::start(scale.setup()).await;
     for time in 1..=scale.times {
         let mut second = first.launch_beside();
         let status = second.wait(Duration::from_secs(10)).await;
