@@ -15,10 +15,14 @@ use crate::event::{
     EventName, Events, GetEventsParams, SubscribeParams, SubscribeToOneParams, SubscriptionId,
     UnsubscribeParams,
 };
-use crate::examples::{account, avatar, contact, contact_changed, profile, subscription_request};
+use crate::examples::{
+    PICTURE, account, avatar, contact, contact_changed, contact_with_features, new_contact, profile,
+    subscription_request,
+};
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
 use crate::params::parse_params;
 use crate::subscription::SubscriptionRequest;
+use crate::{API_COMPATIBLE, API_LEVEL};
 
 methods! {
     /// Log an account in, and keep one session with its server, however many UIs there are.
@@ -47,7 +51,7 @@ methods! {
 
     /// One account and how its session stands.
     GetAccount = "get_account"(AccountParams) -> Account,
-        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {} => account();
 
     /// All contacts of an account.
@@ -63,8 +67,8 @@ methods! {
 
     /// One contact, whole, with the features of its devices.
     GetContact = "get_contact"(ContactParams) -> Contact,
-        errors [AccountUnknown, AccountRequired, ContactUnknown, InvalidJid, InternalError],
-        example {"jid": "romeo@example.net"} => contact();
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, InternalError],
+        example {"jid": "romeo@example.net"} => contact_with_features();
 
     /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
     ///
@@ -72,7 +76,7 @@ methods! {
     AddContact = "add_contact"(AddContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
-        example {"jid": "romeo@example.net", "name": "Romeo", "groups": ["Friends"]} => contact();
+        example {"jid": "juliet@example.net", "name": "Juliet", "groups": ["Friends"]} => new_contact(&["Friends"]);
 
     /// Change the name that we keep for a contact, or their groups.
     ///
@@ -80,19 +84,19 @@ methods! {
     UpdateContact = "update_contact"(UpdateContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],
-        example {"jid": "romeo@example.net", "groups": ["Friends"]} => contact();
+        example {"jid": "juliet@example.net", "groups": ["Friends", "Verona"]} => new_contact(&["Friends", "Verona"]);
 
     /// Take a contact out of the roster; neither sees the other's presence then.
     RemoveContact = "remove_contact"(ContactParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],
-        example {"jid": "romeo@example.net"} => json!({});
+        example {"jid": "juliet@example.net"} => json!({});
 
     /// Who wants to see our presence and has no answer yet, sorted by JID.
     ///
     /// Nobody is ever accepted by itself. `subscriptionRequested` and `subscriptionResolved` tell of changes.
     ListSubscriptionRequests = "list_subscription_requests"(AccountParams) -> Vec<SubscriptionRequest>,
-        errors [AccountUnknown, AccountRequired, InvalidJid, InternalError],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {} => json!([subscription_request()]);
 
     /// Let somebody see our presence: now where they have asked, else as soon as they do.
@@ -124,7 +128,7 @@ methods! {
                 StanzaError, RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => {
             let mut loaded = avatar();
-            loaded["data"] = json!("iVBORw0KGgo=");
+            loaded["data"] = json!(PICTURE);
             loaded
         };
 
@@ -143,7 +147,7 @@ methods! {
     SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],
-        example {"data": "iVBORw0KGgo="} => json!({"id": "bc36d8584dd707cd075947a16d251aad8a873f38"});
+        example {"data": PICTURE} => json!({"id": avatar()["id"]});
 
     /// Publish our profile, for everybody who sees our presence.
     ///
@@ -152,26 +156,26 @@ methods! {
     SetProfile = "set_profile"(SetProfileParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
-        example {"profile": {"fullName": "Romeo Montague", "nickname": "Romeo", "emails": [], "phones": [],
-                             "urls": []}} => json!({});
+        example {"profile": {"fullName": "Me Myself", "emails": ["me@example.org"]}} => json!({});
 
     /// Say how we are there.
     ///
     /// It persists, and shapes the very first presence of the next login. It is fine to say it
     /// while offline.
     SetPresence = "set_presence"(SetPresenceParams) -> Done,
-        errors [AccountUnknown, AccountRequired, InvalidJid, LimitExceeded, StorageFailed, InternalError],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, LimitExceeded, StorageFailed, InternalError],
         example {"availability": "dnd", "status": "In a rehearsal"} => json!({});
 
     /// The events after `since`, for those who only have HTTP: with `timeout` it is a long poll.
     GetEvents = "get_events"(GetEventsParams) -> Events,
-        errors [AccountUnknown, InvalidJid, CursorExpired],
+        errors [InvalidJid, CursorExpired],
         example {"since": 41, "timeout": 30} => json!({"events": [contact_changed()], "seq": 42});
 
     /// Which daemon this is, and which API it speaks.
     GetVersion = "get_version"(NoParams) -> Version,
         errors [],
-        example {} => json!({"name": "prosed", "version": "0.1.0", "apiLevel": 1, "apiCompatible": 1});
+        example {} => json!({"name": "prosed", "version": env!("CARGO_PKG_VERSION"), "apiLevel": API_LEVEL,
+                             "apiCompatible": API_COMPATIBLE});
 
     /// This description of the API: an OpenRPC document, generated from the code.
     Discover = "rpc.discover"(NoParams) -> OpenRpcDocument,

@@ -158,6 +158,7 @@ pub struct LoadedAvatar {
     #[serde(flatten)]
     pub avatar: Avatar,
     /// Its bytes, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     pub data: String,
 }
 
@@ -296,8 +297,10 @@ pub struct SetProfileParams {
 }
 
 /// Unlike in answers, lists may be left out.
-fn any_part_of_a_profile(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object"})
+fn any_part_of_a_profile(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = Profile::json_schema(generator);
+    schema.remove("description");
+    schema
 }
 
 /// The parameters of `add_contact`.

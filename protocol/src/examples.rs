@@ -1,6 +1,13 @@
-//! The examples of the OpenRPC document. A test holds them against the types.
+//! The examples of the OpenRPC document. A test holds them against the types, and another one
+//! against a live daemon.
 
 use serde_json::{Value, json};
+
+/// A PNG of one pixel, in base64.
+pub(crate) const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mPYYBAAAALEATHTWgZxAAAAAElFTkSuQmCC";
+/// Its SHA-1.
+const PICTURE_ID: &str = "7c92da56e64d1ae4c0949eccd9e6cecb4f47d6b6";
 
 pub(crate) fn account() -> Value {
     json!({
@@ -42,14 +49,38 @@ pub(crate) fn contact() -> Value {
     })
 }
 
+/// As `get_contact` shows it.
+pub(crate) fn contact_with_features() -> Value {
+    let mut contact = contact();
+    contact["resources"][0]["features"] =
+        json!(["http://jabber.org/protocol/caps", "http://jabber.org/protocol/disco#info", "urn:xmpp:ping"]);
+    contact
+}
+
+/// Somebody who was just added, and has not answered yet.
+pub(crate) fn new_contact(groups: &[&str]) -> Value {
+    json!({
+        "jid": "juliet@example.net",
+        "name": "Juliet",
+        "rosterName": "Juliet",
+        "groups": groups,
+        "subscription": "none",
+        "ask": true,
+        "approved": false,
+        "availability": "unavailable",
+        "resources": [],
+        "warnings": [],
+    })
+}
+
 pub(crate) fn avatar() -> Value {
     json!({
-        "id": "bc36d8584dd707cd075947a16d251aad8a873f38",
-        "type": "image/jpeg",
-        "bytes": 68213,
-        "width": 512,
-        "height": 512,
-        "url": "/avatars/Zm9yIGltYWdlcyBvbmx5/bc36d8584dd707cd075947a16d251aad8a873f38",
+        "id": PICTURE_ID,
+        "type": "image/png",
+        "bytes": 69,
+        "width": 1,
+        "height": 1,
+        "url": format!("/avatars/Zm9yIGltYWdlcyBvbmx5/{PICTURE_ID}"),
     })
 }
 
@@ -108,7 +139,7 @@ pub(crate) fn subscription_request() -> Value {
 pub(crate) fn subscription_requested() -> Value {
     json!({
         "event": "subscriptionRequested",
-        "seq": 44,
+        "seq": 45,
         "time": "2026-01-31T09:01:00.000Z",
         "account": "me@example.org",
         "jid": "juliet@example.net",
@@ -120,7 +151,7 @@ pub(crate) fn subscription_requested() -> Value {
 pub(crate) fn subscription_resolved() -> Value {
     json!({
         "event": "subscriptionResolved",
-        "seq": 45,
+        "seq": 46,
         "time": "2026-01-31T09:02:00.000Z",
         "account": "me@example.org",
         "jid": "juliet@example.net",

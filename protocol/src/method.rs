@@ -135,7 +135,7 @@ macro_rules! subscriptions {
                 type Params = $params;
                 type Result = SubscriptionId;
                 const ERRORS: &'static [ErrorKind] =
-                    &[AccountUnknown, InvalidJid, CursorExpired, SubscriptionNeedsWebSocket];
+                    &[InvalidJid, CursorExpired, SubscriptionNeedsWebSocket];
                 fn example() -> Option<(Value, Value)> {
                     Some((json!({"since": 41}), json!(7)))
                 }

@@ -83,7 +83,7 @@ impl Document {
             "paramStructure": "by-name",
             "params": params(&(method.params)(&mut self.of_params)),
             "result": {"name": "result", "schema": (method.result)(&mut self.of_results)},
-            "errors": method.errors.iter().map(|kind| json!({"$ref": error_path(*kind)})).collect::<Vec<_>>(),
+            "errors": errors_of(method).map(|kind| json!({"$ref": error_path(kind)})).collect::<Vec<_>>(),
         });
         if !description.is_empty() {
             object["description"] = description.into();
@@ -142,6 +142,12 @@ fn example(params: &Value, result: &Value) -> Value {
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
     json!({"name": "example", "params": params, "result": {"name": "result", "value": result}})
+}
+
+/// Its own, and the one that every call may get: a connection has only so many calls in flight.
+fn errors_of(method: &MethodInfo) -> impl Iterator<Item = ErrorKind> {
+    let own = method.errors.iter().copied();
+    own.filter(|kind| *kind != ErrorKind::LimitExceeded).chain([ErrorKind::LimitExceeded])
 }
 
 fn error_path(kind: ErrorKind) -> String {
@@ -309,11 +315,19 @@ mod tests {
                 .unwrap_or_else(|e| panic!("{}: {e}", method.name));
             (method.check_result)(result).unwrap_or_else(|e| panic!("{}: {e}", method.name));
         }
-        for example in [examples::contact_changed(), examples::account_changed(), examples::roster_loaded()] {
+        for name in EventName::ALL {
+            let example = describe_event(*name)["example"].take();
             let event: Event = serde_json::from_value(example.clone()).unwrap();
             assert_eq!(serde_json::to_value(&event).unwrap(), example, "as the daemon would write it");
-            assert!(event.payload.name().is_some());
+            assert_eq!(event.payload.name(), Some(*name));
         }
+    }
+
+    #[test]
+    fn every_method_has_an_example() {
+        let without: Vec<_> = methods().filter(|method| (method.example)().is_none()).collect();
+        let names: Vec<_> = without.iter().map(|method| method.name).collect();
+        assert_eq!(names, ["rpc.discover"], "its example would be this document");
     }
 
     #[test]

@@ -23,6 +23,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod contact;
+pub mod contract;
 pub mod controls;
 pub mod daemon;
 pub mod faults;
