@@ -178,8 +178,10 @@ pub struct UnsubscribeParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetEventsParams {
-    /// The events after this `seq`.
-    pub since: u64,
+    /// The events after this `seq`. Absent: only what comes from now on, so that without `timeout`
+    /// the answer says where the log stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// Only these events. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<EventName>>,
@@ -214,7 +216,7 @@ impl GetEventsParams {
 
     /// As a subscription's filter.
     pub fn filter(self) -> SubscribeParams {
-        SubscribeParams { events: self.events, account: self.account, since: Some(self.since) }
+        SubscribeParams { events: self.events, account: self.account, since: self.since }
     }
 }
 

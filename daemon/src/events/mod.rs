@@ -160,19 +160,19 @@ impl EventLog {
         Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
     }
 
-    /// Up to `limit` events after `since`, fewer where they are large. Where there is none, waits
-    /// for one for up to `patience`.
+    /// Up to `limit` events after `since`, or of what is yet to come; fewer where they are large. Where
+    /// there is none, waits for one for up to `patience`.
     ///
     /// # Errors
     /// As [`EventLog::cursor`].
     pub(crate) async fn page(
         self: &Arc<Self>,
         filter: Filter,
-        since: u64,
+        since: Option<u64>,
         limit: usize,
         patience: Duration,
     ) -> Result<Page, CursorExpired> {
-        let mut cursor = self.cursor(filter, Some(since))?;
+        let mut cursor = self.cursor(filter, since)?;
         let expired = |_: Lagged| CursorExpired { oldest: self.state().ring.oldest() };
         let mut events = Vec::new();
         let mut bytes = 0;

@@ -209,7 +209,7 @@ async fn a_page_of_large_events_ends_early_and_loses_none() {
     let mut since = 0;
     let mut seqs = Vec::new();
     while since < 6 {
-        let page = log.page(Filter::default(), since, 1_000, Duration::ZERO).await.unwrap();
+        let page = log.page(Filter::default(), Some(since), 1_000, Duration::ZERO).await.unwrap();
         assert!(page.events.iter().map(|entry| entry.json.get().len()).sum::<usize>() < 2 * PAGE_BYTES);
         seqs.extend(page.events.iter().map(|entry| entry.seq));
         since = page.seq;
@@ -220,11 +220,11 @@ async fn a_page_of_large_events_ends_early_and_loses_none() {
 #[tokio::test(start_paused = true)]
 async fn a_long_poll_waits_for_one_event_and_then_takes_what_is_there() {
     let log = log(0);
-    let quiet = log.page(Filter::default(), 0, 10, Duration::from_secs(5)).await.unwrap();
+    let quiet = log.page(Filter::default(), Some(0), 10, Duration::from_secs(5)).await.unwrap();
     assert!(quiet.events.is_empty());
     assert_eq!(quiet.seq, 0);
 
-    let waiting = log.page(Filter::default(), 0, 2, Duration::from_secs(5));
+    let waiting = log.page(Filter::default(), Some(0), 2, Duration::from_secs(5));
     tokio::pin!(waiting);
     assert!(waiting.as_mut().now_or_never().is_none());
     for _ in 0..3 {

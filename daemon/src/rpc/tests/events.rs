@@ -188,6 +188,8 @@ async fn a_poll_gets_events_and_post_no_subscription() {
     assert_eq!(page["events"].as_array().unwrap().len(), 1);
     let page = daemon.post(&call("get_events", json!({"since": 3}))).await["result"].clone();
     assert_eq!(page, json!({"events": [], "seq": 3}));
+    let page = daemon.post(&call("get_events", json!({}))).await["result"].clone();
+    assert_eq!(page, json!({"events": [], "seq": 3}), "without since it says where the log stands");
 }
 
 #[tokio::test]
