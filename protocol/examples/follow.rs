@@ -1,31 +1,37 @@
-//! Shows the contacts, then their changes, with no gap between:
+//! Shows the contacts, then their changes, for as long as it runs, restarts of the daemon included:
 //! `cargo run -p prosed-protocol --features client --example follow`
 
-use prosed_protocol::client::Client;
+use std::path::Path;
+
+use prosed_protocol::client::{Client, ClientError, Follower};
 use prosed_protocol::endpoint::runtime_dir;
-use prosed_protocol::{AccountParams, Availability, EventName, EventPayload, SubscribeParams, api};
+use prosed_protocol::{AccountParams, Contact, ErrorKind, EventName, EventPayload, SubscribeParams, api};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = runtime_dir(|name| std::env::var_os(name)).ok_or("there is no home directory")?;
-    let client = Client::find(&dir).await?;
-    let roster = client.call::<api::LoadRoster>(AccountParams::default()).await?;
-    for contact in roster.contacts.iter().filter(|contact| contact.availability != Availability::Unavailable)
-    {
-        println!("{:?} is {:?}", contact.name, contact.availability);
-    }
-    let params = SubscribeParams {
-        events: Some(vec![EventName::ContactChanged]),
-        account: Some(roster.account),
-        since: Some(roster.seq),
-    };
-    let mut events = client.subscribe(params).await?;
-    while let Some(event) = events.next().await {
-        if let EventPayload::ContactChanged(change) = event?.payload {
-            for contact in change.contacts {
-                println!("{:?} is {:?} now", contact.name, contact.availability);
+    let (events, since) = (Some(vec![EventName::ContactChanged]), Some(load(&dir).await?));
+    let mut events = Follower::start(&dir, SubscribeParams { events, since, account: None }).await?;
+    loop {
+        match events.next().await.map(|event| event.payload) {
+            Ok(EventPayload::ContactChanged(change)) => change.contacts.iter().for_each(show),
+            Ok(_) => {}
+            // The daemon has started anew: so do we.
+            Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
+                events.go_on_from(load(&dir).await?);
             }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+}
+
+/// Shows everybody; answers the number to go on from.
+async fn load(dir: &Path) -> Result<u64, ClientError> {
+    let roster = Client::find(dir).await?.call::<api::LoadRoster>(AccountParams::default()).await?;
+    roster.contacts.iter().for_each(show);
+    Ok(roster.seq)
+}
+
+fn show(contact: &Contact) {
+    println!("{:?} is {:?}", contact.name, contact.availability);
 }

@@ -175,7 +175,7 @@ pub struct UnsubscribeParams {
 }
 
 /// The parameters of `get_events`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetEventsParams {
     /// The events after this `seq`. Absent: only what comes from now on, so that without `timeout`

@@ -49,7 +49,7 @@ impl Daemon {
             .unwrap();
         module
             .register_method("get_events", |params, _, _| {
-                let since = parse_params::<api::GetEvents>(params.as_str())?.since;
+                let since = parse_params::<api::GetEvents>(params.as_str())?.since.unwrap_or(2);
                 // Two pages, and then nothing new.
                 let events: Vec<_> = (since + 1..=(since + 1).min(2)).map(event).collect();
                 Ok::<_, ErrorObjectOwned>(json!({"events": events, "seq": since + events.len() as u64}))

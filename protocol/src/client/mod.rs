@@ -1,27 +1,30 @@
 //! A small client for Rust programs: typed calls, and events as a stream.
 
+mod events;
+mod follow;
+
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::Stream;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use jsonrpsee::client_transport::ws::{Url, WsHandshakeError, WsTransportClientBuilder};
 use jsonrpsee::core::client::{
-    ClientBuilder, ClientT, Error as RpcError, ReceivedMessage, Subscription, SubscriptionClientT,
-    SubscriptionCloseReason, TransportReceiverT, TransportSenderT,
+    ClientBuilder, ClientT, Error as RpcError, SubscriptionClientT, TransportReceiverT, TransportSenderT,
 };
 use jsonrpsee::core::traits::ToRpcParams;
-use jsonrpsee_types::{ErrorObjectOwned, SubscriptionId};
+use jsonrpsee_types::ErrorObjectOwned;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::net::UnixStream;
 
 use crate::api::{Method, Subscribe, Unsubscribe};
 use crate::endpoint::{Endpoint, EndpointError, SOCKET_NAME};
-use crate::event::{Event, SubscribeParams};
+use crate::error::{ErrorData, ErrorKind};
+use crate::event::SubscribeParams;
+
+pub use self::events::EventStream;
+pub use self::follow::Follower;
 
 /// The daemon's own bound on requests: an avatar fits.
 const MAX_REQUEST_BYTES: u32 = 2 << 20;
@@ -76,6 +79,20 @@ impl From<RpcError> for ClientError {
             RpcError::RequestTimeout => Self::TimedOut,
             other => Self::Disconnected(other.to_string()),
         }
+    }
+}
+
+impl ClientError {
+    /// What went wrong, where the daemon said so in a word that this crate knows.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        let Self::Call(error) = self else { return None };
+        ErrorKind::ALL.iter().copied().find(|kind| kind.code() == error.code())
+    }
+
+    /// What the daemon said for programs, where it did.
+    pub fn data(&self) -> Option<ErrorData> {
+        let Self::Call(error) = self else { return None };
+        serde_json::from_str(error.data()?.get()).ok()
     }
 }
 
@@ -140,7 +157,7 @@ impl Client {
         let builder = ClientBuilder::default()
             .request_timeout(CALL_TIMEOUT)
             .max_buffer_capacity_per_subscription(MAX_WAITING_EVENTS);
-        Self(builder.build_with_tokio(sender, EndsAsItems(receiver)))
+        Self(builder.build_with_tokio(sender, events::EndsAsItems(receiver)))
     }
 
     /// Calls `M`.
@@ -186,7 +203,7 @@ impl Client {
     ) -> Result<EventStream<T>, ClientError> {
         let params = ByName(to_raw_value(&params)?);
         let subscription = self.0.subscribe(Subscribe::NAME, params, Unsubscribe::NAME).await?;
-        Ok(EventStream { subscription, over: false, item: std::marker::PhantomData })
+        Ok(EventStream::of(subscription))
     }
 }
 
@@ -221,105 +238,4 @@ impl ToRpcParams for ByName {
     fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
         Ok(Some(self.0))
     }
-}
-
-/// Events as they happen. It ends after its first error.
-#[derive(Debug)]
-pub struct EventStream<T = Event> {
-    subscription: Subscription<Box<RawValue>>,
-    over: bool,
-    item: std::marker::PhantomData<fn() -> T>,
-}
-
-impl<T: DeserializeOwned> EventStream<T> {
-    /// The next event; absent after an error.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Call`] with the reason (kind `lagged`) where the daemon ended the subscription,
-    /// or what befell the connection.
-    pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
-        futures::StreamExt::next(self).await
-    }
-
-    fn read(&self, item: Option<Result<Box<RawValue>, serde_json::Error>>) -> Result<T, ClientError> {
-        match item {
-            Some(item) => {
-                let item = item?;
-                match serde_json::from_str::<End<ErrorObjectOwned>>(item.get()) {
-                    Ok(End { error }) => Err(ClientError::Call(error)),
-                    Err(_) => Ok(serde_json::from_str(item.get())?),
-                }
-            }
-            None => match self.subscription.close_reason() {
-                Some(SubscriptionCloseReason::Lagged) => Err(ClientError::TooSlow),
-                _ => Err(ClientError::Disconnected("the daemon went away".to_owned())),
-            },
-        }
-    }
-}
-
-impl<T: DeserializeOwned> Stream for EventStream<T> {
-    type Item = Result<T, ClientError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let item = ready!(Pin::new(&mut self.subscription).poll_next(cx));
-        let item = self.read(item);
-        self.over = item.is_err();
-        Poll::Ready(Some(item))
-    }
-}
-
-/// jsonrpsee drops the reason for which a server ends a subscription. This hands it on as the
-/// subscription's last item.
-struct EndsAsItems<R>(R);
-
-impl<R: TransportReceiverT + Send> TransportReceiverT for EndsAsItems<R> {
-    type Error = R::Error;
-
-    async fn receive(&mut self) -> Result<ReceivedMessage, Self::Error> {
-        Ok(match self.0.receive().await? {
-            ReceivedMessage::Text(text) => ReceivedMessage::Text(end_as_item(&text).unwrap_or(text)),
-            other => other,
-        })
-    }
-}
-
-/// An end is small: large messages need not be looked at.
-const MAX_END_BYTES: usize = 4096;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct End<E> {
-    #[serde(rename = "prosed:end")]
-    error: E,
-}
-
-fn end_as_item(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Notification<'a> {
-        method: &'a str,
-        #[serde(borrow)]
-        params: Params<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow)]
-        subscription: SubscriptionId<'a>,
-        #[serde(borrow)]
-        error: &'a RawValue,
-    }
-    if text.len() > MAX_END_BYTES {
-        return None;
-    }
-    let Notification { method, params } = serde_json::from_str(text).ok()?;
-    let message = serde_json::json!({
-        "jsonrpc": "2.0",
-        "method": method,
-        "params": {"subscription": params.subscription, "result": End { error: params.error }},
-    });
-    Some(message.to_string())
 }
