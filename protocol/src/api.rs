@@ -62,7 +62,7 @@ methods! {
     LoadRoster = "load_roster"(AccountParams) -> Roster,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 StorageFailed, InternalError],
-        example {} => json!({"account": "me@example.org", "source": "cache", "version": "ver14", "seq": 41,
+        example {} => json!({"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
                              "contacts": [contact()]});
 
     /// One contact, whole, with the features of its devices.
@@ -76,7 +76,7 @@ methods! {
     AddContact = "add_contact"(AddContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
-        example {"jid": "juliet@example.net", "name": "Juliet", "groups": ["Friends"]} => new_contact(&["Friends"]);
+        example {"jid": "juliet@example.net", "name": "Juliet", "groups": ["Friends"]} => new_contact(&["Friends"], false);
 
     /// Change the name that we keep for a contact, or their groups.
     ///
@@ -84,7 +84,7 @@ methods! {
     UpdateContact = "update_contact"(UpdateContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],
-        example {"jid": "juliet@example.net", "groups": ["Friends", "Verona"]} => new_contact(&["Friends", "Verona"]);
+        example {"jid": "juliet@example.net", "groups": ["Friends", "Verona"]} => new_contact(&["Friends", "Verona"], true);
 
     /// Take a contact out of the roster; neither sees the other's presence then.
     RemoveContact = "remove_contact"(ContactParams) -> Done,

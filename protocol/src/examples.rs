@@ -12,10 +12,10 @@ const PICTURE_ID: &str = "7c92da56e64d1ae4c0949eccd9e6cecb4f47d6b6";
 pub(crate) fn account() -> Value {
     json!({
         "account": "me@example.org",
-        "jid": "me@example.org/prosed.k7Qf",
+        "jid": "me@example.org/k7Qf2mXw0pRz",
         "state": "online",
         "since": "2026-01-31T08:15:00.000Z",
-        "resource": "prosed.k7Qf",
+        "resource": "k7Qf2mXw0pRz",
         "remembered": true,
         "secretStore": "file",
         "lastStanzaAt": "2026-01-31T09:00:12.250Z",
@@ -57,15 +57,15 @@ pub(crate) fn contact_with_features() -> Value {
     contact
 }
 
-/// Somebody who was just added, and has not answered yet.
-pub(crate) fn new_contact(groups: &[&str]) -> Value {
+/// Somebody who was just added; `ask`: we have asked to see their presence.
+pub(crate) fn new_contact(groups: &[&str], ask: bool) -> Value {
     json!({
         "jid": "juliet@example.net",
         "name": "Juliet",
         "rosterName": "Juliet",
         "groups": groups,
         "subscription": "none",
-        "ask": true,
+        "ask": ask,
         "approved": false,
         "availability": "unavailable",
         "resources": [],
@@ -106,13 +106,16 @@ pub(crate) fn contact_changed() -> Value {
     })
 }
 
+/// The account has just come online.
 pub(crate) fn account_changed() -> Value {
+    let mut info = account();
+    info.as_object_mut().map(|info| info.remove("lastStanzaAt"));
     json!({
         "event": "accountChanged",
         "seq": 43,
         "time": "2026-01-31T09:00:12.250Z",
         "account": "me@example.org",
-        "info": account(),
+        "info": info,
     })
 }
 
