@@ -215,6 +215,7 @@ impl Session {
         if self.wait(call, Awaited::Outcome(call), turn) {
             let payload = pep::publish(ns::AVATAR_DATA, &id.to_string(), Data { data: data.clone() }.into());
             // Ours is not fetched again when its metadata comes.
+            self.images.claim(id, self.account.clone());
             let _ = self.keep_image(id, data, turn);
             let request = Request::PublishAvatar { call, id: Some(id), step: AvatarStep::Data(info) };
             self.pending.ask(None, payload, request, turn);

@@ -79,6 +79,8 @@ pub enum Write {
     Person { jid: BareJid, person: Option<PersonRecord> },
     /// An image file, named by its id.
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },
+    /// Nobody of this account has this picture any more; somebody of another may.
+    ImageUnused { id: ImageId },
     /// The features behind a caps hash, verified; absent: forget it.
     Caps { key: CapsKey, record: Option<CapsRecord> },
     /// Somebody's request to see our presence; absent: it is open no more.

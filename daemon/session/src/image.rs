@@ -10,16 +10,25 @@ use sha1::{Digest, Sha1};
 use crate::command::Answer;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
+use crate::people::Person;
 use crate::snapshot::{AvatarRecord, ImageId, ImageInfo, ImageType, PersonRecord};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds};
+
+/// The picture that somebody's metadata names, and the one that they are shown with: until a new
+/// one is saved, that is the old one.
+type Held = [Option<ImageId>; 2];
+
+fn held(person: &Person) -> Held {
+    [person.avatar_id(), person.shown.map(|shown| shown.id)]
+}
 
 #[derive(Default)]
 pub(crate) struct Images {
     /// On disk.
     known: BTreeMap<ImageId, ImageInfo>,
-    /// Whose metadata names which picture, saved or not.
-    named: BTreeMap<ImageId, BTreeSet<BareJid>>,
+    /// Whose metadata names which picture, saved or not, or who is still shown with it.
+    held: BTreeMap<ImageId, BTreeSet<BareJid>>,
     /// Whose pictures are on their way.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
@@ -30,24 +39,38 @@ impl Images {
         let mut images = Self::default();
         for (owner, person) in people {
             if let Some(Some(record)) = &person.avatar {
-                images.named.entry(record.id).or_default().insert(owner.clone());
+                images.held.entry(record.id).or_default().insert(owner.clone());
                 images.known.extend(record.image.map(|info| (record.id, info)));
             }
         }
         images
     }
 
-    /// Somebody's metadata names another picture than before.
-    fn rename(&mut self, owner: &BareJid, before: Option<ImageId>, after: Option<ImageId>) {
-        if let Some(owners) = before.and_then(|id| self.named.get_mut(&id)) {
+    /// Somebody has these pictures and no others. Answers which are on disk, or on their way there,
+    /// and nobody's any more.
+    fn hold(&mut self, owner: &BareJid, before: Held, after: Held) -> Vec<ImageId> {
+        for id in after.iter().flatten() {
+            self.held.entry(*id).or_default().insert(owner.clone());
+        }
+        let mut free = Vec::new();
+        for id in before.into_iter().flatten().filter(|id| !after.contains(&Some(*id))) {
+            let Some(owners) = self.held.get_mut(&id) else { continue };
             owners.remove(owner);
+            if owners.is_empty() {
+                self.held.remove(&id);
+                // Whoever comes back to it finds out whether it is still there.
+                let was_known = self.known.remove(&id).is_some();
+                if was_known || self.saving.values().any(|(saving, _)| *saving == id) {
+                    free.push(id);
+                }
+            }
         }
-        if let Some(id) = before.filter(|id| self.named.get(id).is_some_and(BTreeSet::is_empty)) {
-            self.named.remove(&id);
-        }
-        if let Some(id) = after {
-            self.named.entry(id).or_default().insert(owner.clone());
-        }
+        free
+    }
+
+    /// A picture that we are about to publish: it is ours before our metadata says so.
+    pub(crate) fn claim(&mut self, id: ImageId, owner: BareJid) {
+        self.held.entry(id).or_default().insert(owner);
     }
 
     pub(crate) fn info(&self, id: &ImageId) -> Option<ImageInfo> {
@@ -153,11 +176,15 @@ impl Session {
         turn: &mut Turn<'_>,
     ) {
         self.images.wanted.remove(&id);
-        if stored {
+        // Nobody's any more, it may be gone again at any time.
+        if stored && self.images.held.contains_key(&id) {
             self.images.known.insert(id, info);
         }
         // Not only those whom it was asked of; and not those who have replaced it meanwhile.
-        for owner in self.images.named.get(&id).cloned().unwrap_or_default() {
+        for owner in self.images.held.get(&id).cloned().unwrap_or_default() {
+            if self.people.person(&owner).is_none_or(|person| person.avatar_id() != Some(id)) {
+                continue;
+            }
             let result =
                 if stored { self.show_image(&owner, id, info, turn) } else { Err(Failure::StorageFailed) };
             self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
@@ -172,14 +199,15 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Failure> {
         let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
+        let before = held(person);
         match &mut person.avatar {
             Some(Some(record)) if record.id == id => record.image = Some(info),
-            // They have left the roster, and come back with another.
             _ => return Err(Failure::NotFound),
         }
         person.show_avatar();
-        let shown = person.shown.ok_or(Failure::NotFound)?;
+        let (shown, after) = (person.shown.ok_or(Failure::NotFound)?, held(person));
         self.people.save(owner, turn);
+        self.free_images(owner, before, after, turn);
         Ok(Answer::Avatar(shown))
     }
 
@@ -196,10 +224,12 @@ impl Session {
         let Some(person) = self.people.edit(owner) else { return false };
         let record = Some(Some(AvatarRecord { id, image, legacy }));
         if person.avatar != record {
-            self.images.rename(owner, person.avatar_id(), Some(id));
+            let before = held(person);
             person.avatar = record;
             person.show_avatar();
+            let after = held(person);
             self.people.save(owner, turn);
+            self.free_images(owner, before, after, turn);
         }
         image.is_none() && self.images.want(id, owner.clone())
     }
@@ -208,10 +238,24 @@ impl Session {
     pub(crate) fn assign_no_image(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
         let Some(person) = self.people.edit(owner) else { return };
         if person.avatar != Some(None) {
-            self.images.rename(owner, person.avatar_id(), None);
+            let before = held(person);
             person.avatar = Some(None);
             person.show_avatar();
             self.people.save(owner, turn);
+            self.free_images(owner, before, Held::default(), turn);
+        }
+    }
+
+    /// Somebody has left the roster, and their pictures with them.
+    pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person, turn: &mut Turn<'_>) {
+        self.free_images(owner, held(person), Held::default(), turn);
+    }
+
+    /// Has the cache drop what nobody of ours has any more. Behind the record that named it: what a
+    /// crash leaves between the two is swept at the next start.
+    fn free_images(&mut self, owner: &BareJid, before: Held, after: Held, turn: &mut Turn<'_>) {
+        for id in self.images.hold(owner, before, after) {
+            turn.save(Write::ImageUnused { id });
         }
     }
 }

@@ -159,7 +159,6 @@ fn rank(availability: Availability) -> u8 {
 
 /// Contacts and ourselves, nobody else: what strangers send finds no place here.
 pub(crate) struct People {
-    account: BareJid,
     known: BTreeMap<BareJid, Person>,
     /// Those touched since UIs were last told, as UIs know them.
     before: BTreeMap<BareJid, Option<Contact>>,
@@ -171,7 +170,7 @@ impl People {
         roster: Option<&RosterRecord>,
         records: Vec<(BareJid, PersonRecord)>,
     ) -> Self {
-        let mut known = BTreeMap::from([(account.clone(), Person::default())]);
+        let mut known = BTreeMap::from([(account, Person::default())]);
         for item in roster.into_iter().flat_map(|roster| &roster.items) {
             known.insert(item.jid.clone(), Person { item: Some(item.clone()), ..Person::default() });
         }
@@ -180,7 +179,7 @@ impl People {
                 *person = Person { item: person.item.take(), ..Person::from_record(record) };
             }
         }
-        Self { account, known, before: BTreeMap::new() }
+        Self { known, before: BTreeMap::new() }
     }
 
     pub(crate) fn contains(&self, jid: &BareJid) -> bool {
@@ -229,14 +228,11 @@ impl People {
         true
     }
 
-    /// Takes a contact out; answers whether there was one. We ourselves stay.
-    pub(crate) fn remove_item(&mut self, jid: &BareJid) -> bool {
-        let Some(person) = self.edit(jid) else { return false };
-        let was_contact = person.item.take().is_some();
-        if *jid != self.account {
-            self.known.remove(jid);
-        }
-        was_contact
+    /// Takes a contact out, if it is one.
+    pub(crate) fn remove_contact(&mut self, jid: &BareJid) -> Option<Person> {
+        // Noted first, so that UIs are told.
+        self.edit(jid)?.item.as_ref()?;
+        self.known.remove(jid)
     }
 
     /// Those with a roster item whose JID is not in `keep`.

@@ -159,8 +159,7 @@ impl Session {
         drop(keep);
         let mut changed = gone.len();
         for jid in &gone {
-            self.people.remove_item(jid);
-            self.people.save(jid, turn);
+            self.remove_contact(jid, turn);
         }
         for item in &items {
             changed += usize::from(self.people.put_item(item.clone()));
@@ -195,8 +194,7 @@ impl Session {
                 }
                 News::Put(_) => {}
                 News::Remove(jid) => {
-                    if self.people.remove_item(&jid) {
-                        self.people.save(&jid, turn);
+                    if self.remove_contact(&jid, turn) {
                         removed.push(jid);
                     }
                 }
@@ -208,6 +206,14 @@ impl Session {
             turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
         }
         changed
+    }
+
+    /// Takes a contact out, with all that was known of them; answers whether there was one.
+    fn remove_contact(&mut self, jid: &BareJid, turn: &mut Turn<'_>) -> bool {
+        let Some(person) = self.people.remove_contact(jid) else { return false };
+        self.people.save(jid, turn);
+        self.let_images_go(jid, &person, turn);
+        true
     }
 
     /// Whether a call may change something of somebody: it needs the server, and it is not us.

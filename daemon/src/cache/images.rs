@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use prosed_session::{ImageId, ImageType};
 use sha1::{Digest as _, Sha1};
 
-use super::metrics::CacheMetrics;
 use crate::files::{self, Durability};
 
 const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
@@ -17,39 +16,26 @@ const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp,
 /// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
-    index: BTreeMap<ImageId, Stored>,
-    metrics: CacheMetrics,
-}
-
-struct Stored {
-    kind: ImageType,
-    bytes: u64,
+    index: BTreeMap<ImageId, ImageType>,
 }
 
 impl Images {
     /// Looks what is there, by name. What a crash left half-written or empty goes.
-    pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
+    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         files::private_folder(&folder)?;
-        let mut images = Self { folder, index: BTreeMap::new(), metrics };
-        for shelf in fs::read_dir(&images.folder)?.flatten() {
+        let mut index = BTreeMap::new();
+        for shelf in fs::read_dir(&folder)?.flatten() {
             // Not a folder: not ours.
             let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
             for entry in entries.flatten() {
-                let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-                match parse_name(&entry.file_name().to_string_lossy()).filter(|_| bytes > 0) {
-                    Some((id, kind)) => images.enter(id, kind, bytes),
+                let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
+                match parse_name(&entry.file_name().to_string_lossy()).filter(|_| !is_empty) {
+                    Some((id, kind)) => drop(index.insert(id, kind)),
                     None => files::remove(&entry.path())?,
                 }
             }
         }
-        Ok(images)
-    }
-
-    fn enter(&mut self, id: ImageId, kind: ImageType, bytes: u64) {
-        self.metrics.image_added(bytes);
-        if let Some(replaced) = self.index.insert(id, Stored { kind, bytes }) {
-            self.metrics.image_removed(replaced.bytes);
-        }
+        Ok(Self { folder, index })
     }
 
     pub(super) fn ids(&self) -> BTreeSet<ImageId> {
@@ -70,16 +56,15 @@ impl Images {
                 }
                 written => written?,
             }
-            self.enter(id, kind, data.len() as u64);
+            self.index.insert(id, kind);
         }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, id: ImageId) -> io::Result<()> {
         match self.index.get(&id) {
-            Some(stored) => {
-                files::remove(&path(&self.folder, id, stored.kind))?;
-                self.metrics.image_removed(stored.bytes);
+            Some(kind) => {
+                files::remove(&path(&self.folder, id, *kind))?;
                 self.index.remove(&id);
                 Ok(())
             }

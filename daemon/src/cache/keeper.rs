@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::StoreError;
 use super::images::Images;
-use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
 use crate::files::Lock;
@@ -21,6 +20,11 @@ use crate::registry::Registry;
 /// How long a write without a ticket may stay in memory. What `kill -9` then takes, the server
 /// gives again.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
+
+/// Pictures that an account needs no more, before it is looked whether another does: that takes a
+/// look at everybody. A hostile contact who changes theirs all the time fills no more than this, at
+/// 1 MiB each.
+pub(super) const UNUSED: usize = 64;
 
 /// How long a cache that failed may take to close; everybody's writes wait for it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -71,8 +75,9 @@ pub(super) struct Keeper {
     /// write was lost: a later version on top of the gap would hide it for ever.
     sound: HashSet<BareJid>,
     images: Images,
+    /// Pictures that their owners have replaced, fewer than [`UNUSED`].
+    unused: HashSet<ImageId>,
     registry: Registry,
-    metrics: CacheMetrics,
     /// Something is not on disk yet.
     pub(super) dirty: bool,
     _lock: Lock,
@@ -81,25 +86,16 @@ pub(super) struct Keeper {
 /// A receipt that is owed: to whom, which, and whether the write went well so far.
 type Owed = (mpsc::UnboundedSender<(Ticket, bool)>, Ticket, bool);
 
-pub(super) fn rows_folder(folder: &Path) -> PathBuf {
-    folder.join("rows")
-}
-
 pub(super) fn images_folder(folder: &Path) -> PathBuf {
     folder.join("images")
 }
 
 impl Keeper {
-    pub(super) fn open(
-        folder: &Path,
-        registry: Registry,
-        lock: Lock,
-        metrics: CacheMetrics,
-    ) -> Result<Self, StoreError> {
-        let rows_folder = rows_folder(folder);
+    pub(super) fn open(folder: &Path, registry: Registry, lock: Lock) -> Result<Self, StoreError> {
+        let rows_folder = folder.join("rows");
         let images_folder = images_folder(folder);
         let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open)?;
-        let images = Images::open(images_folder.clone(), metrics.clone())
+        let images = Images::open(images_folder.clone())
             .map_err(|source| StoreError::Io { path: images_folder, source })?;
         let mut keeper = Self {
             rows_folder,
@@ -107,8 +103,8 @@ impl Keeper {
             failed_at: None,
             sound: HashSet::new(),
             images,
+            unused: HashSet::new(),
             registry,
-            metrics,
             dirty: false,
             _lock: lock,
         };
@@ -116,8 +112,8 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Avatars change, and the old ones stay behind. Only now is no image on its way to the
-    /// person whose it is.
+    /// Removes what a crash, or a cache that was set aside, has left behind. Only now is no image on
+    /// its way to the person whose it is.
     fn sweep(&mut self) {
         match self.on_rows(|rows| rows.avatars(None)) {
             // A cache that was just renewed will soon refer to its images again.
@@ -239,7 +235,14 @@ impl Keeper {
     /// Returns whether it went well.
     fn apply(&mut self, account: &BareJid, write: Write) -> bool {
         let result = match &write {
-            Write::Image { id, kind, data } => self.images.write(*id, *kind, data).map_err(RowsError::Disk),
+            Write::Image { id, kind, data } => {
+                self.unused.remove(id);
+                self.images.write(*id, *kind, data).map_err(RowsError::Disk)
+            }
+            Write::ImageUnused { id } => {
+                self.set_aside(*id);
+                Ok(())
+            }
             // On disk at once.
             Write::OwnPresence(presence) => {
                 self.registry.set_presence(account, presence).map_err(RowsError::Disk)
@@ -252,7 +255,8 @@ impl Keeper {
                 self.on_rows(|rows| rows.apply(account, &write, sound))
             }
         };
-        self.dirty |= !matches!(write, Write::OwnPresence(_) | Write::Image { .. });
+        self.dirty |=
+            !matches!(write, Write::OwnPresence(_) | Write::Image { .. } | Write::ImageUnused { .. });
         if let Write::Roster { replace, .. } = &write {
             if result.is_err() {
                 self.sound.remove(account);
@@ -260,7 +264,6 @@ impl Keeper {
                 self.sound.insert(account.clone());
             }
         }
-        self.metrics.written(result.is_ok());
         if let Err(error) = &result {
             tracing::warn!(%error, %account, "something could not be stored");
         }
@@ -280,6 +283,22 @@ impl Keeper {
         if self.write_out() { Ok(()) } else { Err(StoreError::Unusable("the disk refuses".to_owned())) }
     }
 
+    /// A picture may be nobody's any more.
+    fn set_aside(&mut self, id: ImageId) {
+        self.unused.insert(id);
+        if self.unused.len() < UNUSED {
+            return;
+        }
+        let unused = std::mem::take(&mut self.unused);
+        let removed = self.on_rows(|rows| rows.avatars(None)).and_then(|needed| {
+            unused.difference(&needed).try_for_each(|id| self.images.remove(*id)).map_err(RowsError::Disk)
+        });
+        if let Err(error) = removed {
+            // The next start sweeps.
+            tracing::warn!(%error, "images that nobody needs can't be removed");
+        }
+    }
+
     /// Writes out, once for all, and gives the receipts.
     fn settle(&mut self, owed: &mut Vec<Owed>) {
         let written = self.write_out();
@@ -297,7 +316,6 @@ impl Keeper {
         let rows = self.on_rows(Rows::flush);
         // Not tried again: what failed is lost, and has been said to be.
         self.dirty = false;
-        self.metrics.flushed(rows.is_ok());
         if let Err(error) = &rows {
             tracing::warn!(%error, "the cache could not be written out");
         }

@@ -78,7 +78,7 @@ impl From<sled::Error> for RowsError {
 struct Head {
     version: Option<String>,
     /// Of all its items ([`checksum`]), added up: a damaged disk may lose a row, or bring an old one
-    /// back, without a word.
+    /// back, without a word. Such a roster is none.
     sum: u64,
 }
 
@@ -171,9 +171,13 @@ impl Rows {
                 items.push(item);
             }
         }
-        // With its version, a roster that lacks an item would pass for the server's, and the
-        // item would never come back.
-        Ok(head.map(|head| RosterRecord { version: head.version.filter(|_| head.sum == sum), items }))
+        // A roster that lacks an item would be shown as if it were whole, and with its version would
+        // pass for the server's: the item would never come back.
+        let whole = head.filter(|head| head.sum == sum);
+        if whole.is_none() && !items.is_empty() {
+            tracing::warn!(%account, "a cached roster is damaged: taken for absent");
+        }
+        Ok(whole.map(|head| RosterRecord { version: head.version, items }))
     }
 
     /// Applies what is meant for the rows; images and presence are for others.
@@ -193,7 +197,7 @@ impl Rows {
             Write::SubscriptionRequest { jid, request } => {
                 put(&self.requests, &key(account, jid.as_str()), request.as_ref())
             }
-            Write::Image { .. } | Write::OwnPresence(_) => Ok(()),
+            Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => Ok(()),
         }
     }
 

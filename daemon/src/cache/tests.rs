@@ -307,9 +307,7 @@ async fn a_damaged_value_is_a_miss() {
     assert_eq!(version(&Snapshot { roster: snapshot.roster, ..Snapshot::default() }), Some("1"));
 
     damage("roster", "a@example.org", Vec::clear).await;
-    let snapshot = bench.store.load(&me()).await;
-    assert_eq!(names(&snapshot), ["b@example.org"]);
-    assert_eq!(version(&snapshot), None, "or the server would think that we have the other one too");
+    assert_eq!(bench.store.load(&me()).await.roster, None, "or a part would be shown as the whole");
 
     // Lost without a word, or old and yet well-formed.
     let old =
@@ -323,9 +321,14 @@ async fn a_damaged_value_is_a_miss() {
         bench
             .on_thread(|keeper| keeper.rows.as_ref().unwrap().damage(&me(), "roster", "b@example.org", lost))
             .await;
-        assert_eq!(version(&bench.store.load(&me()).await), None);
+        assert_eq!(bench.store.load(&me()).await.roster, None);
+        // A push does not mend it.
+        let late = push("3", &["c@example.org"], &[]);
+        bench.write_all(&me(), vec![late]).await;
+        assert_eq!(bench.store.load(&me()).await.roster, None);
     }
 
+    bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
     damage("roster", "", Vec::clear).await;
     assert_eq!(bench.store.load(&me()).await.roster, None);
     bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
@@ -410,6 +413,42 @@ async fn a_push_onto_no_roster_makes_none() {
     assert_eq!(bench.store.load(&me()).await.roster, None);
     bench.write_all(&me(), vec![roster("2", &[])]).await;
     assert_eq!(version(&bench.store.load(&me()).await), Some("2"));
+}
+
+/// The names of the image files that are there.
+fn image_files(bench: &Bench) -> usize {
+    let shelves = fs::read_dir(bench.cache().join("images")).unwrap().flatten();
+    shelves.map(|shelf| fs::read_dir(shelf.path()).unwrap().count()).sum()
+}
+
+#[tokio::test]
+async fn pictures_that_are_replaced_all_the_time_do_not_pile_up() {
+    let bench = Bench::new();
+    let other = jid("you@example.org");
+    let all = keeper::UNUSED * 3;
+    for number in 0..all {
+        let data = number.to_be_bytes();
+        let mut writes = vec![image(&data), about("a@example.org", Some(&data))];
+        if let Some(before) = number.checked_sub(1) {
+            writes.push(Write::ImageUnused { id: id(&before.to_be_bytes()) });
+        }
+        bench.write_all(&me(), writes).await;
+        if number == 7 {
+            // Of another account somebody has it, too.
+            bench.write_all(&other, vec![about("b@example.org", Some(&data))]).await;
+        }
+        if number == 20 {
+            // Back again, and so is their last one: it is not unused.
+            let first = 0_usize.to_be_bytes();
+            bench.write_all(&me(), vec![image(&first), about("c@example.org", Some(&first))]).await;
+        }
+        assert!(image_files(&bench) <= keeper::UNUSED + 3, "{number}");
+    }
+    for wanted in [0, 7, all - 1] {
+        assert!(bench.store.image(id(&wanted.to_be_bytes())).await.is_some(), "{wanted}");
+    }
+    // What was not looked at yet is swept at the start.
+    assert_eq!(image_files(&bench.reopen().await), 3);
 }
 
 #[tokio::test]

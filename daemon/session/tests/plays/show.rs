@@ -46,6 +46,7 @@ impl Show {
                 format!("prosed saves person {jid}{}", self.person(person))
             }
             Write::Image { id, kind, .. } => format!("prosed saves image {id} {}", kind.media_type()),
+            Write::ImageUnused { id } => format!("prosed needs image {id} no more"),
             Write::Caps { key, record: None } => format!("prosed forgets caps {} {}", key.hash, key.ver),
             Write::Caps { key, record: Some(record) } => {
                 format!("prosed saves caps {} {} {}", key.hash, key.ver, client(record))

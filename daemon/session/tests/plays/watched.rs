@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 use prosed_session::{
-    Account, Answer, Call, Command, Contact, Effect, Input, Notice, Now, Session, Snapshot, Software, Ticket,
-    Timestamp, Write,
+    Account, Answer, Call, Command, Contact, Effect, Input, Notice, Now, PersonRecord, Session, Snapshot,
+    Software, Ticket, Timestamp, Write,
 };
 use sha1::{Digest, Sha1};
 
@@ -213,6 +213,12 @@ impl Watched {
             }
             Write::Image { id, .. } => {
                 disk.images.insert(id);
+            }
+            Write::ImageUnused { id } => {
+                let named =
+                    |person: &PersonRecord| matches!(&person.avatar, Some(Some(avatar)) if avatar.id == id);
+                assert!(!disk.people.iter().any(|(_, person)| named(person)), "{id} is somebody's");
+                disk.images.remove(&id);
             }
             Write::SubscriptionRequest { jid, request } => {
                 disk.requests.retain(|known| known.jid != jid);
