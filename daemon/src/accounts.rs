@@ -13,14 +13,13 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::actor::{INBOX, Leaving, Message};
 use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
 use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
 use crate::events::EventLog;
-use crate::metrics::SessionMetrics;
 use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::stream;
@@ -34,13 +33,16 @@ const STAGGER: Duration = Duration::from_millis(20);
 /// desktop that logs in by itself unlocks it when its owner comes. Asking costs milliseconds.
 const KEYRING_RETRY: Duration = Duration::from_secs(20);
 
+/// How long an account that was being forgotten when we crashed may hold up the start. A keyring
+/// that does not answer has the next one.
+const FORGETTING: Duration = Duration::from_secs(2);
+
 /// What all accounts share.
 pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) credentials: Credentials,
     pub(crate) log: Arc<EventLog>,
-    pub(crate) metrics: SessionMetrics,
     pub(crate) translator: Translator,
     pub(crate) tls: Arc<stream::TlsConfig>,
     pub(crate) overrides: BTreeMap<BareJid, AccountOverride>,
@@ -140,6 +142,7 @@ impl Accounts {
         };
         loop {
             changes.next().await;
+            info!("the network has changed, or the machine has slept: every connection is looked after");
             for handle in self.handles().all.values() {
                 // An account that has its hands full will notice by itself.
                 let _ = handle.try_send(Message::Probe);
@@ -406,27 +409,54 @@ impl Shell {
         })
     }
 
-    /// Erases all that we have of an account, and tells the UIs. An account of which something
-    /// can't be erased stays, logged out: it can be forgotten again when its store has recovered.
+    /// Erases all that we have of an account, and tells the UIs. Wherever a crash interrupts it, the
+    /// account is wholly there or not at all (decision 8). One of which something can't be erased
+    /// stays, logged out: it can be forgotten again when its store has recovered.
     pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
-        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
-        let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
-        let cache = self.store.forget(account).await.map_err(|error| error.to_string());
-        let entry = match secret.and(cache) {
-            Ok(()) => {
-                let (registry, jid) = (self.registry.clone(), account.clone());
-                off_thread(move || registry.remove(&jid)).await.map_err(|error| error.to_string())
-            }
+        let entry = self.registry.entry(account);
+        let was_kept = entry.is_some();
+        let result = match self.off_registry(account, Registry::begin_forgetting).await {
+            Ok(()) => self.erase(account, entry.and_then(|entry| entry.secret_store)).await,
             failed => failed,
         };
-        if self.registry.entry(account).is_none() {
+        if result.is_ok() || !was_kept {
             Translator::publish_removed(&self.log, account);
         }
-        if let Err(error) = entry {
-            error!(%account, %error, "the account can't be erased");
-            let _ = self.keep_out(account).await;
+        if let Err(error) = result {
+            error!(%account, error, "the account can't be erased");
+            if let Err(error) = self.off_registry(account, Registry::give_up_forgetting).await {
+                error!(%account, error, "the next start will try again");
+            }
             return Err(AccountError::StorageFailed);
         }
         Ok(())
+    }
+
+    /// Finishes what a crash has interrupted. Before anybody can log in again.
+    pub(crate) async fn finish_forgetting(&self) {
+        for (account, entry) in self.registry.forgotten() {
+            match timeout(FORGETTING, self.erase(&account, entry.secret_store)).await {
+                Ok(Ok(())) => info!(%account, "forgotten, as it was asked for before a crash"),
+                Ok(Err(error)) => warn!(%account, error, "still not forgotten: the next start tries again"),
+                Err(_) => warn!(%account, "forgetting takes too long: the next start tries again"),
+            }
+        }
+    }
+
+    /// The secret, the cache, and then the entry, which says where they are.
+    async fn erase(&self, account: &BareJid, kept: Option<StoreName>) -> Result<(), String> {
+        let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
+        let cache = self.store.forget(account).await.map_err(|error| error.to_string());
+        secret.and(cache)?;
+        self.off_registry(account, Registry::remove).await
+    }
+
+    async fn off_registry(
+        &self,
+        account: &BareJid,
+        work: fn(&Registry, &BareJid) -> io::Result<()>,
+    ) -> Result<(), String> {
+        let (registry, account) = (self.registry.clone(), account.clone());
+        off_thread(move || work(&registry, &account)).await.map_err(|error| error.to_string())
     }
 }

@@ -55,6 +55,10 @@ pub(crate) struct Entry {
     pub connection: Connection,
     /// What `set_presence` said last.
     pub presence: OwnPresence,
+    /// It is being forgotten: nobody sees it any more, and the next start finishes what a crash
+    /// has interrupted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forgotten: bool,
 }
 
 /// Why the data folder can't be used.
@@ -77,10 +81,15 @@ pub(crate) struct Registry(Arc<Inner>);
 struct Inner {
     accounts_file: PathBuf,
     seq_file: PathBuf,
-    accounts: Mutex<BTreeMap<BareJid, Entry>>,
+    /// As they are on disk. Held for moments only: sessions look things up here.
+    accounts: Mutex<Accounts>,
+    /// Held while the disk is waited for; one change after the other.
+    changing: Mutex<()>,
     seq_mark: Mutex<u64>,
     _lock: Lock,
 }
+
+type Accounts = BTreeMap<BareJid, Entry>;
 
 impl Registry {
     /// Takes the data folder for this process and reads it.
@@ -103,6 +112,7 @@ impl Registry {
             accounts_file,
             seq_file,
             accounts: Mutex::new(accounts),
+            changing: Mutex::new(()),
             seq_mark: Mutex::new(seq_mark),
             _lock: lock,
         })))
@@ -110,12 +120,17 @@ impl Registry {
 
     /// All accounts, sorted by JID.
     pub(crate) fn accounts(&self) -> Vec<(BareJid, Entry)> {
-        self.locked().iter().map(|(jid, entry)| (jid.clone(), entry.clone())).collect()
+        self.those(|entry| !entry.forgotten)
+    }
+
+    /// The accounts whose forgetting was interrupted.
+    pub(crate) fn forgotten(&self) -> Vec<(BareJid, Entry)> {
+        self.those(|entry| entry.forgotten)
     }
 
     /// One account, if it is known.
     pub(crate) fn entry(&self, account: &BareJid) -> Option<Entry> {
-        self.locked().get(account).cloned()
+        self.locked().get(account).filter(|entry| !entry.forgotten).cloned()
     }
 
     /// Changes an account, which need not be known yet. On disk when this returns; without an
@@ -124,15 +139,14 @@ impl Registry {
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub(crate) fn update(&self, account: &BareJid, change: impl FnOnce(&mut Entry)) -> io::Result<()> {
-        let mut accounts = self.locked();
-        let mut entry = accounts.get(account).cloned().unwrap_or_default();
-        change(&mut entry);
-        if accounts.get(account) == Some(&entry) {
-            return Ok(());
-        }
-        let mut changed = accounts.clone();
-        changed.insert(account.clone(), entry);
-        self.keep(&mut accounts, changed)
+        self.change(|accounts| {
+            let entry = accounts.entry(account.clone()).or_default();
+            if entry.forgotten {
+                *entry = Entry::default();
+            }
+            change(entry);
+            Ok(())
+        })
     }
 
     /// Keeps what `set_presence` said last. On disk when this returns.
@@ -141,14 +155,37 @@ impl Registry {
     /// What the file system says; `NotFound` for an account that isn't known, so that a late
     /// write does not bring back one that was forgotten.
     pub(crate) fn set_presence(&self, account: &BareJid, presence: &OwnPresence) -> io::Result<()> {
-        let mut accounts = self.locked();
-        let mut changed = accounts.clone();
-        let entry = changed.get_mut(account).ok_or(io::ErrorKind::NotFound)?;
-        if entry.presence == *presence {
-            return Ok(());
-        }
-        entry.presence = presence.clone();
-        self.keep(&mut accounts, changed)
+        self.change(|accounts| {
+            let entry = accounts.get_mut(account).filter(|entry| !entry.forgotten);
+            entry.ok_or(io::ErrorKind::NotFound)?.presence = presence.clone();
+            Ok(())
+        })
+    }
+
+    /// Begins to forget an account: from now on it is not there, whatever happens. On disk when this
+    /// returns.
+    ///
+    /// # Errors
+    /// What the file system says; nothing has changed then.
+    pub(crate) fn begin_forgetting(&self, account: &BareJid) -> io::Result<()> {
+        self.change(|accounts| {
+            accounts.entry(account.clone()).and_modify(|entry| entry.forgotten = true);
+            Ok(())
+        })
+    }
+
+    /// Something of an account could not be erased: it is there again, logged out.
+    ///
+    /// # Errors
+    /// What the file system says: it remains to be forgotten at the next start.
+    pub(crate) fn give_up_forgetting(&self, account: &BareJid) -> io::Result<()> {
+        self.change(|accounts| {
+            accounts.entry(account.clone()).and_modify(|entry| {
+                entry.forgotten = false;
+                entry.logged_out = true;
+            });
+            Ok(())
+        })
     }
 
     /// Forgets an account. On disk when this returns.
@@ -156,13 +193,10 @@ impl Registry {
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub(crate) fn remove(&self, account: &BareJid) -> io::Result<()> {
-        let mut accounts = self.locked();
-        if !accounts.contains_key(account) {
-            return Ok(());
-        }
-        let mut changed = accounts.clone();
-        changed.remove(account);
-        self.keep(&mut accounts, changed)
+        self.change(|accounts| {
+            accounts.remove(account);
+            Ok(())
+        })
     }
 
     /// No event up to now has had a higher number than this: the next may have this plus one.
@@ -185,19 +219,32 @@ impl Registry {
         Ok(*mark)
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<BareJid, Entry>> {
+    fn those(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<(BareJid, Entry)> {
+        let accounts = self.locked();
+        accounts
+            .iter()
+            .filter(|(_, entry)| wanted(entry))
+            .map(|(jid, entry)| (jid.clone(), entry.clone()))
+            .collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Accounts> {
         // The map is replaced whole, so a panic elsewhere leaves it whole.
         self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(
-        &self,
-        accounts: &mut BTreeMap<BareJid, Entry>,
-        changed: BTreeMap<BareJid, Entry>,
-    ) -> io::Result<()> {
-        let json = serde_json::to_vec_pretty(&changed)?;
-        files::write_atomic(&self.0.accounts_file, &json, Durability::Synced)?;
-        *accounts = changed;
+    /// Changes the accounts: on disk first, and only then for those who look things up. They need
+    /// not wait for the disk meanwhile.
+    fn change(&self, change: impl FnOnce(&mut Accounts) -> io::Result<()>) -> io::Result<()> {
+        let _in_turn = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.locked().clone();
+        let mut after = before.clone();
+        change(&mut after)?;
+        if after != before {
+            let json = serde_json::to_vec_pretty(&after)?;
+            files::write_atomic(&self.0.accounts_file, &json, Durability::Synced)?;
+            *self.locked() = after;
+        }
         Ok(())
     }
 }
@@ -277,6 +324,7 @@ mod tests {
                 status: Some("busy".into()),
                 priority: Some(-1),
             },
+            forgotten: false,
         };
         {
             let registry = Registry::open(home.path()).unwrap();
@@ -299,6 +347,59 @@ mod tests {
         let error = registry.set_presence(&me(), &OwnPresence::default()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert_eq!(registry.accounts(), []);
+    }
+
+    #[test]
+    fn what_is_being_forgotten_is_not_there_and_not_gone_either() {
+        let home = tempfile::tempdir().unwrap();
+        let registry = Registry::open(home.path()).unwrap();
+        registry.begin_forgetting(&me()).unwrap();
+        assert_eq!(registry.forgotten(), [], "of a stranger there is nothing to be forgotten");
+        let secret_store = Some(StoreName::File);
+        registry
+            .update(&me(), |entry| *entry = Entry { remember: true, secret_store, ..Entry::default() })
+            .unwrap();
+        registry.begin_forgetting(&me()).unwrap();
+        drop(registry);
+        let registry = Registry::open(home.path()).unwrap();
+        assert_eq!((registry.accounts(), registry.entry(&me())), (vec![], None));
+        assert_eq!(registry.forgotten()[0].1.secret_store, secret_store, "so that it is found");
+        let error = registry.set_presence(&me(), &OwnPresence::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+
+        registry.give_up_forgetting(&me()).unwrap();
+        let back = registry.entry(&me()).unwrap();
+        assert_eq!((back.remember, back.logged_out, back.secret_store), (true, true, secret_store));
+
+        // Who logs in meanwhile has a new account.
+        registry.begin_forgetting(&me()).unwrap();
+        registry.update(&me(), |entry| entry.remember = true).unwrap();
+        assert_eq!(registry.entry(&me()), Some(Entry { remember: true, ..Entry::default() }));
+        assert_eq!(registry.forgotten(), []);
+    }
+
+    #[test]
+    fn who_looks_something_up_does_not_wait_for_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let registry = Registry::open(home.path()).unwrap();
+        registry.update(&me(), |entry| entry.remember = true).unwrap();
+        let looked_up = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                registry.update(&me(), |entry| {
+                    entry.logged_out = true;
+                    // A change that takes as long as somebody else's look.
+                    looked_up.wait();
+                })
+            });
+            let changing = || registry.0.changing.try_lock().is_err();
+            while !changing() {
+                std::thread::yield_now();
+            }
+            assert!(!registry.entry(&me()).unwrap().logged_out, "as it is on disk");
+            looked_up.wait();
+        });
+        assert!(registry.entry(&me()).unwrap().logged_out);
     }
 
     #[test]

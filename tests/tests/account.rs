@@ -156,6 +156,27 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
     assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
 }
 
+/// A crash while it was being forgotten: the account is gone at once, and the next start erases what
+/// was left of it.
+#[tokio::test]
+async fn what_a_crash_left_to_be_forgotten_is_forgotten_at_the_next_start() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let (mut daemon, ui, _) = start(&server).await;
+    assert_eq!(ui.contacts().await.len(), 1);
+    daemon.sigterm().await;
+    let list = daemon.data_dir().join("accounts.json");
+    let mut accounts: Value = serde_json::from_slice(&fs::read(&list).expect("accounts")).expect("JSON");
+    accounts[ME]["forgotten"] = true.into();
+    fs::write(&list, accounts.to_string()).expect("written");
+    daemon.restart().await;
+    let ui = Ui::watching(&daemon).await;
+    assert_eq!(ui.call("list_accounts", json!({})).await, Ok(json!([])));
+    assert_eq!(traces(&daemon.data_dir()), Vec::<PathBuf>::new(), "the secret is gone, too");
+    ui.call("login", server.login("me")).await.expect("it begins anew");
+    let loaded = ui.event("rosterLoaded", |_| true).await;
+    assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
+}
+
 /// Files whose name or content tells of us.
 fn traces(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

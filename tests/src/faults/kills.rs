@@ -53,11 +53,7 @@ impl Promise {
         for name in names {
             let found = there.get(name);
             let wanted = self.under_way.as_ref().filter(|(whose, _)| whose == name);
-            let as_wanted = wanted.is_some_and(|(_, wanted)| match (wanted, found) {
-                // Half forgotten, it must not come back by itself, and can be forgotten again.
-                (None, Some(found)) => !found.logged_in,
-                (wanted, found) => wanted.as_ref() == found,
-            });
+            let as_wanted = wanted.is_some_and(|(_, wanted)| wanted.as_ref() == found);
             if found != self.acknowledged.get(name) && !as_wanted {
                 wrong.push(format!("{name} is {found:?}, not {:?}; {wanted:?}", self.acknowledged.get(name)));
             }
@@ -199,6 +195,13 @@ mod tests {
         let mut there = promise.acknowledged.clone();
         there.insert("ben".to_owned(), kept(true, "1"));
         assert_eq!(promise.broken_by(&there).len(), 1, "logged out, and back by itself");
+        let forgetting = Promise { under_way: Some(("anna".to_owned(), None)), ..promise.clone() };
+        let mut there = promise.acknowledged.clone();
+        assert!(forgetting.broken_by(&there).is_empty());
+        there.insert("anna".to_owned(), kept(false, "1"));
+        assert_eq!(forgetting.broken_by(&there).len(), 1, "half forgotten");
+        there.remove("anna");
+        assert!(forgetting.broken_by(&there).is_empty());
         there = promise.acknowledged.clone();
         there.insert("carl".to_owned(), kept(true, "1"));
         assert_eq!(promise.broken_by(&there).len(), 1, "forgotten, and back");
