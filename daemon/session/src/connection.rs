@@ -50,7 +50,7 @@ impl Connection {
         match (&self.failure, self.state) {
             (Some(failure), _) => failure.clone(),
             (None, ConnectionState::Online) => Failure::RequestTimedOut,
-            (None, ConnectionState::Connecting) => {
+            (None, ConnectionState::Connecting | ConnectionState::Suspended) => {
                 Failure::ServerUnreachable { text: "no connection within 30 seconds".to_owned() }
             }
             (None, _) => Failure::Offline,

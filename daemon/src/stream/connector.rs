@@ -26,9 +26,11 @@ use super::scram::ScramKeys;
 use super::tls::{self, Secure};
 use super::{ConnectError, Settings, dns, short};
 
-/// A silent link is probed after a minute and dead 15 s later.
+/// A silent link is probed after a minute and dead 14 s later: within 75 s, with a second left for a
+/// busy machine. Of the two it is the wait for an answer that is short: it wakes nobody up where all
+/// is well.
 pub(super) const TIMEOUTS: Timeouts =
-    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(15) };
+    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(14) };
 /// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
 /// machine are in it.
 const LOGIN: Duration = Duration::from_secs(30);
@@ -42,9 +44,15 @@ pub(super) type Slot = oneshot::Sender<Connection>;
 /// The connection in use, so that it can be cut.
 pub(super) type Current = Arc<Mutex<Arc<Link>>>;
 
-/// What the connector has to say.
-pub(super) enum Report {
-    /// A stream was lost; a new attempt comes at this time.
+/// What the connector has to say, and for which connection it was at work: the first is number 1.
+pub(super) struct Report {
+    pub(super) connection: u64,
+    pub(super) news: News,
+}
+
+/// See [`Report`].
+pub(super) enum News {
+    /// The connection before this one was lost; an attempt comes at this time.
     Lost { retry_at: SystemTime },
     /// An attempt failed; without a time there won't be another.
     Failed { error: ConnectError, retry_at: Option<SystemTime> },
@@ -59,6 +67,8 @@ pub(super) struct Connector {
     login: Login,
     backoff: Backoff,
     reports: mpsc::Sender<Report>,
+    /// Which connection is wanted.
+    connection: u64,
     current: Current,
     /// Somebody has a reason to think that an attempt would succeed now.
     wake: Arc<Notify>,
@@ -84,6 +94,7 @@ impl Connector {
             login,
             backoff: Backoff::default(),
             reports,
+            connection: 0,
             current,
             wake,
             attempts: VecDeque::new(),
@@ -99,6 +110,7 @@ impl Connector {
         mut closing: watch::Receiver<bool>,
     ) {
         while let Some(slot) = slots.recv().await {
+            self.connection += 1;
             let connection = tokio::select! {
                 biased;
                 _ = closing.wait_for(|&closing| closing) => None,
@@ -124,7 +136,7 @@ impl Connector {
     async fn connection(&mut self) -> Option<Connection> {
         if let Some(handed_at) = self.handed_at.take() {
             if self.link().conflict() {
-                self.report(Report::Failed { error: ConnectError::Replaced, retry_at: None }).await;
+                self.report(News::Failed { error: ConnectError::Replaced, retry_at: None }).await;
                 return None;
             }
             if handed_at.elapsed() >= STABLE {
@@ -133,7 +145,7 @@ impl Connector {
             // Also after a stream that came about: a server that drops us right behind the login
             // must not be asked 20 times a second.
             let (wait, retry_at) = self.wait(false);
-            self.report(Report::Lost { retry_at }).await;
+            self.report(News::Lost { retry_at }).await;
             self.pause(wait).await;
         }
         loop {
@@ -146,12 +158,12 @@ impl Connector {
             };
             tracing::debug!(account = %self.settings.account, %error, "no connection");
             if error.is_final() {
-                self.report(Report::Failed { error, retry_at: None }).await;
+                self.report(News::Failed { error, retry_at: None }).await;
                 return None;
             }
             let slow = !matches!(error, ConnectError::Unreachable { .. });
             let (wait, retry_at) = self.wait(slow);
-            self.report(Report::Failed { error, retry_at: Some(retry_at) }).await;
+            self.report(News::Failed { error, retry_at: Some(retry_at) }).await;
             self.pause(wait).await;
         }
     }
@@ -177,8 +189,8 @@ impl Connector {
     }
 
     /// Waits while the reader is slow: then there is no hurry either.
-    async fn report(&self, report: Report) {
-        let _ = self.reports.send(report).await;
+    async fn report(&self, news: News) {
+        let _ = self.reports.send(Report { connection: self.connection, news }).await;
     }
 
     fn link(&self) -> Arc<Link> {
@@ -254,7 +266,7 @@ impl Connector {
         if !features.can_bind() {
             return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
         }
-        self.report(Report::Authenticated { keys: done.keys }).await;
+        self.report(News::Authenticated { keys: done.keys }).await;
         Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
     }
 

@@ -45,7 +45,7 @@ use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use self::connector::{Connector, Current, Report, TIMEOUTS};
+use self::connector::{Connector, Current, News, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
 use self::error::short;
 use self::limiter::Link;
@@ -159,6 +159,10 @@ pub(crate) struct Stream {
     /// Gone once the stream has ended.
     stanzas: Option<StanzaStream>,
     reports: mpsc::Receiver<Report>,
+    /// What the connector has said of a connection that the library has not told us of yet.
+    early: VecDeque<Report>,
+    /// Which connection the library is at, the first being number 1.
+    connection: u64,
     closing: watch::Sender<bool>,
     current: Current,
     /// Makes the connector try at once.
@@ -190,6 +194,8 @@ impl Stream {
             account,
             stanzas: None,
             reports,
+            early: VecDeque::new(),
+            connection: 1,
             closing,
             current: current.clone(),
             wake: Arc::default(),
@@ -245,7 +251,7 @@ impl Stream {
     }
 
     /// Finds out whether the connection still lives: asks the server now, and gives the connection up
-    /// where nothing at all comes within 15 s. While there is none, tries at once instead of waiting
+    /// where nothing at all comes within 14 s. While there is none, tries at once instead of waiting
     /// (at most once a second and 8 times a minute). For when the network has changed, the machine
     /// has slept, or somebody calls after a long silence. Costs nothing while a probe is out.
     pub(crate) fn probe(&mut self) {
@@ -291,8 +297,8 @@ impl Stream {
         let sending = sending && self.online;
         let Some(stanzas) = &mut self.stanzas else { return std::future::pending().await };
         tokio::select! {
-            // The stream first: it tells of its loss before the connector tells of what comes of
-            // it. (Of a login the connector tells first; `on_reports` sees to that.)
+            // What the library says has its place before what the connector makes of it, whichever is
+            // heard first: see `on_report`.
             biased;
             event = stanzas.next() => match event {
                 Some(event) => self.on_event(event),
@@ -301,7 +307,7 @@ impl Stream {
                     self.events.push_back(StreamEvent::Ended);
                 }
             },
-            Some(report) = self.reports.recv() => self.on_report(report),
+            Some(report) = self.reports.recv(), if self.early.is_empty() => self.on_report(report),
             () = oldest_is_sent(&mut self.handed), if sending => {}
             () = deadline(&self.probe), if self.online => self.on_probed(),
         }
@@ -352,6 +358,8 @@ impl Stream {
                 }
                 self.online = false;
                 self.probe = None;
+                self.connection += 1;
+                self.catch_up_reports();
             }
             Event::Stream(LibraryEvent::Reset { bound_jid, features }) => {
                 self.on_reports();
@@ -387,25 +395,41 @@ impl Stream {
     /// The connector reports before it hands a connection over: what it said comes first.
     fn on_reports(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
-            self.on_report(report);
+            self.early.push_back(report);
+        }
+        self.catch_up_reports();
+    }
+
+    /// The two tell of the same in channels of their own. A connection's end comes from the library
+    /// before it asks for another one, so what is reported of that one can wait: told in the wrong
+    /// order, a stream that was resumed would pass for lost, for good.
+    fn on_report(&mut self, report: Report) {
+        self.early.push_back(report);
+        self.catch_up_reports();
+    }
+
+    fn catch_up_reports(&mut self) {
+        while self.early.front().is_some_and(|report| report.connection <= self.connection) {
+            let Some(Report { news, .. }) = self.early.pop_front() else { return };
+            self.on_news(news);
         }
     }
 
-    fn on_report(&mut self, report: Report) {
-        match report {
-            Report::Authenticated { keys } => {
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::Authenticated { keys } => {
                 self.was_online = false;
                 self.events.push_back(StreamEvent::Authenticated { keys });
             }
-            Report::Failed { error, retry_at: None } => self.give_up(error),
-            Report::Failed { error, retry_at } => {
+            News::Failed { error, retry_at: None } => self.give_up(error),
+            News::Failed { error, retry_at } => {
                 self.events.push_back(StreamEvent::ConnectFailed { error, retry_at });
             }
             // Of a bound stream's end `Suspended` has told.
-            Report::Lost { retry_at } if self.was_online => {
+            News::Lost { retry_at } if self.was_online => {
                 self.events.push_back(StreamEvent::Waiting { retry_at });
             }
-            Report::Lost { retry_at } => {
+            News::Lost { retry_at } => {
                 let error = ConnectError::Unreachable {
                     text: "the server ended the connection before a session was bound".to_owned(),
                 };

@@ -76,6 +76,34 @@ async fn dropped_stanzas_are_counted_like_any_other() {
 }
 
 #[tokio::test]
+async fn what_follows_a_connection_is_told_behind_its_end_whichever_is_heard_first() {
+    let server = Server::new().await;
+    let (mut stream, _conn) = online_with_sm(&server).await;
+    let report = |connection, news| Report { connection, news };
+    let lost = || News::Lost { retry_at: SystemTime::now() };
+    stream.on_report(report(2, lost()));
+    assert!(stream.events.is_empty(), "we are still online");
+    stream.on_event(Event::Stream(LibraryEvent::Suspended));
+    assert!(matches!(stream.events.make_contiguous(), [StreamEvent::Suspended, StreamEvent::Waiting { .. }]));
+
+    // It comes back and is lost again, before anybody has looked.
+    stream.events.clear();
+    stream.on_report(report(2, News::Authenticated { keys: None }));
+    stream.on_report(report(3, lost()));
+    stream.on_event(Event::Stream(LibraryEvent::Resumed));
+    stream.on_event(Event::Stream(LibraryEvent::Suspended));
+    assert!(matches!(
+        stream.events.make_contiguous(),
+        [
+            StreamEvent::Authenticated { .. },
+            StreamEvent::Resumed,
+            StreamEvent::Suspended,
+            StreamEvent::Waiting { .. }
+        ]
+    ));
+}
+
+#[tokio::test]
 async fn a_lost_connection_suspends_and_a_new_stream_follows() {
     let server = Server::new().await;
     let (mut stream, conn) = online(&server).await;
