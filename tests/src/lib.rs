@@ -31,7 +31,6 @@ pub mod hostile;
 pub mod http;
 pub mod inbox;
 pub mod keyring;
-pub mod metrics;
 pub mod png;
 pub mod ports;
 pub mod process;

@@ -24,15 +24,34 @@ struct Arguments {
     /// As often as the record asks for (about an hour), and into tests/RECORD.md
     #[arg(long)]
     long: bool,
-    /// Only rows whose name contains this; the record is left alone
+    /// Only rows whose name contains this; as with the options below, the record is left alone
     #[arg(long, value_name = "TEXT")]
     row: Option<String>,
+    /// Only on this server
+    #[arg(long, value_enum)]
+    server: Option<Server>,
     /// Of the dice; any, unless it is given
     #[arg(long)]
     seed: Option<u64>,
     /// This many times instead
     #[arg(long)]
     times: Option<usize>,
+}
+
+/// The servers by their names on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Server {
+    Prosody,
+    Ejabberd,
+}
+
+impl Server {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Prosody => Kind::Prosody,
+            Self::Ejabberd => Kind::Ejabberd,
+        }
+    }
 }
 
 type Run = fn(&tokio::runtime::Runtime, Scale) -> Record;
@@ -166,7 +185,8 @@ fn main() -> ExitCode {
     let wanted = |row: &&Row| arguments.row.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
     for row in ROWS.iter().filter(wanted) {
         let times = arguments.times.unwrap_or(if arguments.long { row.long } else { row.short });
-        for &kind in row.kinds.iter().filter(|_| times > 0) {
+        let here = |kind: &&Kind| times > 0 && arguments.server.is_none_or(|server| server.kind() == **kind);
+        for &kind in row.kinds.iter().filter(here) {
             let begun = Instant::now();
             let (run, scale) = (row.run, Scale::new(kind, times, seed));
             let record = apart(move |runtime| run(runtime, scale));
@@ -186,7 +206,7 @@ fn main() -> ExitCode {
         }
     }
     println!("{violations} violations");
-    if arguments.long && arguments.row.is_none() && arguments.times.is_none() {
+    if arguments.long && arguments.row.is_none() && arguments.times.is_none() && arguments.server.is_none() {
         write(seed, &lines);
     }
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -144,6 +144,12 @@ impl Lane {
                 self.arm(up, down);
             }
         }
+        if !self.connected_again().await {
+            let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+            return self
+                .record
+                .extend(&self.account, [format!("no connection after the last cut: {info:?}")]);
+        }
         let mut tries = 0;
         while let Err(error) = self.ui.answer(&login).await {
             // It waits 30 s, which cuts may take from it.
@@ -199,6 +205,20 @@ impl Lane {
             sleep(Duration::from_millis(self.dice.random_range(5..60))).await;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Waits for a connection behind the last cut: of one that was cut a moment ago, prosed may still
+    /// think, and say, that it is online.
+    async fn connected_again(&self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < BACK_WITHIN {
+            // Longer than a cut connection is still counted.
+            sleep(Duration::from_millis(50)).await;
+            if self.proxy.live() > 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// Something happens that prosed should hear of, sooner or later.

@@ -90,6 +90,51 @@ fn as_root(command: &[&str], path: &Path) {
     }
 }
 
+/// An availability and a status.
+type Said = (String, String);
+
+/// What must be there after a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Promise {
+    /// What was acknowledged last of the account that was there all the time.
+    me: Said,
+    /// The other account's login was answered with `remembered`.
+    remembered: bool,
+    /// What was acknowledged of it since there was room again.
+    you: Option<Said>,
+}
+
+impl Promise {
+    /// What is wrong with the two accounts as they are.
+    pub fn broken_by(&self, me: &Value, you: Option<&Value>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if presence(me) != self.me {
+            wrong.push(format!("{:?} was acknowledged, {me} is there", self.me));
+        }
+        match (you, &self.you) {
+            (None, _) if self.remembered => wrong.push("a remembered account is gone".to_owned()),
+            (found, Some(said)) if found.map(presence).as_ref() != Some(said) => {
+                wrong.push(format!("{said:?} of the other account was acknowledged, {found:?} is there"));
+            }
+            _ => {}
+        }
+        wrong
+    }
+}
+
+/// What is wrong with how a full disk has refused calls, by the kinds of the errors.
+pub fn misrefused(kinds: &[String]) -> Vec<String> {
+    let mut wrong: Vec<_> = kinds
+        .iter()
+        .filter(|kind| *kind != "storageFailed")
+        .map(|kind| format!("refused by {kind}, not by storageFailed"))
+        .collect();
+    if kinds.is_empty() {
+        wrong.push("nothing was refused: was the disk full?".to_owned());
+    }
+    wrong
+}
+
 /// Runs the row. The daemon's data, cache and log are on the disk.
 pub async fn run(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).friends("me", "anna").account("you")).await;
@@ -105,73 +150,61 @@ pub async fn run(scale: Scale) -> Record {
     let mut record = Record::default();
     let (mut acknowledged, mut refused) = (0, 0);
     for time in 1..=scale.times {
-        let mut last =
-            say(&ui, &me, &mut dice).await.unwrap_or_else(|error| panic!("there is room: {error}"));
+        let when = format!("fill {time}");
+        let mut promise = Promise {
+            me: say(&ui, &me, &mut dice).await.unwrap_or_else(|error| panic!("there is room: {error}")),
+            ..Promise::default()
+        };
         disk.fill();
-        let mut refusals = 0;
+        let mut refusals = Vec::new();
         for _ in 0..CALLS {
             match say(&ui, &me, &mut dice).await {
                 Ok(said) => {
                     acknowledged += 1;
-                    last = said;
+                    promise.me = said;
                 }
-                Err(kind) => {
-                    refusals += 1;
-                    record.expect(kind == "storageFailed", || format!("fill {time}: {kind}"));
-                }
+                Err(kind) => refusals.push(kind),
             }
         }
-        record.expect(refusals > 0, || format!("fill {time}: the disk was not full"));
-        refused += refusals;
+        record.extend(&when, misrefused(&refusals));
+        refused += refusals.len();
         // The cache has something to write, too, and contacts are shown as they are.
         publisher
             .publish_vcard4(VCARD4, &format!("<fn><text>Anna {}</text></fn>", dice.random::<u32>()))
             .await;
         friends[0].do_something(&mut dice).await;
         let (_, _, wrong) = settled(&ui, &me, &roster, &friends, SETTLED_WITHIN).await;
-        record.extend(format!("fill {time}"), wrong);
+        record.extend(&when, wrong);
         let login = ui.call("login", server.login("you")).await;
         if let Err(error) = &login {
-            record.expect(error.kind() == "storageFailed", || format!("fill {time}: login: {error:?}"));
+            record.extend(format!("{when}: login"), misrefused(&[error.kind().to_owned()]));
         }
-        let remembered = login.as_ref().is_ok_and(|info| info["remembered"] == true);
+        promise.remembered = login.as_ref().is_ok_and(|info| info["remembered"] == true);
 
         disk.make_room();
         match say(&ui, &me, &mut dice).await {
             Ok(said) => {
                 acknowledged += 1;
-                last = said;
+                promise.me = said;
             }
-            Err(kind) => record.extend(format!("fill {time}"), [format!("there is room again, but {kind}")]),
+            Err(kind) => record.extend(&when, [format!("there is room again, but {kind}")]),
         }
-        let mut theirs = None;
         if login.is_ok() {
             let said = say(&ui, &you, &mut dice).await;
-            theirs = said.as_ref().ok().cloned();
-            record
-                .expect(said.is_ok(), || format!("fill {time}: there is room again, but for {you} {said:?}"));
+            promise.you = said.as_ref().ok().cloned();
+            record.expect(said.is_ok(), || format!("{when}: there is room again, but for {you} {said:?}"));
         }
         let log = fs::read_to_string(daemon.log_file()).unwrap_or_default();
-        record.expect(!log.contains("panicked"), || format!("fill {time}: it panicked\n{log}"));
+        record.expect(!log.contains("panicked"), || format!("{when}: it panicked\n{log}"));
         daemon.kill();
         daemon.restart().await;
         ui = watching(&daemon).await;
-        let found = ui.call("get_account", json!({ "account": me })).await.unwrap_or_default();
-        record.expect(last == presence(&found), || {
-            format!("fill {time}: {last:?} was acknowledged, {found} is there")
-        });
+        let mine = ui.call("get_account", json!({ "account": me })).await.unwrap_or_default();
         let found = ui.call("get_account", json!({ "account": you })).await;
-        record
-            .expect(!remembered || found.is_ok(), || format!("fill {time}: {you} was remembered, {found:?}"));
-        if let Some(theirs) = theirs {
-            let kept = found.as_ref().map(presence);
-            record.expect(kept.as_ref() == Ok(&theirs), || {
-                format!("fill {time}: {theirs:?} of {you} was acknowledged, {found:?} is there")
-            });
-        }
+        record.extend(&when, promise.broken_by(&mine, found.as_ref().ok()));
         if found.is_ok() {
             let forgotten = ui.call("logout", json!({ "account": you, "forget": true })).await;
-            record.expect(forgotten.is_ok(), || format!("fill {time}: {forgotten:?}"));
+            record.expect(forgotten.is_ok(), || format!("{when}: {forgotten:?}"));
         }
     }
     record
@@ -180,7 +213,7 @@ pub async fn run(scale: Scale) -> Record {
 }
 
 /// Sets a presence; answers with what was acknowledged, or with the kind of the refusal.
-async fn say(ui: &Ui, account: &str, dice: &mut StdRng) -> Result<(String, String), String> {
+async fn say(ui: &Ui, account: &str, dice: &mut StdRng) -> Result<Said, String> {
     let status = format!("word {}", dice.random::<u32>());
     let availability = if dice.random() { "away" } else { "dnd" };
     let params = json!({ "account": account, "availability": availability, "status": status });
@@ -188,7 +221,44 @@ async fn say(ui: &Ui, account: &str, dice: &mut StdRng) -> Result<(String, Strin
     Ok((availability.to_owned(), status))
 }
 
-fn presence(info: &Value) -> (String, String) {
+fn presence(info: &Value) -> Said {
     let text = |field: &str| info[field].as_str().unwrap_or_default().to_owned();
     (text("availability"), text("status"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: &str) -> Said {
+        ("away".to_owned(), status.to_owned())
+    }
+
+    fn account(status: &str) -> Value {
+        json!({ "availability": "away", "status": status })
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_is_lost_is_found() {
+        let promise = Promise { me: said("2"), remembered: true, you: Some(said("a")) };
+        assert!(promise.broken_by(&account("2"), Some(&account("a"))).is_empty());
+        assert_eq!(promise.broken_by(&account("1"), Some(&account("a"))).len(), 1, "older");
+        assert_eq!(promise.broken_by(&Value::Null, Some(&account("a"))).len(), 1, "gone");
+        assert_eq!(promise.broken_by(&account("2"), Some(&account("b"))).len(), 1);
+        assert_eq!(promise.broken_by(&account("2"), None).len(), 1);
+        let unremembered = Promise { remembered: false, ..promise.clone() };
+        assert_eq!(unremembered.broken_by(&account("2"), None).len(), 1, "its presence was acknowledged");
+        let silent = Promise { you: None, ..promise };
+        assert_eq!(silent.broken_by(&account("2"), None).len(), 1, "it was remembered");
+        let neither = Promise { remembered: false, ..silent };
+        assert!(neither.broken_by(&account("2"), None).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_by_another_name_and_no_refusal_are_found() {
+        let kinds = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        assert!(misrefused(&kinds(&["storageFailed", "storageFailed"])).is_empty());
+        assert_eq!(misrefused(&kinds(&["storageFailed", "internalError"])).len(), 1);
+        assert_eq!(misrefused(&[]).len(), 1);
+    }
 }

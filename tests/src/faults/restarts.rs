@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::truth::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is, heard, spread};
+use crate::Contact;
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
-use crate::{Contact, Kind};
 
 /// What a server that comes back is spared (RFC 6120 §3.3).
 const CONNECTS: usize = 8;
@@ -51,8 +51,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
 
         let before = proxy.connections();
         let stopped = Instant::now();
-        // ejabberd writes its accounts behind by minutes: killed, it would forget them.
-        if scale.kind == Kind::Ejabberd || time % 2 == 0 {
+        if time % 2 == 0 {
             server.stop().await
         } else {
             server.kill()

@@ -24,6 +24,14 @@ pub struct Friend {
     name: String,
     door: Door,
     live: Option<Contact>,
+    said: (&'static str, Option<String>),
+}
+
+/// What a contact has said last.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Who.
+    pub jid: String,
     /// `availability` and `status` that prosed should show.
     pub said: (&'static str, Option<String>),
 }
@@ -34,9 +42,9 @@ impl Friend {
         Self { name: name.to_owned(), door: server.door(), live: None, said: ("unavailable", None) }
     }
 
-    /// The bare JID.
-    pub fn jid(&self) -> String {
-        self.door.jid(&self.name)
+    /// What it said last.
+    pub fn said(&self) -> Said {
+        Said { jid: self.door.jid(&self.name), said: self.said.clone() }
     }
 
     /// Is online and says something.
@@ -80,7 +88,12 @@ pub async fn server_roster(server: &Server, name: &str) -> BTreeMap<String, Valu
     let witness = Contact::connect_as(server, name, "witness", Default::default()).await;
     let answer = witness.get(None, "<query xmlns='jabber:iq:roster'/>").await.expect("a roster");
     witness.vanish().await;
-    let items = find(&answer, "query", "jabber:iq:roster").into_iter().flat_map(Element::children);
+    items(&answer)
+}
+
+/// The items of a roster, by JID.
+fn items(answer: &Element) -> BTreeMap<String, Value> {
+    let items = find(answer, "query", "jabber:iq:roster").into_iter().flat_map(Element::children);
     items.map(|item| (item.attr("jid").unwrap_or_default().to_owned(), shape(item))).collect()
 }
 
@@ -97,10 +110,10 @@ fn shape(item: &Element) -> Value {
 }
 
 /// What in prosed's contacts differs from the server's roster and from what the friends said.
-pub fn untrue<'a>(
+pub fn untrue(
     contacts: &Value,
     roster: &BTreeMap<String, Value>,
-    friends: impl IntoIterator<Item = &'a Friend>,
+    friends: impl IntoIterator<Item = Said>,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let contacts: BTreeMap<_, _> = contacts
@@ -122,12 +135,11 @@ pub fn untrue<'a>(
     }
     let strangers = contacts.keys().filter(|jid| !roster.contains_key(**jid));
     wrong.extend(strangers.map(|jid| format!("{jid} is no contact")));
-    for friend in friends {
-        let jid = friend.jid();
+    for Said { jid, said } in friends {
         let shown = contacts.get(jid.as_str()).map(|contact| {
             (contact["availability"].as_str().unwrap_or_default(), contact["status"].as_str())
         });
-        let said = (friend.said.0, friend.said.1.as_deref());
+        let said = (said.0, said.1.as_deref());
         if shown != Some(said) {
             wrong.push(format!("{jid} said {said:?} and is shown as {shown:?}"));
         }
@@ -149,7 +161,7 @@ pub async fn settled(
         let answer = ui.call("load_roster", json!({ "account": account })).await;
         let (loaded, wrong) = match answer {
             Ok(loaded) => {
-                let wrong = untrue(&loaded["contacts"], roster, friends);
+                let wrong = untrue(&loaded["contacts"], roster, friends.iter().map(Friend::said));
                 (loaded, wrong)
             }
             Err(error) => (Value::Null, vec![format!("no roster: {error:?}")]),
@@ -158,5 +170,80 @@ pub async fn settled(
             return (loaded, begun.elapsed(), wrong);
         }
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster() -> BTreeMap<String, Value> {
+        let item = |name: &str, groups: Value| json!({ "rosterName": name, "subscription": "both", "groups": groups });
+        [
+            ("anna@prosed.test".to_owned(), item("Anna", json!(["Friends", "Work"]))),
+            ("ben@prosed.test".to_owned(), item("Ben", json!([]))),
+        ]
+        .into()
+    }
+
+    fn shown(availability: &str, status: Option<&str>) -> Value {
+        let mut anna = roster()["anna@prosed.test"].clone();
+        anna["jid"] = "anna@prosed.test".into();
+        anna["availability"] = availability.into();
+        if let Some(status) = status {
+            anna["status"] = status.into();
+        }
+        let mut ben = roster()["ben@prosed.test"].clone();
+        ben["jid"] = "ben@prosed.test".into();
+        ben["availability"] = "unavailable".into();
+        json!([anna, ben])
+    }
+
+    fn said(name: &str, availability: &'static str, status: Option<&str>) -> Said {
+        Said { jid: format!("{name}@prosed.test"), said: (availability, status.map(str::to_owned)) }
+    }
+
+    #[test]
+    fn what_is_not_as_the_server_and_the_contacts_say_is_found() {
+        let friends = [said("anna", "away", Some("Lunch")), said("ben", "unavailable", None)];
+        let untrue = |contacts: &Value| untrue(contacts, &roster(), friends.iter().cloned());
+        let truth = shown("away", Some("Lunch"));
+        assert_eq!(untrue(&truth), Vec::<String>::new());
+
+        type Plant = fn(&mut Value);
+        let planted: [(&str, Plant); 9] = [
+            ("another name", |contacts| contacts[0]["rosterName"] = "Hannah".into()),
+            ("another subscription", |contacts| contacts[0]["subscription"] = "to".into()),
+            ("a group too few", |contacts| contacts[0]["groups"] = json!(["Friends"])),
+            ("a group too many", |contacts| contacts[1]["groups"] = json!(["Friends"])),
+            ("still there", |contacts| contacts[1]["availability"] = "available".into()),
+            ("gone already", |contacts| contacts[0]["availability"] = "unavailable".into()),
+            ("the words before", |contacts| contacts[0]["status"] = "Breakfast".into()),
+            ("words that were taken back", |contacts| contacts[1]["status"] = "Lunch".into()),
+            ("one too many", |contacts| {
+                let mut stranger = contacts[1].clone();
+                stranger["jid"] = "stranger@prosed.test".into();
+                contacts.as_array_mut().expect("contacts").push(stranger);
+            }),
+        ];
+        for (what, plant) in planted {
+            let mut contacts = truth.clone();
+            plant(&mut contacts);
+            assert_eq!(untrue(&contacts).len(), 1, "{what}: {contacts}");
+        }
+        // Missing from the roster, and so from those who are there.
+        assert_eq!(untrue(&json!([truth[0]])).len(), 2);
+        assert_eq!(untrue(&Value::Null).len(), 4, "no roster at all");
+    }
+
+    #[test]
+    fn the_servers_roster_is_read_as_prosed_shows_it() {
+        let answer = "<iq xmlns='jabber:client'><query xmlns='jabber:iq:roster'>\
+            <item jid='anna@prosed.test' name='Anna' subscription='both'><group>Work</group><group>Friends</group></item>\
+            <item jid='ben@prosed.test'/></query></iq>";
+        let read = items(&answer.parse().expect("an answer"));
+        assert_eq!(read["anna@prosed.test"], roster()["anna@prosed.test"]);
+        let plain = json!({ "rosterName": null, "subscription": "none", "groups": [] });
+        assert_eq!(read["ben@prosed.test"], plain);
     }
 }

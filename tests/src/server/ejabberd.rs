@@ -12,7 +12,8 @@ use crate::process::Process;
 /// Written by the server once it serves and knows its accounts.
 const READY: &str = "ready";
 
-/// Starts the server, makes the accounts and rosters of `setup.term`, says so.
+/// Starts the server, makes the accounts and rosters of `setup.term`, says so. What it would write
+/// behind by minutes is written at once, so that it may be killed.
 const BOOT: &str = r#"
     {ok, _} = ejabberd:start(),
     {ok, Terms} = file:consult("setup.term"),
@@ -22,6 +23,7 @@ const BOOT: &str = r#"
         ({contact, User, Domain, Contact, Name}) ->
             ok = mod_admin_extra:add_rosteritem(User, Domain, Contact, Domain, Name, <<>>, <<"both">>)
     end, Terms),
+    dumped = mnesia:dump_log(),
     ok = file:write_file("ready", <<>>).
 "#;
 
