@@ -20,6 +20,7 @@ use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
 use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
 use crate::events::EventLog;
+use crate::metrics::SessionMetrics;
 use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::stream;
@@ -43,6 +44,7 @@ pub(crate) struct Shell {
     pub(crate) registry: Registry,
     pub(crate) credentials: Credentials,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) metrics: SessionMetrics,
     pub(crate) translator: Translator,
     pub(crate) tls: Arc<stream::TlsConfig>,
     pub(crate) overrides: BTreeMap<BareJid, AccountOverride>,

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::accounts::{AccountError, Login, Reply, Shell};
 use crate::credentials::{Password, Secret, StoreName};
+use crate::metrics::{StanzaKind, StateGauge};
 use crate::registry::Connection;
 use crate::stream::{self, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
@@ -81,6 +82,10 @@ pub(crate) struct Actor<'a> {
     connection: Connection,
     /// When the stream was last heard of.
     heard: Instant,
+    /// The state that UIs know of.
+    state: StateGauge,
+    /// The connection is lost, and has not come back.
+    lost: bool,
     effects: Vec<Effect>,
     ended: Option<Ended>,
 }
@@ -115,6 +120,7 @@ impl<'a> Actor<'a> {
         }
         let (receipts_to, receipts) = mpsc::unbounded_channel();
         let session = Session::new(account.clone(), Software::prosed(), cached, rand::random(), now());
+        let state = StateGauge::new(&shell.metrics, session.account().state);
         Self {
             account,
             shell,
@@ -129,6 +135,8 @@ impl<'a> Actor<'a> {
             unkept: None,
             connection: Connection::default(),
             heard: Instant::now(),
+            state,
+            lost: false,
             effects: Vec::new(),
             ended: None,
         }
@@ -320,20 +328,32 @@ impl<'a> Actor<'a> {
     async fn handle_stream(&mut self, event: StreamEvent) {
         self.heard = Instant::now();
         match event {
-            StreamEvent::Stanza(stanza) => self.input(Input::Stanza(stanza)),
+            StreamEvent::Stanza(stanza) => {
+                self.shell.metrics.received(&stanza);
+                self.input(Input::Stanza(stanza));
+            }
             StreamEvent::Online { jid, features } => {
                 let roster_versioning =
                     features.others.iter().any(|feature| feature.is("ver", "urn:xmpp:features:rosterver"));
+                self.back(false);
                 self.input(Input::Online { jid, roster_versioning });
             }
-            StreamEvent::Resumed => self.input(Input::Resumed),
-            StreamEvent::Suspended => self.input(Input::Suspended),
+            StreamEvent::Resumed => {
+                self.back(true);
+                self.input(Input::Resumed);
+            }
+            StreamEvent::Suspended => {
+                self.shell.metrics.lost();
+                self.lost = true;
+                self.input(Input::Suspended);
+            }
             StreamEvent::Waiting { retry_at } => {
                 self.input(Input::Offline { failure: None, retry_at: Some(timestamp(retry_at)) });
             }
             StreamEvent::Authenticated { keys } => self.keep_secret(keys).await,
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");
+                self.shell.metrics.login_failed(&error);
                 self.input(Input::Offline { failure: Some(error.into()), retry_at: retry_at.map(timestamp) });
                 if retry_at.is_none() {
                     self.end_stream();
@@ -341,6 +361,13 @@ impl<'a> Actor<'a> {
             }
             // Behind a final `ConnectFailed` nobody listens any more: one of its tasks has crashed.
             StreamEvent::Ended => self.ended = Some(Ended::Crashed),
+        }
+    }
+
+    /// There is a connection again, where one was lost.
+    fn back(&mut self, resumed: bool) {
+        if std::mem::take(&mut self.lost) {
+            self.shell.metrics.reconnected(resumed);
         }
     }
 
@@ -390,9 +417,12 @@ impl<'a> Actor<'a> {
             match effect {
                 Effect::Save { write, ticket } => writes.push((write, ticket)),
                 Effect::Send(stanza) => {
+                    let kind = StanzaKind::of(&stanza);
                     let sent =
                         self.lasting.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
-                    if !sent {
+                    if sent {
+                        self.shell.metrics.sent(kind);
+                    } else {
                         debug!(account = %self.account, "no stream to send to");
                     }
                 }
@@ -433,7 +463,11 @@ impl<'a> Actor<'a> {
         if let Notice::ContactsChanged { changed, removed } = &notice {
             self.lasting.shown(changed, removed);
         }
-        let account = || (self.session.account(), self.shell.standing(&self.account));
+        let account = || {
+            let account = self.session.account();
+            self.state.become_(account.state);
+            (account, self.shell.standing(&self.account))
+        };
         self.shell.translator.publish(&self.shell.log, &self.account, notice, account);
     }
 }

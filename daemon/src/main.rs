@@ -7,6 +7,7 @@ mod config;
 mod credentials;
 mod events;
 mod files;
+mod metrics;
 #[cfg(debug_assertions)]
 mod provocation;
 mod registry;
@@ -40,8 +41,9 @@ use cache::{Store, StoreError};
 use config::{Config, Flags};
 use credentials::Credentials;
 use events::EventLog;
+use metrics::{Metrics, SessionMetrics};
 use registry::{Registry, RegistryError};
-use rpc::{Doors, EndpointFile, Listeners, Services, Token, Translator};
+use rpc::{DoorMetrics, Doors, EndpointFile, Listeners, Services, Token, Translator};
 use service::StopSignals;
 
 /// Stopping takes no longer than 5 seconds, of which this is the part for farewells and for the
@@ -182,11 +184,18 @@ async fn live(
     };
     let Opened { store, registry, credentials, log, token, listeners, _socket } = opened;
     let translator = Translator::new().map_err(failed(Exit::Other))?;
+    let (sessions, counts) = (SessionMetrics::default(), DoorMetrics::default());
+    let metrics = Metrics::new()
+        .with(|to| sessions.register(to))
+        .with(|to| log.register(to))
+        .with(|to| store.register(to))
+        .with(|to| counts.register(to));
     let shell = Shell {
         store: store.clone(),
         registry,
         credentials,
         log: Arc::clone(&log),
+        metrics: sessions,
         translator: translator.clone(),
         tls,
         overrides: config.accounts.clone(),
@@ -199,6 +208,8 @@ async fn live(
         log,
         translator,
         images: images(&store),
+        counts,
+        metrics,
         token,
         allowed_origins: config.allowed_origins.clone(),
     };

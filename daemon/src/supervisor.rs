@@ -101,6 +101,7 @@ pub(crate) async fn supervise(account: BareJid, shell: Arc<Shell>, inbox: mpsc::
             Ok(Ended::Gone) => return,
             Ok(Ended::Crashed) | Err(_) => {}
         }
+        shell.metrics.crashed();
         let crashes = crashes.count(Instant::now());
         let stream = lasting.stream.take();
         let connected = stream.is_some();

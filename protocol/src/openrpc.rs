@@ -51,6 +51,8 @@ events and error kinds that they don't know: this API changes only by adding.
 
 Calls on one connection that concern one account take effect in the order in which they were sent.
 
+This document is what `rpc.discover` answers with; `GET /openrpc.json` gives it, too.
+
 Over HTTP and WebSocket every request carries the token as `Authorization: Bearer …`; a browser says it as the \
 second of two WebSocket subprotocols, `prosed.v1, prosed.bearer.<token>`.";
 

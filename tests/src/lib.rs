@@ -31,6 +31,7 @@ pub mod hostile;
 pub mod http;
 pub mod inbox;
 pub mod keyring;
+pub mod metrics;
 pub mod png;
 pub mod ports;
 pub mod process;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use prosed_session::{ImageId, ImageType};
 use sha1::{Digest as _, Sha1};
 
+use super::metrics::CacheMetrics;
 use crate::files::{self, Durability};
 
 const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
@@ -16,26 +17,39 @@ const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp,
 /// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
-    index: BTreeMap<ImageId, ImageType>,
+    index: BTreeMap<ImageId, Stored>,
+    metrics: CacheMetrics,
+}
+
+struct Stored {
+    kind: ImageType,
+    bytes: u64,
 }
 
 impl Images {
     /// Looks what is there, by name. What a crash left half-written or empty goes.
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
         files::private_folder(&folder)?;
-        let mut index = BTreeMap::new();
-        for shelf in fs::read_dir(&folder)?.flatten() {
+        let mut images = Self { folder, index: BTreeMap::new(), metrics };
+        for shelf in fs::read_dir(&images.folder)?.flatten() {
             // Not a folder: not ours.
             let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
             for entry in entries.flatten() {
-                let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
-                match parse_name(&entry.file_name().to_string_lossy()).filter(|_| !is_empty) {
-                    Some((id, kind)) => drop(index.insert(id, kind)),
+                let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+                match parse_name(&entry.file_name().to_string_lossy()).filter(|_| bytes > 0) {
+                    Some((id, kind)) => images.enter(id, kind, bytes),
                     None => files::remove(&entry.path())?,
                 }
             }
         }
-        Ok(Self { folder, index })
+        Ok(images)
+    }
+
+    fn enter(&mut self, id: ImageId, kind: ImageType, bytes: u64) {
+        self.metrics.image_added(bytes);
+        if let Some(replaced) = self.index.insert(id, Stored { kind, bytes }) {
+            self.metrics.image_removed(replaced.bytes);
+        }
     }
 
     pub(super) fn ids(&self) -> BTreeSet<ImageId> {
@@ -56,15 +70,16 @@ impl Images {
                 }
                 written => written?,
             }
-            self.index.insert(id, kind);
+            self.enter(id, kind, data.len() as u64);
         }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, id: ImageId) -> io::Result<()> {
         match self.index.get(&id) {
-            Some(kind) => {
-                files::remove(&path(&self.folder, id, *kind))?;
+            Some(stored) => {
+                files::remove(&path(&self.folder, id, stored.kind))?;
+                self.metrics.image_removed(stored.bytes);
                 self.index.remove(&id);
                 Ok(())
             }

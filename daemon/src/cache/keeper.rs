@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::StoreError;
 use super::images::Images;
+use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
 use crate::files::Lock;
@@ -78,6 +79,7 @@ pub(super) struct Keeper {
     /// Pictures that their owners have replaced, fewer than [`UNUSED`].
     unused: HashSet<ImageId>,
     registry: Registry,
+    metrics: CacheMetrics,
     /// Something is not on disk yet.
     pub(super) dirty: bool,
     _lock: Lock,
@@ -86,16 +88,25 @@ pub(super) struct Keeper {
 /// A receipt that is owed: to whom, which, and whether the write went well so far.
 type Owed = (mpsc::UnboundedSender<(Ticket, bool)>, Ticket, bool);
 
+pub(super) fn rows_folder(folder: &Path) -> PathBuf {
+    folder.join("rows")
+}
+
 pub(super) fn images_folder(folder: &Path) -> PathBuf {
     folder.join("images")
 }
 
 impl Keeper {
-    pub(super) fn open(folder: &Path, registry: Registry, lock: Lock) -> Result<Self, StoreError> {
-        let rows_folder = folder.join("rows");
+    pub(super) fn open(
+        folder: &Path,
+        registry: Registry,
+        lock: Lock,
+        metrics: CacheMetrics,
+    ) -> Result<Self, StoreError> {
+        let rows_folder = rows_folder(folder);
         let images_folder = images_folder(folder);
         let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open)?;
-        let images = Images::open(images_folder.clone())
+        let images = Images::open(images_folder.clone(), metrics.clone())
             .map_err(|source| StoreError::Io { path: images_folder, source })?;
         let mut keeper = Self {
             rows_folder,
@@ -105,6 +116,7 @@ impl Keeper {
             images,
             unused: HashSet::new(),
             registry,
+            metrics,
             dirty: false,
             _lock: lock,
         };
@@ -264,6 +276,7 @@ impl Keeper {
                 self.sound.insert(account.clone());
             }
         }
+        self.metrics.written(result.is_ok());
         if let Err(error) = &result {
             tracing::warn!(%error, %account, "something could not be stored");
         }
@@ -316,6 +329,7 @@ impl Keeper {
         let rows = self.on_rows(Rows::flush);
         // Not tried again: what failed is lost, and has been said to be.
         self.dirty = false;
+        self.metrics.flushed(rows.is_ok());
         if let Err(error) = &rows {
             tracing::warn!(%error, "the cache could not be written out");
         }

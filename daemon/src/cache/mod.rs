@@ -8,6 +8,7 @@
 
 mod images;
 mod keeper;
+mod metrics;
 mod opening;
 mod rows;
 
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::files::{self, Lock};
 use crate::registry::Registry;
 use keeper::{Job, Keeper};
+use metrics::CacheMetrics;
 
 /// Jobs that wait for the store thread. Whoever has one more waits, and with it the stream of
 /// that account: a server can't fill our memory faster than our disk takes it.
@@ -46,6 +48,7 @@ pub(crate) enum StoreError {
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
     images: PathBuf,
+    metrics: CacheMetrics,
 }
 
 impl Store {
@@ -61,10 +64,16 @@ impl Store {
         let lock = Lock::take(&folder.join("lock")).map_err(io)?;
         let lock = lock.ok_or_else(|| StoreError::InUse(folder.to_owned()))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let keeper = Keeper::open(folder, registry, lock)?;
+        let metrics = CacheMetrics::new(keeper::rows_folder(folder));
+        let keeper = Keeper::open(folder, registry, lock, metrics.clone())?;
         let images = keeper::images_folder(folder);
         std::thread::Builder::new().name("cache".to_owned()).spawn(move || keeper.run(queue)).map_err(io)?;
-        Ok(Self { jobs, images })
+        Ok(Self { jobs, images, metrics })
+    }
+
+    /// Adds what is counted here.
+    pub(crate) fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
+        self.metrics.register(metrics);
     }
 
     /// All that is known of an account, its presence included; nothing where nothing can be read.

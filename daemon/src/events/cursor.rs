@@ -1,6 +1,7 @@
 //! A reader's place in the log.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
@@ -11,8 +12,8 @@ pub(crate) struct Cursor {
     log: Arc<EventLog>,
     newest: watch::Receiver<u64>,
     filter: Filter,
-    /// Everything up to here that the filter wants has been read.
-    after: u64,
+    /// Everything up to here that the filter wants has been read. Shared with those who only look.
+    after: Arc<AtomicU64>,
 }
 
 /// The log has let go of events that this reader had not read yet.
@@ -25,12 +26,17 @@ pub(crate) struct Lagged {
 
 impl Cursor {
     pub(super) fn new(log: Arc<EventLog>, newest: watch::Receiver<u64>, filter: Filter, after: u64) -> Self {
-        Self { log, newest, filter, after }
+        Self { log, newest, filter, after: Arc::new(AtomicU64::new(after)) }
     }
 
     /// Everything up to here that the reader wanted, it got.
     pub(crate) fn position(&self) -> u64 {
-        self.after
+        self.after.load(Ordering::Relaxed)
+    }
+
+    /// Where to see how far it is, for as long as it lives.
+    pub(super) fn place(&self) -> Weak<AtomicU64> {
+        Arc::downgrade(&self.after)
     }
 
     /// The next event that is wanted, when it comes. Safe to cancel.
@@ -42,7 +48,7 @@ impl Cursor {
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }
-            let after = self.after;
+            let after = self.position();
             // The sender lives in the log, and the log in us: it can't be gone.
             let _ = self.newest.wait_for(|newest| *newest > after).await;
         }
@@ -54,9 +60,10 @@ impl Cursor {
     /// As [`Cursor::next`].
     pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Entry>>, Lagged> {
         let state = self.log.state();
-        let mut later = state.ring.after(self.after).map_err(|_| Lagged { last: self.after })?;
+        let last = self.position();
+        let mut later = state.ring.after(last).map_err(|_| Lagged { last })?;
         let found = later.find(|event| self.filter.wants(event)).cloned();
-        self.after = found.as_ref().map_or(state.ring.last(), |event| event.seq);
+        self.after.store(found.as_ref().map_or(state.ring.last(), |event| event.seq), Ordering::Relaxed);
         Ok(found)
     }
 }

@@ -5,10 +5,12 @@
 //! it learns so and begins anew. Nobody waits for a reader.
 
 mod cursor;
+mod metrics;
 mod ring;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -18,6 +20,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 pub(crate) use cursor::{Cursor, Lagged};
+use metrics::Published;
 use ring::Ring;
 
 /// How many events are retained for those who come back: minutes of a busy roster, hours of a
@@ -94,6 +97,7 @@ pub(crate) struct EventLog {
     state: Mutex<State>,
     /// The newest number, for those who wait.
     newest: watch::Sender<u64>,
+    published: Published,
 }
 
 struct State {
@@ -101,6 +105,8 @@ struct State {
     reserve: Reserve,
     /// The last number that is reserved.
     reserved: u64,
+    /// How far each subscriber is.
+    subscribers: Vec<Weak<AtomicU64>>,
 }
 
 impl EventLog {
@@ -111,8 +117,14 @@ impl EventLog {
     /// When no numbers can be reserved.
     pub(crate) fn new(start: u64, mut reserve: Reserve) -> io::Result<Self> {
         let reserved = reserve(start + 1)?;
-        let state = State { ring: Ring::new(start, RETAINED_EVENTS, RETAINED_BYTES), reserve, reserved };
-        Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start) })
+        let state = State {
+            ring: Ring::new(start, RETAINED_EVENTS, RETAINED_BYTES),
+            reserve,
+            reserved,
+            subscribers: Vec::new(),
+        };
+        let published = Published::default();
+        Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start), published })
     }
 
     /// Adds an event, and answers with its number.
@@ -127,6 +139,7 @@ impl EventLog {
                 state.ring.push(Arc::new(Entry { seq, name, account: account.clone(), json }));
                 // Under the lock, so that numbers are announced in their order.
                 self.newest.send_replace(seq);
+                self.published.count(name);
                 seq
             }
             // Only for maps whose keys are no strings: an event has none.
@@ -158,6 +171,22 @@ impl EventLog {
         let after = since.unwrap_or_else(|| state.ring.last());
         drop(state);
         Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
+    }
+
+    /// The same, for a subscription: how far it is counts in the metrics.
+    ///
+    /// # Errors
+    /// As [`EventLog::cursor`].
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        filter: Filter,
+        since: Option<u64>,
+    ) -> Result<Cursor, CursorExpired> {
+        let cursor = self.cursor(filter, since)?;
+        let subscribers = &mut self.state().subscribers;
+        subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+        subscribers.push(cursor.place());
+        Ok(cursor)
     }
 
     /// Up to `limit` events after `since`, or of what is yet to come; fewer where they are large. Where

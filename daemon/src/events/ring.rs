@@ -35,6 +35,16 @@ impl Ring {
         }
     }
 
+    /// How many are retained.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// How many bytes of JSON they have.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The newest number that was given out.
     pub(super) fn last(&self) -> u64 {
         self.last

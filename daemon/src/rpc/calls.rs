@@ -105,7 +105,19 @@ where
     }
 
     /// Checks the call and takes its place, here and now; the future does the rest.
-    fn begin<'a>(&self, mut request: Request<'a>, came: Came) -> BoxFuture<'a, MethodResponse> {
+    fn begin<'a>(&self, request: Request<'a>, came: Came) -> BoxFuture<'a, MethodResponse> {
+        let counts = self.api.counts.clone();
+        let method = request.method.clone();
+        let begun = self.begin_uncounted(request, came);
+        async move {
+            let answer = begun.await;
+            counts.answered(&method, answer.as_error_code());
+            answer
+        }
+        .boxed()
+    }
+
+    fn begin_uncounted<'a>(&self, mut request: Request<'a>, came: Came) -> BoxFuture<'a, MethodResponse> {
         let Some(permit) = self.connection.try_begin_call() else {
             let error = ApiError::limit_exceeded("calls in flight on one connection", CALLS_IN_FLIGHT as u64);
             return ready(MethodResponse::error(request.id, ErrorObjectOwned::from(error))).boxed();

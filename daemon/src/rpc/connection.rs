@@ -9,19 +9,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::limits::CALLS_IN_FLIGHT;
 use super::methods::Answered;
+use super::metrics::OpenWebsocket;
 use super::order::Order;
 
 /// One WebSocket, or one POST.
 pub(super) struct Connection {
     pub(super) order: Order,
-    websocket: bool,
+    /// Absent: it is a POST.
+    websocket: Option<OpenWebsocket>,
     calls: Arc<Semaphore>,
     /// By id. A subscription ends when its sender is dropped.
     subscriptions: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
 impl Connection {
-    pub(super) fn new(websocket: bool) -> Self {
+    pub(super) fn new(websocket: Option<OpenWebsocket>) -> Self {
         Self {
             order: Order::default(),
             websocket,
@@ -32,7 +34,7 @@ impl Connection {
 
     /// Whether events can be pushed to it.
     pub(super) fn is_websocket(&self) -> bool {
-        self.websocket
+        self.websocket.is_some()
     }
 
     /// Counts a call as in flight for as long as the permit is held, where there is room for it.

@@ -55,6 +55,21 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// All of them, in the order of the checks.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoHost, Self::WrongHost, Self::WrongOrigin, Self::WrongToken, Self::NotJson];
+
+    /// As the metrics call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoHost => "noHost",
+            Self::WrongHost => "wrongHost",
+            Self::WrongOrigin => "wrongOrigin",
+            Self::WrongToken => "wrongToken",
+            Self::NotJson => "notJson",
+        }
+    }
+
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::NoHost => StatusCode::BAD_REQUEST,

@@ -1,4 +1,4 @@
-//! The doors as HTTP: `/rpc`, `/healthz`, `/avatars`.
+//! The doors as HTTP: `/rpc`, `/healthz`, `/metrics`, `/openrpc.json`, `/avatars`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{
     BatchRequestConfig, Methods, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
 };
-use prosed_protocol::WEBSOCKET_PROTOCOL;
+use prosed_protocol::{WEBSOCKET_PROTOCOL, openrpc};
 use prosed_session::ImageId;
 use tower::Service;
 use tower::layer::util::Identity;
@@ -31,7 +31,9 @@ use super::limits::{
     BATCH_CALLS, CONNECTIONS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS,
 };
 use super::methods::Api;
+use super::metrics::DoorMetrics;
 use super::subscriptions::Ids;
+use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// What stands behind all doors: their connections are counted together.
 pub(super) struct Door {
@@ -65,19 +67,30 @@ impl Door {
         Router::new()
             .route("/rpc", any(rpc))
             .route("/healthz", get(async || "ok\n"))
+            .route("/metrics", get(metrics))
+            .route("/openrpc.json", get(description))
             .route("/avatars/{capability}/{id}", get(avatar))
             .fallback(async || StatusCode::NOT_FOUND)
-            .layer(from_fn_with_state(Arc::new(guard), enter))
+            .layer(from_fn_with_state(Arc::new(Entrance { guard, counts: self.api.counts.clone() }), enter))
             .with_state(Arc::clone(self))
     }
 }
 
+/// One door, as those see it who come in.
+struct Entrance {
+    guard: Guard,
+    counts: DoorMetrics,
+}
+
 /// Lets in whom the guard lets in, and answers CORS for whom it says.
-async fn enter(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     conceal(&mut parts.headers);
-    let (mut response, cors_origin) = match guard.check(&parts) {
-        Err(refusal) => (refuse(refusal), None),
+    let (mut response, cors_origin) = match entrance.guard.check(&parts) {
+        Err(refusal) => {
+            entrance.counts.refused(refusal);
+            (refuse(refusal), None)
+        }
         Ok(admission) if admission.preflight => (preflight(&parts.headers), admission.cors_origin),
         Ok(admission) => (next.run(Request::from_parts(parts, body)).await, admission.cors_origin),
     };
@@ -130,7 +143,7 @@ async fn rpc(State(door): State<Arc<Door>>, request: Request) -> Response {
             .into_response();
     }
     let offers_subprotocol = offers_subprotocol(request.headers());
-    let connection = Arc::new(Connection::new(websocket));
+    let connection = Arc::new(Connection::new(websocket.then(|| door.api.counts.websocket())));
     let api = Arc::clone(&door.api);
     let calls = RpcServiceBuilder::new().layer_fn(move |inner| Calls {
         inner,
@@ -157,6 +170,24 @@ async fn rpc(State(door): State<Arc<Door>>, request: Request) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// How the daemon stands, for Prometheus.
+async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    let metrics = Arc::clone(&door.api.metrics);
+    // It looks at the disk, and no call shall wait for that.
+    match tokio::task::spawn_blocking(move || metrics.text()).await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        failed => {
+            tracing::error!(?failed, "the metrics could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// The API, for programs: what `rpc.discover` answers with.
+async fn description() -> Response {
+    ([(CONTENT_TYPE, "application/json")], openrpc().to_string()).into_response()
 }
 
 /// A picture, for `<img>`: whoever knows the capability may see it.

@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
+use super::metrics::DoorMetrics;
 use super::order::Place;
 use super::picture;
 use super::sessions::Sessions;
@@ -28,6 +29,7 @@ use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
 use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
+use crate::metrics::Metrics;
 use crate::registry::Connection;
 
 /// Looks up a saved image.
@@ -40,6 +42,10 @@ pub(super) struct Api {
     pub(super) log: Arc<EventLog>,
     pub(super) translator: Translator,
     pub(super) images: Images,
+    /// What is counted at the doors …
+    pub(super) counts: DoorMetrics,
+    /// … and everywhere.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What a method answers with.

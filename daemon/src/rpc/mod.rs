@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod listeners;
 mod methods;
+mod metrics;
 mod order;
 mod picture;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod translate;
 pub(crate) use endpoint::EndpointFile;
 pub(crate) use listeners::{Listeners, SocketFile};
 pub(crate) use methods::Images;
+pub(crate) use metrics::DoorMetrics;
 pub(crate) use server::{Doors, Pulse, Services, serve};
 pub(crate) use token::Token;
 pub(crate) use translate::Translator;

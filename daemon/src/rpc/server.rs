@@ -27,12 +27,14 @@ use super::http::Door;
 use super::limits::{Patience, SOCKETS};
 use super::listeners::Listeners;
 use super::methods::{Api, Images};
+use super::metrics::DoorMetrics;
 use super::sessions::Sessions;
 use super::subscriptions;
 use super::token::Token;
 use super::translate::Translator;
 use crate::accounts::Accounts;
 use crate::events::EventLog;
+use crate::metrics::Metrics;
 
 /// How long to wait after a failed `accept`: it fails for want of file descriptors, and goes on
 /// failing until some are free.
@@ -45,6 +47,10 @@ pub(crate) struct Services {
     /// The same one that publishes, so that its URLs of images are ours.
     pub(crate) translator: Translator,
     pub(crate) images: Images,
+    /// What the doors count; it is registered in `metrics`.
+    pub(crate) counts: DoorMetrics,
+    /// What `/metrics` tells.
+    pub(crate) metrics: Metrics,
     pub(crate) token: Token,
     /// `allowed_origins` of the configuration, as in `app://prose`.
     pub(crate) allowed_origins: Vec<String>,
@@ -95,8 +101,9 @@ impl Pulse {
 /// # Errors
 /// When a listener, the runtime or the thread can't be set up.
 pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Doors> {
-    let Services { accounts, log, translator, images, token, allowed_origins } = services;
-    let api = Api { sessions: Sessions::Real(accounts), log, translator, images };
+    let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins } = services;
+    let metrics = Arc::new(metrics);
+    let api = Api { sessions: Sessions::Real(accounts), log, translator, images, counts, metrics };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let mut doors = Vec::new();
@@ -133,7 +140,7 @@ pub(super) async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, websockets) = stop_channel();
-    let methods = subscriptions::register(&api.log).map_err(io::Error::other)?;
+    let methods = subscriptions::register(&api.log, &api.counts).map_err(io::Error::other)?;
     let door = Arc::new(Door::new(Arc::new(api), methods, patience, stop));
     let (closing, closed) = watch::channel(());
     let mut sockets: Vec<_> = doors.iter().map(|_| JoinSet::new()).collect();

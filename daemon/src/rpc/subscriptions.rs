@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use super::methods::filter;
+use super::metrics::DoorMetrics;
 use crate::events::{Cursor, EventLog};
 
 /// What a subscription to several events is called in the message that ends it. Each event goes
@@ -37,21 +38,23 @@ impl IdProvider for Ids {
 ///
 /// # Errors
 /// When two have one name.
-pub(super) fn register(log: &Arc<EventLog>) -> Result<Methods, RegisterMethodError> {
+pub(super) fn register(log: &Arc<EventLog>, counts: &DoorMetrics) -> Result<Methods, RegisterMethodError> {
     let mut module = RpcModule::from_arc(Arc::clone(log));
     for info in SUBSCRIPTIONS {
         let name = info.event.map_or(SEVERAL, |event| event.as_str());
+        let counts = counts.clone();
         module.register_subscription(
             info.subscribe,
             name,
             info.unsubscribe,
-            |params, pending, log, extensions| {
+            move |params, pending, log, extensions| {
                 // At once, so that no event between the call and its answer is missed.
                 let opened = open(info, params.as_str(), &log);
                 let connection = extensions.get::<Arc<Connection>>().cloned();
+                let counts = counts.clone();
                 async move {
                     match (opened, connection) {
-                        (Ok(cursor), Some(connection)) => serve(cursor, pending, &connection).await,
+                        (Ok(cursor), Some(connection)) => serve(cursor, pending, &connection, &counts).await,
                         (Err(error), _) => {
                             pending.reject(error).await;
                             Ok(())
@@ -75,7 +78,7 @@ fn open(
 ) -> Result<Cursor, ErrorObjectOwned> {
     let params = info.parse(params)?;
     let since = params.since;
-    Ok(log.cursor(filter(params)?, since).map_err(ApiError::from)?)
+    Ok(log.subscribe(filter(params)?, since).map_err(ApiError::from)?)
 }
 
 /// Answers the call, then writes events until somebody ends it.
@@ -83,6 +86,7 @@ async fn serve(
     cursor: Cursor,
     pending: PendingSubscriptionSink,
     connection: &Connection,
+    counts: &DoorMetrics,
 ) -> Result<(), SubscriptionError> {
     let SubscriptionId::Num(id) = pending.subscription_id() else {
         pending.reject(ErrorObjectOwned::from(ErrorCode::InternalError)).await;
@@ -91,7 +95,7 @@ async fn serve(
     // Before the answer, so that it can be ended as soon as its id is known.
     let ended = connection.open_subscription(id);
     let result = match pending.accept().await {
-        Ok(sink) => follow(cursor, &sink, ended).await,
+        Ok(sink) => follow(cursor, &sink, ended, counts).await,
         Err(_) => Ok(()),
     };
     connection.close_subscription(id);
@@ -102,10 +106,11 @@ async fn follow(
     mut cursor: Cursor,
     sink: &SubscriptionSink,
     ended: oneshot::Receiver<()>,
+    counts: &DoorMetrics,
 ) -> Result<(), SubscriptionError> {
     let write = async {
         loop {
-            let event = cursor.next().await.map_err(ApiError::from)?;
+            let event = cursor.next().await.inspect_err(|_| counts.lagged()).map_err(ApiError::from)?;
             // Copies the event's JSON into the message; nothing is serialised again.
             let Ok(message) =
                 SubscriptionMessage::new(event.name.as_str(), sink.subscription_id(), &event.json)

@@ -103,6 +103,9 @@ async fn other_paths_and_methods() {
     assert_eq!(get("/secret", "none").await.0, 401);
     assert_eq!(get("/secret", &daemon.token).await.0, 404);
     assert_eq!(get("/rpc", &daemon.token).await.0, 405);
+    for path in ["/metrics", "/openrpc.json"] {
+        assert_eq!((get(path, &daemon.token).await.0, get(path, "none").await.0), (200, 401), "{path}");
+    }
     assert_eq!(get(&format!("/rpc?token={}", daemon.token), "none").await.0, 401);
 }
 

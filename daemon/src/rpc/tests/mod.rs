@@ -24,12 +24,14 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use super::guard::Guard;
 use super::limits::Patience;
 use super::methods::Api;
+use super::metrics::DoorMetrics;
 use super::script::Script;
 use super::server::Listener;
 use super::sessions::Sessions;
 use super::token::{Token, random_text};
 use super::translate::Translator;
 use crate::events::EventLog;
+use crate::metrics::Metrics;
 
 const LISTED_ORIGIN: &str = "app://prose";
 
@@ -68,6 +70,8 @@ impl Daemon {
         let log = Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap());
         let script = Arc::new(script);
         let translator = Translator::new().unwrap();
+        let counts = DoorMetrics::default();
+        let metrics = Metrics::new().with(|to| counts.register(to)).with(|to| log.register(to));
         let api = Api {
             sessions: Sessions::Script(Arc::clone(&script)),
             log: Arc::clone(&log),
@@ -76,6 +80,8 @@ impl Daemon {
                 let image = (id == ImageId([0xab; 20])).then(|| (ImageType::Png, b"picture".to_vec()));
                 async move { image }.boxed()
             }),
+            counts,
+            metrics: Arc::new(metrics),
         };
         let guard = Guard::port(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
         let (shutdown, stopped) = oneshot::channel();

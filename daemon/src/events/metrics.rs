@@ -1,0 +1,77 @@
+//! What the log tells those who watch over the daemon.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::{Registry, Unit};
+use prosed_protocol::EventName;
+
+use super::EventLog;
+use crate::metrics::gauge;
+
+/// Counts events by their names.
+#[derive(Debug, Default)]
+pub(super) struct Published(Family<Name, Counter>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Name {
+    event: &'static str,
+}
+
+impl Published {
+    pub(super) fn count(&self, name: EventName) {
+        self.0.get_or_create(&Name { event: name.as_str() }).inc();
+    }
+}
+
+impl EventLog {
+    /// Adds what the log knows of itself.
+    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
+        for name in EventName::ALL {
+            drop(self.published.0.get_or_create(&Name { event: name.as_str() }));
+        }
+        registry.register("events", "Events published", self.published.0.clone());
+        registry.register_collector(Box::new(Standing(Arc::downgrade(self))));
+    }
+
+    /// How many subscribers there are, and how many events the slowest of them has not read yet.
+    fn subscribers(&self) -> (usize, u64) {
+        let state = self.state();
+        let last = state.ring.last();
+        let places = state.subscribers.iter().filter_map(Weak::upgrade);
+        let lags = places.map(|place| last.saturating_sub(place.load(Ordering::Relaxed)));
+        lags.fold((0, 0), |(count, worst), lag| (count + 1, worst.max(lag)))
+    }
+}
+
+/// Looks how the log stands.
+struct Standing(Weak<EventLog>);
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Standing")
+    }
+}
+
+impl Collector for Standing {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(log) = self.0.upgrade() else { return Ok(()) };
+        let (events, bytes, seq) = {
+            let ring = &log.state().ring;
+            (ring.len(), ring.bytes(), ring.last())
+        };
+        let (subscriptions, lag) = log.subscribers();
+        let to = &mut encoder;
+        gauge(to, "event_log_events", "Events retained.", None, events)?;
+        gauge(to, "event_log", "Size of the events retained, as JSON.", Some(&Unit::Bytes), bytes)?;
+        gauge(to, "event_log_seq", "Number of the newest event.", None, seq)?;
+        gauge(to, "subscriptions", "Subscriptions that are open.", None, subscriptions)?;
+        let help = "Events that the slowest subscription has not taken yet.";
+        gauge(to, "subscription_lag_events", help, None, lag)
+    }
+}

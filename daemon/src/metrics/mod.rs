@@ -1,0 +1,63 @@
+//! Numbers for whoever watches over the daemon, as `GET /metrics` tells them.
+//!
+//! Each part counts its own, where things happen, and registers what it counts: a counter is an
+//! atomic. What can be looked up when somebody asks is looked up then, by a [`Collector`], and not
+//! kept. Labels have few values, all of them known here: nothing that a peer or a UI says becomes one.
+//!
+//! [`Collector`]: prometheus_client::collector::Collector
+
+mod process;
+mod sessions;
+
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+pub(crate) use sessions::{SessionMetrics, StanzaKind, StateGauge};
+
+/// The text format of OpenMetrics 1.0, which Prometheus reads.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    /// What is known of the process itself. It counts as started now.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        process::register(&mut registry);
+        Self(registry)
+    }
+
+    /// Adds what a part counts. All its names begin with `prosed_`.
+    pub(crate) fn with(mut self, register: impl FnOnce(&mut Registry)) -> Self {
+        register(self.0.sub_registry_with_prefix("prosed"));
+        self
+    }
+
+    /// All of it as it stands now, as [`CONTENT_TYPE`] says. May wait for the disk.
+    ///
+    /// # Errors
+    /// When a number can't be written: a bug.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+/// Writes a number that was looked up just now.
+pub(crate) fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: impl EncodeGaugeValue,
+) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
+}
