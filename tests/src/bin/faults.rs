@@ -1,6 +1,7 @@
 //! The fault record, long or short: runs the rows one after the other, prints their figures, and
 //! writes the table of a long run into `tests/RECORD.md`. `tests/faults --help` says how.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -63,6 +64,8 @@ struct Row {
     long: usize,
     short: usize,
     kinds: &'static [Kind],
+    /// It mostly waits, so that its servers can have their turns at the same time.
+    waits: bool,
     run: Run,
 }
 
@@ -76,6 +79,7 @@ const ROWS: &[Row] = &[
         long: 20,
         short: 2,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(refusals::wrong_password(scale)),
     },
     Row {
@@ -84,6 +88,7 @@ const ROWS: &[Row] = &[
         long: 5,
         short: 1,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(refusals::conflict(scale)),
     },
     Row {
@@ -92,6 +97,7 @@ const ROWS: &[Row] = &[
         long: 500,
         short: 12,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(cuts::run(scale)),
     },
     Row {
@@ -100,6 +106,7 @@ const ROWS: &[Row] = &[
         long: 20,
         short: 2,
         kinds: &Kind::ALL,
+        waits: true,
         run: |runtime, scale| runtime.block_on(restarts::run(scale, Duration::from_secs(15))),
     },
     Row {
@@ -108,6 +115,7 @@ const ROWS: &[Row] = &[
         long: 3,
         short: 1,
         kinds: &Kind::ALL,
+        waits: true,
         run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::ZERO)),
     },
     Row {
@@ -116,6 +124,7 @@ const ROWS: &[Row] = &[
         long: 1,
         short: 0,
         kinds: &Kind::ALL,
+        waits: true,
         run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::from_secs(10))),
     },
     Row {
@@ -124,6 +133,7 @@ const ROWS: &[Row] = &[
         long: 1,
         short: 0,
         kinds: &Kind::ALL,
+        waits: true,
         run: |runtime, scale| runtime.block_on(hole::control(scale, Duration::from_secs(90))),
     },
     Row {
@@ -132,6 +142,7 @@ const ROWS: &[Row] = &[
         long: 100,
         short: 6,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(kills::run(scale)),
     },
     Row {
@@ -140,6 +151,7 @@ const ROWS: &[Row] = &[
         long: 300,
         short: 9,
         kinds: ONE,
+        waits: false,
         run: |runtime, scale| runtime.block_on(mutations::run(scale, 5)),
     },
     Row {
@@ -148,6 +160,7 @@ const ROWS: &[Row] = &[
         long: 10,
         short: 2,
         kinds: ONE,
+        waits: false,
         run: |runtime, scale| runtime.block_on(disk::run(scale)),
     },
     Row {
@@ -156,6 +169,7 @@ const ROWS: &[Row] = &[
         long: 40,
         short: 4,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(stops::run(scale)),
     },
     Row {
@@ -164,6 +178,7 @@ const ROWS: &[Row] = &[
         long: 20,
         short: 2,
         kinds: &Kind::ALL,
+        waits: false,
         run: |runtime, scale| runtime.block_on(stops::at_start(scale)),
     },
     Row {
@@ -172,6 +187,7 @@ const ROWS: &[Row] = &[
         long: 10,
         short: 2,
         kinds: ONE,
+        waits: false,
         run: |runtime, scale| runtime.block_on(stops::second(scale)),
     },
 ];
@@ -186,13 +202,22 @@ fn main() -> ExitCode {
     for row in ROWS.iter().filter(wanted) {
         let times = arguments.times.unwrap_or(if arguments.long { row.long } else { row.short });
         let here = |kind: &&Kind| times > 0 && arguments.server.is_none_or(|server| server.kind() == **kind);
-        for &kind in row.kinds.iter().filter(here) {
-            let begun = Instant::now();
+        let kinds = row.kinds.iter().filter(here).copied();
+        let start = |kind| {
             let (run, scale) = (row.run, Scale::new(kind, times, seed));
-            let record = apart(move |runtime| run(runtime, scale));
+            std::thread::spawn(move || {
+                let begun = Instant::now();
+                (kind, apart(move |runtime| run(runtime, scale)), begun.elapsed())
+            })
+        };
+        // What is not started together is started when the one before has ended.
+        let mut running: VecDeque<_> = if row.waits { kinds.clone().map(start).collect() } else { [].into() };
+        for kind in kinds {
+            let run = running.pop_front().unwrap_or_else(|| start(kind));
+            let (kind, record, took) = run.join().expect("a row's panic is its violation");
             let place = if row.kinds.len() > 1 { format!("{kind:?}") } else { String::new() };
             let figures = record.figures.join("; ");
-            println!("{} {place} ({:.0} s): {figures}", row.name, begun.elapsed().as_secs_f64());
+            println!("{} {place} ({:.0} s): {figures}", row.name, took.as_secs_f64());
             for violation in record.violations.iter().take(SHOWN) {
                 println!("  VIOLATION {violation}");
             }
