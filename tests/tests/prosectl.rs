@@ -6,11 +6,12 @@ use std::process::{Child, Command, Output, Stdio};
 
 use prosed_tests::daemon::binary;
 use prosed_tests::server::{Setup, password};
-use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui, png};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@prosed.test";
+const BOB: &str = "bob@prosed.test";
 const ME: &str = "me@prosed.test";
 
 fn command(daemon: &Daemon, arguments: &[&str]) -> Command {
@@ -123,6 +124,71 @@ async fn a_session_from_login_to_logout() {
     assert_eq!(prosectl(&daemon, &["accounts"], ""), Ok(Vec::new()));
     let missing = prosectl(&daemon, &login, "").expect_err("nobody can be asked");
     assert_eq!(missing.0, 12, "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_and_ourselves_are_managed_by_named_commands() {
+    let server = Server::start(Setup::new(Kind::Prosody).account("me").account("alice").account("bob")).await;
+    let (alice, bob) = (Contact::online(&server, "alice").await, Contact::online(&server, "bob").await);
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", server.login("me")).await.expect("logged in");
+    let run = |arguments: &[&str], input: &str| {
+        let printed = prosectl(&daemon, arguments, input);
+        let mut printed = printed.unwrap_or_else(|(code, error)| panic!("{arguments:?}: {code}, {error}"));
+        printed.pop().unwrap_or_default()
+    };
+
+    let added = run(&["add", ALICE, "--name", "Alice", "--group", "Friends"], "");
+    assert_eq!((&added["name"], &added["groups"]), (&json!("Alice"), &json!(["Friends"])));
+    alice.wait_for("a request", |stanza| stanza.attr("type") == Some("subscribe")).await;
+    alice.approve(ME).await;
+    ui.contact(ALICE, |contact| contact["subscription"] == "to").await;
+    assert_eq!(run(&["rename", ALICE, "Al"], "")["name"], "Al");
+    assert_eq!(run(&["groups", ALICE, "Work", "Play"], "")["groups"], json!(["Play", "Work"]));
+    assert_eq!(run(&["update", ALICE, "--no-groups"], "")["name"], "Al");
+    assert_eq!(run(&["contact", ALICE], "")["groups"], json!([]));
+
+    for contact in [&alice, &bob] {
+        contact.subscribe(ME).await;
+    }
+    for jid in [ALICE, BOB] {
+        ui.event("subscriptionRequested", |event| event["jid"] == jid).await;
+    }
+    let requests = prosectl(&daemon, &["requests"], "").expect("requests");
+    assert_eq!(requests.iter().map(|one| &one["jid"]).collect::<Vec<_>>(), [ALICE, BOB]);
+    run(&["approve", ALICE], "");
+    ui.contact(ALICE, |contact| contact["subscription"] == "both").await;
+    run(&["deny", BOB], "");
+    bob.wait_for("a refusal", |stanza| stanza.attr("type") == Some("unsubscribed")).await;
+    assert_eq!(prosectl(&daemon, &["requests"], ""), Ok(Vec::new()));
+    run(&["cancel", ALICE], "");
+    ui.contact(ALICE, |contact| contact["subscription"] == "from").await;
+    run(&["request", ALICE], "");
+    alice.approve(ME).await;
+    ui.contact(ALICE, |contact| contact["subscription"] == "both").await;
+
+    run(&["presence", "dnd", "In a rehearsal"], "");
+    alice.wait_for_presence(ME, |presence| presence.get_child("show", "jabber:client").is_some()).await;
+    let account = run(&["account"], "");
+    assert_eq!((&account["availability"], &account["status"]), (&json!("dnd"), &json!("In a rehearsal")));
+
+    let picture = daemon.data_dir().join("me.png");
+    let copy = daemon.data_dir().join("copy.png");
+    std::fs::write(&picture, png::solid(2, 2, [200, 0, 0])).expect("written");
+    let published = run(&["set-avatar", &picture.to_string_lossy()], "");
+    let saved = run(&["avatar", "--output", &copy.to_string_lossy()], "");
+    assert_eq!(saved["id"], published["id"]);
+    assert_eq!(std::fs::read(copy).expect("saved"), std::fs::read(picture).expect("written"));
+    run(&["set-profile", "-"], r#"{"fullName": "Me Myself", "emails": ["me@example.org"]}"#);
+    run(&["set-profile", "--nickname", "Mo", "--country", "Italy"], "");
+    let profile = run(&["profile", "--refresh"], "");
+    let expected = json!({"fullName": "Me Myself", "nickname": "Mo", "emails": ["me@example.org"],
+                          "phones": [], "urls": [], "address": {"country": "Italy"}});
+    assert_eq!(profile, expected);
+
+    run(&["remove", ALICE], "");
+    assert_eq!(prosectl(&daemon, &["roster"], ""), Ok(Vec::new()));
 }
 
 #[tokio::test]

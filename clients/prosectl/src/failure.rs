@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use prosed_protocol::ErrorKind;
 use prosed_protocol::client::ClientError;
 use prosed_protocol::endpoint::EndpointError;
+use prosed_protocol::{ApiError, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,35 +39,67 @@ const EXIT_CODES: &[(ErrorKind, u8)] = &[
 const OTHER: u8 = 1;
 /// `EX_USAGE`: prosed knows no such method or parameter. (Wrong options of prosectl itself: 2.)
 const USAGE: u8 = 64;
-/// `EX_NOINPUT`: the password or the parameters could not be read.
+/// `EX_NOINPUT`: the password, the parameters or a file could not be read.
 const NO_INPUT: u8 = 66;
 /// `EX_UNAVAILABLE`: no daemon is running.
 const UNAVAILABLE: u8 = 69;
 /// `EX_SOFTWARE`: the daemon has a bug, or is of another version.
 const SOFTWARE: u8 = 70;
+/// `EX_CANTCREAT`: a file could not be written.
+const CANT_CREATE: u8 = 73;
 /// `EX_IOERR`: the connection was lost, or the output could not be written.
 const IO: u8 = 74;
 /// `EX_NOPERM`: the daemon refuses our token.
 const NO_PERMISSION: u8 = 77;
 
-pub(crate) const HELP: &str = "\
-Exit codes:
-   0  done                          31  no such contact
-   1  another error                 32  nothing of the kind there
-   2  wrong options                 33  not a JID
-  11  credentials refused           34  not an acceptable image
-  12  no password remembered        41  the server or contact refused
-  13  no such account here          42  no answer in time
-  14  several accounts: name one    51  the events after --since are gone
-  15  account disabled              52  too slow for the events
-  21  server unreachable            53  needs a WebSocket
-  22  no trustworthy TLS            54  a limit was reached
-  23  the server broke XMPP         61  the data could not be stored
-  24  another client took over      62  the account's session failed
-  25  account offline
-  64  no such method or parameter   70  an internal error
-  66  no password or parameters     74  connection lost
-  69  prosed is not running         77  the token is refused";
+/// What the exit codes mean, in the help and in the manual page.
+pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "done"),
+    (OTHER, "another error"),
+    (2, "wrong options"),
+    (11, "credentials refused"),
+    (12, "no password remembered"),
+    (13, "no such account here"),
+    (14, "several accounts: name one"),
+    (15, "account disabled"),
+    (21, "server unreachable"),
+    (22, "no trustworthy TLS"),
+    (23, "the server broke XMPP"),
+    (24, "another client took over"),
+    (25, "account offline"),
+    (31, "no such contact"),
+    (32, "nothing of the kind there"),
+    (33, "not a JID"),
+    (34, "not an acceptable image"),
+    (41, "the server or contact refused"),
+    (42, "no answer in time"),
+    (51, "the events after --since are gone"),
+    (52, "too slow for the events"),
+    (53, "needs a WebSocket"),
+    (54, "a limit was reached"),
+    (61, "the data could not be stored"),
+    (62, "the account's session failed"),
+    (USAGE, "no such method or parameter"),
+    (NO_INPUT, "something could not be read"),
+    (UNAVAILABLE, "prosed is not running"),
+    (SOFTWARE, "an internal error"),
+    (CANT_CREATE, "a file could not be written"),
+    (IO, "connection lost"),
+    (NO_PERMISSION, "the token is refused"),
+];
+
+/// The exit codes in two columns.
+pub(crate) fn help() -> String {
+    let (left, right) = EXIT_STATUS.split_at(EXIT_STATUS.len().div_ceil(2));
+    let mut help = "Exit codes:".to_owned();
+    for (row, (code, meaning)) in left.iter().enumerate() {
+        help.push_str(&format!("\n{code:4}  {meaning:28}"));
+        if let Some((code, meaning)) = right.get(row) {
+            help.push_str(&format!("{code:4}  {meaning}"));
+        }
+    }
+    help
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -94,10 +126,26 @@ pub(crate) enum Failure {
     Password(String),
     #[error("the parameters are not JSON: {0}")]
     Params(String),
+    #[error("{path} can't be read: {1}", path = .0.display())]
+    Unreadable(PathBuf, std::io::Error),
+    #[error("{path} can't be written: {1}", path = .0.display())]
+    File(PathBuf, std::io::Error),
+    #[error("a terminal can't show a picture: give a file, or a pipe")]
+    Terminal,
+    #[error("there is no page about {0}: it is no command of prosectl")]
+    NoPage(String),
+    #[error("prosed answered with something else than expected: {0}")]
+    Damaged(String),
     #[error("{0}")]
     Connection(ClientError),
     #[error("the output can't be written: {0}")]
     Output(std::io::Error),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        ClientError::Call(error.into()).into()
+    }
 }
 
 impl From<ClientError> for Failure {
@@ -123,7 +171,10 @@ impl Failure {
         match self {
             Self::NotRunning(_) | Self::NoAnswer(_) => UNAVAILABLE,
             Self::Refused(_) | Self::Token(_) => NO_PERMISSION,
-            Self::Password(_) | Self::Params(_) | Self::NoHome => NO_INPUT,
+            Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
+            Self::NoPage(_) | Self::Terminal => USAGE,
+            Self::File(..) => CANT_CREATE,
+            Self::Damaged(_) => SOFTWARE,
             Self::Output(_) => IO,
             Self::Rpc { code: -32601 | -32602, .. } => USAGE,
             Self::Rpc { code: -32603, .. } => SOFTWARE,
@@ -165,8 +216,6 @@ impl Failure {
 mod tests {
     use std::collections::BTreeSet;
 
-    use prosed_protocol::ApiError;
-
     use super::*;
 
     fn rpc(code: i32, data: Option<Value>) -> Failure {
@@ -175,13 +224,26 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_code_of_its_own() {
-        let mut codes = BTreeSet::from([OTHER, 2, USAGE, NO_INPUT, UNAVAILABLE, SOFTWARE, IO, NO_PERMISSION]);
+        let mut codes = BTreeSet::from([
+            OTHER,
+            2,
+            USAGE,
+            NO_INPUT,
+            UNAVAILABLE,
+            SOFTWARE,
+            CANT_CREATE,
+            IO,
+            NO_PERMISSION,
+        ]);
         for kind in ErrorKind::ALL {
             let data = serde_json::to_value(ApiError::new(*kind).data).unwrap();
             let code = rpc(kind.code(), Some(data)).exit_code();
             assert!(codes.insert(code), "{kind}: {code} is taken, or {kind} is not in the table");
-            assert!(HELP.contains(&format!("{code}  ")), "{kind}: the help does not explain {code}");
         }
+        // Those that a program may end with are those that are explained.
+        codes.insert(0);
+        assert_eq!(EXIT_STATUS.iter().map(|(code, _)| *code).collect::<BTreeSet<_>>(), codes);
+        assert_eq!(EXIT_STATUS.len(), codes.len());
     }
 
     #[test]

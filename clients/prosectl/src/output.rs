@@ -2,42 +2,54 @@
 
 use std::io::{IsTerminal, Write};
 
+use anstream::{AutoStream, ColorChoice};
+use rustix::termios::tcgetwinsize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::escape;
 use crate::failure::Failure;
+use crate::table::Look;
 
 /// Where a command's results go.
 pub(crate) struct Output {
     out: Box<dyn Write>,
-    for_people: bool,
+    /// How people see it; absent: it is for programs.
+    look: Option<Look>,
 }
 
 impl Output {
     /// Standard output: for people where it is a terminal, unless `json` says otherwise.
     pub(crate) fn new(json: bool) -> Self {
         let out = std::io::stdout();
-        Self { for_people: !json && out.is_terminal(), out: Box::new(out) }
+        let look = (!json && out.is_terminal()).then(|| Look {
+            columns: tcgetwinsize(&out).ok().map(|size| size.ws_col.into()).filter(|&columns| columns > 0),
+            // NO_COLOR, TERM=dumb and their kin.
+            colour: AutoStream::choice(&out) != ColorChoice::Never,
+        });
+        Self { out: Box::new(out), look }
     }
 
     /// Prints one result: as one line of JSON, or as `to_text` tells it to people.
     pub(crate) fn one<T: DeserializeOwned>(
         &mut self,
         value: Value,
-        to_text: impl FnOnce(&T) -> String,
+        to_text: impl FnOnce(&T, Look) -> String,
     ) -> Result<(), Failure> {
-        if self.for_people { self.text(&to_text(&read(value)?)) } else { self.json(&value) }
+        match self.look {
+            Some(look) => self.bytes(to_text(&read(value)?, look).as_bytes()),
+            None => self.json(&value),
+        }
     }
 
     /// Prints a list: one line of JSON for each item, or as `to_text` tells it to people.
     pub(crate) fn list<T: DeserializeOwned>(
         &mut self,
         values: Value,
-        to_text: impl FnOnce(&[T]) -> String,
+        to_text: impl FnOnce(&[T], Look) -> String,
     ) -> Result<(), Failure> {
-        if self.for_people {
-            return self.text(&to_text(&read::<Vec<T>>(values)?));
+        if let Some(look) = self.look {
+            return self.bytes(to_text(&read::<Vec<T>>(values)?, look).as_bytes());
         }
         match values {
             Value::Array(values) => values.iter().try_for_each(|value| self.json(value)),
@@ -47,25 +59,26 @@ impl Output {
 
     /// Prints JSON as it is; people get it indented.
     pub(crate) fn raw(&mut self, value: &Value) -> Result<(), Failure> {
-        if self.for_people { self.line(&escape::json(&format!("{value:#}"))) } else { self.json(value) }
+        if self.look.is_some() { self.line(&escape::json(&format!("{value:#}"))) } else { self.json(value) }
     }
 
     /// Prints a line that is the same for people and programs, and holds nothing of peers.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
-        self.text(&format!("{line}\n"))
+        self.bytes(format!("{line}\n").as_bytes())
     }
 
     fn json(&mut self, value: &Value) -> Result<(), Failure> {
         self.line(&escape::json(&value.to_string()))
     }
 
-    fn text(&mut self, text: &str) -> Result<(), Failure> {
-        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(Failure::Output)
+    /// Prints bytes as they are. They hold nothing of peers that is not harmless.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)
     }
 
-    /// Says on standard error why the command failed.
+    /// Says on standard error why the command failed, or what it goes on after.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let message = if self.for_people {
+        let message = if self.look.is_some() {
             let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
             escape::plain(&format!("prosectl: {failure}{text}"))
         } else {
@@ -104,20 +117,21 @@ mod tests {
 
     fn printed(for_people: bool, print: impl FnOnce(&mut Output) -> Result<(), Failure>) -> String {
         let paper = Paper::default();
-        print(&mut Output { out: Box::new(paper.clone()), for_people }).unwrap();
+        let look = for_people.then(Look::default);
+        print(&mut Output { out: Box::new(paper.clone()), look }).unwrap();
         String::from_utf8(paper.0.take()).unwrap()
     }
 
     #[test]
     fn a_list_is_one_json_line_an_item() {
         let list = json!([{"a": "x\u{9b}y"}, {"new": true}]);
-        let lines = printed(false, |output| output.list::<Value>(list, |_| unreachable!()));
+        let lines = printed(false, |output| output.list::<Value>(list, |_, _| unreachable!()));
         assert_eq!(lines, "{\"a\":\"x\\u009by\"}\n{\"new\":true}\n");
     }
 
     #[test]
     fn people_get_text_and_indented_json() {
-        let text = printed(true, |output| output.one::<u32>(json!(5), |five| format!("five is {five}\n")));
+        let text = printed(true, |output| output.one::<u32>(json!(5), |five, _| format!("five is {five}\n")));
         assert_eq!(text, "five is 5\n");
         assert_eq!(printed(true, |output| output.raw(&json!({"a": 1}))), "{\n  \"a\": 1\n}\n");
     }

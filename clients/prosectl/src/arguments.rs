@@ -1,0 +1,380 @@
+//! What can be said on the command line. No option takes a secret: every program on the machine can
+//! read the arguments of every other.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use prosed_protocol::{Availability, TlsMode};
+
+use crate::failure;
+
+/// Talk to prosed, the daemon that keeps your XMPP sessions.
+///
+/// On a terminal it prints for people, else one line of JSON for each result. An error is one line
+/// on standard error, and an exit code.
+#[derive(Parser)]
+#[command(name = "prosectl", version, after_help = failure::help(), max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print JSON lines, as in a pipe, though this is a terminal.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The account that is meant: a bare JID. It may be left out where there is only one.
+    #[arg(long, global = true, value_name = "JID")]
+    pub(crate) account: Option<String>,
+    /// The daemon's runtime directory [default: $XDG_RUNTIME_DIR/prosed, else $XDG_DATA_HOME/prosed/run].
+    #[arg(long, global = true, value_name = "DIR", env = "PROSED_RUNTIME_DIR", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) runtime_dir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Log an account in. Asks for the password unless one is remembered or given by an option.
+    Login(Login),
+    /// Log an account out, until the next login.
+    Logout {
+        /// Erase its cache and its password as well.
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Show the accounts and how their sessions stand.
+    Accounts,
+    /// Show all that is known of one account.
+    Account,
+    /// Say how you are there.
+    Presence {
+        /// How.
+        #[arg(value_parser = clap::builder::EnumValueParser::<Presence>::new())]
+        availability: Presence,
+        /// A sentence for contacts.
+        status: Option<String>,
+        /// The resource's priority, -128 to -1.
+        #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(i8).range(..0))]
+        priority: Option<i8>,
+    },
+    /// Show the contacts.
+    Roster,
+    /// Show all that is known of a contact.
+    Contact(Whom),
+    /// Add somebody to the contacts, and ask to see their presence.
+    Add {
+        /// Who is added.
+        jid: String,
+        /// The name to keep for them.
+        #[arg(long)]
+        name: Option<String>,
+        /// A group to put them in; may be said more than once.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Don't ask to see their presence.
+        #[arg(long)]
+        no_subscribe: bool,
+    },
+    /// Change the name or the groups of a contact.
+    Update {
+        /// Whose.
+        jid: String,
+        /// The name to keep for them; an empty one takes it away.
+        #[arg(long)]
+        name: Option<String>,
+        /// A group to have them in, and in no other; may be said more than once.
+        #[arg(long = "group", value_name = "GROUP", conflicts_with = "no_groups")]
+        groups: Vec<String>,
+        /// Take them out of all groups.
+        #[arg(long)]
+        no_groups: bool,
+    },
+    /// Rename a contact.
+    Rename {
+        /// Whom.
+        jid: String,
+        /// The name to keep for them. Without one, theirs is shown.
+        name: Option<String>,
+    },
+    /// Put a contact into these groups, and in no others.
+    Groups {
+        /// Whom.
+        jid: String,
+        /// All of their groups; none: in no group.
+        #[arg(value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Remove a contact.
+    Remove(Whom),
+    /// Show who wants to see your presence.
+    Requests,
+    /// Let somebody see your presence, now or as soon as they ask.
+    Approve(Whom),
+    /// Don't let somebody see your presence, or no longer.
+    Deny(Whom),
+    /// Ask to see somebody's presence.
+    Request(Whom),
+    /// See somebody's presence no longer, or take the request back.
+    Cancel(Whom),
+    /// Show or save somebody's picture.
+    Avatar {
+        /// Whose; without: your own.
+        jid: Option<String>,
+        /// Save it to this file; `-` is standard output.
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+    /// Show somebody's profile.
+    Profile {
+        /// Whose; without: your own.
+        jid: Option<String>,
+        /// Ask the server, even where the profile is known.
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Publish a picture of you: a GIF, JPEG, PNG or WebP.
+    SetAvatar {
+        /// The picture; `-` is standard input.
+        #[arg(value_name = "FILE", required_unless_present = "remove", value_hint = ValueHint::FilePath)]
+        picture: Option<PathBuf>,
+        /// Take the picture away.
+        #[arg(long, conflicts_with = "picture")]
+        remove: bool,
+    },
+    /// Publish your profile: as a whole from JSON, or only what the options name.
+    SetProfile(Box<SetProfile>),
+    /// Show events: those after --since, and with --follow those that come.
+    Events(Events),
+    /// Call any method of the API.
+    Call {
+        /// Its name, as in get_contact.
+        method: String,
+        /// Its parameters, a JSON object; `-` reads them from standard input.
+        #[arg(value_name = "JSON")]
+        params: Option<String>,
+    },
+    /// Print the description of the API: an OpenRPC document.
+    Discover,
+    /// Show the versions of prosectl and of the running daemon.
+    Version,
+    /// Show the token that opens the daemon's port.
+    Token {
+        /// Make a new one first: from then on the old one opens nothing. Open connections stay.
+        #[arg(long)]
+        new: bool,
+    },
+    /// Print what a shell needs to complete the commands.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page of prosectl, or of one of its commands.
+    Man {
+        /// The command; without: prosectl itself.
+        command: Option<String>,
+        /// Write all the pages into this folder instead.
+        #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+        all: Option<PathBuf>,
+    },
+}
+
+/// Who is meant.
+#[derive(Args)]
+pub(crate) struct Whom {
+    /// Who is meant: a bare JID.
+    pub(crate) jid: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Login {
+    /// The account: a bare JID.
+    pub(crate) jid: String,
+    /// Read the password from standard input: its first line.
+    #[arg(long, conflicts_with = "password_command")]
+    pub(crate) password_stdin: bool,
+    /// Run this shell command, and take the first line that it prints as the password.
+    #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
+    pub(crate) password_command: Option<String>,
+    /// The wished resource part of the JID.
+    #[arg(long)]
+    pub(crate) resource: Option<String>,
+    /// The server's name or address, where DNS doesn't say.
+    #[arg(long, value_hint = ValueHint::Hostname)]
+    pub(crate) host: Option<String>,
+    /// The server's port.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// How the connection is secured.
+    #[arg(long, value_enum)]
+    pub(crate) tls: Option<Tls>,
+    /// Keep no password, and stay logged out after a restart.
+    #[arg(long)]
+    pub(crate) no_remember: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SetProfile {
+    /// The whole profile, as `profile --json` prints it; `-` reads it from standard input. What it
+    /// leaves out is taken away.
+    #[arg(value_name = "JSON", conflicts_with = "Fields", required_unless_present = "Fields")]
+    pub(crate) whole: Option<String>,
+    #[command(flatten)]
+    pub(crate) fields: Fields,
+}
+
+/// Parts of a profile. An empty value takes a part away; what is not named stays.
+#[derive(Args)]
+#[group(multiple = true)]
+pub(crate) struct Fields {
+    /// The full name. Here and below, an empty value takes away what is there.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) full_name: Option<String>,
+    /// The nickname.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) nickname: Option<String>,
+    /// The organization.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// The job title.
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// The function in the organization.
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// An e-mail address; may be said more than once, and replaces all that are there.
+    #[arg(long = "email", value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
+    pub(crate) emails: Vec<String>,
+    /// A telephone number; as above.
+    #[arg(long = "phone", value_name = "NUMBER")]
+    pub(crate) phones: Vec<String>,
+    /// A web address; as above.
+    #[arg(long = "url", value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) urls: Vec<String>,
+    /// Street and number.
+    #[arg(long)]
+    pub(crate) street: Option<String>,
+    /// The town.
+    #[arg(long)]
+    pub(crate) locality: Option<String>,
+    /// The region or state.
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// The postal code.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) postal_code: Option<String>,
+    /// The country.
+    #[arg(long)]
+    pub(crate) country: Option<String>,
+    /// The birthday, as in 1970-12-31 or --1231.
+    #[arg(long, value_name = "DATE", allow_hyphen_values = true)]
+    pub(crate) birthday: Option<String>,
+    /// A note.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Events {
+    /// Go on with those that come, until interrupted, restarts of the daemon included.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Begin behind this seq.
+    #[arg(long, value_name = "SEQ", required_unless_present = "follow")]
+    pub(crate) since: Option<u64>,
+    /// Only events of this name, as in contactChanged; may be said more than once.
+    #[arg(long = "event", value_name = "NAME")]
+    pub(crate) events: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Tls {
+    /// What the domain's DNS says; else both.
+    Auto,
+    /// From the first byte.
+    Direct,
+    /// After a plain greeting.
+    Starttls,
+}
+
+impl From<Tls> for TlsMode {
+    fn from(tls: Tls) -> Self {
+        match tls {
+            Tls::Auto => Self::Auto,
+            Tls::Direct => Self::Direct,
+            Tls::Starttls => Self::Starttls,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Presence {
+    /// There.
+    Available,
+    /// Glad to talk.
+    Chat,
+    /// Away for a moment.
+    Away,
+    /// Away for longer.
+    Xa,
+    /// Not to be disturbed.
+    Dnd,
+    /// Not there.
+    Unavailable,
+}
+
+impl From<Presence> for Availability {
+    fn from(presence: Presence) -> Self {
+        match presence {
+            Presence::Available => Self::Available,
+            Presence::Chat => Self::Chat,
+            Presence::Away => Self::Away,
+            Presence::Xa => Self::Xa,
+            Presence::Dnd => Self::Dnd,
+            Presence::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_password_can_come_by_argv() {
+        let login = Arguments::command();
+        let login = login.find_subcommand("login").unwrap();
+        let values: Vec<_> = login
+            .get_arguments()
+            .filter(|argument| argument.get_action().takes_values())
+            .map(|argument| argument.get_id().as_str())
+            .collect();
+        assert_eq!(values, ["jid", "password_command", "resource", "host", "port", "tls"]);
+    }
+
+    #[test]
+    fn every_command_and_option_is_explained() {
+        let mut prosectl = Arguments::command();
+        prosectl.build();
+        for command in prosectl.get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_comes_whole_or_in_parts() {
+        let parse = |arguments: &[&str]| {
+            Arguments::try_parse_from([&["prosectl", "set-profile"], arguments].concat()).is_ok()
+        };
+        assert!(parse(&["{}"]) && parse(&["--email", "a@b", "--email", "c@d", "--note", ""]));
+        assert!(parse(&["--birthday", "--1231"]));
+        assert!(!parse(&[]) && !parse(&["{}", "--note", "x"]));
+    }
+}

@@ -1,0 +1,65 @@
+//! Accounts, their sessions, and our own presence.
+
+use prosed_protocol::api::{self, Done, NoParams};
+use prosed_protocol::{AccountParams, ErrorKind, LoginParams, LogoutParams, SetPresenceParams};
+
+use super::{Prosed, ask};
+use crate::arguments::{Login, Presence};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{password, people};
+
+pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) -> Result<(), Failure> {
+    let mut params = LoginParams::new(login.jid);
+    params.resource = login.resource;
+    params.remember = !login.no_remember;
+    params.host = login.host;
+    params.port = login.port;
+    params.tls = login.tls.map(Into::into);
+    if login.password_stdin {
+        params.password = Some(password::from_stdin()?);
+    } else if let Some(command) = login.password_command {
+        params.password = Some(password::from_command(&command).await?);
+    }
+    let client = prosed.client().await?;
+    let mut answer = ask::<api::Login>(&client, params.clone()).await;
+    // A live session or a remembered password needs no question.
+    let asks_for_password = |failure: &Failure| {
+        matches!(failure.kind(), Some(ErrorKind::CredentialsMissing | ErrorKind::NotAuthorized))
+    };
+    if params.password.is_none()
+        && answer.as_ref().is_err_and(asks_for_password)
+        && let Some(password) = password::ask(&params.jid)?
+    {
+        params.password = Some(password);
+        answer = ask::<api::Login>(&client, params).await;
+    }
+    output.one(answer?, people::accounts::logged_in)
+}
+
+pub(crate) async fn logout(prosed: &Prosed, forget: bool, output: &mut Output) -> Result<(), Failure> {
+    let answer = prosed.ask::<api::Logout>(LogoutParams { account: prosed.account(), forget }).await?;
+    output.one(answer, |_: &Done, _| "Logged out.\n".to_owned())
+}
+
+pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
+    output.list(prosed.ask::<api::ListAccounts>(NoParams {}).await?, people::accounts::all)
+}
+
+pub(crate) async fn one(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
+    let params = AccountParams { account: prosed.account() };
+    output.one(prosed.ask::<api::GetAccount>(params).await?, people::accounts::one)
+}
+
+pub(crate) async fn presence(
+    prosed: &Prosed,
+    availability: Presence,
+    status: Option<String>,
+    priority: Option<i8>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let availability = availability.into();
+    let params = SetPresenceParams { account: prosed.account(), availability, status, priority };
+    let answer = prosed.ask::<api::SetPresence>(params).await?;
+    output.one(answer, |_: &Done, look| people::accounts::present(availability, look))
+}

@@ -1,0 +1,44 @@
+//! Who may see whose presence.
+
+use prosed_protocol::api::{self, Done, Method};
+use prosed_protocol::{AccountParams, ContactParams};
+
+use super::Prosed;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::people;
+
+pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
+    let params = AccountParams { account: prosed.account() };
+    output.list(prosed.ask::<api::ListSubscriptionRequests>(params).await?, people::contacts::requests)
+}
+
+pub(crate) async fn approve(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
+    let done = format!("{jid} may see your presence.");
+    tell::<api::ApproveSubscription>(prosed, jid, &done, output).await
+}
+
+pub(crate) async fn deny(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
+    let done = format!("{jid} may not see your presence.");
+    tell::<api::DenySubscription>(prosed, jid, &done, output).await
+}
+
+pub(crate) async fn request(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
+    let done = format!("{jid} is asked.");
+    tell::<api::RequestSubscription>(prosed, jid, &done, output).await
+}
+
+pub(crate) async fn cancel(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
+    let done = format!("You see no presence of {jid}.");
+    tell::<api::CancelSubscription>(prosed, jid, &done, output).await
+}
+
+async fn tell<M: Method<Params = ContactParams>>(
+    prosed: &Prosed,
+    jid: String,
+    done: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let answer = prosed.ask::<M>(ContactParams { account: prosed.account(), jid }).await?;
+    output.one(answer, |_: &Done, _| people::line(done))
+}

@@ -1,0 +1,69 @@
+//! Accounts and our own presence.
+
+use prosed_protocol::{Account, Availability, ConnectionState};
+
+use super::{availability, contacts, line, word};
+use crate::table::{self, BAD, Cell, FAINT, GOOD, Look, MIDDLING, Table};
+
+pub(crate) fn logged_in(account: &Account, look: Look) -> String {
+    let end = account.jid.as_ref().map_or_else(|| ".".to_owned(), |jid| format!(" as {jid}."));
+    let cells = [format!("{} is ", account.account).into(), state(account.state), end.into()];
+    table::line(cells, look)
+}
+
+pub(crate) fn present(availability: Availability, look: Look) -> String {
+    table::line(["You are ".into(), super::availability(availability), ".".into()], look)
+}
+
+pub(crate) fn all(accounts: &[Account], look: Look) -> String {
+    if accounts.is_empty() {
+        return line("No accounts yet: log in with `prosectl login JID`.");
+    }
+    let mut table = Table::new(&["ACCOUNT", "STATE", "SINCE", "AVAILABILITY", "STATUS"]);
+    for account in accounts {
+        let status = match (&account.error, &account.status) {
+            (Some(error), _) if account.state != ConnectionState::Online => Cell::styled(&error.message, BAD),
+            (_, status) => status.as_deref().unwrap_or_default().into(),
+        };
+        table.row([
+            Cell::from(&account.account),
+            state(account.state),
+            Cell::from(&account.since),
+            availability(account.availability),
+            status,
+        ]);
+    }
+    table.to_text(look)
+}
+
+pub(crate) fn one(account: &Account, look: Look) -> String {
+    let mut table = Table::of_facts();
+    table.fact("account", &account.account);
+    table.fact("jid", account.jid.as_deref().unwrap_or_default());
+    table.fact("state", state(account.state));
+    table.fact("since", &account.since);
+    if let Some(error) = &account.error {
+        let text = error.data.text.as_ref().or(error.data.condition.as_ref());
+        let text = text.map(|text| format!(" ({text})")).unwrap_or_default();
+        table.fact("error", Cell::styled(format!("{}{text}", error.message), BAD));
+    }
+    table.fact("next attempt", account.retry_at.as_deref().unwrap_or_default());
+    table.fact("last heard of", account.last_stanza_at.as_deref().unwrap_or_default());
+    table.fact("availability", availability(account.availability));
+    table.fact("status", account.status.as_deref().unwrap_or_default());
+    table.fact("remembered", if account.remembered { "yes" } else { "no" });
+    table.fact("secret", account.secret_store.as_ref().map(word).unwrap_or_default());
+    contacts::resources(&mut table, &account.resources);
+    contacts::picture_and_profile(&mut table, account.avatar.as_ref(), account.profile.as_ref());
+    table.to_text(look)
+}
+
+pub(super) fn state(state: ConnectionState) -> Cell {
+    let style = match state {
+        ConnectionState::Online => GOOD,
+        ConnectionState::Connecting | ConnectionState::Suspended => MIDDLING,
+        ConnectionState::Failed => BAD,
+        ConnectionState::Offline => FAINT,
+    };
+    Cell::styled(word(&state), style)
+}

@@ -1,0 +1,178 @@
+//! Every method of the API has a command of its own.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prosed_protocol::api;
+use serde_json::{Value, json};
+
+use crate::daemon::{Daemon, lines, prosectl};
+
+/// Methods with their parameters.
+type Calls = Vec<(&'static str, Value)>;
+
+/// Command lines with what they make of them.
+fn commands() -> Vec<(&'static [&'static str], Calls)> {
+    let juliet = || json!({"jid": "juliet@example.net"});
+    let one = |method: &'static str, params: Value| vec![(method, params)];
+    vec![
+        (
+            &["login", "me@example.org", "--password-stdin", "--resource", "r", "--host", "h", "--port", "1"],
+            one(
+                "login",
+                json!({"jid": "me@example.org", "password": "correct horse", "resource": "r",
+                                "remember": true, "host": "h", "port": 1}),
+            ),
+        ),
+        (&["logout", "--forget"], one("logout", json!({"forget": true}))),
+        (&["accounts"], one("list_accounts", json!({}))),
+        (
+            &["account", "--account", "me@example.org"],
+            one("get_account", json!({"account": "me@example.org"})),
+        ),
+        (
+            &["presence", "dnd", "In a rehearsal", "--priority", "-3"],
+            one("set_presence", json!({"availability": "dnd", "status": "In a rehearsal", "priority": -3})),
+        ),
+        (&["roster"], one("load_roster", json!({}))),
+        (&["contact", "juliet@example.net"], one("get_contact", juliet())),
+        (
+            &["add", "juliet@example.net", "--name", "Juliet", "--group", "A", "--group", "B"],
+            one(
+                "add_contact",
+                json!({"jid": "juliet@example.net", "name": "Juliet", "groups": ["A", "B"],
+                                      "subscribe": true}),
+            ),
+        ),
+        (
+            &["add", "juliet@example.net", "--no-subscribe"],
+            one("add_contact", json!({"jid": "juliet@example.net", "subscribe": false})),
+        ),
+        (
+            &["update", "juliet@example.net", "--name", "J", "--group", "A"],
+            one("update_contact", json!({"jid": "juliet@example.net", "name": "J", "groups": ["A"]})),
+        ),
+        (
+            &["update", "juliet@example.net", "--no-groups"],
+            one("update_contact", json!({"jid": "juliet@example.net", "groups": []})),
+        ),
+        (
+            &["rename", "juliet@example.net", "J"],
+            one("update_contact", json!({"jid": "juliet@example.net", "name": "J"})),
+        ),
+        (
+            &["groups", "juliet@example.net", "A", "B"],
+            one("update_contact", json!({"jid": "juliet@example.net", "groups": ["A", "B"]})),
+        ),
+        (&["remove", "juliet@example.net"], one("remove_contact", juliet())),
+        (&["requests"], one("list_subscription_requests", json!({}))),
+        (&["approve", "juliet@example.net"], one("approve_subscription", juliet())),
+        (&["deny", "juliet@example.net"], one("deny_subscription", juliet())),
+        (&["request", "juliet@example.net"], one("request_subscription", juliet())),
+        (&["cancel", "juliet@example.net"], one("cancel_subscription", juliet())),
+        (&["avatar", "juliet@example.net"], one("load_avatar", juliet())),
+        (&["avatar"], vec![("get_account", json!({})), ("load_avatar", json!({"jid": "me@example.org"}))]),
+        (
+            &["profile", "juliet@example.net", "--refresh"],
+            one("load_profile", json!({"jid": "juliet@example.net", "refresh": true})),
+        ),
+        (
+            &["profile", "--account", "me@example.org"],
+            one(
+                "load_profile",
+                json!({"account": "me@example.org", "jid": "me@example.org", "refresh": false}),
+            ),
+        ),
+        (&["set-avatar", "-"], one("set_avatar", json!({"data": STANDARD.encode("correct horse\n")}))),
+        (&["set-avatar", "--remove"], one("set_avatar", json!({"data": ""}))),
+        (
+            &["set-profile", r#"{"nickname":"Mo"}"#],
+            one("set_profile", json!({"profile": {"nickname": "Mo"}})),
+        ),
+        (&["events", "--since", "2"], one("get_events", json!({"since": 2}))),
+        (&["version"], one("get_version", json!({}))),
+        (&["discover"], one("rpc.discover", json!({}))),
+        (&["call", "get_contact", r#"{"jid":"juliet@example.net"}"#], one("get_contact", juliet())),
+    ]
+}
+
+#[tokio::test]
+async fn every_method_has_a_command() {
+    let daemon = Daemon::start().await;
+    let mut reached = BTreeSet::new();
+    for (command, calls) in commands() {
+        let output = daemon.prosectl(command, "correct horse\n").await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {errors}");
+        let expected: Vec<_> =
+            calls.iter().map(|(name, params)| ((*name).to_owned(), params.clone())).collect();
+        assert_eq!(daemon.asked(), expected, "{command:?}");
+        if command[0] != "call" {
+            reached.extend(calls.iter().map(|(name, _)| *name));
+        }
+    }
+    // One stream carries them all, and it ends with the command.
+    for subscription in api::SUBSCRIPTIONS {
+        let names: Vec<_> = subscription.event.iter().flat_map(|event| ["--event", event.as_str()]).collect();
+        let command = [&["events", "--follow", "--since", "0", "--json"], names.as_slice()].concat();
+        let mut child = crate::daemon::command(daemon.dir.path(), &command).spawn().unwrap();
+        let mut asked = Vec::new();
+        while asked.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            assert!(child.try_wait().unwrap().is_none(), "{command:?} ended");
+            asked = daemon.asked();
+        }
+        let events = subscription.event.map(|event| vec![event.as_str()]);
+        let expected = events.map_or(json!({"since": 0}), |events| json!({"since": 0, "events": events}));
+        assert_eq!(asked, [("subscribe".to_owned(), expected)], "{command:?}");
+        reached.extend([subscription.subscribe, subscription.unsubscribe]);
+    }
+    let all: BTreeSet<_> = api::methods().map(|method| method.name).collect();
+    assert_eq!(reached, all);
+}
+
+#[tokio::test]
+async fn a_picture_is_saved() {
+    let daemon = Daemon::start().await;
+    let picture = (api::CALLS.iter().find(|info| info.name == "load_avatar").unwrap().example)().unwrap().1;
+    let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+    let output = daemon.prosectl(&["avatar", "romeo@example.net", "--output", "-"], "").await;
+    assert_eq!(output.stdout, bytes);
+    let file = daemon.dir.path().join("romeo.png");
+    let name = file.to_str().unwrap();
+    let output = daemon.prosectl(&["avatar", "romeo@example.net", "-o", name], "").await;
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    assert_eq!(lines(&output.stdout)[0].get("data"), None, "it is in the file");
+    let output = daemon.prosectl(&["avatar", "romeo@example.net", "-o", "/nowhere/x.png"], "").await;
+    assert_eq!(output.status.code(), Some(73));
+
+    daemon.asked();
+    let output = daemon.prosectl(&["set-avatar", name], "").await;
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(daemon.asked(), [("set_avatar".to_owned(), json!({"data": STANDARD.encode(&bytes)}))]);
+    let output = daemon.prosectl(&["set-avatar", "/nowhere/x.png"], "").await;
+    assert_eq!(output.status.code(), Some(66));
+    // To prosed, nothing would mean to take the picture away.
+    for (wrong, why) in [(Vec::new(), "empty"), (vec![0; 1_500_001], "too large")] {
+        let output = prosectl(daemon.dir.path(), &["set-avatar", "-"], &wrong).await;
+        assert_eq!(output.status.code(), Some(34), "{why}");
+        assert_eq!(daemon.asked(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_profile_is_changed_in_part() {
+    let daemon = Daemon::start().await;
+    let output = daemon.prosectl(&["set-profile", "--nickname", "Mo"], "").await;
+    assert_eq!(output.status.code(), Some(0));
+    let calls = daemon.asked();
+    let [.., (asked, with), (changed, to)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!((asked.as_str(), &with["refresh"]), ("load_profile", &json!(true)), "the newest");
+    let mut profile =
+        (api::CALLS.iter().find(|info| info.name == "load_profile").unwrap().example)().unwrap().1;
+    profile["nickname"] = json!("Mo");
+    assert_eq!((changed.as_str(), &to["profile"]), ("set_profile", &profile));
+    let output = daemon.prosectl(&["set-profile", "-"], "{").await;
+    assert_eq!(output.status.code(), Some(66));
+}
