@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::daemon::binary;
 
-/// How long a script may take. Chromium alone takes seconds to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a script may take. On a busy machine Chromium alone takes seconds to start.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs `tests/browser/<script>` in a home of its own: gives it its task, and answers with what it says.
 ///

@@ -1,17 +1,116 @@
-//! A real browser at the doors: which pages get in.
+//! A real browser at the doors: which pages get in, with what they can fire at a local port.
 
-use prosed_tests::{Daemon, browser};
+use std::collections::BTreeSet;
+
+use prosed_tests::hostile::{Hostile, Served};
+use prosed_tests::xml::find;
+use prosed_tests::{Daemon, Ui, browser};
 use serde_json::{Value, json};
 
-const FRIEND: &str = "http://friend.example";
-const STRANGER: &str = "http://stranger.example";
+const ME: &str = "me@prosed.test";
+const LISTED: &str = "http://listed.example";
+
+/// A daemon with an account that is online: a call that gets through shows at its server.
+struct Target {
+    name: String,
+    daemon: Daemon,
+    server: Served,
+}
+
+impl Target {
+    /// One without these guards.
+    async fn start(server: &Hostile, without: &[&str]) -> Self {
+        let setup = Daemon::setup().trust_ca(&server.ca_pem);
+        let setup = setup.config(&format!("allowed_origins = [{LISTED:?}]"));
+        let setup = without.iter().fold(setup, |setup, guard| setup.without(guard));
+        let daemon = Daemon::start(setup).await;
+        let ui = Ui::connect(&daemon).await;
+        let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
+        let served = server.accept_session("me", "secret").await.serve(|_| None);
+        ui.answer(&login).await.expect("logged in");
+        let name = if without.is_empty() { "guarded".to_owned() } else { without.join("-") };
+        Self { name, daemon, server: served }
+    }
+
+    /// As the script wants it, to be attacked from these pages.
+    fn described(&self, pages: &[&str]) -> Value {
+        let address = self.daemon.address();
+        let port: u16 = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        json!({ "name": self.name, "port": port, "token": self.daemon.token(), "pages": pages })
+    }
+
+    /// What got in: what set its status, or read what only those inside may read.
+    async fn entered(&self, read: &Value) -> BTreeSet<String> {
+        self.server.ping().await;
+        let status = |stanza: &minidom::Element| find(stanza, "status", "jabber:client").map(|it| it.text());
+        let mut entered: BTreeSet<_> = self.server.received().iter().filter_map(status).collect();
+        let read = read[&self.name].as_object().expect("a report");
+        let secrets = [ME, "prosed_sessions", "\"openrpc\""];
+        let told = read.iter().filter(|(_, text)| {
+            text.as_str().is_some_and(|text| secrets.iter().any(|secret| text.contains(secret)))
+        });
+        entered.extend(told.map(|(name, _)| name.clone()));
+        entered
+    }
+}
+
+/// With a stolen token, as a page of the user's own would have it.
+const TOKEN: &str = "+token";
+/// What a page with the token gets in with, where its origin is listed.
+const LISTED_GETS: [&str; 5] = ["websocket", "json", "worker", "get-metrics", "get-openrpc"];
+/// Where a page may come from whose author is a stranger, at the daemon's own address …
+const STRANGERS: [&str; 6] = ["cross-site", "other-port", "localhost", "sandboxed", "data", "file"];
+/// … and under a name that leads there by now (DNS rebinding).
+const REBOUND: &str = "rebound";
+/// Pages that try the daemon without guards: one of each kind.
+const OPEN_TO: [&str; 4] = ["cross-site", "sandboxed", "file", REBOUND];
+
+fn each<'a>(pages: &[&'a str], with: &'a str, weapons: &'a [&str]) -> BTreeSet<String> {
+    let names =
+        pages.iter().flat_map(|page| weapons.iter().map(move |weapon| format!("{page}{with} {weapon}")));
+    names.collect()
+}
 
 #[tokio::test]
-async fn a_listed_page_gets_in_and_another_does_not() {
-    let daemon = Daemon::start(Daemon::setup().config(&format!("allowed_origins = [{FRIEND:?}]"))).await;
-    let port = daemon.address().rsplit_once(':').map(|(_, port)| port.to_owned());
-    let task = json!({ "port": port, "token": daemon.token(), "pages": [FRIEND, STRANGER] });
-    let heard = browser::run("attacks.mjs", &task).await;
-    assert_eq!(heard[FRIEND]["result"]["name"], "prosed", "{heard}");
-    assert_eq!(heard[STRANGER], Value::Null, "{heard}");
+async fn no_page_gets_in_but_a_listed_one() {
+    let server = Hostile::listen().await;
+    let guarded = Target::start(&server, &[]).await;
+    let no_origin = Target::start(&server, &["origin"]).await;
+    let no_host = Target::start(&server, &["host"]).await;
+    let open = Target::start(&server, &["host", "origin", "token", "content-type"]).await;
+    let pages = [&STRANGERS[..], &[REBOUND, "listed"]].concat();
+    let daemons = [
+        guarded.described(&pages),
+        no_origin.described(&STRANGERS),
+        no_host.described(&[REBOUND]),
+        open.described(&OPEN_TO),
+    ];
+    let read = browser::run("attacks.mjs", &json!({ "daemons": daemons, "listed": LISTED })).await;
+
+    let listed = each(&["listed"], TOKEN, &LISTED_GETS);
+    assert_eq!(guarded.entered(&read).await, listed, "0 of the others");
+    let attempts = read[&guarded.name].as_object().expect("a report");
+    assert!(attempts.len() >= 450, "{}", attempts.len());
+    for (attempt, text) in attempts.iter().filter(|(attempt, _)| !attempt.starts_with("listed")) {
+        // The name is the page's own, so it may read that it is turned away.
+        let refused = text.as_str().is_some_and(|text| text.starts_with("this Host is not served here"));
+        assert!(text.is_null() || attempt.starts_with(REBOUND) && refused, "{attempt} read {text}");
+    }
+
+    // Without the guard on origins, whoever has the token gets in from anywhere …
+    let entered = no_origin.entered(&read).await;
+    let expected = each(&STRANGERS, TOKEN, &["websocket", "json", "get-metrics"]);
+    let expected = &expected | &each(&["localhost"], TOKEN, &["service-worker"]);
+    assert!(entered.is_superset(&expected), "{:#?}", &expected - &entered);
+    assert!(entered.iter().all(|attempt| attempt.contains(TOKEN)), "{entered:#?}");
+    // … and without the guard on hosts, where it has been rebound to us: it needs no Origin to read.
+    let rebound = each(&[REBOUND], TOKEN, &["get-metrics", "get-openrpc"]);
+    assert_eq!(no_host.entered(&read).await, rebound);
+    // With no guard at all, whoever comes.
+    let entered = open.entered(&read).await;
+    let weapons = ["websocket", "json", "text", "no-cors", "redirected", "xhr", "beacon-text", "form-text"];
+    for with in ["", TOKEN] {
+        let expected = each(&OPEN_TO, with, &weapons);
+        assert!(entered.is_superset(&expected), "{:#?}", &expected - &entered);
+    }
 }
