@@ -383,22 +383,27 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let registry = Registry::open(home.path()).unwrap();
         registry.update(&me(), |entry| entry.remember = true).unwrap();
-        let looked_up = std::sync::Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                registry.update(&me(), |entry| {
+        let (done, looked_up) = std::sync::mpsc::channel();
+        let changed = std::thread::scope(|scope| {
+            let changing = registry.clone();
+            let changer = scope.spawn(move || {
+                let mut in_time = false;
+                let change = |entry: &mut Entry| {
                     entry.logged_out = true;
                     // A change that takes as long as somebody else's look.
-                    looked_up.wait();
-                })
+                    in_time = looked_up.recv_timeout(std::time::Duration::from_secs(10)).is_ok();
+                };
+                changing.update(&me(), change).unwrap();
+                in_time
             });
-            let changing = || registry.0.changing.try_lock().is_err();
-            while !changing() {
+            while registry.0.changing.try_lock().is_ok() {
                 std::thread::yield_now();
             }
             assert!(!registry.entry(&me()).unwrap().logged_out, "as it is on disk");
-            looked_up.wait();
+            let _ = done.send(());
+            changer.join().unwrap()
         });
+        assert!(changed, "the look had to wait");
         assert!(registry.entry(&me()).unwrap().logged_out);
     }
 
