@@ -196,6 +196,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     println!("seed {seed}");
+    let load = load();
     let mut lines = Vec::new();
     let mut violations = 0;
     let wanted = |row: &&Row| arguments.row.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
@@ -232,17 +233,20 @@ fn main() -> ExitCode {
     }
     println!("{violations} violations");
     if arguments.long && arguments.row.is_none() && arguments.times.is_none() && arguments.server.is_none() {
-        write(seed, &lines);
+        write(seed, &load, &lines);
     }
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Writes the table, in place of the last one.
-fn write(seed: u64, lines: &[String]) {
+fn write(seed: u64, load_before: &str, lines: &[String]) {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/RECORD.md"));
     let text = std::fs::read_to_string(&path).expect("tests/RECORD.md is there");
     let (head, _) = text.split_once(MARK).expect("tests/RECORD.md has the mark");
-    let mut text = format!("{head}{MARK}\n\nRun on {}, seed {seed}: {}.\n\n", date(), machine());
+    let (date, machine, load) = (date(), machine(), load());
+    let mut text = format!("{head}{MARK}\n\nEnded on {date}, seed {seed}: {machine}.\n");
+    let _infallible =
+        writeln!(text, "Processes that wanted to run: {load_before} at the start, {load} at the end.\n");
     text.push_str("| fault | server | target | figures | violations |\n|---|---|---|---|---|\n");
     for line in lines {
         let _infallible = writeln!(text, "{line}");
@@ -253,6 +257,12 @@ fn write(seed: u64, lines: &[String]) {
 fn date() -> String {
     let date = Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]).output();
     date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// The load average of the last 15 minutes: other work on the machine is in it, and so are the rows.
+fn load() -> String {
+    let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    loads.split_whitespace().nth(2).unwrap_or("unknown").to_owned()
 }
 
 fn machine() -> String {
