@@ -192,6 +192,22 @@ async fn people_and_ourselves_are_managed_by_named_commands() {
 }
 
 #[tokio::test]
+async fn a_new_token_holds_at_once() {
+    let daemon = Daemon::start(Daemon::setup()).await;
+    let ui = Ui::connect(&daemon).await;
+    let old = daemon.token();
+    let new = prosectl(&daemon, &["token", "--new"], "").expect("a token");
+    assert_eq!((&new[0], new.len()), (&json!(daemon.token()), 1));
+    let with = |token: &str| [("authorization", format!("Bearer {token}"))];
+    for (token, refused) in [(&old, Some(401)), (&daemon.token(), None)] {
+        let [(name, value)] = with(token);
+        let refusal = Ui::connect_with(&daemon, &[(name, &value)]).await.err();
+        assert_eq!(refusal.map(|status| status.as_u16()), refused);
+    }
+    ui.call("get_version", json!({})).await.expect("an open connection stays");
+}
+
+#[tokio::test]
 async fn a_daemon_that_is_not_there_has_its_own_code() {
     let mut daemon = Daemon::start(Daemon::setup()).await;
     prosectl(&daemon, &["version"], "").expect("a version");

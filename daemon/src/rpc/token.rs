@@ -3,7 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,10 +13,21 @@ use zeroize::Zeroizing;
 
 /// 256 random bits: nobody guesses them.
 const TOKEN_BYTES: usize = 32;
+/// A token and a line end, and whatever else makes the file none of a token.
+const MAX_FILE_BYTES: u64 = 1024;
 
-/// 256 random bits in base64url. No `Debug`: it opens the door.
+/// What opens the door: 256 random bits in base64url, as the file holds them at the moment. All clones
+/// are one. No `Debug`.
 #[derive(Clone)]
-pub(crate) struct Token(Zeroizing<String>);
+pub(crate) struct Token(Arc<Inner>);
+
+struct Inner {
+    file: PathBuf,
+    /// What the file held when it was last looked at. Absent: nothing opens the door.
+    current: Mutex<Option<Text>>,
+}
+
+type Text = Zeroizing<String>;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -37,46 +49,78 @@ impl Token {
     /// # Errors
     /// When the file can't be used: a token that others can read is none.
     pub(crate) fn load_or_create(path: &Path) -> Result<Self, TokenError> {
-        match Self::load(path) {
-            Err(TokenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
-            other => other,
-        }
+        let text = match load(path) {
+            Err(TokenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+            other => other?,
+        };
+        Ok(Self(Arc::new(Inner { file: path.to_owned(), current: Mutex::new(Some(text)) })))
     }
 
-    /// Whether `given` is this token, in a time that doesn't depend on how much of it is right.
+    /// Whether `given` is the token, in a time that doesn't depend on how much of it is right. The file
+    /// is read each time, so that a token that somebody has replaced opens nothing from then on: a
+    /// few short system calls for a request.
     pub(crate) fn is(&self, given: &str) -> bool {
-        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        follow(&self.0.file, &mut current);
+        current.as_ref().is_some_and(|text| text.as_bytes().ct_eq(given.as_bytes()).into())
     }
 
-    /// A token from its text.
+    /// A token with no file behind it.
+    #[cfg(test)]
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
-        (bytes.len() == TOKEN_BYTES).then(|| Self(Zeroizing::new(text.to_owned())))
+        Some(Self(Arc::new(Inner { file: PathBuf::new(), current: Mutex::new(Some(parse(text)?)) })))
     }
+}
 
-    fn load(path: &Path) -> Result<Self, TokenError> {
-        let mut file = fs::File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(TokenError::NotPrivate);
+/// Brings what is known up to what the file holds. Where it can't be read, nobody else has learnt a token
+/// from it, and those who know it may stay.
+fn follow(file: &Path, current: &mut Option<Text>) {
+    match load(file) {
+        Ok(text) if current.as_ref() == Some(&text) => {}
+        Ok(text) => {
+            tracing::info!("the token is another one now");
+            *current = Some(text);
         }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(|_| TokenError::Malformed)?;
-        Self::from_text(text.trim_end()).ok_or(TokenError::Malformed)
+        Err(TokenError::Io(_)) => {}
+        Err(error) => {
+            if current.take().is_some() {
+                tracing::warn!(%error, "nobody can come in by the port");
+            }
+        }
     }
+}
 
-    /// Writes aside and then links into place: a token file is never seen half written, and one that
-    /// somebody else has just made is not overwritten.
-    fn create(path: &Path) -> Result<Self, TokenError> {
-        let token = Self(Zeroizing::new(random_text()?));
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
-        let written = write_private(&aside, token.0.as_bytes()).and_then(|()| fs::hard_link(&aside, path));
-        let _ = fs::remove_file(&aside);
-        match written {
-            Ok(()) => Ok(token),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            Err(error) => Err(error.into()),
-        }
+fn load(path: &Path) -> Result<Text, TokenError> {
+    // To open something else may take for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(TokenError::Malformed);
+    }
+    let file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(TokenError::NotPrivate);
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|_| TokenError::Malformed)?;
+    parse(text.trim_end()).ok_or(TokenError::Malformed)
+}
+
+fn parse(text: &str) -> Option<Text> {
+    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
+    (bytes.len() == TOKEN_BYTES).then(|| Zeroizing::new(text.to_owned()))
+}
+
+/// Writes aside and then links into place: a token file is never seen half written, and one that
+/// somebody else has just made is not overwritten.
+fn create(path: &Path) -> Result<Text, TokenError> {
+    let text = Zeroizing::new(random_text()?);
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let written = write_private(&aside, text.as_bytes()).and_then(|()| fs::hard_link(&aside, path));
+    let _ = fs::remove_file(&aside);
+    match written {
+        Ok(()) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -112,14 +156,15 @@ mod tests {
         let path = folder.path().join("token");
         let first = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(first.0.len(), 43);
-        assert!(!first.0.contains(['+', '/', '=']));
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.len(), 43);
+        assert!(!text.contains(['+', '/', '=']));
         let again = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
-        assert!(first.is(&again.0));
+        assert!(first.is(&text) && again.is(&text));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
 
         let other = Token::load_or_create(&folder.path().join("other")).unwrap_or_else(|e| panic!("{e}"));
-        assert!(!first.is(&other.0), "tokens are random");
+        assert!(!other.is(&text), "tokens are random");
     }
 
     #[test]
@@ -143,11 +188,47 @@ mod tests {
 
     #[test]
     fn compares_the_whole() {
-        let text = random_text().unwrap();
-        let token = Token::from_text(&text).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let text = fs::read_to_string(path).unwrap();
         assert!(token.is(&text));
         for wrong in ["", &text[1..], &text[..42], &format!("{text}A"), &text.to_lowercase()] {
             assert!(!token.is(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_replaced_opens_nothing_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let old = fs::read_to_string(&path).unwrap();
+        for _ in 0..20 {
+            let new = random_text().unwrap();
+            let aside = folder.path().join("aside");
+            write_private(&aside, new.as_bytes()).unwrap();
+            fs::rename(aside, &path).unwrap();
+            assert!(!token.is(&old) && token.clone().is(&new));
+        }
+    }
+
+    #[test]
+    fn a_file_that_turns_bad_opens_nothing_until_it_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let text = fs::read_to_string(&path).unwrap();
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        assert!(!token.is(&text), "others may have read it");
+        mode(0o600);
+        assert!(token.is(&text));
+        write_private(&path, b"short").unwrap();
+        assert!(!token.is(&text) && !token.is("short") && !token.is(""));
+        write_private(&path, text.as_bytes()).unwrap();
+        assert!(token.is(&text));
+        fs::remove_file(&path).unwrap();
+        assert!(token.is(&text), "nobody has learnt it by that");
     }
 }
