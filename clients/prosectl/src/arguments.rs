@@ -155,6 +155,12 @@ pub(crate) enum Command {
     Discover,
     /// Show the versions of prosectl and of the running daemon.
     Version,
+    /// Open the web console in the browser.
+    Open {
+        /// Print its address instead. It asks for the token then.
+        #[arg(long)]
+        print: bool,
+    },
     /// Show the token that opens the daemon's port.
     Token {
         /// Make a new one first: from then on the old one opens nothing. Open connections stay.

@@ -120,6 +120,12 @@ pub(crate) enum Failure {
     Refused(u16),
     #[error("the token can't be read or written: {0}")]
     Token(std::io::Error),
+    #[error("prosed opens no port: set `listen` in config.toml, and start it without --no-listen")]
+    NoPort,
+    #[error("the page that leads to the console can't be written: {0}")]
+    Page(std::io::Error),
+    #[error("xdg-open can't open the console: see `prosectl open --print` and `prosectl token` ({0})")]
+    Browser(String),
     #[error("{message}")]
     Rpc { code: i32, message: String, data: Option<Value> },
     #[error("the password can't be read: {0}")]
@@ -169,11 +175,12 @@ impl From<ClientError> for Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning(_) | Self::NoAnswer(_) => UNAVAILABLE,
+            Self::NotRunning(_) | Self::NoAnswer(_) | Self::NoPort => UNAVAILABLE,
             Self::Refused(_) | Self::Token(_) => NO_PERMISSION,
             Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
             Self::NoPage(_) | Self::Terminal => USAGE,
-            Self::File(..) => CANT_CREATE,
+            Self::File(..) | Self::Page(_) => CANT_CREATE,
+            Self::Browser(_) => OTHER,
             Self::Damaged(_) => SOFTWARE,
             Self::Output(_) => IO,
             Self::Rpc { code: -32601 | -32602, .. } => USAGE,

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod escape;
 mod failure;
+mod open;
 mod output;
 mod pages;
 mod password;
@@ -76,6 +77,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Call { method, params } => daemon::call(&prosed, &method, params, output).await,
         Command::Discover => daemon::discover(&prosed, output).await,
         Command::Version => daemon::version(&prosed, output).await,
+        Command::Open { print } => open::open(&prosed, print, output).await,
         Command::Token { new } => output.line(&token::token(prosed.dir()?, new)?),
         Command::Completions { shell } => pages::completions(shell, output),
         Command::Man { command, all } => pages::man(command.as_deref(), all.as_deref(), output),

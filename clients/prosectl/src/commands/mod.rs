@@ -41,7 +41,8 @@ impl Prosed {
         self.account.clone()
     }
 
-    async fn client(&self) -> Result<Client, Failure> {
+    /// A connection.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
         Ok(Client::find(self.dir()?).await?)
     }
 

@@ -3,6 +3,7 @@
 
 mod daemon;
 mod methods;
+mod open;
 mod pages;
 mod terminal;
 

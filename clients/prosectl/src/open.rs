@@ -1,0 +1,120 @@
+//! The web console, in this desktop's browser.
+//!
+//! The console needs the token. In the browser's command line every user of the machine could read it,
+//! so what is opened is a page in the runtime directory, for our eyes only, that leads on to the
+//! console. It is there for as long as a browser may need to read it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use prosed_protocol::endpoint::Endpoint;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep_until};
+
+use crate::commands::Prosed;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::people;
+use crate::token::token;
+
+/// A browser that has to start first takes so long to read the page, on a slow machine.
+const READ_WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+struct Opened {
+    url: String,
+}
+
+pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> Result<(), Failure> {
+    // Where systemd holds the socket, this starts the daemon.
+    prosed.client().await?;
+    let dir = prosed.dir()?;
+    let endpoint = Endpoint::read(dir).map_err(|error| Failure::NoAnswer(error.to_string()))?;
+    let url = endpoint.url.as_deref().and_then(console).ok_or(Failure::NoPort)?;
+    if print {
+        return output.line(&url);
+    }
+    let page = Page::write(dir, &url, &token(dir, false)?).map_err(Failure::Page)?;
+    let opened = Instant::now();
+    let mut browser = Command::new("xdg-open")
+        .arg(&page.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| Failure::Browser(error.to_string()))?;
+    let gone = async {
+        let status = browser.wait().await;
+        match status {
+            Ok(status) if status.success() => sleep_until(opened + READ_WITHIN).await,
+            Ok(status) => return Err(Failure::Browser(status.to_string())),
+            Err(error) => return Err(Failure::Browser(error.to_string())),
+        }
+        Ok(())
+    };
+    output.one(json!({"url": url}), |opened: &Opened, _| {
+        people::line(&format!("{} opens in your browser. Ctrl-C once it is there.", opened.url))
+    })?;
+    tokio::select! {
+        result = gone => result,
+        // Some browsers stay with whoever started them.
+        () = sleep_until(opened + READ_WITHIN) => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// The console's address, from the WebSocket's.
+fn console(url: &str) -> Option<String> {
+    let address: SocketAddr = url.strip_prefix("ws://")?.strip_suffix("/rpc")?.parse().ok()?;
+    Some(format!("http://{address}/"))
+}
+
+/// The page that leads on. It goes when this is dropped.
+struct Page(PathBuf);
+
+impl Page {
+    fn write(dir: &Path, url: &str, token: &str) -> io::Result<Self> {
+        let path = dir.join("open.html");
+        // What an earlier run may have left.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let page = Self(path);
+        // Neither an address nor a token of ours holds anything that HTML would want escaped.
+        write!(
+            file,
+            "<!doctype html>\n<meta charset=\"utf-8\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
+             <meta http-equiv=\"refresh\" content=\"0;url={url}#token={token}\">\n<title>prosed</title>\n"
+        )?;
+        Ok(page)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // The next one removes it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_is_where_the_port_is() {
+        assert_eq!(console("ws://127.0.0.1:5299/rpc").as_deref(), Some("http://127.0.0.1:5299/"));
+        assert_eq!(console("ws://[::1]:80/rpc").as_deref(), Some("http://[::1]:80/"));
+        for other in ["ws://127.0.0.1:5299/\"><script>/rpc", "wss://127.0.0.1:5299/rpc", ""] {
+            assert_eq!(console(other), None);
+        }
+    }
+}
