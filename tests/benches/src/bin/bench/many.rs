@@ -1,0 +1,204 @@
+//! S8: what an idle daemon costs. S9: a thousand accounts. Memory in churn.
+
+use std::time::{Duration, Instant};
+
+use prosed_benches::outcome::rss_kib;
+use prosed_benches::play::Play;
+use prosed_tests::Daemon;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::figures::{Row, Sample, short};
+use crate::process::{Canned, threads};
+use crate::startup::{Runs, setup};
+use crate::ui::Ui;
+
+/// Logins under way at once, from one user interface.
+const TOGETHER: usize = 16;
+/// Contacts of each of many accounts.
+const CONTACTS: usize = 10;
+
+fn account(number: usize) -> Play {
+    Play::parse(&format!("a{CONTACTS}x{number}")).expect("a play")
+}
+
+async fn log_in(canned: &Canned, daemon: &Daemon, accounts: std::ops::Range<usize>) {
+    let numbers: Vec<_> = accounts.collect();
+    for some in numbers.chunks(TOGETHER) {
+        let logins = some.iter().map(|number| async {
+            let mut ui = Ui::connect(daemon).await;
+            ui.call("login", canned.login(&account(*number))).await;
+        });
+        futures::future::join_all(logins).await;
+    }
+}
+
+/// S8: memory after a login, against bare tokio-xmpp's after the same.
+pub(crate) fn memory(runs: &Runs) -> Row {
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    let of = |outcomes: &[prosed_benches::outcome::Outcome]| {
+        outcomes.iter().map(|outcome| mib(outcome.rss_kib)).collect::<Sample>()
+    };
+    let result = runs.prosed.iter().zip(&runs.bare);
+    let result = result.map(|(prosed, bare)| mib(prosed.rss_kib) - mib(bare.rss_kib)).collect();
+    Row {
+        goal: "S8",
+        what: format!("memory when idle, {:?} {}", runs.play.level, runs.play.contacts),
+        figures: format!(
+            "floor {}, bare {}, prosed {} MiB",
+            of(&runs.floor),
+            of(&runs.bare),
+            of(&runs.prosed)
+        ),
+        result,
+        unit: "MiB above bare",
+        at_most: (runs.play.contacts >= 10_000).then_some(10.0),
+    }
+}
+
+/// What a contact more costs: from the runs of two plays.
+pub(crate) fn memory_of_a_contact(few: &Runs, many: &Runs) -> Row {
+    let middle = |runs: &Runs| runs.prosed.iter().map(|run| run.rss_kib as f64).collect::<Sample>().median();
+    let contacts = many.play.contacts - few.play.contacts;
+    Row {
+        goal: "memory",
+        what: format!("a contact, {:?} {}", many.play.level, many.play.contacts),
+        figures: format!("against {} contacts", few.play.contacts),
+        result: [(middle(many) - middle(few)) * 1024.0 / contacts as f64].into_iter().collect(),
+        unit: "bytes",
+        at_most: None,
+    }
+}
+
+/// S8: ten accounts, nobody says anything.
+pub(crate) async fn idle(seconds: u64) -> Vec<Row> {
+    let canned = Canned::start();
+    let daemon = Daemon::start(setup(&canned)).await;
+    log_in(&canned, &daemon, 0..10).await;
+    let _ui = Ui::watching(&daemon).await;
+    // Login settles, what was put off is written, threads that were needed once end.
+    sleep(Duration::from_secs(seconds.min(30))).await;
+    let (cpu, sleeps) = threads(daemon.id());
+    sleep(Duration::from_secs(seconds)).await;
+    let (cpu_after, sleeps_after) = threads(daemon.id());
+    let row = |what: &str, result: f64, unit, at_most| Row {
+        goal: "S8",
+        what: format!("idle, 10 accounts, {what}"),
+        figures: format!("{seconds} s"),
+        result: [result].into_iter().collect(),
+        unit,
+        at_most: Some(at_most),
+    };
+    vec![
+        row("wake-ups", (sleeps_after - sleeps) as f64 / seconds as f64, "a second", 1.0),
+        row("CPU", (cpu_after - cpu) / seconds as f64, "ms a second", 1.0),
+    ]
+}
+
+/// S9: so many accounts in one daemon, then all of them at its next start.
+pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
+    let mut canned = Canned::start();
+    let mut daemon = Daemon::start(setup(&canned)).await;
+    let mut figures = Vec::new();
+    let (mut from, mut first, mut each) = (0, 0.0, 0.0);
+    for count in [most.div_ceil(100), most.div_ceil(10), most.div_ceil(2), most] {
+        log_in(&canned, &daemon, from..count).await;
+        from = count;
+        sleep(quiet).await;
+        let rss = rss_kib(&daemon.id().to_string()) as f64;
+        if first == 0.0 {
+            first = rss;
+        } else {
+            each = (rss - first) / (count - most.div_ceil(100)) as f64;
+        }
+        figures.push(format!("{count}: {} MiB", short(rss / 1024.0)));
+    }
+    daemon.sigterm().await;
+    (0..most).for_each(|_| drop(canned.report()));
+    let begun = Instant::now();
+    daemon.restart().await;
+    let mut ui = Ui::connect(&daemon).await;
+    ui.call("load_roster", json!({})).await;
+    let answered = begun.elapsed();
+    // Each comes back by itself; asking does not hurry it.
+    for number in 0..most {
+        ui.call("login", json!({ "jid": account(number).jid() })).await;
+    }
+    let all = begun.elapsed();
+    daemon.sigterm().await;
+    let mut connected: Vec<u64> =
+        (0..most).filter_map(|_| canned.report()["connected_ns"].as_u64()).collect();
+    connected.sort_unstable();
+    let within = |index: usize| {
+        connected[index..].iter().take_while(|at| **at - connected[index] < 1_000_000_000).count()
+    };
+    let at_once = (0..connected.len()).map(within).max().unwrap_or_default();
+    vec![
+        Row {
+            goal: "S9",
+            what: format!("memory of an account with {CONTACTS} contacts, {most} accounts"),
+            figures: figures.join(", "),
+            result: [each].into_iter().collect(),
+            unit: "KiB",
+            at_most: Some(200.0),
+        },
+        Row {
+            goal: "S9",
+            what: format!("start with {most} accounts: connects in the busiest second"),
+            figures: format!("first answer after {answered:.2?}, all online after {all:.2?}"),
+            result: [at_once as f64].into_iter().collect(),
+            unit: "connects",
+            at_most: None,
+        },
+    ]
+}
+
+/// Memory while contacts change without end: its slope once it has settled.
+pub(crate) async fn churn(time: Duration) -> Row {
+    let play = Play::parse("b1000p200").expect("a play");
+    let canned = Canned::start();
+    let daemon = Daemon::start(setup(&canned)).await;
+    let mut ui = Ui::watching(&daemon).await;
+    ui.call("login", canned.login(&play)).await;
+    let (begun, mut points) = (Instant::now(), Vec::new());
+    let step = (time / 20).max(Duration::from_millis(100));
+    while begun.elapsed() < time {
+        let _elapsed = timeout(step, ui.until(|_| false)).await;
+        points.push((begun.elapsed().as_secs_f64(), rss_kib(&daemon.id().to_string()) as f64));
+    }
+    // The first half fills the bounded caches: the event log alone holds 16 MiB.
+    let settled = &points[points.len() / 2..];
+    Row {
+        goal: "memory",
+        what: format!("growth in {time:?} of churn, 200 changes a second"),
+        figures: format!(
+            "{} MiB at the end, {} events",
+            short(settled.last().map_or(0.0, |(_, kib)| kib / 1024.0)),
+            ui.seen.events
+        ),
+        result: [slope(settled) * 60.0].into_iter().collect(),
+        unit: "KiB a minute",
+        at_most: None,
+    }
+}
+
+/// By least squares.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let n = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let over = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>();
+    let under = points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>();
+    if under == 0.0 { 0.0 } else { over / under }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_slope() {
+        assert_eq!(slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]), 2.0);
+        assert_eq!(slope(&[(1.0, 1.0)]), 0.0);
+    }
+}

@@ -1,0 +1,164 @@
+//! The processes that are measured, and what the kernel says of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use prosed_benches::outcome::Outcome;
+use prosed_benches::play::{self, Play};
+use serde_json::{Value, json};
+
+/// Milliseconds of a tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux.
+const TICK_MS: f64 = 10.0;
+
+/// A program of ours, beside this one.
+pub(crate) fn program(name: &str) -> PathBuf {
+    std::env::current_exe().expect("our own path").with_file_name(name)
+}
+
+/// A command that ends with us, whatever ends us.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
+/// The canned server. It ends when this is dropped.
+pub(crate) struct Canned {
+    child: Child,
+    _stdin: Option<ChildStdin>,
+    lines: BufReader<ChildStdout>,
+    pub(crate) port: u16,
+    pub(crate) ca: PathBuf,
+}
+
+impl Canned {
+    pub(crate) fn start() -> Self {
+        let spawned = command(&program("canned")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.expect("the canned server can be started");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let place = read_line(&mut lines);
+        let port = place["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
+        let ca = place["ca"].as_str().expect("a path").into();
+        Self { _stdin: child.stdin.take(), child, lines, port, ca }
+    }
+
+    /// What was asked on the next connection that ends.
+    pub(crate) fn report(&mut self) -> Value {
+        read_line(&mut self.lines)
+    }
+
+    /// What prosed's `login` needs to come here.
+    pub(crate) fn login(&self, play: &Play) -> Value {
+        json!({ "jid": play.jid(), "password": "x", "host": "127.0.0.1", "port": self.port, "tls": "direct" })
+    }
+
+    /// What a client needs to come here.
+    pub(crate) fn target(&self, play: &Play) -> Target {
+        Target {
+            port: self.port,
+            ca: self.ca.clone(),
+            domain: play::DOMAIN.to_owned(),
+            account: play.name.clone(),
+            password: "x".to_owned(),
+            play: play.clone(),
+        }
+    }
+
+    /// Has the floor, or bare tokio-xmpp, go through a play.
+    pub(crate) fn run(&mut self, client: &str, play: &Play, more: &[&str]) -> Outcome {
+        outcome(client, &self.run_lines(client, play, more))
+    }
+
+    /// The same; answers with all that it printed.
+    pub(crate) fn run_lines(&mut self, client: &str, play: &Play, more: &[&str]) -> String {
+        let printed = self.target(play).run(client, more);
+        self.report();
+        printed
+    }
+}
+
+/// A server, and an account on it that goes through a play.
+pub(crate) struct Target {
+    pub(crate) port: u16,
+    pub(crate) ca: PathBuf,
+    pub(crate) domain: String,
+    pub(crate) account: String,
+    pub(crate) password: String,
+    pub(crate) play: Play,
+}
+
+impl Target {
+    /// Runs the floor, or bare tokio-xmpp, and answers with what it printed.
+    pub(crate) fn run(&self, client: &str, more: &[&str]) -> String {
+        let mut command = command(&program(client));
+        command
+            .args(["--port", &self.port.to_string(), "--account", &self.account, "--domain", &self.domain])
+            .args(["--password", &self.password, "--play", &self.play.name])
+            .args(more);
+        if client == "floor" {
+            command.arg("--ca").arg(&self.ca);
+        }
+        output(command.env("SSL_CERT_FILE", &self.ca))
+    }
+}
+
+/// What a client says of its run.
+///
+/// # Panics
+/// When it says something else.
+pub(crate) fn outcome(client: &str, printed: &str) -> Outcome {
+    serde_json::from_str(printed).unwrap_or_else(|error| panic!("{client}: {error}: {printed}"))
+}
+
+impl Drop for Canned {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn read_line(lines: &mut BufReader<ChildStdout>) -> Value {
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("the canned server speaks");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// What a program prints until it ends.
+///
+/// # Panics
+/// When it fails.
+pub(crate) fn output(command: &mut Command) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be started");
+    let mut printed = String::new();
+    child.stdout.take().expect("a pipe").read_to_string(&mut printed).expect("text");
+    let status = child.wait().expect("our own child");
+    assert!(status.success(), "{command:?}: {status}");
+    printed
+}
+
+/// CPU of a process since its start, those of its threads that have ended included, in milliseconds:
+/// good to a tick.
+pub(crate) fn cpu_ms(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    // The name, in parentheses, may hold anything; user and system time are the 14th and 15th field.
+    let fields: Vec<_> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
+    let ticks: f64 = fields[11..13].iter().filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks * TICK_MS
+}
+
+/// CPU of the threads that live, in milliseconds, good to a microsecond; and how often they have gone to
+/// sleep, hence been woken.
+pub(crate) fn threads(pid: u32) -> (f64, u64) {
+    let (mut cpu, mut sleeps) = (0.0, 0);
+    for task in fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten() {
+        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let nanoseconds = read("schedstat").split(' ').next().and_then(|field| field.parse::<f64>().ok());
+        cpu += nanoseconds.unwrap_or_default() / 1e6;
+        let status = read("status");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += count.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default();
+    }
+    (cpu, sleeps)
+}

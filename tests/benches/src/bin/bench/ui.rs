@@ -1,0 +1,199 @@
+//! A user interface that is told of everything and costs little: it reads only what it counts.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Instant;
+
+use futures::{SinkExt, StreamExt};
+use prosed_benches::outcome::Ages;
+use prosed_benches::play::{LAST, Level, Play, number};
+use prosed_tests::Daemon;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// What the user interface has learnt so far.
+#[derive(Default)]
+pub(crate) struct Seen {
+    online: HashSet<usize>,
+    avatars: HashSet<usize>,
+    profiles: HashSet<usize>,
+    /// The last presence of the login has come.
+    pub(crate) last: bool,
+    /// The server's roster is here.
+    pub(crate) roster: Option<Instant>,
+    /// Events, of any name.
+    pub(crate) events: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// How old stamped presences were.
+    pub(crate) ages: Ages,
+}
+
+impl Seen {
+    /// Whether all of a play that is told once is told.
+    pub(crate) fn all_of(&self, play: &Play) -> bool {
+        let told = if play.level == Level::B { play.contacts } else { 0 };
+        self.online.len() >= play.online() && self.avatars.len() >= told && self.profiles.len() >= told
+    }
+
+    fn note(&mut self, event: &Event<'_>) {
+        if event.event == "rosterLoaded" {
+            self.roster.get_or_insert_with(Instant::now);
+        }
+        for contact in &event.contacts {
+            let Some(number) = number(&contact.jid) else { continue };
+            if contact.availability != "unavailable" {
+                self.online.insert(number);
+            }
+            if contact.avatar.is_some() {
+                self.avatars.insert(number);
+            }
+            if contact.profile.is_some() {
+                self.profiles.insert(number);
+            }
+            if let Some(status) = &contact.status {
+                self.last |= status == LAST;
+                self.ages.note(status);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<Value>,
+    #[serde(borrow)]
+    params: Option<Params<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow)]
+    result: Event<'a>,
+}
+
+/// An event, or an answer that lists contacts.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    contacts: Vec<Shown<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Shown<'a> {
+    #[serde(borrow)]
+    jid: Cow<'a, str>,
+    #[serde(borrow)]
+    availability: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    avatar: Option<IgnoredAny>,
+    profile: Option<IgnoredAny>,
+}
+
+/// One WebSocket connection.
+pub(crate) struct Ui {
+    socket: WebSocketStream<Box<dyn Io>>,
+    last_id: u64,
+    pub(crate) seen: Seen,
+}
+
+impl Ui {
+    /// Connects over TCP with the token.
+    pub(crate) async fn connect(daemon: &Daemon) -> Self {
+        let address = daemon.address();
+        let tcp = TcpStream::connect(&address).await.expect("the daemon listens");
+        tcp.set_nodelay(true).expect("a TCP socket");
+        Self::upgrade(Box::new(tcp), &address, Some(daemon.token())).await.expect("the daemon lets us in")
+    }
+
+    /// Connects over the Unix socket, if anybody listens there.
+    pub(crate) async fn try_connect_unix(daemon: &Daemon) -> Option<Self> {
+        let socket = UnixStream::connect(daemon.socket()?).await.ok()?;
+        Self::upgrade(Box::new(socket), "localhost", None).await
+    }
+
+    async fn upgrade(io: Box<dyn Io>, host: &str, token: Option<String>) -> Option<Self> {
+        let mut request = format!("ws://{host}/rpc").into_client_request().expect("a URL");
+        if let Some(token) = token {
+            let bearer = format!("Bearer {token}").parse().expect("a header's value");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let (socket, _) = client_async(request, io).await.ok()?;
+        Some(Self { socket, last_id: 0, seen: Seen::default() })
+    }
+
+    /// Connects, and is told of everything from now on.
+    pub(crate) async fn watching(daemon: &Daemon) -> Self {
+        let mut ui = Self::connect(daemon).await;
+        ui.call("subscribe", json!({})).await;
+        ui
+    }
+
+    /// Calls a method and waits for its answer; answers how many bytes it had.
+    ///
+    /// # Panics
+    /// When it is an error.
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> usize {
+        self.send(method, params).await;
+        loop {
+            if let Some(answer) = self.step().await {
+                return answer;
+            }
+        }
+    }
+
+    /// Calls a method and waits for nothing.
+    pub(crate) async fn send(&mut self, method: &str, params: Value) {
+        self.last_id += 1;
+        let call = json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params });
+        self.socket.send(Message::text(call.to_string())).await.expect("the daemon is there");
+    }
+
+    /// Takes in frames until there is enough.
+    pub(crate) async fn until(&mut self, enough: impl Fn(&Seen) -> bool) {
+        while !enough(&self.seen) {
+            self.step().await;
+        }
+    }
+
+    /// Reads and forgets, until the daemon is gone.
+    pub(crate) async fn drain(mut self) {
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
+    /// Takes in one frame; answers with its bytes where it is the answer to the last call.
+    async fn step(&mut self) -> Option<usize> {
+        let message = self.socket.next().await.expect("the daemon is there").expect("a WebSocket");
+        let Message::Text(text) = message else { return None };
+        let frame: Frame<'_> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        if let Some(params) = &frame.params {
+            self.seen.events += 1;
+            self.seen.bytes += text.len();
+            self.seen.note(&params.result);
+        }
+        assert!(frame.error.is_none(), "{text}");
+        if frame.id != Some(self.last_id) {
+            return None;
+        }
+        if let Some(answer) = frame.result.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+            self.seen.note(&answer);
+        }
+        Some(text.len())
+    }
+}

@@ -1,0 +1,301 @@
+//! What the canned server plays: which contacts there are, and the bytes that tell of them, prepared.
+//!
+//! The account's name says which play: `b1000` has 1,000 contacts at level B. See [`Play`].
+
+use std::fmt::Write as _;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use prosed_tests::contact::{AVATAR_DATA, AVATAR_METADATA, PROSE_VCARD4, VCARD4, sha1_hex};
+
+/// The domain of all accounts and contacts.
+pub const DOMAIN: &str = "bench.test";
+/// One contact of so many is online.
+pub const ONE_ONLINE_OF: usize = 10;
+/// The size of an avatar, in bytes.
+pub const AVATAR_BYTES: usize = 8 * 1024;
+/// The status of the last presence of a login: what comes before it has come by then.
+pub const LAST: &str = "that was all";
+/// The version of every roster.
+pub const ROSTER_VERSION: &str = "v1";
+/// How many programs the contacts use, each with its own caps.
+const PROGRAMS: usize = 5;
+
+/// What is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The roster, and presence of those online.
+    A,
+    /// The same with caps, and everybody's avatar and vCard.
+    B,
+}
+
+/// A play, as the name of an account spells it: level, number of contacts, and what may follow: `x7`
+/// another account of the same play, `d50` each answer takes 50 ms, `p1000` so many changes of presence a
+/// second follow, without end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// The account's name.
+    pub name: String,
+    /// What is played.
+    pub level: Level,
+    /// How many contacts there are.
+    pub contacts: usize,
+    /// How long everything takes to arrive, in milliseconds.
+    pub delay_ms: u64,
+    /// Changes of presence a second, once all is told.
+    pub presences: u64,
+}
+
+impl Play {
+    /// The play of an account.
+    ///
+    /// # Errors
+    /// The name, where it spells none.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let mut play =
+            Self { name: name.to_owned(), level: Level::A, contacts: 0, delay_ms: 0, presences: 0 };
+        let mut rest = name;
+        while let Some(letter) = rest.chars().next() {
+            let behind = &rest[letter.len_utf8()..];
+            let digits = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+            let number: u64 = behind[..digits].parse().map_err(|_| name.to_owned())?;
+            rest = &behind[digits..];
+            match letter {
+                'a' => (play.level, play.contacts) = (Level::A, number as usize),
+                'b' => (play.level, play.contacts) = (Level::B, number as usize),
+                'd' => play.delay_ms = number,
+                'p' => play.presences = number,
+                'x' => {}
+                _ => return Err(name.to_owned()),
+            }
+        }
+        Ok(play)
+    }
+
+    /// The account's bare JID.
+    pub fn jid(&self) -> String {
+        format!("{}@{DOMAIN}", self.name)
+    }
+
+    /// What is bound, whatever the client asks for.
+    pub fn full_jid(&self) -> String {
+        format!("{}@{DOMAIN}/bench", self.name)
+    }
+
+    /// How many contacts are online.
+    pub fn online(&self) -> usize {
+        self.contacts.div_ceil(ONE_ONLINE_OF)
+    }
+}
+
+/// A contact's bare JID.
+pub fn contact(number: usize) -> String {
+    format!("c{number}@{DOMAIN}")
+}
+
+/// The number of a contact, from its JID.
+pub fn number(jid: &str) -> Option<usize> {
+    jid.strip_prefix('c')?.split('@').next()?.parse().ok()
+}
+
+/// A contact's picture: a PNG's head, and noise behind it.
+pub fn avatar(number: usize) -> Vec<u8> {
+    let mut image =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0\x25\x0b\xe6\x89".to_vec();
+    let mut state = number as u64 + 1;
+    while image.len() < AVATAR_BYTES {
+        // xorshift64: any bytes will do that don't repeat.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        image.extend_from_slice(&state.to_le_bytes());
+    }
+    image.truncate(AVATAR_BYTES);
+    image
+}
+
+/// The prepared bytes of a play.
+#[derive(Debug)]
+pub struct Script {
+    /// What answers the request for the roster, behind the `<iq>`'s start tag.
+    pub roster: Vec<u8>,
+    /// What follows the initial presence.
+    pub presences: Vec<u8>,
+    /// What follows the presence with caps; empty at level A.
+    pub events: Vec<u8>,
+    /// The last presence of the login.
+    pub last: Vec<u8>,
+    /// What answers the request for a contact's avatar, behind the `<iq>`'s start tag; none at level A.
+    pub avatars: Vec<Vec<u8>>,
+}
+
+impl Script {
+    /// Prepares a play. At level B and 10,000 contacts it takes a second and 110 MB.
+    pub fn prepare(play: &Play) -> Self {
+        let mut roster = format!("<query xmlns='jabber:iq:roster' ver='{ROSTER_VERSION}'>");
+        let (mut presences, mut events, mut avatars) = (String::new(), String::new(), Vec::new());
+        for number in 0..play.contacts {
+            let jid = contact(number);
+            let _infallible = write!(
+                roster,
+                "<item jid='{jid}' name='Contact Number {number}' subscription='both'>\
+                 <group>Group {}</group></item>",
+                number % 20
+            );
+            if number % ONE_ONLINE_OF == 0 {
+                presences.push_str(&presence(play, number, &format!("Status of number {number}")));
+            }
+            if play.level == Level::B {
+                let image = avatar(number);
+                let id = sha1_hex(&image);
+                events.push_str(&metadata_event(play, number, &id));
+                events.push_str(&vcard_event(play, number));
+                avatars.push(avatar_answer(&id, &image));
+            }
+        }
+        roster.push_str("</query></iq>");
+        let last = presence(play, 0, LAST) + "<r xmlns='urn:xmpp:sm:3'/>";
+        Self {
+            roster: roster.into(),
+            presences: presences.into(),
+            events: events.into(),
+            last: last.into(),
+            avatars,
+        }
+    }
+}
+
+/// A contact's presence with this status.
+pub fn presence(play: &Play, number: usize, status: &str) -> String {
+    let (from, to) = (contact(number), play.full_jid());
+    let caps = match play.level {
+        Level::A => String::new(),
+        Level::B => {
+            let program = number / ONE_ONLINE_OF % PROGRAMS;
+            format!(
+                "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://bench.test/{program}' \
+                 ver='{}'/>",
+                caps_hash(program)
+            )
+        }
+    };
+    format!(
+        "<presence from='{from}/phone' to='{to}'><show>away</show><status>{status}</status>\
+         <priority>5</priority>{caps}</presence>"
+    )
+}
+
+/// An event that wraps one item.
+fn event(play: &Play, number: usize, node: &str, id: &str, payload: &str) -> String {
+    let (from, to) = (contact(number), play.full_jid());
+    format!(
+        "<message from='{from}' to='{to}' type='headline' id='e{number}'>\
+         <event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'><item id='{id}'>\
+         {payload}</item></items></event></message>"
+    )
+}
+
+fn metadata_event(play: &Play, number: usize, id: &str) -> String {
+    let info = format!("<info id='{id}' type='image/png' bytes='{AVATAR_BYTES}' width='64' height='64'/>");
+    event(
+        play,
+        number,
+        AVATAR_METADATA,
+        id,
+        &format!("<metadata xmlns='{AVATAR_METADATA}'>{info}</metadata>"),
+    )
+}
+
+fn vcard_event(play: &Play, number: usize) -> String {
+    let payload = format!(
+        "<vcard xmlns='{PROSE_VCARD4}'><fn><text>Full Name {number}</text></fn>\
+         <nickname><text>nick{number}</text></nickname><email><text>c{number}@mail.example</text></email>\
+         <org><text>Organization {}</text></org></vcard>",
+        number % 50
+    );
+    event(play, number, VCARD4, "current", &payload)
+}
+
+fn avatar_answer(id: &str, image: &[u8]) -> Vec<u8> {
+    let data = BASE64_STANDARD.encode(image);
+    format!(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{AVATAR_DATA}'><item id='{id}'>\
+         <data xmlns='{AVATAR_DATA}'>{data}</data></item></items></pubsub></iq>"
+    )
+    .into()
+}
+
+fn features(program: usize) -> Vec<String> {
+    (0..30).map(|feature| format!("urn:bench:{program}:feature:{feature:02}")).collect()
+}
+
+fn caps_hash(program: usize) -> String {
+    hash(&format!("client/phone//Program {program}"), &features(program))
+}
+
+/// The hash of an identity and sorted features (XEP-0115 §5).
+fn hash(identity: &str, features: &[String]) -> String {
+    let text = format!("{identity}<{}<", features.join("<"));
+    let digest = <sha1::Sha1 as sha1::Digest>::digest(text);
+    BASE64_STANDARD.encode(digest)
+}
+
+/// What the clients here say of themselves in their presence: the node of their caps.
+pub const CLIENT: &str = "https://bench.test/client";
+
+fn client_features() -> Vec<String> {
+    let mut features: Vec<_> =
+        [AVATAR_METADATA, VCARD4].iter().map(|node| format!("{node}+notify")).collect();
+    features.extend(
+        ["http://jabber.org/protocol/caps", "http://jabber.org/protocol/disco#info"].map(str::to_owned),
+    );
+    features.sort();
+    features
+}
+
+/// The hash of it.
+pub fn client_hash() -> String {
+    hash("client/pc//bench", &client_features())
+}
+
+/// The clients' answer to disco#info, whatever node is asked for.
+pub fn client_disco(node: Option<&str>) -> String {
+    let node = node.map(|node| format!(" node='{node}'")).unwrap_or_default();
+    let features: String =
+        client_features().iter().map(|feature| format!("<feature var='{feature}'/>")).collect();
+    format!(
+        "<query xmlns='http://jabber.org/protocol/disco#info'{node}>\
+         <identity category='client' type='pc' name='bench'/>{features}</query>"
+    )
+}
+
+/// What answers disco#info for a node that [`presence`] names, behind the `<iq>`'s start tag.
+pub fn disco_answer(node: &str) -> Option<String> {
+    let program = node.strip_prefix("https://bench.test/")?.split('#').next()?.parse().ok()?;
+    let features = features(program);
+    let features: String = features.iter().map(|feature| format!("<feature var='{feature}'/>")).collect();
+    Some(format!(
+        "<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>\
+         <identity category='client' type='phone' name='Program {program}'/>{features}</query></iq>"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_spells_a_play() {
+        let play = Play::parse("b1000x7d50p20").unwrap();
+        assert_eq!((play.level, play.contacts, play.delay_ms, play.presences), (Level::B, 1000, 50, 20));
+        assert_eq!(play.online(), 100);
+        assert!(Play::parse("me").is_err() && Play::parse("a1é").is_err());
+    }
+
+    #[test]
+    fn avatars_differ_and_have_their_size() {
+        assert_ne!(avatar(1), avatar(2));
+        assert_eq!(avatar(1).len(), AVATAR_BYTES);
+        assert_eq!(number(&contact(17)), Some(17));
+    }
+}
