@@ -13,7 +13,8 @@ use crate::process::Process;
 const READY: &str = "ready";
 
 /// Starts the server, makes the accounts and rosters of `setup.term`, says so. What it would write
-/// behind by minutes is written at once, so that it may be killed.
+/// behind by minutes (Mnesia's log into tables, those of Dets onto the disk) is written at once, so that
+/// it may be killed.
 const BOOT: &str = r#"
     {ok, _} = ejabberd:start(),
     {ok, Terms} = file:consult("setup.term"),
@@ -24,6 +25,7 @@ const BOOT: &str = r#"
             ok = mod_admin_extra:add_rosteritem(User, Domain, Contact, Domain, Name, <<>>, <<"both">>)
     end, Terms),
     dumped = mnesia:dump_log(),
+    lists:foreach(fun(Table) -> ok = dets:sync(Table) end, dets:all()),
     ok = file:write_file("ready", <<>>).
 "#;
 
