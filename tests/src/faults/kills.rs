@@ -21,6 +21,8 @@ const NAMES: [&str; 3] = ["anna", "ben", "carl"];
 const LIFE: Duration = Duration::from_millis(1200);
 /// A start takes no longer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Who would log in without having been asked for it, would do so within this.
+const LOGINS_BEGIN: Duration = Duration::from_millis(500);
 const AVAILABILITIES: [&str; 4] = ["available", "away", "xa", "dnd"];
 
 /// What of an account must survive.
@@ -95,7 +97,7 @@ pub async fn run(scale: Scale) -> Record {
         ready.push(begun.elapsed());
         record.expect(begun.elapsed() <= READY_WITHIN, || format!("start {time}: {:?}", begun.elapsed()));
         let ui = Ui::connect(&daemon).await;
-        let there = accounts(&ui).await;
+        let there = accounts(&ui, &promise).await;
         record.extend(format!("after kill {time}"), promise.broken_by(&there));
         for name in there.keys() {
             // Nobody who hears of a new event may take it for one that was there before.
@@ -143,14 +145,15 @@ async fn act(ui: &Ui, server: &Server, promise: &mut Promise, dice: &mut StdRng)
     Ok(())
 }
 
-/// The accounts that are there. Those that are logged in are on their way online by themselves.
-async fn accounts(ui: &Ui) -> BTreeMap<String, Kept> {
-    // The logins of remembered accounts are staggered.
-    let deadline = Instant::now() + Duration::from_millis(500);
+/// The accounts that are there. Those that are logged in are on their way online by themselves: one
+/// after the other, and later where the machine is busy. Those that are logged out stay so.
+async fn accounts(ui: &Ui, promise: &Promise) -> BTreeMap<String, Kept> {
+    let begun = Instant::now();
     loop {
         let accounts = ui.call("list_accounts", json!({})).await.expect("accounts");
         let there: BTreeMap<_, _> = accounts.as_array().into_iter().flatten().map(kept).collect();
-        if there.values().all(|kept| kept.logged_in) || Instant::now() > deadline {
+        let settled = begun.elapsed() > LOGINS_BEGIN && promise.broken_by(&there).is_empty();
+        if settled || there.values().all(|kept| kept.logged_in) || begun.elapsed() > READY_WITHIN {
             return there;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
