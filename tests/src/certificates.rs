@@ -40,6 +40,16 @@ pub struct Certificates {
 impl Certificates {
     /// Makes an authority and a certificate for `domain`, and writes them into `folder`.
     pub fn create(folder: &Path, domain: &str) -> Self {
+        Self::with_end(folder, domain, VALIDITY.as_secs().cast_signed())
+    }
+
+    /// The same, with a certificate whose time was over an hour ago.
+    pub fn create_expired(folder: &Path, domain: &str) -> Self {
+        Self::with_end(folder, domain, -3600)
+    }
+
+    /// `end`: of the server's certificate, in seconds from now.
+    fn with_end(folder: &Path, domain: &str, end: i64) -> Self {
         let now =
             date_time_ymd(1970, 1, 1) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut authority = CertificateParams::default();
@@ -52,7 +62,11 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let mut server = CertificateParams::new(vec![domain.to_owned()]).expect("a DNS name");
-        (server.not_before, server.not_after) = (now - VALIDITY, now + VALIDITY);
+        let later = |seconds: i64| {
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 { now - by } else { now + by }
+        };
+        (server.not_before, server.not_after) = (now - VALIDITY, later(end));
         server.distinguished_name.push(DnType::CommonName, domain);
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -4,8 +4,13 @@
 
 use std::time::Duration;
 
-use prosed_tests::faults::{Scale, cuts, disk, hole, kills, mutations, refusals, restarts, stops};
-use prosed_tests::{Kind, on_both_servers};
+use prosed_tests::daemon::Setup;
+use prosed_tests::faults::{Scale, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops};
+use prosed_tests::http::bearer;
+use prosed_tests::{Daemon, Kind, on_both_servers};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 /// Any; the long form takes another each time.
 const SEED: u64 = 20_000;
@@ -70,4 +75,47 @@ async fn a_damaged_cache_tells_no_lies_and_is_refilled() {
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_is_got_over() {
     disk::run(scale(Kind::Prosody, 2)).await.assert_clean();
+}
+
+#[tokio::test]
+async fn no_attack_comes_to_a_login() {
+    attacks::run(scale(Kind::Prosody, 1)).await.assert_clean();
+}
+
+/// Its TCP stands, and nobody is there: pinged each 20 s, gone after a minute. Not without the pings.
+#[tokio::test]
+async fn a_ui_without_a_sign_of_life_is_let_go() {
+    let (guarded, unguarded) =
+        tokio::join!(silence(Daemon::setup()), silence(Daemon::setup().without("ping")));
+    let (pings, end) = guarded;
+    let seconds: Vec<_> = pings.iter().map(|at| at.as_secs()).collect();
+    assert!(matches!(seconds[..], [0, 18..24, 38..48, ..]), "{pings:?}");
+    assert!(end.is_some_and(|end| (58..72).contains(&end.as_secs())), "{end:?}");
+    assert!(unguarded.0.len() <= 1 && unguarded.1.is_none(), "{unguarded:?}");
+}
+
+/// When a WebSocket that never says anything was pinged, and when it was hung up on.
+async fn silence(setup: Setup) -> (Vec<Duration>, Option<Duration>) {
+    let daemon = Daemon::start(setup).await;
+    let mut socket = TcpStream::connect(daemon.address()).await.expect("the port is open");
+    let head = format!(
+        "GET /rpc HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        daemon.address(),
+        bearer(&daemon)
+    );
+    socket.write_all(head.as_bytes()).await.expect("the head is taken");
+    let mut said = vec![0; 4096];
+    let read = socket.read(&mut said).await.expect("an answer");
+    assert!(said[..read].starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&said));
+    let begun = Instant::now();
+    let mut pings = Vec::new();
+    while let Ok(read) = timeout_at(begun + Duration::from_secs(75), socket.read(&mut said)).await {
+        match read {
+            // A ping is two bytes (RFC 6455 §5.5.2).
+            Ok(2) if said[0] == 0x89 => pings.push(begun.elapsed()),
+            _ => return (pings, Some(begun.elapsed())),
+        }
+    }
+    (pings, None)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use prosed_tests::Kind;
 use prosed_tests::faults::{
-    Record, Scale, apart, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
+    Record, Scale, apart, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
 };
 
 /// A part of the record whose rows are written anew by each long run begins with this line.
@@ -180,6 +180,15 @@ const ROWS: &[Row] = &[
         kinds: &Kind::ALL,
         waits: false,
         run: |runtime, scale| runtime.block_on(stops::at_start(scale)),
+    },
+    Row {
+        name: "SASL and TLS attacks",
+        target: "0 logins, 0 PLAIN bytes",
+        long: 5,
+        short: 1,
+        kinds: ONE,
+        waits: false,
+        run: |runtime, scale| runtime.block_on(attacks::run(scale)),
     },
     Row {
         name: "second daemon",

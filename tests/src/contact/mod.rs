@@ -168,6 +168,11 @@ impl Contact {
         self.inbox.all()
     }
 
+    /// Whether more can arrive.
+    pub fn is_connected(&self) -> bool {
+        !self.inbox.is_closed()
+    }
+
     /// Lets later waits see only what comes from now on.
     pub fn forget_received(&self) {
         self.inbox.skip();

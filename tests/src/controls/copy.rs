@@ -93,7 +93,10 @@ fn apply(edit: &Edit, text: &str) -> io::Result<String> {
         edit.guard
     );
     match text.matches(edit.here).count() {
-        1 => Ok(text.replacen(edit.here, &edit.instead.replace("$out", &out), 1)),
+        1 => {
+            let instead = edit.instead.replace("$here", edit.here).replace("$out", &out);
+            Ok(text.replacen(edit.here, &instead, 1))
+        }
         count => Err(misplaced(edit, &format!("found {count} times, where once is right"))),
     }
 }
@@ -137,7 +140,7 @@ fn walk(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf
 mod tests {
     use super::*;
 
-    const EDIT: Edit = Edit { guard: "gate", file: "a.rs", here: "shut()", instead: "($out || shut())" };
+    const EDIT: Edit = Edit { guard: "gate", file: "a.rs", here: "shut()", instead: "($out || $here)" };
 
     #[test]
     fn a_guard_is_edited_where_it_stands_once() {

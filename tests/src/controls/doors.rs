@@ -4,38 +4,101 @@ use super::Edit;
 
 const GUARD: &str = "daemon/src/rpc/guard.rs";
 const HTTP: &str = "daemon/src/rpc/http.rs";
+const CALLS: &str = "daemon/src/rpc/calls.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "host",
         file: GUARD,
         here: "        self.check_host(request)?;\n",
-        instead: "        if !$out { self.check_host(request)?; }\n",
+        instead: "        if !$out {\n$here}\n",
     },
     // CORS is answered for whoever asks: without it a page could send, and not read.
     Edit {
         guard: "origin",
         file: GUARD,
-        here: "        let cors_origin = self.check_origin(&request.headers)?;\n",
-        instead: "        let cors_origin = if $out { request.headers.get(ORIGIN).cloned() } else { self.check_origin(&request.headers)? };\n",
+        here: "self.check_origin(&request.headers)?",
+        instead: "if $out { request.headers.get(ORIGIN).cloned() } else { $here }",
     },
     Edit {
         guard: "token",
         file: GUARD,
         here: "            self.check_token(&request.headers)?;\n",
-        instead: "            if !$out { self.check_token(&request.headers)?; }\n",
+        instead: "            if !$out {\n$here}\n",
     },
     Edit {
         guard: "content-type",
         file: GUARD,
-        here: "    if request.method == Method::POST\n",
-        instead: "    if !$out && request.method == Method::POST\n",
+        here: "if request.method == Method::POST\n        &&",
+        instead: "if !$out && request.method == Method::POST\n        &&",
     },
     // jsonrpsee looks, too.
     Edit {
         guard: "content-type",
         file: HTTP,
         here: "    conceal(&mut parts.headers);\n    let",
-        instead: "    conceal(&mut parts.headers);\n    if $out { parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(\"application/json\")); }\n    let",
+        instead: "    if $out { parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(\"application/json\")); }\n$here",
+    },
+    // Whatever path: it leads to `/rpc`.
+    Edit {
+        guard: "path",
+        file: HTTP,
+        here: ".fallback(async || StatusCode::NOT_FOUND)",
+        instead: ".fallback(async |state: State<Arc<Door>>, request: Request| {\n\
+                  if $out { rpc(state, request).await } else { StatusCode::NOT_FOUND.into_response() }\n})",
+    },
+    Edit {
+        guard: "request-size",
+        file: HTTP,
+        here: ".max_request_body_size(REQUEST_BYTES)",
+        instead: ".max_request_body_size(if $out { u32::MAX } else { REQUEST_BYTES })",
+    },
+    Edit {
+        guard: "response-size",
+        file: HTTP,
+        here: ".max_response_body_size(RESPONSE_BYTES)",
+        instead: ".max_response_body_size(if $out { u32::MAX } else { RESPONSE_BYTES })",
+    },
+    Edit {
+        guard: "response-size",
+        file: CALLS,
+        here: "BatchResponseBuilder::new_with_limit(RESPONSE_BYTES as usize)",
+        instead: "BatchResponseBuilder::new_with_limit(if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
+    },
+    Edit {
+        guard: "response-size",
+        file: CALLS,
+        here: "MethodResponse::response(id, payload, RESPONSE_BYTES as usize)",
+        instead: "MethodResponse::response(id, payload, if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
+    },
+    Edit {
+        guard: "batch-size",
+        file: HTTP,
+        here: "BatchRequestConfig::Limit(BATCH_CALLS)",
+        instead: "BatchRequestConfig::Limit(if $out { u32::MAX } else { BATCH_CALLS })",
+    },
+    Edit {
+        guard: "connections",
+        file: HTTP,
+        here: ".max_connections(CONNECTIONS)",
+        instead: ".max_connections(if $out { u32::MAX } else { CONNECTIONS })",
+    },
+    Edit {
+        guard: "subscriptions",
+        file: HTTP,
+        here: ".max_subscriptions_per_connection(SUBSCRIPTIONS)",
+        instead: ".max_subscriptions_per_connection(if $out { u32::MAX } else { SUBSCRIPTIONS })",
+    },
+    Edit {
+        guard: "calls-in-flight",
+        file: "daemon/src/rpc/connection.rs",
+        here: "Semaphore::new(CALLS_IN_FLIGHT)",
+        instead: "Semaphore::new(if $out { Semaphore::MAX_PERMITS } else { CALLS_IN_FLIGHT })",
+    },
+    Edit {
+        guard: "ping",
+        file: HTTP,
+        here: ".ping_interval(patience.ping_every)",
+        instead: ".ping_interval(if $out { std::time::Duration::from_secs(3600) } else { patience.ping_every })",
     },
 ];

@@ -7,6 +7,9 @@
 
 mod copy;
 mod doors;
+mod keeping;
+mod login;
+mod stream;
 
 use std::path::PathBuf;
 
@@ -29,7 +32,8 @@ pub struct Edit {
     pub file: &'static str,
     /// A text that is in the file once, as it is there.
     pub here: &'static str,
-    /// What stands in its place in the copy; `$out` is a condition: the guard is out.
+    /// What stands in its place in the copy: `$here` is that text, `$out` a condition: the guard is
+    /// out.
     pub instead: &'static str,
 }
 
@@ -41,7 +45,7 @@ pub fn folder() -> PathBuf {
 
 /// All of them.
 fn edits() -> impl Iterator<Item = &'static Edit> {
-    doors::EDITS.iter()
+    [doors::EDITS, login::EDITS, stream::EDITS, keeping::EDITS].into_iter().flatten()
 }
 
 /// The guards that can be taken out, each once.

@@ -5,6 +5,7 @@
 //! A row counts violations and goes on, so that a long run tells of all of them. What it holds events
 //! and answers against is in [`view`] and [`truth`], which are tested on violations planted for them.
 
+pub mod attacks;
 pub mod cuts;
 pub mod disk;
 pub mod hole;

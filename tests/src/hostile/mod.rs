@@ -3,8 +3,8 @@
 
 mod scram;
 
-use std::io::{Error, Result};
-use std::path::PathBuf;
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +46,14 @@ pub struct Hostile {
 impl Hostile {
     /// Listens on a free port of 127.0.0.1.
     pub async fn listen() -> Self {
+        Self::listen_with(|folder| Certificates::create(folder, DOMAIN)).await
+    }
+
+    /// The same, with certificates of the test's own making.
+    pub async fn listen_with(certificates: impl FnOnce(&Path) -> Certificates) -> Self {
         let folder =
             tempfile::Builder::new().prefix("prosed-hostile-").tempdir().expect("a temporary folder");
-        let certificates = Certificates::create(folder.path(), DOMAIN);
+        let certificates = certificates(folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         Self { port, ca_pem: certificates.ca_pem.clone(), listener, certificates, _folder: folder }
@@ -98,6 +103,14 @@ impl Hostile {
     /// # Errors
     /// When the client says something else, or is gone.
     pub async fn accept_starttls(&self) -> Result<Peer> {
+        self.accept_starttls_saying("").await
+    }
+
+    /// The same, with more plain text right behind the agreement to TLS.
+    ///
+    /// # Errors
+    /// As [`Hostile::accept_starttls`].
+    pub async fn accept_starttls_saying(&self, more: &str) -> Result<Peer> {
         let mut stream = self.accept_tcp().await;
         let (reader, mut writer) = stream.split();
         let mut reader = XmlStream::new(reader);
@@ -109,7 +122,9 @@ impl Hostile {
         if !asked.is("starttls", "urn:ietf:params:xml:ns:xmpp-tls") {
             return Err(Error::other(xml::print(&asked)));
         }
-        writer.write_all(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+        writer
+            .write_all(format!("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{more}").as_bytes())
+            .await?;
         self.secure(stream).await
     }
 
@@ -135,7 +150,7 @@ impl Hostile {
     async fn secure(&self, stream: TcpStream) -> Result<Peer> {
         let tls = TlsAcceptor::from(self.certificates.server_config()).accept(stream).await?;
         let (reader, writer) = split(tls);
-        Ok(Peer { reader: XmlStream::new(reader), writer })
+        Ok(Peer { reader: XmlStream::new(reader), writer, heard: String::new() })
     }
 }
 
@@ -143,9 +158,15 @@ impl Hostile {
 pub struct Peer {
     reader: XmlStream<ReadHalf<Tls>>,
     writer: WriteHalf<Tls>,
+    heard: String,
 }
 
 impl Peer {
+    /// All elements that the client has sent, as XML.
+    pub fn heard(&self) -> &str {
+        &self.heard
+    }
+
     /// Sends any bytes.
     ///
     /// # Errors
@@ -160,7 +181,9 @@ impl Peer {
     /// # Errors
     /// When the client is gone, or says nothing within [`PATIENCE`].
     pub async fn next(&mut self) -> Result<Option<Element>> {
-        timeout(PATIENCE, self.reader.next()).await?
+        let next = timeout(PATIENCE, self.reader.next()).await??;
+        self.heard.extend(next.iter().map(xml::print));
+        Ok(next)
     }
 
     /// The next element, where the end is an error.
@@ -168,7 +191,7 @@ impl Peer {
     /// # Errors
     /// As [`Peer::next`].
     pub async fn expect(&mut self) -> Result<Element> {
-        timeout(PATIENCE, self.reader.expect()).await?
+        self.next().await?.ok_or_else(|| ErrorKind::UnexpectedEof.into())
     }
 
     /// Waits for the client's stream header, answers with ours and these features.
@@ -234,7 +257,7 @@ impl Peer {
 
     /// Reads on in the background, and says what `answer` makes of each stanza, and nothing else.
     pub fn listen(self, mut answer: impl FnMut(&Element) -> Option<String> + Send + 'static) -> Served {
-        let Self { mut reader, writer } = self;
+        let Self { mut reader, writer, .. } = self;
         let inbox = Inbox::new(xml::print);
         let writer = Arc::new(Mutex::new(writer));
         let (received, answers) = (inbox.clone(), writer.clone());

@@ -1,0 +1,70 @@
+//! What keeps a session true while its connection comes and goes.
+
+use super::Edit;
+
+const CONNECTOR: &str = "daemon/src/stream/connector.rs";
+
+pub(super) const EDITS: &[Edit] = &[
+    // Treated as a lost network is.
+    Edit {
+        guard: "refusal-is-final",
+        file: "daemon/src/stream/error.rs",
+        here: "            Self::NotAuthorized { .. } | Self::AccountDisabled { .. } | Self::Replaced => true,",
+        instead: "            Self::NotAuthorized { .. } if $out => false,\n$here",
+    },
+    Edit {
+        guard: "refusal-is-final",
+        file: CONNECTOR,
+        here: "let slow = !matches!(error, ConnectError::Unreachable { .. });",
+        instead: "let slow = !matches!(error, ConnectError::Unreachable { .. } | ConnectError::NotAuthorized { .. });",
+    },
+    Edit {
+        guard: "conflict-is-final",
+        file: CONNECTOR,
+        here: "if self.link().conflict() {",
+        instead: "if !$out && self.link().conflict() {",
+    },
+    Edit {
+        guard: "back-off",
+        file: "daemon/src/stream/backoff.rs",
+        here: "        let ceiling = Duration::from_secs(2 <<",
+        instead: "        if $out { return Duration::from_millis(50); }\n$here",
+    },
+    Edit {
+        guard: "probe",
+        file: CONNECTOR,
+        here: "initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)",
+        instead: "initiate_stream(secure, ns::JABBER_CLIENT, header(), if $out { PATIENT } else { TIMEOUTS })",
+    },
+    Edit {
+        guard: "probe",
+        file: CONNECTOR,
+        here: "initiate_stream(secure, ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS)",
+        instead: "initiate_stream(secure, ns::JABBER_CLIENT, StreamHeader::default(), if $out { PATIENT } else { TIMEOUTS })",
+    },
+    Edit {
+        guard: "probe",
+        file: CONNECTOR,
+        here: "/// From the first byte behind TLS",
+        instead: "/// What finds out about a dead link only when TCP does.\n\
+                  const PATIENT: Timeouts = Timeouts { read_timeout: Duration::from_secs(3600), response_timeout: Duration::from_secs(3600) };\n$here",
+    },
+    Edit {
+        guard: "lost-not-broken",
+        file: "daemon/src/stream/limiter.rs",
+        here: "if this.ended && !this.scanner.at_end() {",
+        instead: "if !$out && this.ended && !this.scanner.at_end() {",
+    },
+    Edit {
+        guard: "presences-doubted",
+        file: "daemon/session/src/presence.rs",
+        here: "    pub(crate) fn doubt_presences(&mut self) {\n        self.presence.kept_until = None;\n",
+        instead: "$here        if $out { return; }\n",
+    },
+    Edit {
+        guard: "changes-compared",
+        file: "daemon/session/src/people.rs",
+        here: "if before.as_ref() != Some(&after) =>",
+        instead: "if $out || before.as_ref() != Some(&after) =>",
+    },
+];

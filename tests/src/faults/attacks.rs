@@ -1,0 +1,216 @@
+//! What a false server tries, or somebody between us and a true one: TLS and SASL. None of it may
+//! come to a login, and none may make prosed say the password.
+
+use std::io::Result;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Record, Scale, account_is};
+use crate::certificates::Certificates;
+use crate::hostile::{Hostile, Lie, Peer, Sasl};
+use crate::server::DOMAIN;
+use crate::{Daemon, Ui};
+
+const ME: &str = "me";
+const PASSWORD: &str = "canary-4711";
+/// What became of the login is told within this: a million iterations would take longer.
+const TOLD_WITHIN: Duration = Duration::from_secs(8);
+/// Between two looks at the account.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    /// A certificate of a trusted authority, for another domain.
+    WrongName,
+    /// A certificate whose time is over.
+    Expired,
+    /// A certificate of an authority that nobody trusts.
+    Untrusted,
+    /// The offer of STARTTLS is taken away, PLAIN is offered.
+    StrippedStarttls,
+    /// Plain text behind the agreement to TLS (CVE-2011-0411).
+    InjectedText,
+    /// SCRAM: the server proves to know another password.
+    WrongSignature,
+    /// SCRAM: a success without a proof.
+    NoSignature,
+    /// A success right away.
+    NoChallenge,
+    /// SCRAM: a recorded exchange is played.
+    ForeignNonce,
+    /// ANONYMOUS is all that is offered.
+    Anonymous,
+    /// PLAIN is all that is offered, after a login with SCRAM.
+    StepDown,
+    /// One iteration: the proof gives the password away.
+    FewIterations,
+    /// Iterations for days.
+    ManyIterations,
+    /// Somebody else's JID is bound.
+    ForeignAccount,
+}
+
+/// Each with the guard against it, and how the refusal is told.
+const ATTACKS: [(Attack, &str, &str); 14] = [
+    (Attack::WrongName, "certificate", "tlsFailed"),
+    (Attack::Expired, "certificate", "tlsFailed"),
+    (Attack::Untrusted, "certificate", "tlsFailed"),
+    (Attack::StrippedStarttls, "tls", "protocolViolation"),
+    (Attack::InjectedText, "plain-text", "protocolViolation"),
+    (Attack::WrongSignature, "server-proof", "protocolViolation"),
+    (Attack::NoSignature, "server-proof", "protocolViolation"),
+    (Attack::NoChallenge, "challenge", "protocolViolation"),
+    (Attack::ForeignNonce, "nonce", "protocolViolation"),
+    (Attack::Anonymous, "anonymous", "protocolViolation"),
+    (Attack::StepDown, "no-step-down", "protocolViolation"),
+    (Attack::FewIterations, "iterations", "protocolViolation"),
+    (Attack::ManyIterations, "iterations", "protocolViolation"),
+    (Attack::ForeignAccount, "bound-account", "protocolViolation"),
+];
+
+/// Runs the row: each attack so often. Without a guard, those attacks that it is there for.
+pub async fn run(scale: Scale) -> Record {
+    let mut record = Record::default();
+    let wanted = |guard: &str| scale.without.is_none_or(|out| out == guard);
+    let attacks: Vec<_> = ATTACKS.iter().filter(|(_, guard, _)| wanted(guard)).collect();
+    let (mut logins, mut leaks) = (0, 0);
+    for _ in 0..scale.times {
+        for &&(attack, _, refusal) in &attacks {
+            let (told, heard) = attack.tried(scale).await;
+            let login = told.as_deref() == Some("online");
+            let leak = tells_password(&heard);
+            record.expect(!login, || format!("{attack:?}: a login"));
+            record.expect(!leak, || format!("{attack:?}: the password was said: {heard}"));
+            let refused = login || told.as_deref() == Some(refusal);
+            record.expect(refused, || format!("{attack:?}: within {TOLD_WITHIN:?} it was told {told:?}"));
+            logins += usize::from(login);
+            leaks += usize::from(leak);
+        }
+    }
+    record.figure(format!("{} attacks, {logins} logins", attacks.len() * scale.times));
+    record.figure(format!("the password was said {leaks} times"));
+    record
+}
+
+impl Attack {
+    /// What UIs were told of the login, `online` or the kind of an error, and what the client said.
+    async fn tried(self, scale: Scale) -> (Option<String>, String) {
+        let me = format!("{ME}@{DOMAIN}");
+        let hostile = Hostile::listen_with(|folder| match self {
+            Self::WrongName => Certificates::create(folder, "evil.test"),
+            Self::Expired => Certificates::create_expired(folder, DOMAIN),
+            _ => Certificates::create(folder, DOMAIN),
+        })
+        .await;
+        let setup = match self {
+            Self::Untrusted => scale.setup(),
+            _ => scale.setup().trust_ca(&hostile.ca_pem),
+        };
+        let daemon = Daemon::start(setup).await;
+        let caller = Ui::connect(&daemon).await;
+        caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
+        // Another one: calls of one connection wait for each other.
+        let ui = Ui::connect(&daemon).await;
+        if self == Self::StepDown {
+            let peer = hostile.accept_session(ME, PASSWORD).await.serve(|_| None);
+            account_is(&ui, &me, "online", TOLD_WITHIN).await;
+            drop(peer);
+            account_is(&ui, &me, "suspended", TOLD_WITHIN).await;
+        }
+        let mut heard = String::new();
+        // What the client has against it ends the attack, and shows in what UIs are told.
+        let attack = async { drop(self.against(&hostile, &mut heard).await) };
+        let (told, ()) = tokio::join!(told(&ui), attack);
+        (told, heard)
+    }
+
+    /// Goes as far as the client does, up to a bound session.
+    async fn against(self, hostile: &Hostile, heard: &mut String) -> Result<()> {
+        let sasl = Sasl::new(ME, PASSWORD);
+        let sasl = match self {
+            Self::StrippedStarttls => return strip(hostile, heard).await,
+            Self::WrongSignature => sasl.lying(Lie::WrongSignature),
+            Self::NoSignature => sasl.lying(Lie::NoSignature),
+            Self::NoChallenge => sasl.lying(Lie::NoChallenge),
+            Self::ForeignNonce => sasl.lying(Lie::ForeignNonce),
+            Self::Anonymous => sasl.offering(&["ANONYMOUS"]).lying(Lie::NoChallenge),
+            Self::StepDown => sasl.offering(&["PLAIN"]),
+            Self::FewIterations => sasl.iterating(1),
+            Self::ManyIterations => sasl.iterating(4_000_000_000),
+            _ => sasl,
+        };
+        let injected = if self == Self::InjectedText { "<message><body>hello</body></message>" } else { "" };
+        let mut peer = hostile.accept_starttls_saying(injected).await?;
+        let whose = if self == Self::ForeignAccount { "mallory" } else { ME };
+        let jid = format!("{whose}@{DOMAIN}");
+        let served = timeout(TOLD_WITHIN, log_in(&mut peer, &sasl, &jid)).await;
+        heard.push_str(peer.heard());
+        served??;
+        // Long enough to be told online.
+        let _served = peer.serve(|_| None);
+        sleep(TOLD_WITHIN / 4).await;
+        Ok(())
+    }
+}
+
+async fn log_in(peer: &mut Peer, sasl: &Sasl, jid: &str) -> Result<()> {
+    peer.authenticate(sasl).await?;
+    peer.bind(jid).await.map(drop)
+}
+
+/// Offers PLAIN and no TLS, and takes whatever comes.
+async fn strip(hostile: &Hostile, heard: &mut String) -> Result<()> {
+    let mut stream = hostile.accept_tcp().await;
+    let features = format!(
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:client' from='{DOMAIN}' id='stripped' version='1.0' \
+         xmlns:stream='http://etherx.jabber.org/streams'><stream:features>\
+         <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>\
+         </stream:features>"
+    );
+    stream.write_all(features.as_bytes()).await?;
+    let mut bytes = Vec::new();
+    let _silence = timeout(TOLD_WITHIN / 4, stream.read_to_end(&mut bytes)).await;
+    heard.push_str(&String::from_utf8_lossy(&bytes));
+    Ok(())
+}
+
+/// What UIs are told of the account: `online`, or the kind of an error. Nothing: it is not told in
+/// time.
+async fn told(ui: &Ui) -> Option<String> {
+    let deadline = Instant::now() + TOLD_WITHIN;
+    while Instant::now() < deadline {
+        let info = ui.call("get_account", json!({})).await.unwrap_or_default();
+        let kind = match &info["state"] {
+            Value::String(state) if state == "online" => Some("online"),
+            _ => info["error"]["data"]["kind"].as_str(),
+        };
+        if let Some(kind) = kind {
+            return Some(kind.to_owned());
+        }
+        sleep(POLL).await;
+    }
+    None
+}
+
+/// Whether the password is in what was said, as it is or as SASL writes it.
+fn tells_password(heard: &str) -> bool {
+    let plain = BASE64_STANDARD.encode(format!("\0{ME}\0{PASSWORD}"));
+    heard.contains(PASSWORD) || heard.contains(&plain) || heard.contains("mechanism='PLAIN'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_is_said_is_found() {
+        assert!(tells_password("<auth mechanism='PLAIN'>AG1lAGNhbmFyeS00NzEx</auth>"));
+        assert!(tells_password("<initial-response>AG1lAGNhbmFyeS00NzEx</initial-response>"));
+        assert!(!tells_password("<auth mechanism='SCRAM-SHA-256'>biwsbj1tZSxyPXg=</auth>"));
+    }
+}

@@ -1,0 +1,102 @@
+//! What one program may ask of the real daemon: each limit, and that without its guard there is none.
+//! The size of a request and of a batch are in `refusals.rs`, the ping is in `faults.rs`.
+
+use prosed_tests::daemon::Setup;
+use prosed_tests::hostile::Hostile;
+use prosed_tests::http::{bearer, request};
+use prosed_tests::xml::find;
+use prosed_tests::{Daemon, Ui};
+use serde_json::json;
+
+/// Waits for events that don't come, longer than any test.
+const LONG_POLL: u64 = 60;
+
+#[tokio::test]
+async fn thirty_two_connections() {
+    assert_eq!(after_connections(Daemon::setup()).await, Some(429));
+    assert_eq!(after_connections(Daemon::setup().without("connections")).await, None);
+}
+
+/// The status of one connection more.
+async fn after_connections(setup: Setup) -> Option<u16> {
+    let daemon = Daemon::start(setup).await;
+    let mut uis = Vec::new();
+    for _ in 0..32 {
+        uis.push(Ui::connect(&daemon).await);
+    }
+    let more = Ui::connect_with(&daemon, &[("authorization", &bearer(&daemon))]).await;
+    more.err().map(|status| status.as_u16())
+}
+
+#[tokio::test]
+async fn sixteen_subscriptions_of_one_connection() {
+    assert_eq!(after_subscriptions(Daemon::setup()).await, Some(-32006));
+    assert_eq!(after_subscriptions(Daemon::setup().without("subscriptions")).await, None);
+}
+
+/// The error of one subscription more.
+async fn after_subscriptions(setup: Setup) -> Option<i64> {
+    let daemon = Daemon::start(setup).await;
+    let ui = Ui::connect(&daemon).await;
+    for _ in 0..16 {
+        ui.subscribe(json!({})).await;
+    }
+    let more = ui.call("subscribe", json!({})).await;
+    let others = Ui::connect(&daemon).await.call("subscribe", json!({})).await;
+    assert!(others.is_ok(), "another connection has its own: {others:?}");
+    more.err().map(|error| error.code)
+}
+
+#[tokio::test]
+async fn sixty_four_calls_in_flight_of_one_connection() {
+    assert_eq!(after_calls(Daemon::setup()).await, Some(1404));
+    assert_eq!(after_calls(Daemon::setup().without("calls-in-flight")).await, None);
+}
+
+/// The error of one call more.
+async fn after_calls(setup: Setup) -> Option<i64> {
+    let daemon = Daemon::start(setup).await;
+    let ui = Ui::connect(&daemon).await;
+    for _ in 0..64 {
+        ui.send_call("get_events", json!({ "since": 0, "timeout": LONG_POLL })).await;
+    }
+    let more = ui.call("get_version", json!({})).await;
+    assert_eq!(ui.frames().len(), 1, "the others wait: {:?}", ui.frames());
+    more.err().map(|error| error.code)
+}
+
+/// A roster of few contacts, whose groups have names of nothing but quotation marks, which JSON
+/// writes with two bytes each.
+#[tokio::test]
+async fn sixteen_mebibytes_an_answer() {
+    let (error, length) = load_a_large_roster(Daemon::setup()).await;
+    assert_eq!(error, Some(-32008));
+    assert!(length < 1024, "{length} bytes");
+    let (error, length) = load_a_large_roster(Daemon::setup().without("response-size")).await;
+    assert_eq!(error, None);
+    assert!(length > 16 << 20, "{length} bytes");
+}
+
+/// The error of the call, and the length of the answer.
+async fn load_a_large_roster(setup: Setup) -> (Option<i64>, usize) {
+    let server = Hostile::listen().await;
+    let daemon = Daemon::start(setup.trust_ca(&server.ca_pem)).await;
+    let ui = Ui::connect(&daemon).await;
+    let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
+    let _peer = server.accept_session("me", "secret").await.serve(|stanza| {
+        let groups = |contact: usize| -> String {
+            (0..100).map(|group| format!("<group>{contact}.{group}{}</group>", "\"".repeat(980))).collect()
+        };
+        let item = |contact| format!("<item jid='c{contact}@prosed.test'>{}</item>", groups(contact));
+        let items: String = (0..100).map(item).collect();
+        find(stanza, "query", "jabber:iq:roster")
+            .map(|_| format!("<query xmlns='jabber:iq:roster'>{items}</query>"))
+    });
+    ui.answer(&login).await.expect("logged in");
+    // By POST: the tests' WebSocket takes no frame of that size.
+    let token = bearer(&daemon);
+    let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "load_roster" }).to_string();
+    let answer = request(&daemon, "POST", "/rpc", &headers, &call).await.expect("an answer");
+    (answer.json()["error"]["code"].as_i64(), answer.body.len())
+}
