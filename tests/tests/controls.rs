@@ -40,7 +40,8 @@ const DISK: Row = |runtime, scale| runtime.block_on(disk::run(scale));
 /// The longest first.
 #[rustfmt::skip]
 const CONTROLS: &[Control] = &[
-    ("probe", HOLE, Kind::Prosody, 1, &["was not noticed"]),
+    ("probe", HOLE, Kind::Prosody, 1, &["noticed false"]),
+    ("roster-asked-anew", CUTS, Kind::Prosody, 9, &["stranger@prosed.test"]),
     ("refusal-is-final", PASSWORD, Kind::Prosody, 1, &["connections"]),
     ("stop-deadlines", STOPS, Kind::Prosody, 2, &["it took"]),
     ("changes-compared", CUTS, Kind::Prosody, 9, &["what was said before"]),
@@ -50,10 +51,10 @@ const CONTROLS: &[Control] = &[
     // Prosody itself says who is not there, where it is asked.
     ("presences-doubted", RESTARTS, Kind::Ejabberd, 1, &["is shown as"]),
     ("back-off", RESTARTS, Kind::Prosody, 1, &["connects in a minute"]),
-    ("kept-before-answered", KILLS, Kind::Prosody, 6, &["after kill"]),
+    ("kept-before-answered", KILLS, Kind::Prosody, 9, &["after kill"]),
     ("event-numbers", KILLS, Kind::Prosody, 4, &["numbers in life"]),
     ("whole-files", KILLS, Kind::Prosody, 8, &["is None, not"]),
-    ("failed-writes-told", DISK, Kind::Prosody, 2, &["full"]),
+    ("failed-writes-told", DISK, Kind::Prosody, 2, &["was acknowledged"]),
     ("lock", SECOND, Kind::Prosody, 1, &["second daemon 1"]),
     ("iterations", ATTACKS, Kind::Prosody, 1, &["FewIterations: a login", "ManyIterations: within"]),
     ("certificate", ATTACKS, Kind::Prosody, 1, &["WrongName: a login", "Expired: a login", "Untrusted: a login"]),

@@ -49,11 +49,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "/// What finds out about a dead link only when TCP does.\n\
                   const PATIENT: Timeouts = Timeouts { read_timeout: Duration::from_secs(3600), response_timeout: Duration::from_secs(3600) };\n$here",
     },
+    // What we have is taken for the server's, as after a resumption.
     Edit {
-        guard: "lost-not-broken",
-        file: "daemon/src/stream/limiter.rs",
-        here: "if this.ended && !this.scanner.at_end() {",
-        instead: "if !$out && this.ended && !this.scanner.at_end() {",
+        guard: "roster-asked-anew",
+        file: "daemon/session/src/startup.rs",
+        here: "        self.ask_roster(turn);\n        self.startup.roster_wait",
+        instead: "        if !$out || self.people.contacts().is_empty() { self.ask_roster(turn); }\n        self.startup.roster_wait",
     },
     Edit {
         guard: "presences-doubted",

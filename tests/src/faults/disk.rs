@@ -181,18 +181,24 @@ pub async fn run(scale: Scale) -> Record {
         }
         promise.remembered = login.as_ref().is_ok_and(|info| info["remembered"] == true);
 
-        disk.make_room();
-        match say(&ui, &me, &mut dice).await {
-            Ok(said) => {
-                acknowledged += 1;
-                promise.me = said;
+        if time % 2 == 0 {
+            // It does not live to see room again, so nothing mends what was acknowledged meanwhile.
+            daemon.kill();
+            disk.make_room();
+        } else {
+            disk.make_room();
+            match say(&ui, &me, &mut dice).await {
+                Ok(said) => {
+                    acknowledged += 1;
+                    promise.me = said;
+                }
+                Err(kind) => record.extend(&when, [format!("there is room again, but {kind}")]),
             }
-            Err(kind) => record.extend(&when, [format!("there is room again, but {kind}")]),
-        }
-        if login.is_ok() {
-            let said = say(&ui, &you, &mut dice).await;
-            promise.you = said.as_ref().ok().cloned();
-            record.expect(said.is_ok(), || format!("{when}: there is room again, but for {you} {said:?}"));
+            if login.is_ok() {
+                let said = say(&ui, &you, &mut dice).await;
+                promise.you = said.as_ref().ok().cloned();
+                record.expect(said.is_ok(), || format!("{when}: there is room again, but {you}: {said:?}"));
+            }
         }
         let log = fs::read_to_string(daemon.log_file()).unwrap_or_default();
         record.expect(!log.contains("panicked"), || format!("{when}: it panicked\n{log}"));
