@@ -27,6 +27,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     within: Option<PathBuf>,
     no_listen: bool,
+    listen: Option<String>,
     guards_out: Vec<String>,
 }
 
@@ -64,6 +65,12 @@ impl Setup {
     /// With no port: its Unix socket is its only door.
     pub fn no_listen(mut self) -> Self {
         self.no_listen = true;
+        self
+    }
+
+    /// With its port at this address instead of any of 127.0.0.1.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = Some(address.to_owned());
         self
     }
 
@@ -247,6 +254,7 @@ impl Daemon {
 
         let guards_out = self.setup.guards_out.join(",");
         let binary = if guards_out.is_empty() { binary() } else { unguarded() };
+        let listen = ["--listen", self.setup.listen.as_deref().unwrap_or("127.0.0.1:0")];
         let spawned = Process::spawn(&binary, &self.log_file(), |command| {
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("PROSED_") {
@@ -264,7 +272,7 @@ impl Daemon {
                 command.env_remove(name);
             }
             command
-                .args(if self.setup.no_listen { &["--no-listen"][..] } else { &["--listen", "127.0.0.1:0"] })
+                .args(if self.setup.no_listen { &["--no-listen"][..] } else { &listen })
                 .arg("--config")
                 .arg(config_file)
                 .arg("--data-dir")

@@ -37,6 +37,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod server;
+pub mod stage;
 pub mod ui;
 pub mod xml;
 

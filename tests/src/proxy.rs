@@ -2,7 +2,7 @@
 //! through untouched, since a certificate is for a domain and not for an address.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -84,10 +84,20 @@ impl Proxy {
 
     /// A proxy in front of an address. Where nobody listens there, connections are reset.
     pub async fn to(upstream: SocketAddr) -> Self {
+        Self::with(|_| upstream).await
+    }
+
+    /// A proxy in front of its own port of another loopback address, where a daemon is yet to listen:
+    /// a daemon takes visitors who name its own port only.
+    pub async fn beside(host: Ipv4Addr) -> Self {
+        Self::with(|port| SocketAddr::from((host, port))).await
+    }
+
+    async fn with(upstream: impl FnOnce(u16) -> SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: upstream(port),
             mood: watch::Sender::new(Mood::Flow),
             cuts: watch::Sender::new(0),
             cut: Mutex::new(None),

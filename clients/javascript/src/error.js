@@ -1,0 +1,38 @@
+// What can go wrong, in one class: the daemon's errors and the connection's.
+
+/** JSON-RPC 2.0's own errors carry no kind. */
+const STANDARD = {
+  "-32700": "parseError",
+  "-32600": "invalidRequest",
+  "-32601": "methodNotFound",
+  "-32602": "invalidParams",
+  "-32603": "internalError",
+};
+
+export class ProsedError extends Error {
+  name = "ProsedError";
+
+  constructor(kind, message, { code, data = {}, cause } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.kind = kind;
+    this.data = data;
+    this.retryable = data.retryable ?? false;
+  }
+
+  /** From an error object of JSON-RPC. */
+  static from({ code, message, data }) {
+    const details = typeof data === "object" && data !== null ? data : {};
+    // What is left are limits of the connection: -32005 to -32011.
+    const kind = details.kind ?? STANDARD[code] ?? "connectionLimit";
+    return new ProsedError(kind, message, { code, data: details });
+  }
+}
+
+/** The daemon's answer will never come, and the next connection may fare better. */
+export const disconnected = () =>
+  new ProsedError("disconnected", "The connection to prosed is lost.", { data: { retryable: true } });
+
+/** Nobody who speaks our protocol answers; `text` says what befell us instead. */
+export const unreachable = (text, cause) =>
+  new ProsedError("unreachable", `prosed can't be reached: ${text}.`, { data: { retryable: true }, cause });

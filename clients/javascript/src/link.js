@@ -1,0 +1,137 @@
+// The way to the daemon: one connection, made anew for as long as it is wanted.
+
+import { Connection } from "./connection.js";
+import { ProsedError, disconnected } from "./error.js";
+
+/** The first attempt to connect anew comes so soon, in milliseconds; each further one waits twice as long. */
+const FIRST_DELAY = 200;
+/** The daemon is on this machine: asking often costs little, and it is back within seconds. */
+const LONGEST_DELAY = 10_000;
+
+export class Link {
+  #open;
+  #onchange;
+  #connection;
+  /** While connecting: resolves with the next connection. */
+  #next;
+  #closing = new AbortController();
+  /** Since when it stands, in milliseconds since 1970. */
+  #since;
+  #longest = FIRST_DELAY;
+
+  state = "connected";
+  /** Why it is closed, where nobody wanted it so. */
+  error;
+  /** The daemon's address for pictures, where it has one. */
+  url;
+
+  /**
+   * `open` opens a door: it resolves with `{socket, url}`, of which the socket is a WebSocket that is
+   * open, or throws. It is asked anew after each loss. `onchange` is called when `state` has changed.
+   */
+  static async open(open, signal, onchange) {
+    const link = new Link();
+    link.#open = open;
+    link.#use(await open(signal));
+    link.#onchange = onchange;
+    return link;
+  }
+
+  /** The connection that stands, if one does. Throws once there will be none. */
+  ready() {
+    if (this.state === "closed") throw this.error ?? closed();
+    return this.#connection;
+  }
+
+  /** The next connection, waited for so many milliseconds, or however long. */
+  next(signal, patience) {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const timer = patience && setTimeout(() => done(reject, disconnected()), patience);
+      const abort = () => done(reject, signal.reason);
+      const done = (how, value) => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+        how(value);
+      };
+      signal?.addEventListener("abort", abort);
+      this.#next.then(
+        (connection) => done(resolve, connection),
+        (error) => done(reject, error),
+      );
+    });
+  }
+
+  close(error) {
+    if (this.state === "closed") return;
+    this.error = error;
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#become("closed");
+    this.#closing.abort();
+    connection?.close();
+  }
+
+  #use({ socket, url }) {
+    const connection = new Connection(socket, () => {
+      if (this.#connection === connection) this.#reconnect();
+    });
+    this.url = url;
+    this.#since = Date.now();
+    this.#connection = connection;
+    this.#become("connected");
+    return connection;
+  }
+
+  #reconnect() {
+    this.#connection = undefined;
+    if (Date.now() - this.#since > LONGEST_DELAY) this.#longest = FIRST_DELAY;
+    this.#next = this.#retry();
+    // Nobody may be waiting for it.
+    this.#next.catch(() => {});
+    this.#become("connecting");
+  }
+
+  async #retry() {
+    const { signal } = this.#closing;
+    for (;;) {
+      // Not all programs of this user at the same moment.
+      await pause(this.#longest * (0.5 + Math.random() / 2), signal);
+      this.#longest = Math.min(2 * this.#longest, LONGEST_DELAY);
+      try {
+        signal.throwIfAborted();
+        const door = await this.#open(signal);
+        if (!signal.aborted) return this.#use(door);
+        door.socket.close();
+      } catch (error) {
+        if (error.retryable) continue;
+        // A token that is refused now will be refused again.
+        if (!signal.aborted) this.close(error);
+        throw this.error ?? closed();
+      }
+    }
+  }
+
+  #become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#onchange?.();
+  }
+}
+
+function closed() {
+  return new ProsedError("closed", "This client was closed.");
+}
+
+/** Waits so many milliseconds, and less long where it is aborted. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, signal?.aborted ? 0 : milliseconds);
+    signal?.addEventListener("abort", done);
+  });
+}

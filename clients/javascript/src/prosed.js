@@ -1,0 +1,48 @@
+// The client in a web page. In Node it is node.js.
+
+import { Prosed } from "./client.js";
+import { openPort } from "./door.js";
+import { ProsedError } from "./error.js";
+
+export { Prosed, ProsedError };
+
+const USUAL_URL = "ws://127.0.0.1:5299/rpc";
+/** Where a tab keeps the token, for as long as it is open. */
+const KEPT_AS = "prosed.token";
+
+/** Connects; see the types. */
+export async function connect({ url = USUAL_URL, token, signal } = {}) {
+  const handed = handedToken();
+  const shown = token ?? handed ?? tab()?.getItem(KEPT_AS);
+  if (!shown) {
+    throw new ProsedError("tokenMissing", "prosed asks for its token: it is in the file that endpoint.json names.");
+  }
+  try {
+    const prosed = await Prosed.over((signal) => openPort(WebSocket, url, shown, signal), signal);
+    tab()?.setItem(KEPT_AS, shown);
+    return prosed;
+  } catch (error) {
+    if (error.kind === "unauthorized") tab()?.removeItem(KEPT_AS);
+    throw error;
+  }
+}
+
+/** The token that came behind the page's address, as `#token=…`; it is gone from there then. */
+function handedToken() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const token = fragment.get("token");
+  if (token === null) return undefined;
+  fragment.delete("token");
+  const rest = fragment.toString();
+  history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
+  return token;
+}
+
+/** What belongs to this tab; some people let pages keep nothing. */
+function tab() {
+  try {
+    return sessionStorage;
+  } catch {
+    return undefined;
+  }
+}

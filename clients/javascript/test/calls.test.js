@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+
+import { Prosed, ProsedError, connect } from "prosed";
+
+import { stage, test } from "./stage.js";
+
+const { me, url, token, runtimeDir } = await stage("where");
+
+test("finds the daemon and calls it by name", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  assert.equal(prosed.state, "connected");
+  assert.equal((await prosed.getVersion()).name, "prosed");
+  const [account] = await prosed.listAccounts();
+  assert.equal(account.account, me);
+  assert.equal((await prosed.loadRoster({ account: me })).contacts[0].name, "Alice");
+  assert.deepEqual(await prosed.call("get_account"), account);
+});
+
+test("connects to an address that it is given", async (t) => {
+  const prosed = await connect({ url, token });
+  t.after(() => prosed.close());
+  const { contacts } = await prosed.loadRoster();
+  const { avatar } = contacts[0];
+  const answer = await fetch(prosed.avatarUrl(avatar));
+  assert.equal(answer.headers.get("content-type"), avatar.type);
+  assert.equal((await answer.arrayBuffer()).byteLength, avatar.bytes);
+  assert.equal(prosed.avatarUrl(undefined), undefined);
+});
+
+test("has a method for each of the API", async () => {
+  const prosed = await connect();
+  const { methods } = await prosed.discover();
+  prosed.close();
+  const calls = methods.map(({ name }) => name).filter((name) => !/subscribe(_[a-z]+[A-Z]|$)/.test(name));
+  const camelCase = (name) => name.replace("rpc.", "").replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  for (const name of calls) assert.equal(typeof Prosed.prototype[camelCase(name)], "function", name);
+  assert.ok(calls.length > 20);
+});
+
+test("tells errors by their kind", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  const fails = (promise, expected) =>
+    assert.rejects(promise, (error) => {
+      assert.ok(error instanceof ProsedError && error instanceof Error);
+      const { code, kind, retryable } = error;
+      assert.deepEqual({ code, kind, retryable }, expected);
+      assert.ok(error.message.length > 10);
+      return true;
+    });
+  const unknown = prosed.getContact({ jid: "nobody@prosed.test" });
+  await fails(unknown, { code: 1201, kind: "contactUnknown", retryable: false });
+  await fails(prosed.loadRoster({ acount: me }), { code: -32602, kind: "invalidParams", retryable: false });
+  await fails(prosed.call("fly"), { code: -32601, kind: "methodNotFound", retryable: false });
+  const large = prosed.setAvatar({ data: "A".repeat(3_000_000) });
+  await fails(large, { code: undefined, kind: "connectionLimit", retryable: false });
+  assert.equal((await prosed.getVersion()).name, "prosed", "it goes on");
+});
+
+test("makes more calls than the daemon takes at once", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  const polls = Array.from({ length: 200 }, () => prosed.getEvents({ timeout: 1 }));
+  for (const { events } of await Promise.all(polls)) assert.ok(Array.isArray(events));
+});
+
+test("gives up waiting when it is told to", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  const patience = new AbortController();
+  const poll = prosed.getEvents({ timeout: 60 }, { signal: patience.signal });
+  patience.abort(new Error("enough"));
+  await assert.rejects(poll, { message: "enough" });
+  const late = prosed.getVersion({}, { signal: AbortSignal.abort() });
+  await assert.rejects(late, { name: "AbortError" });
+  assert.equal((await prosed.getVersion()).name, "prosed");
+});
+
+test("a closed client says so", async () => {
+  const prosed = await connect();
+  const states = [];
+  prosed.addEventListener("statechange", () => states.push(prosed.state));
+  const poll = prosed.getEvents({ timeout: 60 });
+  const closed = assert.rejects(poll, { kind: "disconnected" });
+  prosed.close();
+  prosed.close();
+  await closed;
+  await assert.rejects(prosed.getVersion(), { kind: "closed" });
+  assert.deepEqual(states, ["closed"]);
+  assert.equal(prosed.error, undefined);
+  for await (const event of prosed.events()) assert.fail(event);
+});
+
+test("says why it can't connect", async () => {
+  await assert.rejects(connect({ url, token: "guess" }), { kind: "unauthorized", retryable: false });
+  await assert.rejects(connect({ url, token: "no token" }), { kind: "unreachable" });
+  await assert.rejects(connect({ url: "ws://127.0.0.1:1/rpc", token }), { kind: "unreachable", retryable: true });
+  await assert.rejects(connect({ runtimeDir: "/nowhere" }), { kind: "unreachable", message: /not running/ });
+  await assert.rejects(connect({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  const endpoint = JSON.parse(await readFile(`${runtimeDir}/endpoint.json`, "utf8"));
+  assert.equal(endpoint.url, url);
+});
