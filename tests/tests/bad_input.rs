@@ -4,6 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::StatusCode;
 use minidom::Element;
 use prosed_tests::contact::{Client, PROSE_VCARD4, VCARD4, sha1_hex};
+use prosed_tests::daemon::Setup;
 use prosed_tests::hostile::{Hostile, Served, nested, result_of};
 use prosed_tests::http::{bearer, request};
 use prosed_tests::xml::find;
@@ -19,8 +20,12 @@ const METADATA: &str = "urn:xmpp:avatar:metadata";
 
 /// A session on a server that serves a roster of these items, and the test does the rest.
 async fn session(items: &'static str) -> (Hostile, Daemon, Ui, Served) {
+    session_of(Daemon::setup(), items).await
+}
+
+async fn session_of(setup: Setup, items: &'static str) -> (Hostile, Daemon, Ui, Served) {
     let server = Hostile::listen().await;
-    let daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
+    let daemon = Daemon::start(setup.trust_ca(&server.ca_pem)).await;
     let ui = Ui::watching(&daemon).await;
     let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
     let peer = server.accept_session("me", "secret").await.listen(move |stanza| {
@@ -32,9 +37,11 @@ async fn session(items: &'static str) -> (Hostile, Daemon, Ui, Served) {
     (server, daemon, ui, peer)
 }
 
+const ALICE_ALONE: &str = "<item jid='alice@prosed.test' subscription='both'/>";
+
 /// With Alice in the roster.
 async fn with_alice() -> (Hostile, Daemon, Ui, Served) {
-    session("<item jid='alice@prosed.test' subscription='both'/>").await
+    session(ALICE_ALONE).await
 }
 
 async fn say(peer: &Served, text: &str) {
@@ -223,6 +230,15 @@ async fn a_deep_stanza_harms_nobody() {
     say(&peer, &format!("<iq type='get' id='deep' from='{ALICE}/x'>{deep}</iq>")).await;
     alice_is_still_heard(&ui, &peer).await;
     assert!(daemon.is_running());
+}
+
+/// What the limiter is there for: no parser of trees survives it, and nothing can catch its end.
+#[tokio::test]
+async fn without_the_limiter_a_deep_stanza_takes_everybody_down() {
+    let (_server, mut daemon, _ui, peer) = session_of(Daemon::setup().without("depth"), ALICE_ALONE).await;
+    say(&peer, &format!("<message type='headline' from='{ALICE}/x'>{}</message>", nested(3_500))).await;
+    let ended = daemon.ended().await;
+    assert_eq!(ended.code(), None, "by a signal: {ended}");
 }
 
 #[tokio::test]

@@ -109,7 +109,9 @@ fn misses(&(guard, row, kind, times, says): &Control) -> Result<(), String> {
 #[test]
 fn every_guard_has_a_control() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let tests = fs::read_dir(folder).expect("the tests").flatten().filter(|entry| entry.path().is_file());
+    let entries =
+        [&folder, &folder.join("process")].map(|folder| fs::read_dir(folder).expect("tests").flatten());
+    let tests = entries.into_iter().flatten().filter(|entry| entry.path().is_file());
     let tests: String = tests.map(|test| fs::read_to_string(test.path()).expect("a test")).collect();
     let unused: Vec<_> =
         controls::guards().into_iter().filter(|guard| !tests.contains(&format!("\"{guard}\""))).collect();

@@ -21,6 +21,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "if $out { request.headers.get(ORIGIN).cloned() } else { $here }",
     },
     Edit {
+        guard: "same-user",
+        file: "daemon/src/rpc/server.rs",
+        here: "Self::Unix(socket) => socket",
+        instead: "Self::Unix(_) if $out => true,\n            Self::Unix(socket) => socket",
+    },
+    Edit {
         guard: "token",
         file: GUARD,
         here: "            self.check_token(&request.headers)?;\n",

@@ -5,6 +5,12 @@ use super::Edit;
 const CONNECTOR: &str = "daemon/src/stream/connector.rs";
 
 pub(super) const EDITS: &[Edit] = &[
+    Edit {
+        guard: "depth",
+        file: "daemon/src/stream/scanner.rs",
+        here: "if self.depth > MAX_DEPTH {",
+        instead: "if !$out && self.depth > MAX_DEPTH {",
+    },
     // Treated as a lost network is.
     Edit {
         guard: "refusal-is-final",

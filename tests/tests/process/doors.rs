@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use prosed_tests::daemon::Setup;
 use prosed_tests::{Daemon, Ui, http};
 use serde_json::json;
 
@@ -89,17 +90,26 @@ async fn another_user_is_turned_away_from_the_socket() {
         eprintln!("skipped: another_user_is_turned_away_from_the_socket needs root");
         return;
     }
+    let answers = knock_as_another(Daemon::setup()).await;
+    assert_eq!(answers, ["", "ok\n"]);
+    let answers = knock_as_another(Daemon::setup().without("same-user")).await;
+    assert_eq!(answers, ["ok\n", "ok\n"]);
+}
+
+/// What another user gets at the socket, and what the same does.
+async fn knock_as_another(setup: Setup) -> [String; 2] {
     // Where the files' modes would let everybody in.
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our own folder");
     let socket = folder.path().join("prosed.sock");
     let path = socket.display().to_string();
-    let daemon = Daemon::start(Daemon::setup().arguments(&["--socket", &path])).await;
+    let daemon = Daemon::start(setup.arguments(&["--socket", &path])).await;
     fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("our own socket");
 
-    assert_eq!(fetch(&socket, &["--reuid", "65534"]), "");
-    assert_eq!(fetch(&socket, &["--inh-caps", "-all"]), "ok\n");
-    assert!(daemon.log().contains("another user was turned away"), "{}", daemon.log());
+    let answers = [&["--reuid", "65534"], &["--inh-caps", "-all"]].map(|who| fetch(&socket, who));
+    let turned_away = daemon.log().contains("another user was turned away");
+    assert_eq!(turned_away, answers[0].is_empty(), "{}", daemon.log());
+    answers
 }
 
 /// What a program gets that runs with these options of setpriv.
