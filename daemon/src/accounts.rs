@@ -350,16 +350,7 @@ impl Shell {
 
     /// The way to the server: what the configuration says goes before what was said at login.
     pub(crate) fn settings(&self, account: &BareJid, said: Connection) -> stream::Settings {
-        let fixed = self.overrides.get(account).cloned().unwrap_or_default();
-        let given_tls = (said.tls != TlsMode::Auto).then_some(said.tls);
-        stream::Settings {
-            account: account.clone(),
-            resource: fixed.resource.or(said.resource),
-            host: fixed.host.or(said.host),
-            port: fixed.port.or(said.port),
-            tls: fixed.tls.or(given_tls).unwrap_or_default(),
-            tls_config: Arc::clone(&self.tls),
-        }
+        settings(account, said, &self.overrides, &self.tls)
     }
 
     /// The server has accepted the account: from now on it is one of ours. `secret` is what is worth
@@ -460,5 +451,23 @@ impl Shell {
     ) -> Result<(), String> {
         let (registry, account) = (self.registry.clone(), account.clone());
         off_thread(move || work(&registry, &account)).await.map_err(|error| error.to_string())
+    }
+}
+/// The way to an account's server. What `overrides` say goes before what was `said` at login.
+pub(crate) fn settings(
+    account: &BareJid,
+    said: Connection,
+    overrides: &BTreeMap<BareJid, AccountOverride>,
+    tls: &Arc<stream::TlsConfig>,
+) -> stream::Settings {
+    let fixed = overrides.get(account).cloned().unwrap_or_default();
+    let given_tls = (said.tls != TlsMode::Auto).then_some(said.tls);
+    stream::Settings {
+        account: account.clone(),
+        resource: fixed.resource.or(said.resource),
+        host: fixed.host.or(said.host),
+        port: fixed.port.or(said.port),
+        tls: fixed.tls.or(given_tls).unwrap_or_default(),
+        tls_config: Arc::clone(tls),
     }
 }

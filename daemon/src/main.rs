@@ -3,10 +3,12 @@
 mod accounts;
 mod actor;
 mod cache;
+mod check;
 mod config;
 mod credentials;
 mod events;
 mod files;
+mod manual;
 mod metrics;
 #[cfg(debug_assertions)]
 mod provocation;
@@ -87,7 +89,10 @@ fn failed<E: Into<anyhow::Error>>(exit: Exit) -> impl FnOnce(E) -> Failed {
 }
 
 fn run(flags: Flags) -> Result<(), Failed> {
-    let check_only = flags.check_config;
+    if flags.man {
+        return manual::print().map_err(failed(Exit::Other));
+    }
+    let (check_config, check_server) = (flags.check_config, flags.check_server.clone());
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
@@ -96,9 +101,21 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let filter =
         filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
     let caps = log_caps().map_err(failed(Exit::Other))?;
-    if check_only {
-        println!("the configuration is fine");
+    if check_config {
+        print!("{}", check::config(&config).map_err(failed(Exit::Other))?);
         return Ok(());
+    }
+    if let Some(account) = check_server {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let asked = async { check::server(&config, &tls, &account).await };
+        let (reached, found) =
+            runtime.map_err(failed(Exit::Other))?.block_on(asked).map_err(failed(Exit::Other))?;
+        print!("{found}");
+        return if reached {
+            Ok(())
+        } else {
+            Err((Exit::Other, anyhow!("{account} could not log in there")))
+        };
     }
     service::harden().map_err(failed(Exit::Other))?;
     let writer = fmt::layer()

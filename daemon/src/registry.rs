@@ -23,6 +23,9 @@ use crate::files::{self, Durability, Lock};
 /// second, and 2^53 lasts for nine billion restarts.
 const SEQ_BLOCK: u64 = 1_000_000;
 
+/// The accounts' file, in the data folder.
+const ACCOUNTS: &str = "accounts.json";
+
 /// What was said at login of the way to the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -104,7 +107,7 @@ impl Registry {
         };
         files::private_folder(folder).map_err(io(folder))?;
         let lock = lock(folder)?;
-        let accounts_file = folder.join("accounts.json");
+        let accounts_file = folder.join(ACCOUNTS);
         let seq_file = folder.join("seq");
         let accounts = read_accounts(&accounts_file).map_err(io(&accounts_file))?;
         let seq_mark = read_seq_mark(&seq_file, !accounts.is_empty()).map_err(io(&seq_file))?;
@@ -247,6 +250,13 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// What was said at an account's login of the way to its server, from the data folder of a daemon that may
+/// be running; nothing where that can't be read.
+pub(crate) fn connection(folder: &Path, account: &BareJid) -> Option<Connection> {
+    let mut accounts: Accounts = serde_json::from_slice(&fs::read(folder.join(ACCOUNTS)).ok()?).ok()?;
+    accounts.remove(account).map(|entry| entry.connection)
 }
 
 /// The process's number in the file is for the message only: the lock is the kernel's.

@@ -151,6 +151,12 @@ pub(crate) enum Command {
         #[arg(value_name = "JSON")]
         params: Option<String>,
     },
+    /// Find out what is wrong with prosed on this computer, and how to mend it.
+    Doctor {
+        /// Look at this account's server as well, logged in or not.
+        #[arg(value_name = "JID")]
+        jids: Vec<String>,
+    },
     /// Print the description of the API: an OpenRPC document.
     Discover,
     /// Show the versions of prosectl and of the running daemon.

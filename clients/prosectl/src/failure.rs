@@ -37,6 +37,8 @@ const EXIT_CODES: &[(ErrorKind, u8)] = &[
 
 /// An error that this table does not know.
 const OTHER: u8 = 1;
+/// The doctor found something that does not work.
+const UNWELL: u8 = 10;
 /// `EX_USAGE`: prosed knows no such method or parameter. (Wrong options of prosectl itself: 2.)
 const USAGE: u8 = 64;
 /// `EX_NOINPUT`: the password, the parameters or a file could not be read.
@@ -57,6 +59,7 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "done"),
     (OTHER, "another error"),
     (2, "wrong options"),
+    (UNWELL, "the doctor has found a fault"),
     (11, "credentials refused"),
     (12, "no password remembered"),
     (13, "no such account here"),
@@ -120,6 +123,8 @@ pub(crate) enum Failure {
     Refused(u16),
     #[error("the token can't be read or written: {0}")]
     Token(std::io::Error),
+    #[error("faults found: {0}")]
+    Unwell(usize),
     #[error("prosed opens no port: set `listen` in config.toml, and start it without --no-listen")]
     NoPort,
     #[error("the page that leads to the console can't be written: {0}")]
@@ -181,6 +186,7 @@ impl Failure {
             Self::NoPage(_) | Self::Terminal => USAGE,
             Self::File(..) | Self::Page(_) => CANT_CREATE,
             Self::Browser(_) => OTHER,
+            Self::Unwell(_) => UNWELL,
             Self::Damaged(_) => SOFTWARE,
             Self::Output(_) => IO,
             Self::Rpc { code: -32601 | -32602, .. } => USAGE,
@@ -234,6 +240,7 @@ mod tests {
         let mut codes = BTreeSet::from([
             OTHER,
             2,
+            UNWELL,
             USAGE,
             NO_INPUT,
             UNAVAILABLE,

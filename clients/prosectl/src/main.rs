@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod doctor;
 mod escape;
 mod failure;
 mod open;
@@ -75,6 +76,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::SetProfile(profile) => vcard::set_profile(&prosed, *profile, output).await,
         Command::Events(asked) => events::events(&prosed, asked, output).await,
         Command::Call { method, params } => daemon::call(&prosed, &method, params, output).await,
+        Command::Doctor { jids } => doctor::doctor(&prosed, &jids, output).await,
         Command::Discover => daemon::discover(&prosed, output).await,
         Command::Version => daemon::version(&prosed, output).await,
         Command::Open { print } => open::open(&prosed, print, output).await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jid::{BareJid, ResourcePart};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{ConfigError, Listen, TlsMode, unreadable};
 use crate::files;
@@ -42,7 +42,7 @@ pub(super) struct Secrets {
 }
 
 /// Where secrets are written to. They are read from wherever they are found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SecretStoreKind {
     /// The Secret Service where the session bus has one, else files.

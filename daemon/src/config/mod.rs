@@ -64,12 +64,19 @@ pub(crate) struct Flags {
     /// What to log, as in `info,prosed=debug` [default: $RUST_LOG, or info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// Say whether the configuration is fine, and stop
+    /// Say whether the configuration is fine, and what it comes to, and stop
     #[arg(long)]
     pub check_config: bool,
+    /// Say whether this account's server can be reached and trusted, and stop
+    #[arg(long, value_name = "JID")]
+    pub check_server: Option<BareJid>,
+    /// Print the manual page, and stop
+    #[arg(long)]
+    pub man: bool,
 }
 
-const AFTER_HELP: &str = "Each option but --check-config is also an environment variable (PROSED_LISTEN, \
+/// How options, environment and file go together.
+pub(crate) const AFTER_HELP: &str = "Each option but those that stop is also an environment variable (PROSED_LISTEN, \
     PROSED_DATA_DIR, …) and, --config excepted, a key of the configuration file (listen, data_dir, …). \
     Flags win over the environment, and that over the file.";
 

@@ -18,6 +18,7 @@ use xmpp_parsers::ns;
 use super::backoff::{Backoff, STABLE};
 use super::binding::Bindings;
 use super::dial::timed_out;
+use super::error::Refusals;
 use super::exchange::{LoginStream, features};
 use super::limiter::Link;
 use super::offer::Profile;
@@ -86,8 +87,7 @@ impl Connector {
         current: Current,
         wake: Arc<Notify>,
     ) -> Self {
-        let domain = settings.account.domain().as_str();
-        let host = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
+        let host = dns::ascii(settings.account.domain().as_str());
         Self {
             settings,
             host,
@@ -201,7 +201,7 @@ impl Connector {
     async fn attempt(&mut self) -> Result<Connection, ConnectError> {
         let account = self.settings.account.clone();
         let domain = account.domain().as_str();
-        let mut worst: Option<ConnectError> = None;
+        let mut refusals = Refusals::default();
         if self.attempts.len() == EARLY {
             self.attempts.pop_front();
         }
@@ -223,21 +223,11 @@ impl Connector {
                 }
                 Err(error) => {
                     tracing::debug!(host = target.host, port = target.port, %error, "not here");
-                    // That a place does not answer tells less than what another one had to say.
-                    if worst.as_ref().is_none_or(|worst| matches!(worst, ConnectError::Unreachable { .. })) {
-                        worst = Some(error);
-                    }
+                    refusals.add(error);
                 }
             }
         }
-        let worst =
-            worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") });
-        Err(match (worst, places.trouble) {
-            (ConnectError::Unreachable { text }, Some(trouble)) => {
-                ConnectError::Unreachable { text: short(&format!("{trouble}; {text}")) }
-            }
-            (worst, _) => worst,
-        })
+        Err(refusals.into_error(domain, places.trouble))
     }
 
     async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {

@@ -109,6 +109,11 @@ fn given(settings: &Settings, domain: &str) -> Option<Target> {
     Some(Target { host, port, direct })
 }
 
+/// A domain as DNS and certificates have it.
+pub(super) fn ascii(domain: &str) -> String {
+    idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
+}
+
 /// An IP address, of version 6 also in brackets.
 pub(super) fn ip(host: &str) -> Option<std::net::IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()

@@ -71,6 +71,32 @@ impl ConnectError {
     }
 }
 
+/// Why none of a domain's places would do.
+#[derive(Default)]
+pub(super) struct Refusals(Option<ConnectError>);
+
+impl Refusals {
+    /// That a place does not answer tells less than what another one had to say.
+    pub(super) fn add(&mut self, error: ConnectError) {
+        if self.0.as_ref().is_none_or(|worst| matches!(worst, ConnectError::Unreachable { .. })) {
+            self.0 = Some(error);
+        }
+    }
+
+    /// The one to tell of. `trouble`: what DNS could not be asked.
+    pub(super) fn into_error(self, domain: &str, trouble: Option<String>) -> ConnectError {
+        let worst = self.0;
+        let worst =
+            worst.unwrap_or_else(|| ConnectError::Unreachable { text: format!("nowhere to reach {domain}") });
+        match (worst, trouble) {
+            (ConnectError::Unreachable { text }, Some(trouble)) => {
+                ConnectError::Unreachable { text: short(&format!("{trouble}; {text}")) }
+            }
+            (worst, _) => worst,
+        }
+    }
+}
+
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {

@@ -16,6 +16,7 @@
 
 mod backoff;
 mod binding;
+mod check;
 mod connector;
 mod dial;
 mod dns;
@@ -45,6 +46,7 @@ use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
+pub(crate) use self::check::{Reached, reach};
 use self::connector::{Connector, Current, News, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
 use self::error::short;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -11,22 +11,25 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore, crypto};
 use tokio_xmpp::xmlstream::{ReadError, XmppStream, XmppStreamElement, initiate_stream};
 use xmpp_parsers::{ns, starttls};
 
-use super::ConnectError;
 use super::binding::Bindings;
 use super::connector::{TIMEOUTS, header, read_error, receive_error};
 use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
 use super::limiter::{Limiter, Link};
+use super::{ConnectError, short};
+use crate::events::rfc3339;
 
 /// From the first byte of a handshake to its last.
 const HANDSHAKE: Duration = Duration::from_secs(15);
 /// From the plain stream's header to `<proceed/>`.
 const NEGOTIATION: Duration = Duration::from_secs(15);
+/// Of a certificate for somebody else, so many names are told.
+const NAMES_SHOWN: usize = 3;
 
 /// No set of trusted certificates could be put together.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +120,7 @@ pub(super) async fn connect(
         .await
         .map_err(|_| unreachable(timed_out("the TLS handshake took too long")))?
         .map_err(|error| match reason(&error) {
-            Some(text) => ConnectError::Tls { text },
+            Some(text) => ConnectError::Tls { text: short(&text) },
             None => unreachable(error),
         })?;
     let bindings = Bindings::of(tls.get_ref().1);
@@ -128,9 +131,35 @@ pub(super) async fn connect(
 fn reason(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {
-        rustls::Error::InvalidCertificate(reason) => format!("the server's certificate: {reason}"),
+        rustls::Error::InvalidCertificate(reason) => certificate(reason),
         other => other.to_string(),
     })
+}
+
+/// What is wrong with a certificate, in words that its owner understands.
+fn certificate(reason: &CertificateError) -> String {
+    let day = |time: &UnixTime| {
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
+        time.map_or_else(|| "some day".to_owned(), |time| rfc3339(time.into()))
+    };
+    match reason {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("the server's certificate expired at {}", day(not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("the server's certificate is not valid before {}", day(not_before))
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // As in `DnsName("example.org")`.
+            let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            let names = presented.iter().take(NAMES_SHOWN).map(bare).collect::<Vec<_>>().join(", ");
+            format!("the server's certificate is not valid for {}, but for {names}", expected.to_str())
+        }
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is signed by nobody that this computer trusts".to_owned()
+        }
+        other => format!("the server's certificate: {other}"),
+    }
 }
 
 /// Speaks plain XMPP up to `<proceed/>`. Nothing that comes in plain is believed: the stream begins

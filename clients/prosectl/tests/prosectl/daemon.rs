@@ -1,5 +1,6 @@
 //! A daemon that answers every method with its own example, and remembers what it was asked.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,8 @@ use tokio::process::Command;
 
 /// The events that there are, numbered from one.
 pub(crate) const EVENTS: u64 = 2;
+/// What it could be told apart by.
+pub(crate) const TOKEN: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG8";
 const PASSWORD: &str = "correct horse";
 
 pub(crate) struct Daemon {
@@ -45,13 +48,14 @@ impl Daemon {
         let server = Server::builder().build("127.0.0.1:0").await.unwrap();
         let dir = TempDir::new().unwrap();
         let token_file = dir.path().join("token");
-        std::fs::write(&token_file, "c2VjcmV0").unwrap();
+        std::fs::write(&token_file, TOKEN).unwrap();
+        std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let endpoint = Endpoint {
             url: Some(format!("ws://{}/rpc", server.local_addr().unwrap())),
             socket: Some(PathBuf::from("/nonexistent/prosed.sock")),
             token_file,
             pid: 1,
-            version: "0.1.0".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             api_level: 1,
         };
         std::fs::write(dir.path().join(FILE_NAME), serde_json::to_vec(&endpoint).unwrap()).unwrap();

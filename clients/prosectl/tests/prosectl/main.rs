@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod daemon;
+mod doctor;
 mod methods;
 mod open;
 mod pages;
+mod programs;
 mod terminal;
 
 use prosed_protocol::api::{self, Method};

@@ -1,7 +1,6 @@
 //! `prosectl open`, with a browser that tells what it was given.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
@@ -10,33 +9,24 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::daemon::{Daemon, command};
+use crate::daemon::{Daemon, TOKEN, command};
+use crate::programs::Programs;
 
 /// An `xdg-open` that notes its arguments and what stands in the page, and ends with this status.
-struct Browser {
-    folder: TempDir,
-    path: String,
+fn browser(status: u8) -> Programs {
+    let programs = Programs::new();
+    let at = programs.folder().display();
+    let script = format!(
+        "cp \"$1\" {at}/page\nstat -c %a \"$1\" >{at}/mode\nprintf '%s\\n' \"$@\" >{at}/aside\n\
+         mv {at}/aside {at}/arguments\nexit {status}"
+    );
+    programs.put("xdg-open", &script);
+    programs
 }
 
-impl Browser {
-    fn new(status: u8) -> Self {
-        let folder = TempDir::new().unwrap();
-        let at = folder.path().display();
-        let script = format!(
-            "#!/bin/sh\ncp \"$1\" {at}/page\nstat -c %a \"$1\" >{at}/mode\nprintf '%s\\n' \"$@\" >{at}/aside\n\
-             mv {at}/aside {at}/arguments\nexit {status}\n"
-        );
-        fs::create_dir(folder.path().join("bin")).unwrap();
-        let program = folder.path().join("bin/xdg-open");
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{at}/bin:{}", std::env::var("PATH").unwrap());
-        Self { folder, path }
-    }
-
-    fn note(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.folder.path().join(name)).ok()
-    }
+/// What the browser noted.
+fn note(browser: &Programs, name: &str) -> Option<String> {
+    fs::read_to_string(browser.folder().join(name)).ok()
 }
 
 fn open(daemon: &Daemon, path: &str) -> Command {
@@ -50,30 +40,30 @@ fn page(daemon: &Daemon) -> PathBuf {
 }
 
 async fn with(status: u8) -> (Daemon, Output) {
-    let (daemon, browser) = (Daemon::start().await, Browser::new(status));
-    let output = open(&daemon, &browser.path).output().await.unwrap();
+    let (daemon, browser) = (Daemon::start().await, browser(status));
+    let output = open(&daemon, &browser.path()).output().await.unwrap();
     (daemon, output)
 }
 
 #[tokio::test]
 async fn the_token_is_in_a_private_page_and_in_no_argument() {
-    let (daemon, browser) = (Daemon::start().await, Browser::new(0));
+    let (daemon, browser) = (Daemon::start().await, browser(0));
     // As a run that was killed would leave it.
     fs::write(page(&daemon), "old").unwrap();
-    let child = open(&daemon, &browser.path).spawn().unwrap();
+    let child = open(&daemon, &browser.path()).spawn().unwrap();
     let arguments = loop {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if let Some(arguments) = browser.note("arguments") {
+        if let Some(arguments) = note(&browser, "arguments") {
             break arguments;
         }
     };
     assert_eq!(arguments, format!("{}\n", page(&daemon).display()));
-    assert_eq!(browser.note("mode").as_deref(), Some("600\n"));
+    assert_eq!(note(&browser, "mode").as_deref(), Some("600\n"));
     let endpoint = fs::read_to_string(daemon.dir.path().join("endpoint.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_str(&endpoint).unwrap();
     let url = endpoint["url"].as_str().unwrap().replace("ws:", "http:").replace("/rpc", "/");
-    let leads = format!("content=\"0;url={url}#token=c2VjcmV0\"");
-    assert!(browser.note("page").unwrap().contains(&leads), "{leads}");
+    let leads = format!("content=\"0;url={url}#token={TOKEN}\"");
+    assert!(note(&browser, "page").unwrap().contains(&leads), "{leads}");
 
     assert!(page(&daemon).exists(), "a browser may be slow");
     kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), Signal::INT).unwrap();

@@ -75,7 +75,7 @@ fn every_command_has_a_page_that_groff_takes() {
     assert_eq!(pages, expected);
 
     let groff = Command::new("groff")
-        .args(["-man", "-Tutf8", "-ww", "-P-cbou"])
+        .args(["-k", "-man", "-Tutf8", "-ww", "-P-cbou"])
         .args(pages.iter().map(|page| man1.join(page)))
         .output()
         .expect("groff is there: run tests/install first");

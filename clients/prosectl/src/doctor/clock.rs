@@ -1,0 +1,43 @@
+//! Whether the clock is right: certificates are judged by it.
+//!
+//! No server tells the time before a login, so this is what the system says of itself, and else whether
+//! the clock fits certificates that were found good by it.
+
+use super::Finding;
+use super::servers::Certificate;
+use super::tools::{SOON, ask};
+
+const CHECK: &str = "clock";
+const SYNCHRONISE: &str = "timedatectl set-ntp true";
+
+pub(super) async fn look(certificates: &[Certificate]) -> Finding {
+    let asked = ask("timedatectl", &["show", "--property=NTPSynchronized", "--value"], SOON).await;
+    let said = asked.ok().filter(|said| said.success);
+    judge(said.as_ref().map(|said| said.out.trim()), !certificates.is_empty())
+}
+
+/// `synchronised`: what `timedatectl` says. `proven`: the clock lies within what a certificate says.
+fn judge(synchronised: Option<&str>, proven: bool) -> Finding {
+    match (synchronised, proven) {
+        (Some("yes"), _) => Finding::ok(CHECK, "It is set by the network."),
+        (Some("no"), _) => {
+            Finding::warn(CHECK, "Nobody sets it, and certificates are judged by it.", SYNCHRONISE)
+        }
+        (_, true) => Finding::ok(CHECK, "It fits the certificates of your servers. Nobody says more of it."),
+        (_, false) => Finding::warn(CHECK, "Nobody says whether it is right.", "date"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict::{Ok, Warn};
+    use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_sets_is_warned_of() {
+        assert_eq!(judge(Some("yes"), false).result, Ok);
+        assert_eq!(judge(Some("no"), true).result, Warn);
+        assert_eq!(judge(None, true).result, Ok);
+        assert_eq!(judge(None, false).result, Warn);
+    }
+}

@@ -1,0 +1,76 @@
+//! What prosed is configured to do: it says so itself.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::tools::{SOON, Silence, ask_prosed};
+use super::{Finding, first_line};
+
+const CHECK: &str = "configuration";
+/// Where the daemon serves unless it is told otherwise.
+const USUAL_PORT: u16 = 5299;
+
+/// What `prosed --check-config` says, as far as we need it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Configuration {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) cache_dir: Option<PathBuf>,
+    pub(super) runtime_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) allowed_origins: Vec<String>,
+    #[serde(default)]
+    secrets: Secrets,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Secrets {
+    store: Option<String>,
+}
+
+impl Configuration {
+    /// Where nobody can say what it is: the usual one.
+    pub(super) fn assumed(runtime_dir: Option<&Path>) -> Self {
+        Self {
+            listen: Some(([127, 0, 0, 1], USUAL_PORT).into()),
+            runtime_dir: runtime_dir.map(Path::to_owned),
+            ..Self::default()
+        }
+    }
+
+    /// Where secrets are written to.
+    pub(super) fn secret_store(&self) -> &str {
+        self.secrets.store.as_deref().unwrap_or("auto")
+    }
+}
+
+pub(super) async fn look() -> (Option<Configuration>, [Finding; 1]) {
+    let said = match ask_prosed(&["--check-config"], SOON).await {
+        Ok(said) => said,
+        Err(Silence::Absent) => {
+            let message = "There is no program prosed in PATH, so its configuration can't be looked at.";
+            return (None, [Finding::warn(CHECK, message, "cargo install --path daemon")]);
+        }
+        Err(Silence::Broken(error)) => {
+            let message = format!("prosed can't be run: {error}.");
+            return (None, [Finding::fail(CHECK, message, "cargo install --path daemon")]);
+        }
+    };
+    if !said.success {
+        let message = first_line(&said.errors).to_owned();
+        return (None, [Finding::fail(CHECK, message, "prosed --check-config")]);
+    }
+    match toml::from_str::<Configuration>(&said.out) {
+        Ok(found) => {
+            // The first line tells which file it was.
+            let message = first_line(&said.out).trim_start_matches(['#', ' ']).replace(". It comes to:", ".");
+            (Some(found), [Finding::ok(CHECK, message)])
+        }
+        Err(_) => {
+            let message = "prosed is of another version than prosectl, and can't be asked what it is told.";
+            (None, [Finding::warn(CHECK, message, "cargo install --path daemon")])
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What is wrong with prosed on this computer, and how to mend it.
+//!
+//! What the daemon knows it is asked; the rest is looked at as any program of this user can: files, and
+//! what `systemctl`, `loginctl`, `busctl`, `timedatectl` and `prosed` itself say. Nothing is changed.
+
+mod clock;
+mod configuration;
+mod daemon;
+mod folders;
+mod port;
+mod secrets;
+mod servers;
+mod systemd;
+mod tools;
+
+use anstyle::Style;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::commands::Prosed;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING, line};
+use configuration::Configuration;
+use daemon::Running;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Finding {
+    /// What was looked at.
+    check: String,
+    result: Verdict,
+    /// One plain sentence.
+    message: String,
+    /// What mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// It works, and may not go on to.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Finding {
+    fn ok(check: &str, message: impl Into<String>) -> Self {
+        Self { check: check.to_owned(), result: Verdict::Ok, message: message.into(), mend: None }
+    }
+
+    fn warn(check: &str, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { result: Verdict::Warn, mend: Some(mend.into()), ..Self::ok(check, message) }
+    }
+
+    fn fail(check: &str, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { result: Verdict::Fail, ..Self::warn(check, message, mend) }
+    }
+}
+
+/// Looks at everything, and at these JIDs' servers beside those of the accounts. Says what it finds as it
+/// goes, since servers may take their time.
+pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output) -> Result<(), Failure> {
+    let mut report = Report { output, failures: 0 };
+    let (configuration, found) = configuration::look().await;
+    report.tell(found)?;
+    let configuration = configuration.unwrap_or_else(|| Configuration::assumed(prosed.dir().ok()));
+    report.tell(port::origins(&configuration))?;
+    let running = Running::find(prosed).await;
+    report.tell(daemon::look(&running).await)?;
+    report.tell(systemd::look().await)?;
+    report.tell(port::look(&configuration, &running).await)?;
+    report.tell(folders::look(&configuration, &running))?;
+    report.tell(secrets::look(&configuration).await)?;
+    let mut certificates = Vec::new();
+    for account in running.accounts() {
+        let (found, certificate) = servers::account(account).await;
+        report.tell(found)?;
+        certificates.extend(certificate);
+    }
+    for jid in jids {
+        let (found, certificate) = servers::named(jid).await;
+        report.tell(found)?;
+        certificates.extend(certificate);
+    }
+    report.tell([clock::look(&certificates).await])?;
+    if report.failures == 0 { Ok(()) } else { Err(Failure::Unwell(report.failures)) }
+}
+
+struct Report<'a> {
+    output: &'a mut Output,
+    failures: usize,
+}
+
+impl Report<'_> {
+    fn tell(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Failure> {
+        for finding in findings {
+            self.failures += usize::from(finding.result == Verdict::Fail);
+            self.output.one(json!(finding), to_text)?;
+        }
+        Ok(())
+    }
+}
+
+/// A line, and a line for what mends it.
+fn to_text(finding: &Finding, look: Look) -> String {
+    let (word, style) = match finding.result {
+        Verdict::Ok => ("ok  ", GOOD),
+        Verdict::Warn => ("warn", MIDDLING),
+        Verdict::Fail => ("FAIL", BAD.bold()),
+    };
+    let what = [Cell::styled(word, style), format!("  {}: {}", finding.check, finding.message).into()];
+    let mut text = line(what, look);
+    if let Some(mend) = &finding.mend {
+        let mend = [Cell::styled("      → ", FAINT), Cell::styled(mend, Style::new().bold())];
+        text.push_str(&line(mend, look));
+    }
+    text
+}
+
+/// A text of many lines in one sentence's place: its first line that says something.
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_get_a_line_and_what_to_do() {
+        let look = Look::default();
+        assert_eq!(to_text(&Finding::ok("clock", "It is right."), look), "ok    clock: It is right.\n");
+        assert_eq!(
+            to_text(&Finding::fail("port", "It is\u{1b} taken.", "kill 1"), look),
+            "FAIL  port: It is\\u{1b} taken.\n      → kill 1\n"
+        );
+    }
+
+    #[test]
+    fn programs_get_words() {
+        let finding = json!(Finding::warn("linger", "No.", "loginctl enable-linger"));
+        let expected =
+            json!({"check": "linger", "result": "warn", "message": "No.", "mend": "loginctl enable-linger"});
+        assert_eq!(finding, expected);
+        assert_eq!(json!(Finding::ok("a", "B.")).get("mend"), None);
+    }
+}

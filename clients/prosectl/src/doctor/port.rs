@@ -1,0 +1,108 @@
+//! The port: whether it is ours, whether our token opens it, and whom else it lets in.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prosed_protocol::client::{Client, ClientError};
+use prosed_protocol::endpoint::Endpoint;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Finding;
+use super::configuration::Configuration;
+use super::daemon::Running;
+
+const CHECK: &str = "port";
+const ORIGINS: &str = "origins";
+/// It is on this machine.
+const CONNECT: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(configuration: &Configuration, running: &Running) -> [Finding; 1] {
+    let found = match (&running.endpoint, configuration.listen) {
+        (Some(endpoint), _) if running.answers() => ours(endpoint).await,
+        (_, Some(address)) => free(address).await,
+        (_, None) => Finding::ok(CHECK, "prosed is told to open none."),
+    };
+    [found]
+}
+
+/// Whether the running daemon is behind its port, and takes the token that programs find.
+async fn ours(endpoint: &Endpoint) -> Finding {
+    let Some(url) = &endpoint.url else {
+        return Finding::ok(CHECK, "The daemon opens none: its Unix socket is its only door.");
+    };
+    let by_port = Endpoint { socket: None, ..endpoint.clone() };
+    match Client::connect(&by_port).await {
+        Ok(_) => Finding::ok(CHECK, format!("{url} is open, to those who show the token.")),
+        Err(ClientError::Refused(401)) => Finding::fail(
+            CHECK,
+            format!("{url} does not take the token of {}.", endpoint.token_file.display()),
+            "prosectl token --new",
+        ),
+        Err(ClientError::Token(error)) => Finding::fail(
+            CHECK,
+            format!("The token of {} can't be read: {error}.", endpoint.token_file.display()),
+            "prosectl token --new",
+        ),
+        Err(error) => Finding::fail(CHECK, format!("{url}: {error}."), "systemctl --user restart prosed"),
+    }
+}
+
+/// Whether a daemon that is yet to start would find its port free. It is only knocked at: to take it for
+/// a moment could be the moment in which the daemon starts.
+async fn free(address: SocketAddr) -> Finding {
+    if address.port() == 0 {
+        return Finding::ok(CHECK, "prosed takes any that is free.");
+    }
+    match timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Finding::fail(
+            CHECK,
+            format!("Another program has {address}: end it, or let prosed listen elsewhere."),
+            format!("ss -tlnp 'sport = :{}'", address.port()),
+        ),
+        _ => Finding::ok(CHECK, format!("{address} is free.")),
+    }
+}
+
+/// Whom the configuration lets in beside our own pages.
+pub(super) fn origins(configuration: &Configuration) -> [Finding; 1] {
+    let origins = &configuration.allowed_origins;
+    let open = |origin: &&String| {
+        let host =
+            origin.strip_prefix("http://").map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
+        host.is_some_and(|host| !matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
+    };
+    let found = match origins.iter().find(open) {
+        Some(origin) => Finding::warn(
+            ORIGINS,
+            format!("{origin} is listed, and whoever is between you and it can speak in its name."),
+            format!("list https://{} in config.toml instead", origin.trim_start_matches("http://")),
+        ),
+        None if origins.is_empty() => Finding::ok(ORIGINS, "No web page may come in but prosed's own."),
+        None => Finding::ok(ORIGINS, format!("With the token, pages of {} may come in.", origins.join(", "))),
+    };
+    [found]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict::{Ok, Warn};
+    use super::*;
+
+    #[test]
+    fn an_origin_that_anybody_can_play_is_warned_of() {
+        let judge = |listed: &[&str]| {
+            let allowed_origins = listed.iter().map(|&origin| origin.to_owned()).collect();
+            let mut configuration = Configuration::assumed(None);
+            configuration.allowed_origins = allowed_origins;
+            let [found] = origins(&configuration);
+            found.result
+        };
+        assert_eq!(judge(&[]), Ok);
+        assert_eq!(judge(&["https://app.example.org", "app://prose", "http://localhost:8080"]), Ok);
+        assert_eq!(judge(&["http://[::1]:80", "http://127.0.0.1"]), Ok);
+        assert_eq!(judge(&["https://app.example.org", "http://app.example.org"]), Warn);
+        assert_eq!(judge(&["http://app.example.org:8080"]), Warn);
+        assert_eq!(judge(&["http://localhost.example.org"]), Warn);
+    }
+}

@@ -1,0 +1,191 @@
+//! Each account, and whether its server can be reached and trusted. `prosed --check-server` goes the way
+//! that a login would take.
+
+use std::time::{Duration, SystemTime};
+
+use chrono::DateTime;
+use prosed_protocol::{Account, ConnectionState, ErrorKind};
+use serde::Deserialize;
+
+use super::tools::{Silence, WITH_NETWORK, ask_prosed};
+use super::{Finding, first_line};
+
+/// A server's certificate that ends so soon should have been renewed by now: Let's Encrypt's are renewed
+/// 30 days before.
+const SOON: Duration = Duration::from_secs(14 * DAY);
+const DAY: u64 = 24 * 60 * 60;
+
+/// A certificate that was found good, by this computer's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Certificate {
+    not_after: SystemTime,
+}
+
+/// What `prosed --check-server` says.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Reached {
+    Server { host: String, port: u16, tls: String, not_after: Option<String> },
+    Error { error: String, text: String },
+}
+
+/// What an account's server is found to be like.
+enum Server {
+    Fine(Finding, Option<Certificate>),
+    /// An error's kind and text.
+    Wrong(String, String),
+    /// Nobody could look.
+    Unknown,
+}
+
+/// How an account's session stands, and its server.
+pub(super) async fn account(account: &Account) -> (Vec<Finding>, Option<Certificate>) {
+    let session = session(account);
+    if account.state == ConnectionState::Offline {
+        return (vec![session], None);
+    }
+    let (server, certificate) = server(&account.account).await;
+    (std::iter::once(session).chain(server).collect(), certificate)
+}
+
+/// A server that nobody has an account on yet.
+pub(super) async fn named(jid: &str) -> (Vec<Finding>, Option<Certificate>) {
+    let (server, certificate) = server(jid).await;
+    let unknown =
+        || Finding::warn(&check(jid), "prosed can't be asked to look.", "cargo install --path daemon");
+    (vec![server.unwrap_or_else(unknown)], certificate)
+}
+
+fn check(jid: &str) -> String {
+    format!("server of {jid}")
+}
+
+fn session(account: &Account) -> Finding {
+    let check = account.account.as_str();
+    let error = account.error.as_ref();
+    let text = error.map(|error| {
+        let text = error.data.text.as_ref().or(error.data.condition.as_ref());
+        text.map_or_else(|| error.message.clone(), |text| format!("{} ({text})", error.message))
+    });
+    let login = format!("prosectl login {check}");
+    match account.state {
+        ConnectionState::Online => Finding::ok(check, format!("It is online since {}.", account.since)),
+        ConnectionState::Offline => Finding::ok(check, "It is logged out, as somebody wished."),
+        ConnectionState::Connecting | ConnectionState::Suspended => {
+            let text = text.unwrap_or_else(|| "The connection is lost.".to_owned());
+            let next = account.retry_at.as_ref().map(|at| format!(" Next attempt at {at}."));
+            Finding::warn(check, format!("It is on its way: {text}{}", next.unwrap_or_default()), login)
+        }
+        ConnectionState::Failed => {
+            let mend = match error.map(|error| error.data.kind) {
+                Some(ErrorKind::AccountDisabled | ErrorKind::ProtocolViolation | ErrorKind::TlsFailed) => {
+                    "ask the server's operator".to_owned()
+                }
+                Some(ErrorKind::StorageFailed) => "df -h".to_owned(),
+                Some(ErrorKind::InternalError) => "journalctl --user -u prosed -n 50".to_owned(),
+                _ => login,
+            };
+            Finding::fail(check, text.unwrap_or_else(|| "It has failed.".to_owned()), mend)
+        }
+    }
+}
+
+async fn server(jid: &str) -> (Option<Finding>, Option<Certificate>) {
+    let check = check(jid);
+    match reach(jid, &check, SystemTime::now()).await {
+        Server::Fine(finding, certificate) => (Some(finding), certificate),
+        Server::Wrong(kind, text) => {
+            let mend = if kind == "serverUnreachable" {
+                format!(
+                    "check the network and the JID, or name the server: prosectl login {jid} --host HOST --port PORT"
+                )
+            } else {
+                "ask the server's operator, and see that this computer's clock is right: date".to_owned()
+            };
+            (Some(Finding::fail(&check, format!("{text}."), mend)), None)
+        }
+        Server::Unknown => (None, None),
+    }
+}
+
+async fn reach(jid: &str, check: &str, now: SystemTime) -> Server {
+    let said = match ask_prosed(&[&format!("--check-server={jid}")], WITH_NETWORK).await {
+        Ok(said) => said,
+        Err(Silence::Absent) => return Server::Unknown,
+        Err(Silence::Broken(error)) => return Server::Wrong("serverUnreachable".to_owned(), error),
+    };
+    match toml::from_str(&said.out) {
+        Ok(Reached::Server { host, port, tls, not_after }) => {
+            let not_after = not_after.and_then(|not_after| time(&not_after));
+            let certificate = not_after.map(|not_after| Certificate { not_after });
+            Server::Fine(judge(check, &format!("{host}:{port} ({tls})"), certificate, now), certificate)
+        }
+        Ok(Reached::Error { error, text }) => Server::Wrong(error, text),
+        // A prosed that is older, or a JID that is none.
+        Err(_) if said.errors.contains("--check-server") && said.errors.contains("unexpected") => {
+            Server::Unknown
+        }
+        Err(_) => Server::Wrong("invalidJid".to_owned(), first_line(&said.errors).to_owned()),
+    }
+}
+
+fn judge(check: &str, place: &str, certificate: Option<Certificate>, now: SystemTime) -> Finding {
+    let left = certificate.map(|certificate| certificate.not_after.duration_since(now).unwrap_or_default());
+    match left {
+        Some(left) if left < SOON => Finding::warn(
+            check,
+            format!("{place} shows a certificate that ends in {} days.", left.as_secs() / DAY),
+            "tell the server's operator",
+        ),
+        Some(left) => Finding::ok(
+            check,
+            format!("{place} answers, with a certificate that is good for {} days.", left.as_secs() / DAY),
+        ),
+        None => Finding::ok(check, format!("{place} answers, with a certificate that is good.")),
+    }
+}
+
+fn time(rfc3339: &str) -> Option<SystemTime> {
+    DateTime::parse_from_rfc3339(rfc3339).ok().map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use prosed_protocol::api::{self, Method};
+
+    use super::super::Verdict::{Fail, Ok, Warn};
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_warned_of() {
+        let now = time("2026-01-31T09:00:00.000Z").unwrap();
+        let until = |not_after: &str| Certificate { not_after: time(not_after).unwrap() };
+        let judge = |certificate| judge("x", "h:5222 (starttls)", certificate, now);
+        assert_eq!(judge(Some(until("2026-03-31T09:00:00.000Z"))).result, Ok);
+        assert_eq!(judge(None).result, Ok);
+        let soon = judge(Some(until("2026-02-05T10:00:00.000Z")));
+        assert_eq!((soon.result, soon.message.contains("in 5 days")), (Warn, true), "{soon:?}");
+    }
+
+    #[test]
+    fn a_session_says_what_it_needs() {
+        let mut account: Account = serde_json::from_value(api::GetAccount::example().unwrap().1).unwrap();
+        assert_eq!(session(&account).result, Ok);
+        account.state = ConnectionState::Offline;
+        assert_eq!(session(&account).result, Ok);
+        account.state = ConnectionState::Suspended;
+        assert_eq!(session(&account).result, Warn);
+        account.state = ConnectionState::Failed;
+        for (kind, mend) in [
+            (ErrorKind::NotAuthorized, "prosectl login me@example.org"),
+            (ErrorKind::CredentialsMissing, "prosectl login me@example.org"),
+            (ErrorKind::AccountDisabled, "ask the server's operator"),
+            (ErrorKind::InternalError, "journalctl --user -u prosed -n 50"),
+        ] {
+            account.error = Some(kind.into());
+            let finding = session(&account);
+            assert_eq!((finding.result, finding.mend.as_deref()), (Fail, Some(mend)));
+            assert!(finding.message.starts_with(kind.message()), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Whether systemd looks after prosed: its unit, and what becomes of it when nobody is logged in.
+
+use std::collections::BTreeMap;
+
+use super::tools::{SOON, Silence, ask};
+use super::{Finding, first_line};
+
+const UNIT: &str = "unit";
+const LINGER: &str = "linger";
+const INSTALL: &str = "cp systemd/prosed.service ~/.config/systemd/user/ && systemctl --user daemon-reload \
+                       && systemctl --user enable --now prosed";
+const ENABLE: &str = "systemctl --user enable --now prosed";
+const LOG: &str = "journalctl --user -u prosed -n 20";
+
+pub(super) async fn look() -> Vec<Finding> {
+    vec![unit().await, linger().await]
+}
+
+async fn unit() -> Finding {
+    let show = ["--user", "show", "prosed.service", "prosed.socket"];
+    let properties = "--property=Id,UnitFileState,ActiveState,ExecMainStatus,NRestarts";
+    match ask("systemctl", &[&show[..], &[properties]].concat(), SOON).await {
+        Ok(said) if said.success => judge(&said.out),
+        Ok(said) => {
+            let message = format!("systemd can't be asked for this user: {}.", first_line(&said.errors));
+            Finding::warn(UNIT, message, "systemctl --user status")
+        }
+        Err(Silence::Absent) => Finding::ok(UNIT, "There is no systemd here: something else starts prosed."),
+        Err(Silence::Broken(error)) => {
+            Finding::warn(UNIT, format!("systemd can't be asked: {error}."), "systemctl --user status")
+        }
+    }
+}
+
+/// What `systemctl show` says of the service and the socket.
+fn judge(shown: &str) -> Finding {
+    let units: BTreeMap<_, _> = shown.split("\n\n").map(properties).map(|unit| (unit["Id"], unit)).collect();
+    let state = |unit: &str, property: &str| {
+        units.get(unit).and_then(|unit| unit.get(property)).copied().unwrap_or_default()
+    };
+    let (service, socket) = ("prosed.service", "prosed.socket");
+    let file = |unit| state(unit, "UnitFileState");
+    if file(service).starts_with("masked") {
+        return Finding::fail(
+            UNIT,
+            "prosed.service is masked: it can't be started.",
+            "systemctl --user unmask prosed",
+        );
+    }
+    if state(service, "ActiveState") == "failed" {
+        let (why, mend) = match state(service, "ExecMainStatus") {
+            "2" => ("its configuration is wrong", "prosed --check-config"),
+            "3" => ("another prosed has its folders", LOG),
+            "4" => ("its address or socket can't be bound", LOG),
+            "5" => ("its storage can't be opened", LOG),
+            _ => ("it failed", LOG),
+        };
+        return Finding::fail(UNIT, format!("prosed.service has given up: {why}."), mend);
+    }
+    let enabled = |unit| matches!(file(unit), "enabled" | "enabled-runtime" | "linked" | "static" | "alias");
+    if file(service).is_empty() && file(socket).is_empty() {
+        return Finding::warn(
+            UNIT,
+            "systemd knows no prosed.service: prosed does not start by itself.",
+            INSTALL,
+        );
+    }
+    if !enabled(service) && !enabled(socket) {
+        return Finding::warn(
+            UNIT,
+            "prosed.service is not enabled: prosed does not start by itself.",
+            ENABLE,
+        );
+    }
+    match state(service, "NRestarts").parse() {
+        Ok(0) | Err(_) => Finding::ok(UNIT, "systemd starts prosed by itself."),
+        Ok(times @ 1u32..) => {
+            Finding::warn(UNIT, format!("systemd had to start prosed anew, {times} times so far."), LOG)
+        }
+    }
+}
+
+fn properties(block: &str) -> BTreeMap<&str, &str> {
+    let mut properties: BTreeMap<_, _> = block.lines().filter_map(|line| line.split_once('=')).collect();
+    properties.entry("Id").or_default();
+    properties
+}
+
+async fn linger() -> Finding {
+    let user = rustix::process::getuid().to_string();
+    match ask("loginctl", &["show-user", &user, "--property=Linger", "--value"], SOON).await {
+        Ok(said) if said.success && said.out.trim() == "yes" => {
+            Finding::ok(LINGER, "prosed goes on while you are not logged in.")
+        }
+        // That it does not know the user means that they don't linger.
+        Ok(_) => Finding::warn(
+            LINGER,
+            "prosed ends when you log out of this computer, and does not start with it.",
+            "loginctl enable-linger",
+        ),
+        Err(Silence::Absent) => Finding::ok(LINGER, "There is no logind here, which would end prosed."),
+        Err(Silence::Broken(error)) => {
+            Finding::warn(LINGER, format!("logind can't be asked: {error}."), "loginctl")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict::{self, Fail, Ok, Warn};
+    use super::*;
+
+    fn shown(service: &str, active: &str, status: u8, restarts: u8, socket: &str) -> String {
+        format!(
+            "Id=prosed.service\nUnitFileState={service}\nActiveState={active}\nExecMainStatus={status}\n\
+             NRestarts={restarts}\n\nId=prosed.socket\nUnitFileState={socket}\nActiveState=inactive\n"
+        )
+    }
+
+    #[test]
+    fn the_unit_is_judged_by_what_systemctl_shows() {
+        let cases: [(String, Verdict, &str); 8] = [
+            (shown("enabled", "active", 0, 0, ""), Ok, "by itself"),
+            (shown("disabled", "inactive", 0, 0, "enabled"), Ok, "by itself"),
+            (shown("disabled", "active", 0, 0, "disabled"), Warn, "not enabled"),
+            (shown("", "inactive", 0, 0, ""), Warn, "knows no prosed.service"),
+            (shown("enabled", "active", 0, 3, ""), Warn, "3 times"),
+            (shown("masked", "inactive", 0, 0, ""), Fail, "masked"),
+            (shown("enabled", "failed", 2, 5, ""), Fail, "configuration"),
+            (String::new(), Warn, "knows no prosed.service"),
+        ];
+        for (shown, verdict, says) in cases {
+            let finding = judge(&shown);
+            assert_eq!(finding.result, verdict, "{shown}");
+            assert!(finding.message.contains(says), "{finding:?}");
+            assert_eq!(finding.mend.is_some(), verdict != Ok);
+        }
+    }
+}

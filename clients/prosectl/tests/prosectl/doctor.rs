@@ -1,0 +1,320 @@
+//! `prosectl doctor`: on a computer where all is well, and on one where one thing is not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::daemon::{Daemon, TOKEN, command, lines};
+use crate::programs::Programs;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A computer where all is well.
+struct Computer {
+    daemon: Daemon,
+    programs: Programs,
+    /// What prosed is told, but for its folders.
+    told: String,
+}
+
+impl Computer {
+    async fn new() -> Self {
+        let programs = Programs::new();
+        programs.put(
+            "systemctl",
+            "printf '%s\\n' Id=prosed.service UnitFileState=enabled ActiveState=active ExecMainStatus=0 NRestarts=0 '' \
+             Id=prosed.socket UnitFileState= ActiveState=inactive",
+        );
+        programs.put("loginctl", "[ \"$1 $3 $4\" = 'show-user --property=Linger --value' ] && echo yes");
+        programs.put(
+            "busctl",
+            "case $2 in call) echo 'o \"/org/freedesktop/secrets/collection/login\"';; *) echo 'b false';; esac",
+        );
+        programs.put("timedatectl", "echo yes");
+        let computer = Self { daemon: Daemon::start().await, programs, told: String::new() };
+        for folder in ["", "data", "cache"] {
+            let path = computer.path(folder);
+            fs::create_dir_all(&path).unwrap();
+            set_mode(&path, 0o700);
+        }
+        computer.server("host = 'h'\nport = 5222\ntls = 'starttls'\nnot_after = '2999-01-01T00:00:00.000Z'");
+        computer
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.daemon.dir.path().join(name)
+    }
+
+    /// What `prosed --check-server` says.
+    fn server(&self, says: &str) {
+        let at = self.daemon.dir.path().display();
+        let config = format!(
+            "# The configuration is fine (no file). It comes to:\ndata_dir = \"{at}/data\"\n\
+             cache_dir = \"{at}/cache\"\nruntime_dir = \"{at}\"\n{}",
+            self.told
+        );
+        fs::write(self.path("config"), config).unwrap();
+        fs::write(self.path("server"), says).unwrap();
+        let script = format!(
+            "case $1 in --version) echo prosed {VERSION};; --check-config) cat {at}/config;; \
+             --check-server=*) cat {at}/server;; *) exit 2;; esac"
+        );
+        self.programs.put("prosed", &script);
+    }
+
+    /// All that the doctor says, and the exit code.
+    async fn examine(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
+        self.examine_with(&self.programs.path(), arguments).await
+    }
+
+    async fn examine_with(&self, path: &str, arguments: &[&str]) -> (Vec<Value>, i32) {
+        let arguments = [&["doctor"], arguments].concat();
+        let mut command = command(self.daemon.dir.path(), &arguments);
+        command.env("PATH", path).env("HOME", self.daemon.dir.path());
+        let output = command.output().await.unwrap();
+        (lines(&output.stdout), output.status.code().unwrap())
+    }
+
+    /// Sees to it that this one check, and no other, has this result; answers its message and mend.
+    async fn finds(&self, check: &str, result: &str) -> (String, String) {
+        let (found, code) = self.examine(&[]).await;
+        let odd: Vec<_> = found.iter().filter(|one| one["result"] != "ok").collect();
+        assert_eq!(odd.len(), 1, "{odd:#?}");
+        assert_eq!(
+            (odd[0]["check"].as_str(), odd[0]["result"].as_str()),
+            (Some(check), Some(result)),
+            "{odd:#?}"
+        );
+        assert_eq!(code, if result == "fail" { 10 } else { 0 });
+        let text = |name: &str| odd[0][name].as_str().unwrap_or_default().to_owned();
+        (text("message"), text("mend"))
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn a_healthy_computer_is_told_so() {
+    let computer = Computer::new().await;
+    let (found, code) = computer.examine(&["you@example.net"]).await;
+    assert_eq!(code, 0, "{found:#?}");
+    let results: BTreeMap<_, _> =
+        found.iter().map(|one| (one["check"].as_str().unwrap(), one["result"].as_str().unwrap())).collect();
+    let checks = [
+        "cache folder",
+        "clock",
+        "configuration",
+        "daemon",
+        "data folder",
+        "linger",
+        "lock",
+        "me@example.org",
+        "origins",
+        "port",
+        "runtime folder",
+        "secrets",
+        "server of me@example.org",
+        "server of you@example.net",
+        "token",
+        "unit",
+        "version",
+    ];
+    assert_eq!(results, checks.map(|check| (check, "ok")).into());
+    assert!(found.iter().all(|one| one.get("mend").is_none()));
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_shown_as_prosed_says_it() {
+    let computer = Computer::new().await;
+    computer.programs.put("prosed", "echo 'prosed: config.toml:3: unknown field' >&2; exit 2");
+    let (found, code) = computer.examine(&[]).await;
+    assert_eq!((code, &found[0]["result"]), (10, &"fail".into()));
+    assert!(found[0]["message"].as_str().unwrap().contains("config.toml:3"), "{found:#?}");
+}
+
+#[tokio::test]
+async fn an_origin_that_anybody_can_play_is_warned_of() {
+    let mut computer = Computer::new().await;
+    computer.told = "allowed_origins = ['http://app.example.org']".to_owned();
+    computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
+    let (message, mend) = computer.finds("origins", "warn").await;
+    assert!(message.contains("http://app.example.org") && mend.contains("https://app.example.org"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_run_is_started() {
+    let computer = Computer::new().await;
+    fs::remove_file(computer.path("endpoint.json")).unwrap();
+    let (message, mend) = computer.finds("daemon", "fail").await;
+    assert!(message.contains("endpoint.json") && mend == "systemctl --user start prosed", "{message} {mend}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_left_its_endpoint_behind_is_started_anew() {
+    let computer = Computer::new().await;
+    computer.daemon.server.stop().unwrap();
+    computer.daemon.server.clone().stopped().await;
+    let (message, mend) = computer.finds("daemon", "fail").await;
+    assert!(
+        message.contains("does not answer") && mend == "systemctl --user restart prosed",
+        "{message} {mend}"
+    );
+}
+
+#[tokio::test]
+async fn an_older_daemon_than_the_installed_one_is_told() {
+    let computer = Computer::new().await;
+    let at = computer.daemon.dir.path().display();
+    let script = format!(
+        "case $1 in --version) echo prosed 99.0.0;; --check-config) cat {at}/config;; *) cat {at}/server;; esac"
+    );
+    computer.programs.put("prosed", &script);
+    let (message, mend) = computer.finds("version", "warn").await;
+    assert!(message.contains("99.0.0") && mend.contains("restart"), "{message} {mend}");
+}
+
+#[tokio::test]
+async fn a_unit_that_is_not_enabled_is_warned_of() {
+    let computer = Computer::new().await;
+    computer
+        .programs
+        .put("systemctl", "printf '%s\\n' Id=prosed.service UnitFileState=disabled ActiveState=active");
+    let (_, mend) = computer.finds("unit", "warn").await;
+    assert_eq!(mend, "systemctl --user enable --now prosed");
+    computer.programs.put("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
+    let (message, _) = computer.finds("unit", "warn").await;
+    assert!(message.contains("Failed to connect to bus"), "{message}");
+}
+
+#[tokio::test]
+async fn a_prosed_that_ends_with_the_session_is_warned_of() {
+    let computer = Computer::new().await;
+    for loginctl in ["echo no", "echo 'User ID 1 is not logged in or lingering' >&2; exit 1"] {
+        computer.programs.put("loginctl", loginctl);
+        let (_, mend) = computer.finds("linger", "warn").await;
+        assert_eq!(mend, "loginctl enable-linger");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_somebody_else_has_is_a_fault() {
+    let mut computer = Computer::new().await;
+    fs::remove_file(computer.path("endpoint.json")).unwrap();
+    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = somebody.local_addr().unwrap().port();
+    computer.told = format!("listen = '127.0.0.1:{port}'");
+    computer.server("");
+    let (found, code) = computer.examine(&[]).await;
+    let found: Vec<_> = found.into_iter().filter(|one| one["result"] == "fail").collect();
+    assert_eq!((code, found.len(), &found[1]["check"]), (10, 2, &"port".into()), "{found:#?}");
+    assert_eq!(found[1]["mend"], format!("ss -tlnp 'sport = :{port}'"));
+    drop(somebody);
+    computer.finds("daemon", "fail").await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_secret_is_a_fault() {
+    let computer = Computer::new().await;
+    let token = computer.path("token");
+    set_mode(&token, 0o644);
+    let (message, mend) = computer.finds("token", "fail").await;
+    assert!(message.contains("other users") && mend == "prosectl token --new", "{message} {mend}");
+    set_mode(&token, 0o600);
+    fs::write(&token, &TOKEN[..20]).unwrap();
+    computer.finds("token", "fail").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_open_to_others_is_a_fault() {
+    let computer = Computer::new().await;
+    for (check, path) in [("data folder", "data"), ("cache folder", "cache"), ("runtime folder", "")] {
+        let path = computer.path(path);
+        set_mode(&path, 0o755);
+        let (_, mend) = computer.finds(check, "fail").await;
+        assert!(mend.starts_with("chmod 700 "), "{mend}");
+        set_mode(&path, 0o700);
+    }
+}
+
+#[tokio::test]
+async fn another_process_on_the_data_folder_is_a_fault() {
+    let computer = Computer::new().await;
+    let lock = computer.path("data/lock");
+    let mut holder = std::process::Command::new("flock")
+        .args(["--no-fork"])
+        .arg(&lock)
+        .args(["sh", "-c", "echo held; exec sleep 60"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("flock is there");
+    let mut said = [0; 5];
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let (message, mend) = computer.finds("lock", "fail").await;
+    assert!(
+        mend == format!("kill {}", holder.id()) && message.contains(&format!("{} (s", holder.id())),
+        "{message}"
+    );
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_locked_is_told_of() {
+    let mut computer = Computer::new().await;
+    let collection = "call) echo 'o \"/org/freedesktop/secrets/collection/login\"'";
+    computer.programs.put("busctl", &format!("case $2 in {collection};; *) echo 'b true';; esac"));
+    computer.finds("secrets", "warn").await;
+    computer.told = "[secrets]\nstore = 'secret-service'".to_owned();
+    computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
+    let (message, _) = computer.finds("secrets", "fail").await;
+    assert!(message.contains("locked"), "{message}");
+    computer.programs.put("busctl", "echo 'The name is not activatable' >&2; exit 1");
+    let (message, _) = computer.finds("secrets", "fail").await;
+    assert!(message.contains("no keyring"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_or_not_itself_is_a_fault() {
+    let computer = Computer::new().await;
+    let server = "server of me@example.org";
+    for (kind, mend) in [("serverUnreachable", "prosectl login me@example.org --host"), ("tlsFailed", "date")]
+    {
+        computer.server(&format!("error = '{kind}'\ntext = 'DNS: it is gone'"));
+        let (message, how) = computer.finds(server, "fail").await;
+        assert!(message.contains("it is gone") && how.contains(mend), "{message} {how}");
+    }
+    computer.server("host = 'h'\nport = 5222\ntls = 'direct'\nnot_after = '2001-01-01T00:00:00.000Z'");
+    let (message, _) = computer.finds(server, "warn").await;
+    assert!(message.contains("ends in 0 days"), "{message}");
+    computer.programs.put("prosed", "echo \"error: invalid value '$1'\" >&2; exit 2");
+    let (found, code) = computer.examine(&["no jid"]).await;
+    let about = found.iter().find(|one| one["check"] == "server of no jid").unwrap();
+    assert_eq!((code, &about["result"]), (10, &"fail".into()));
+}
+
+#[tokio::test]
+async fn a_clock_that_nobody_sets_is_warned_of() {
+    let computer = Computer::new().await;
+    computer.programs.put("timedatectl", "echo no");
+    let (_, mend) = computer.finds("clock", "warn").await;
+    assert_eq!(mend, "timedatectl set-ntp true");
+}
+
+/// As in a container: nobody to ask, and nothing that is wrong for that.
+#[tokio::test]
+async fn what_is_not_there_is_no_fault() {
+    let computer = Computer::new().await;
+    for program in ["systemctl", "loginctl", "busctl", "timedatectl"] {
+        computer.programs.remove(program);
+    }
+    computer.programs.put("cat", "while IFS= read -r line; do echo \"$line\"; done <$1; echo \"$line\"");
+    let (found, code) = computer.examine_with(&computer.programs.only(), &[]).await;
+    assert_eq!(code, 0, "{found:#?}");
+    assert!(found.iter().all(|one| one["result"] == "ok"), "{found:#?}");
+}

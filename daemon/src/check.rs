@@ -1,0 +1,111 @@
+//! What `--check-config` and `--check-server` say: TOML, for people and for `prosectl doctor`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jid::BareJid;
+use prosed_protocol::ErrorKind;
+use serde::Serialize;
+
+use crate::accounts;
+use crate::config::{Config, SecretStoreKind};
+use crate::events::rfc3339;
+use crate::registry;
+use crate::stream::{self, ConnectError, Reached, TlsConfig};
+
+/// A configuration as `config.toml` would say it.
+#[derive(Serialize)]
+struct Settled<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    no_listen: bool,
+    socket: String,
+    data_dir: String,
+    cache_dir: String,
+    runtime_dir: String,
+    log: &'a str,
+    allowed_origins: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tls: BTreeMap<&'static str, String>,
+    secrets: BTreeMap<&'static str, SecretStoreKind>,
+}
+
+/// What a configuration comes to.
+///
+/// # Errors
+/// What TOML can't hold: nothing that is known of.
+pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
+    let path = |path: &std::path::Path| path.display().to_string();
+    let file = config.file.as_deref().map_or_else(|| "no file".to_owned(), path);
+    let settled = Settled {
+        listen: config.listen,
+        no_listen: config.listen.is_none(),
+        socket: path(&config.socket),
+        data_dir: path(&config.data_dir),
+        cache_dir: path(&config.cache_dir),
+        runtime_dir: path(&config.runtime_dir),
+        log: &config.log,
+        allowed_origins: &config.allowed_origins,
+        tls: config.extra_ca.iter().map(|file| ("extra_ca", path(file))).collect(),
+        secrets: BTreeMap::from([("store", config.secret_store)]),
+    };
+    Ok(format!("# The configuration is fine ({file}). It comes to:\n{}", toml::to_string(&settled)?))
+}
+
+/// What was found where the server should be.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found {
+    Server {
+        host: String,
+        port: u16,
+        tls: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<SocketAddr>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_before: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_after: Option<String>,
+    },
+    Error {
+        error: ErrorKind,
+        text: String,
+    },
+}
+
+/// Whether the account's server can be reached and trusted, the way a login would take; and what to
+/// say of it.
+///
+/// # Errors
+/// What TOML can't hold: nothing that is known of.
+pub(crate) async fn server(
+    config: &Config,
+    tls: &Arc<TlsConfig>,
+    account: &BareJid,
+) -> Result<(bool, String), toml::ser::Error> {
+    let said = registry::connection(&config.data_dir, account).unwrap_or_default();
+    let found = stream::reach(&accounts::settings(account, said, &config.accounts, tls)).await;
+    let reached = found.is_ok();
+    let time = |time: SystemTime| rfc3339(time.into());
+    let found = match found {
+        Ok(Reached { host, port, direct, address, valid }) => Found::Server {
+            host,
+            port,
+            tls: if direct { "direct" } else { "starttls" },
+            address,
+            not_before: valid.map(|(not_before, _)| time(not_before)),
+            not_after: valid.map(|(_, not_after)| time(not_after)),
+        },
+        Err(error) => Found::Error {
+            error: match error {
+                ConnectError::Tls { .. } => ErrorKind::TlsFailed,
+                ConnectError::Protocol { .. } => ErrorKind::ProtocolViolation,
+                _ => ErrorKind::ServerUnreachable,
+            },
+            text: error.to_string(),
+        },
+    };
+    Ok((reached, toml::to_string(&found)?))
+}

@@ -1,0 +1,106 @@
+//! Whether an account's server can be reached and shows a certificate that we trust: everything short of
+//! a login.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use der::asn1::{GeneralizedTime, UtcTime};
+use der::{Reader, SliceReader, Tag};
+
+use super::error::Refusals;
+use super::limiter::Link;
+use super::{ConnectError, Settings, dns, tls};
+
+/// A server that has shown who it is.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    /// As DNS or the settings name it.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// TLS from the first byte.
+    pub(crate) direct: bool,
+    /// Which of the host's addresses answered; absent where it is gone already.
+    pub(crate) address: Option<SocketAddr>,
+    /// From when to when its certificate is good; absent where that can't be read.
+    pub(crate) valid: Option<(SystemTime, SystemTime)>,
+}
+
+/// Goes where a login would go, and leaves once the connection is secure.
+///
+/// # Errors
+/// What a login would have met on the way.
+pub(crate) async fn reach(settings: &Settings) -> Result<Reached, ConnectError> {
+    let domain = settings.account.domain().as_str();
+    let name = dns::ascii(domain);
+    let places = dns::places(settings, &name).await?;
+    let mut refusals = Refusals::default();
+    for target in places.targets {
+        let link = Arc::new(Link::default());
+        match tls::connect(&target, domain, &name, &settings.tls_config, &link).await {
+            Ok((secure, _)) => {
+                let (tls, _) = secure.into_parts();
+                let (tcp, session) = tls.get_ref();
+                let leaf = session.peer_certificates().and_then(<[_]>::first);
+                return Ok(Reached {
+                    host: target.host,
+                    port: target.port,
+                    direct: target.direct,
+                    address: tcp.peer_addr().ok(),
+                    valid: leaf.and_then(|leaf| validity(leaf).ok()),
+                });
+            }
+            Err(error) => refusals.add(error),
+        }
+    }
+    Err(refusals.into_error(domain, places.trouble))
+}
+
+/// RFC 5280 §4.1: `TBSCertificate ::= SEQUENCE { [0] version, serialNumber, signature, issuer, validity, … }`.
+fn validity(certificate: &[u8]) -> der::Result<(SystemTime, SystemTime)> {
+    let mut reader = SliceReader::new(certificate)?;
+    reader.sequence(|certificate| {
+        let validity = certificate.sequence(|body| {
+            if matches!(Tag::peek(body)?, Tag::ContextSpecific { .. }) {
+                body.tlv_bytes()?;
+            }
+            for _before in ["serialNumber", "signature", "issuer"] {
+                body.tlv_bytes()?;
+            }
+            let validity =
+                body.sequence(|validity| Ok::<_, der::Error>((time(validity)?, time(validity)?)))?;
+            body.drain(body.remaining_len())?;
+            Ok::<_, der::Error>(validity)
+        })?;
+        certificate.drain(certificate.remaining_len())?;
+        Ok(validity)
+    })
+}
+
+/// RFC 5280 §4.1.2.5: up to 2049 in two digits, then in four.
+fn time<'a>(reader: &mut impl Reader<'a>) -> der::Result<SystemTime> {
+    let time = match Tag::peek(reader)? {
+        Tag::UtcTime => reader.decode::<UtcTime>()?.to_date_time(),
+        _ => reader.decode::<GeneralizedTime>()?.to_date_time(),
+    };
+    Ok(SystemTime::UNIX_EPOCH + time.unix_duration())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_from_when_to_when_it_is_good() {
+        let mut parameters = rcgen::CertificateParams::new(vec!["example.org".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2024, 2, 29);
+        parameters.not_after = rcgen::date_time_ymd(2051, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(validity(certificate.der()).unwrap(), (at(1_709_164_800), at(2_556_144_000)));
+        assert!(validity(b"not a certificate").is_err() && validity(&[]).is_err());
+    }
+}
