@@ -8,6 +8,7 @@
 mod copy;
 mod doors;
 mod keeping;
+mod log;
 mod login;
 mod stream;
 
@@ -45,7 +46,7 @@ pub fn folder() -> PathBuf {
 
 /// All of them.
 fn edits() -> impl Iterator<Item = &'static Edit> {
-    [doors::EDITS, login::EDITS, stream::EDITS, keeping::EDITS].into_iter().flatten()
+    [doors::EDITS, login::EDITS, stream::EDITS, keeping::EDITS, log::EDITS].into_iter().flatten()
 }
 
 /// The guards that can be taken out, each once.
