@@ -173,7 +173,7 @@ pub struct SetPresenceParams {
     pub account: Option<String>,
     /// What contacts shall see.
     pub availability: Availability,
-    /// A sentence for contacts. Absent: none.
+    /// A sentence for contacts, of at most 4000 characters. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed keeps no

@@ -291,7 +291,8 @@ pub struct SetProfileParams {
     /// The account: a bare JID. It may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The whole profile, as `load_profile` gives it: what is left out of it is taken away.
+    /// The whole profile, as `load_profile` gives it: what is left out of it is taken away. A note has
+    /// at most 4000 characters, any other text 1000, and a list 20 entries.
     #[schemars(schema_with = "any_part_of_a_profile")]
     pub profile: Profile,
 }
@@ -312,10 +313,10 @@ pub struct AddContactParams {
     pub account: Option<String>,
     /// Who is added: a bare JID.
     pub jid: String,
-    /// The name to keep for them.
+    /// The name to keep for them, of at most 1000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The groups to put them in.
+    /// The groups to put them in: at most 100, of at most 1000 characters each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// Whether to ask to see their presence, too.
@@ -336,10 +337,10 @@ pub struct UpdateContactParams {
     pub account: Option<String>,
     /// Whose name or groups change: a bare JID.
     pub jid: String,
-    /// The name to keep for them; an empty one takes it away. Absent: unchanged.
+    /// The name to keep for them, of at most 1000 characters; an empty one takes it away. Absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// All of their groups. Absent: unchanged.
+    /// All of their groups: at most 100, of at most 1000 characters each. Absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
 }

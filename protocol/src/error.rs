@@ -73,7 +73,7 @@ error_kinds! {
     /// `since` is older than the oldest retained event, which is `oldest`, or from before this start.
     CursorExpired = 1401, false, "The events after since are gone: load the state anew, then subscribe from its seq.";
     /// The subscriber was too slow, and its subscription has ended; `seq` is the last event it got.
-    Lagged = 1402, true, "This subscriber was too slow: subscribe again with since set to seq.";
+    Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state anew, then subscribe from its seq.";
     /// A subscription was asked for over POST.
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
     /// A bound was reached: `limit` names it, `value` is its value.

@@ -1,5 +1,7 @@
 //! From a call's raw parameters to typed ones, with errors that name the parameters that exist.
 
+use std::borrow::Cow;
+
 use jsonrpsee_types::ErrorObjectOwned;
 use jsonrpsee_types::error::INVALID_PARAMS_CODE;
 use schemars::JsonSchema;
@@ -36,9 +38,12 @@ pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObje
     })
 }
 
-fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, &'static str> {
-    const BY_NAME: &str = "the parameters go by name, in one object";
-    match serde_json::from_str(raw).map_err(|_| BY_NAME)? {
+fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, Cow<'static, str>> {
+    const BY_NAME: Cow<'static, str> = Cow::Borrowed("the parameters go by name, in one object");
+    // It is JSON, or the call would not be here, but it may be nested too deep. The message has no value.
+    let value =
+        serde_json::from_str(raw).map_err(|error| format!("the parameters can't be read: {error}"))?;
+    match value {
         Value::Object(object) => Ok(object),
         Value::Null => Ok(Map::new()),
         Value::Array(mut items) => match (items.pop(), positional) {
@@ -164,8 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nested_too_deep_is_refused_as_such() {
+        let raw = format!(r#"{{"jid":{}{}}}"#, "[".repeat(127), "]".repeat(127));
+        let message = error::<api::GetContact>(&raw);
+        assert!(message.contains("can't be read: recursion limit exceeded"), "{message}");
+    }
+
+    #[test]
     fn positions_are_refused_but_for_one() {
-        for raw in ["[1]", "[1,2]", "5", r#"[{"jid":"a@b"},{}]"#, "{"] {
+        for raw in ["[1]", "[1,2]", "5", r#"[{"jid":"a@b"},{}]"#] {
             assert!(error::<api::GetContact>(raw).contains("go by name"), "{raw}");
         }
         for raw in ["[7]", r#"{"id":7}"#, r#"[{"id":7}]"#] {

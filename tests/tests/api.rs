@@ -96,6 +96,34 @@ async fn a_subscription_tells_what_was_asked_for_and_no_more() {
 }
 
 #[tokio::test]
+async fn numbers_go_on_behind_a_restart_and_what_was_before_is_expired() {
+    let server = Hostile::listen().await;
+    let mut daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
+    let ui = Ui::watching(&daemon).await;
+    let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
+    let served = server.accept_session("me", "secret").await.serve(|_| None);
+    ui.answer(&login).await.expect("logged in");
+    ui.event("rosterLoaded", |_| true).await;
+    drop(served);
+    let seq = ui.events().last().and_then(|event| event["seq"].as_u64()).expect("a number");
+
+    daemon.restart().await;
+    let ui = Ui::connect(&daemon).await;
+    let polled = json!({ "since": seq, "timeout": 0 });
+    for (method, params) in [("subscribe", json!({ "since": seq })), ("get_events", polled)] {
+        let error = ui.call(method, params).await.expect_err("nothing is retained across a restart");
+        assert_eq!(error.kind(), "cursorExpired", "{method}");
+        assert!(error.data["oldest"].as_u64() > Some(seq), "{method}: {} after {seq}", error.data);
+    }
+    // From where it stands now, nothing is missed.
+    let now = ui.call("get_events", json!({})).await.expect("a page")["seq"].clone();
+    ui.subscribe(json!({ "since": now })).await;
+    let _served = server.accept_session("me", "secret").await.serve(|_| None);
+    let event = ui.event("accountChanged", |event| event["info"]["state"] == "online").await;
+    assert!(event["seq"].as_u64() > now.as_u64() && now.as_u64() > Some(seq), "{} {now} {seq}", event["seq"]);
+}
+
+#[tokio::test]
 async fn the_doors_are_described_and_private() {
     let daemon = Daemon::start(Daemon::setup()).await;
     let endpoint = daemon.endpoint();

@@ -1,4 +1,5 @@
-//! Every bound on what peers can make us keep, and why it is what it is.
+//! Every bound on what peers can make us keep, and why it is what it is. What UIs may write has the
+//! public ones.
 
 use std::time::Duration;
 
@@ -27,15 +28,15 @@ pub(crate) const CATCH_UP_IN_FLIGHT: usize = 8;
 /// Nobody is asked for the same more often.
 pub(crate) const CATCH_UP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a name, nickname, group or resource of a contact.
-pub(crate) const NAME_CHARS: usize = 1_000;
+pub const NAME_CHARS: usize = 1_000;
 /// Characters of a status or a profile's note.
-pub(crate) const TEXT_CHARS: usize = 4_000;
+pub const TEXT_CHARS: usize = 4_000;
 /// Requests to see our presence. Strangers make them; a UI shows a handful.
 pub(crate) const SUBSCRIPTION_REQUESTS: usize = 200;
 /// Groups of one contact.
-pub(crate) const GROUPS: usize = 100;
+pub const GROUPS: usize = 100;
 /// Phones, emails or URLs of one profile.
-pub(crate) const PROFILE_LIST: usize = 20;
+pub const PROFILE_LIST: usize = 20;
 /// Calls that wait for the server, of all UIs.
 pub(crate) const WAITING_CALLS: usize = 4_096;
 /// Requests in flight. The queues above keep us far below it; it is here so that nothing else grows.

@@ -8,7 +8,7 @@
 //! keeps is private to its file, and no extension calls another.
 
 mod avatar;
-mod bounds;
+pub mod bounds;
 mod caps;
 mod carbons;
 mod catchup;

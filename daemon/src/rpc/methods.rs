@@ -25,6 +25,7 @@ use super::metrics::DoorMetrics;
 use super::order::Place;
 use super::picture;
 use super::sessions::Sessions;
+use super::texts;
 use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
 use crate::credentials::Password;
@@ -110,6 +111,8 @@ pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactPara
 }
 
 pub(super) async fn add_contact(api: Arc<Api>, place: Place, params: AddContactParams) -> Answered<Contact> {
+    texts::name(params.name.as_deref())?;
+    texts::groups(&params.groups)?;
     let (jid, groups) = (bare_jid(&params.jid)?, params.groups.into_iter().collect());
     let command = Command::AddContact { jid, name: params.name, groups, subscribe: params.subscribe };
     api.contact(place, command).await
@@ -120,6 +123,8 @@ pub(super) async fn update_contact(
     place: Place,
     params: UpdateContactParams,
 ) -> Answered<Contact> {
+    texts::name(params.name.as_deref())?;
+    texts::groups(params.groups.as_deref().unwrap_or_default())?;
     let groups = params.groups.map(|groups| groups.into_iter().collect());
     let command = Command::UpdateContact { jid: bare_jid(&params.jid)?, name: params.name, groups };
     api.contact(place, command).await
@@ -208,11 +213,13 @@ pub(super) async fn set_avatar(
 }
 
 pub(super) async fn set_profile(api: Arc<Api>, place: Place, params: SetProfileParams) -> Answered<Done> {
+    texts::profile(&params.profile)?;
     let profile = Box::new(translate::wished_profile(params.profile));
     api.done(place, Command::SetProfile(profile)).await
 }
 
 pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {
+    texts::status(params.status.as_deref())?;
     let availability = translate::wished_availability(params.availability);
     let presence = OwnPresence { availability, status: params.status, priority: params.priority };
     api.done(place, Command::SetPresence(presence)).await

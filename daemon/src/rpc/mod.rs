@@ -19,6 +19,7 @@ mod sessions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod token;
 mod translate;
 

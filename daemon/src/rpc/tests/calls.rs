@@ -213,6 +213,54 @@ async fn a_request_too_large_is_refused_and_the_connection_lives() {
 }
 
 #[tokio::test]
+async fn an_answer_too_large_is_an_error_and_the_connection_lives() {
+    let daemon = Daemon::start().await;
+    let poll = |id: u64, since: u64| json!({"jsonrpc": "2.0", "id": id, "method": "get_events", "params": {"since": since, "limit": 1}});
+    let mut ui = daemon.connect().await;
+    daemon.happen(ME, 5 << 20);
+    assert_eq!(ui.call("get_events", json!({"since": 0})).await["result"]["seq"], 1);
+    // Each fits, and all of them don't.
+    ui.write(&json!((0..4).map(|id| poll(id, 0)).collect::<Vec<_>>())).await;
+    let answer = ui.read().await;
+    assert_eq!(answer["error"]["code"], -32011, "{:.200}", answer.to_string());
+    daemon.happen(ME, 16 << 20);
+    let error = ui.call("get_events", json!({"since": 1})).await;
+    assert_eq!(error["error"]["code"], -32008, "{:.200}", error.to_string());
+    assert_eq!(daemon.post(&poll(1, 1)).await["error"]["code"], -32008);
+    assert_eq!(ui.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+#[tokio::test]
+async fn json_too_deep_is_refused_and_the_connection_lives() {
+    let daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"get_version","params":{{"x":{open}{close}}}}}"#)
+    };
+    // The object around it is one more.
+    for (depth, problem) in
+        [(126, "unknown field `x`"), (127, "recursion limit"), (1_000_000, "recursion limit")]
+    {
+        ui.socket.send(Message::text(nested(depth))).await.unwrap();
+        let over_websocket = ui.read().await;
+        let (_, _, body) = daemon.http(&daemon.post_request(&nested(depth))).await;
+        for answer in [over_websocket, serde_json::from_str(&body).unwrap()] {
+            assert_eq!(answer["error"]["code"], -32602, "{depth}: {answer}");
+            assert!(answer["error"]["message"].as_str().unwrap().contains(problem), "{depth}: {answer}");
+        }
+    }
+    // Nor can the request itself be nested so.
+    for text in ["[".repeat(1_000_000), format!("{}{}", "[".repeat(1_000), "]".repeat(1_000))] {
+        ui.socket.send(Message::text(text)).await.unwrap();
+        let answer = ui.read().await;
+        let error = answer.get(0).unwrap_or(&answer)["error"]["code"].as_i64();
+        assert!(matches!(error, Some(-32700 | -32600)), "{answer}");
+    }
+    assert_eq!(ui.call("get_version", json!({})).await["result"]["name"], "prosed");
+}
+
+#[tokio::test]
 async fn an_avatar_that_went_away_is_not_found_and_others_have_an_error_each() {
     let daemon = Daemon::start().await;
     daemon.script.add(ME);

@@ -1,0 +1,162 @@
+//! What a UI may have us say to servers and contacts: bounded as what they may say to us is, and of
+//! characters that XML can hold. Over a stanza that is too large a server ends the stream, and with it
+//! the session of all other UIs; one that is no XML would be lost on the way, with nobody told.
+
+use prosed_protocol::{Address, ApiError, Profile, invalid_params};
+use prosed_session::bounds::{GROUPS, NAME_CHARS, PROFILE_LIST, TEXT_CHARS};
+
+use super::methods::Answered;
+
+/// A status.
+pub(super) fn status(text: Option<&str>) -> Answered<()> {
+    one("status", text, TEXT_CHARS)
+}
+
+/// A contact's name.
+pub(super) fn name(text: Option<&str>) -> Answered<()> {
+    one("name", text, NAME_CHARS)
+}
+
+/// A contact's groups.
+pub(super) fn groups(groups: &[String]) -> Answered<()> {
+    several("groups", groups, GROUPS)
+}
+
+/// Our own profile.
+pub(super) fn profile(profile: &Profile) -> Answered<()> {
+    let Profile {
+        full_name,
+        nickname,
+        organization,
+        title,
+        role,
+        emails,
+        phones,
+        urls,
+        address,
+        birthday,
+        note,
+    } = profile;
+    let none = Address::default();
+    let Address { street, locality, region, postal_code, country } = address.as_ref().unwrap_or(&none);
+    for (what, text) in [
+        ("fullName", full_name),
+        ("nickname", nickname),
+        ("organization", organization),
+        ("title", title),
+        ("role", role),
+        ("street", street),
+        ("locality", locality),
+        ("region", region),
+        ("postalCode", postal_code),
+        ("country", country),
+        ("birthday", birthday),
+    ] {
+        one(what, text.as_deref(), NAME_CHARS)?;
+    }
+    for (what, list) in [("emails", emails), ("phones", phones), ("urls", urls)] {
+        several(what, list, PROFILE_LIST)?;
+    }
+    one("note", note.as_deref(), TEXT_CHARS)
+}
+
+fn several(what: &str, texts: &[String], most: usize) -> Answered<()> {
+    if texts.len() > most {
+        return too_much(format!("number of {what}"), most);
+    }
+    texts.iter().try_for_each(|text| one(what, Some(text), NAME_CHARS))
+}
+
+fn one(what: &str, text: Option<&str>, most: usize) -> Answered<()> {
+    let Some(text) = text else { return Ok(()) };
+    if text.chars().nth(most).is_some() {
+        return too_much(format!("characters in {what}"), most);
+    }
+    match text.chars().find(|character| !is_xml(*character)) {
+        Some(character) => {
+            let code = character as u32;
+            Err(invalid_params(format!("`{what}` holds U+{code:04X}, which XMPP can't carry: leave it out")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The same call will not do better later.
+fn too_much(limit: String, most: usize) -> Answered<()> {
+    Err(ApiError::limit_exceeded(limit, most as u64).retryable(false).into())
+}
+
+/// XML 1.0 §2.2.
+fn is_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(chars: usize) -> String {
+        "é".repeat(chars)
+    }
+
+    /// The limit's name and value.
+    fn limit(checked: Answered<()>) -> (String, u64) {
+        let error = checked.unwrap_err();
+        assert_eq!(error.code(), 1404);
+        let data: serde_json::Value = serde_json::from_str(error.data().unwrap().get()).unwrap();
+        assert_eq!(data["retryable"], false);
+        (data["limit"].as_str().unwrap().to_owned(), data["value"].as_u64().unwrap())
+    }
+
+    #[test]
+    fn each_text_may_be_so_long_and_no_longer() {
+        status(Some(&text(4_000))).unwrap();
+        assert_eq!(limit(status(Some(&text(4_001)))), ("characters in status".to_owned(), 4_000));
+        name(Some(&text(1_000))).unwrap();
+        assert_eq!(limit(name(Some(&text(1_001)))), ("characters in name".to_owned(), 1_000));
+        groups(&vec![text(1_000); 100]).unwrap();
+        assert_eq!(limit(groups(&[text(1_001)])), ("characters in groups".to_owned(), 1_000));
+        assert_eq!(limit(groups(&vec![text(1); 101])), ("number of groups".to_owned(), 100));
+        status(None).unwrap();
+    }
+
+    /// Each text of a profile, filled by its name.
+    fn filled(field: &str, value: serde_json::Value) -> Profile {
+        let mut profile = serde_json::json!({ "address": {} });
+        let within = match field {
+            "street" | "locality" | "region" | "postalCode" | "country" => &mut profile["address"],
+            _ => &mut profile,
+        };
+        within[field] = value;
+        serde_json::from_value(profile).unwrap()
+    }
+
+    #[test]
+    fn no_field_of_a_profile_is_forgotten() {
+        let fields = "fullName nickname organization title role street locality region postalCode country \
+                      birthday note";
+        for field in fields.split(' ') {
+            let most = if field == "note" { 4_000 } else { 1_000 };
+            profile(&filled(field, text(most).into())).unwrap();
+            assert_eq!(limit(profile(&filled(field, text(most + 1).into()))).1, most as u64, "{field}");
+        }
+        for field in ["emails", "phones", "urls"] {
+            profile(&filled(field, vec![text(1_000); 20].into())).unwrap();
+            assert_eq!(limit(profile(&filled(field, vec![text(1_001)].into()))).1, 1_000, "{field}");
+            assert_eq!(limit(profile(&filled(field, vec![text(1); 21].into()))).1, 20, "{field}");
+        }
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_refused_by_its_code() {
+        for (bad, code) in [("a\0", "U+0000"), ("\u{1b}[1m", "U+001B"), ("\u{ffff}", "U+FFFF")] {
+            let error = status(Some(bad)).unwrap_err();
+            assert_eq!(error.code(), -32602);
+            assert!(error.message().starts_with(&format!("`status` holds {code}")), "{}", error.message());
+        }
+        for fine in ["", "two\n\tlines\r\n", "<&>\"'", "\u{7f}\u{85}\u{fffd}", "👩‍👩‍👧", "\u{10ffff}"]
+        {
+            status(Some(fine)).unwrap();
+        }
+    }
+}
