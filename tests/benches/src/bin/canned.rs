@@ -301,7 +301,8 @@ impl Session {
 async fn change_presences(pieces: UnboundedSender<(Instant, Piece)>, play: Play) {
     let mut ticks = interval(Duration::from_secs(1) / u32::try_from(play.presences).unwrap_or(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let numbers = (0..play.contacts).step_by(play::ONE_ONLINE_OF).cycle();
+    // Not the first, whose status says that the login is over: nobody would see it.
+    let numbers = (0..play.contacts).step_by(play::ONE_ONLINE_OF).skip(1).cycle();
     for number in numbers {
         ticks.tick().await;
         let presence = play::presence(&play, number, &monotonic_ns().to_string());

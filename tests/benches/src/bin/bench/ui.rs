@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use prosed_benches::outcome::Ages;
@@ -14,9 +14,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Longer than anything takes here: whoever waits so long waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
@@ -167,9 +171,12 @@ impl Ui {
 
     /// Takes in frames until there is enough.
     pub(crate) async fn until(&mut self, enough: impl Fn(&Seen) -> bool) {
-        while !enough(&self.seen) {
-            self.step().await;
-        }
+        let events = async {
+            while !enough(&self.seen) {
+                self.step().await;
+            }
+        };
+        timeout(PATIENCE, events).await.expect("all of it comes in time");
     }
 
     /// Reads and forgets, until the daemon is gone.
