@@ -53,8 +53,8 @@ enum Announced {
 }
 
 /// A malformed `<info/>` loses only itself; `None`: nothing that we can use.
-fn read_metadata(item: &Item) -> Option<Announced> {
-    let metadata = item.payload.as_ref().filter(|payload| payload.is("metadata", ns::AVATAR_METADATA))?;
+fn read_metadata(item: &Item<'_>) -> Option<Announced> {
+    let metadata = item.payload.filter(|payload| payload.is("metadata", ns::AVATAR_METADATA))?;
     let infos: Vec<&Element> =
         metadata.children().filter(|child| child.is("info", ns::AVATAR_METADATA)).collect();
     if infos.is_empty() {
@@ -72,12 +72,12 @@ fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
         return None;
     }
     let data = item.payload.filter(|payload| payload.is("data", ns::AVATAR_DATA))?;
-    xml::base64(&data.text())
+    xml::base64(&xml::text(data))
 }
 
 impl Session {
     /// 2.1.5.
-    pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event<'_>, turn: &mut Turn<'_>) {
         self.startup.prolong(turn.now.monotonic);
         match &event.news {
             News::Published(item) => match read_metadata(item) {

@@ -114,14 +114,15 @@ impl Session {
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
         let Snapshot { roster, mut people, caps, requests, images, presence } = cached;
         image::forget_lost(&mut people, &images);
+        let (roster, items) = roster::State::cached(roster);
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             images: image::Images::known(&people),
-            people: People::new(account.clone(), roster.as_ref(), people),
+            people: People::new(account.clone(), items, people),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             waiting: Waiting::default(),
             tickets: effect::Tickets::default(),
-            roster: roster::State::cached(roster),
+            roster,
             startup: startup::State::default(),
             presence: presence::State::new(presence),
             subscriptions: subscription::State::new(requests),
@@ -255,7 +256,7 @@ impl Session {
                 debug!("personal event of a stranger ignored");
                 return;
             }
-            match event.node.as_str() {
+            match event.node {
                 avatar::METADATA_NODE => {
                     self.handle_avatar_event(&owner, &event, turn);
                     self.answer_with_avatar(&owner, turn);

@@ -8,9 +8,7 @@ use jid::BareJid;
 use crate::Turn;
 use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
 use crate::effect::Write;
-use crate::snapshot::{
-    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem, RosterRecord,
-};
+use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
 use crate::time::Timestamp;
 
 /// All that is known of one JID.
@@ -167,13 +165,16 @@ pub(crate) struct People {
 impl People {
     pub(crate) fn new(
         account: BareJid,
-        roster: Option<&RosterRecord>,
+        items: Vec<RosterItem>,
         records: Vec<(BareJid, PersonRecord)>,
     ) -> Self {
-        let mut known = BTreeMap::from([(account, Person::default())]);
-        for item in roster.into_iter().flat_map(|roster| &roster.items) {
-            known.insert(item.jid.clone(), Person { item: Some(item.clone()), ..Person::default() });
-        }
+        let contacts = items.into_iter().map(|item| {
+            let jid = item.jid.clone();
+            (jid, Person { item: Some(item), ..Person::default() })
+        });
+        // All at once: a map that is built of what is sorted already is built in one go.
+        let mut known: BTreeMap<BareJid, Person> = contacts.collect();
+        known.entry(account).or_default();
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
                 *person = Person { item: person.item.take(), ..Person::from_record(record) };

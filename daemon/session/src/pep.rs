@@ -13,34 +13,35 @@ use xmpp_parsers::pubsub::pubsub::{Items, PubSub, Publish};
 pub(crate) const FEATURES: &[&str] = &[ns::PUBSUB];
 
 /// What happened on somebody's node.
-pub(crate) struct Event {
-    pub(crate) node: String,
-    pub(crate) news: News,
+pub(crate) struct Event<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) news: News<'a>,
 }
 
 /// XEP-0060 §7.1.2, §7.2.2, §8.4, §8.5.
-pub(crate) enum News {
+pub(crate) enum News<'a> {
     /// The newest item.
-    Published(Item),
+    Published(Item<'a>),
     /// Items were taken back.
     Retracted(Vec<String>),
     /// Nothing is left.
     Emptied,
 }
 
-pub(crate) struct Item {
-    pub(crate) id: Option<String>,
-    pub(crate) payload: Option<Element>,
+/// Borrowed: an avatar's is long.
+pub(crate) struct Item<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) payload: Option<&'a Element>,
 }
 
 /// The events in a message; what is malformed is left out.
-pub(crate) fn events(message: &Message) -> Vec<Event> {
+pub(crate) fn events(message: &Message) -> Vec<Event<'_>> {
     let events = message.payloads.iter().filter(|payload| payload.is("event", ns::PUBSUB_EVENT));
     events.flat_map(Element::children).filter_map(event).collect()
 }
 
-fn event(child: &Element) -> Option<Event> {
-    let node = child.attr("node")?.to_owned();
+fn event(child: &Element) -> Option<Event<'_>> {
+    let node = child.attr("node")?;
     let news = match child.name() {
         "items" => match newest(child, ns::PUBSUB_EVENT) {
             Some(item) => News::Published(item),
@@ -59,9 +60,9 @@ fn event(child: &Element) -> Option<Event> {
 }
 
 /// The last item: services send them oldest first.
-fn newest(items: &Element, ns: &str) -> Option<Item> {
+fn newest<'a>(items: &'a Element, ns: &str) -> Option<Item<'a>> {
     let item = items.children().filter(|item| item.is("item", ns)).last()?;
-    Some(Item { id: item.attr("id").map(str::to_owned), payload: item.children().next().cloned() })
+    Some(Item { id: item.attr("id"), payload: item.children().next() })
 }
 
 /// Asks for a node's newest item, or for the item of an id (XEP-0060 §6.5).
@@ -90,7 +91,7 @@ pub(crate) fn publish(node: &str, id: &str, payload: Element) -> IqPayload {
 }
 
 /// The newest item of a node's answer to [`items_query`].
-pub(crate) fn answered_item(payload: Option<&Element>, node: &str) -> Option<Item> {
+pub(crate) fn answered_item<'a>(payload: Option<&'a Element>, node: &str) -> Option<Item<'a>> {
     let items = payload?.get_child("items", ns::PUBSUB)?;
     (items.attr("node") == Some(node)).then(|| newest(items, ns::PUBSUB)).flatten()
 }

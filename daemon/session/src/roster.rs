@@ -46,14 +46,11 @@ impl State {
         self.changes.clear();
     }
 
-    pub(crate) fn cached(roster: Option<RosterRecord>) -> Self {
+    /// With the items that are cached beside it.
+    pub(crate) fn cached(roster: Option<RosterRecord>) -> (Self, Vec<RosterItem>) {
         let known = roster.is_some();
-        Self {
-            known,
-            reconciled: false,
-            version: roster.and_then(|roster| roster.version),
-            changes: Vec::new(),
-        }
+        let RosterRecord { version, items } = roster.unwrap_or_default();
+        (Self { known, reconciled: false, version, changes: Vec::new() }, items)
     }
 
     pub(crate) fn is_known(&self) -> bool {

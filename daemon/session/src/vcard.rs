@@ -93,8 +93,8 @@ fn read(vcard: &Element) -> Profile {
 }
 
 /// `None`: no vCard at all; a vCard that says nothing is no profile.
-fn read_item(item: &pep::Item) -> Option<Option<Profile>> {
-    let vcard = item.payload.as_ref().filter(|payload| payload.is("vcard", PROSE_NODE))?;
+fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
+    let vcard = item.payload.filter(|payload| payload.is("vcard", PROSE_NODE))?;
     Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
 }
 
@@ -152,7 +152,7 @@ fn write(profile: &Profile, before: Option<&Element>) -> Element {
 
 impl Session {
     /// 2.1.8.
-    pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event<'_>, turn: &mut Turn<'_>) {
         self.startup.prolong(turn.now.monotonic);
         let source = if event.node == VCARD4_NODE { VcardSource::Vcard4 } else { VcardSource::Prose };
         let profile = match &event.news {
@@ -216,7 +216,9 @@ impl Session {
         turn: &mut Turn<'_>,
     ) {
         let before = match outcome {
-            Ok(payload) => pep::answered_item(payload.as_ref(), VCARD4_NODE).and_then(|item| item.payload),
+            Ok(payload) => {
+                pep::answered_item(payload.as_ref(), VCARD4_NODE).and_then(|item| item.payload).cloned()
+            }
             // There is none yet.
             Err(Failure::StanzaError { .. }) => None,
             Err(failure) => return self.answer_waiting(&Awaited::Outcome(call), &Err(failure), turn),

@@ -1,5 +1,7 @@
 //! Small helpers between stanzas and our words.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jid::Jid;
@@ -49,8 +51,35 @@ pub(crate) fn some_text(text: &str, chars: usize) -> Option<String> {
     (!text.is_empty()).then(|| capped(text, chars))
 }
 
+/// An element's text, copied only where it comes in parts.
+pub(crate) fn text(element: &Element) -> Cow<'_, str> {
+    let mut texts = element.texts();
+    match (texts.next(), texts.next()) {
+        (None, _) => Cow::Borrowed(""),
+        (Some(only), None) => Cow::Borrowed(only),
+        _ => Cow::Owned(element.text()),
+    }
+}
+
 /// Base64 as it stands in stanzas, line breaks and all.
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    BASE64_STANDARD.decode(dense).ok()
+    // Nobody breaks lines any more, and an avatar is long: it is copied only where it must be.
+    BASE64_STANDARD.decode(text).ok().or_else(|| {
+        let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        (dense.len() < text.len()).then(|| BASE64_STANDARD.decode(dense).ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_may_be_broken_into_lines() {
+        let read = |text| base64(text).as_deref().map(<[u8]>::to_vec);
+        assert_eq!(read("YXZhdGFy"), Some(b"avatar".to_vec()));
+        assert_eq!(read(" YXZh\r\n\tdGFy\n"), Some(b"avatar".to_vec()));
+        assert_eq!(read("YXZh dGF"), None);
+        assert_eq!(read("YXZhdGF"), None);
+    }
 }
