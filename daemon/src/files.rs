@@ -58,9 +58,15 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) 
     temporary.push(name);
     temporary.push(".new");
     let temporary = folder.join(temporary);
-    remove(&temporary)?;
+    let create = || OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary)?;
+        let mut file = match create() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                create()?
+            }
+            created => created?,
+        };
         file.write_all(content)?;
         if durability == Durability::Synced {
             file.sync_all()?;

@@ -23,17 +23,21 @@ fn mixes_scripts(text: &str) -> bool {
 
 /// Whether there are characters that turn the direction of writing (Unicode: Bidi_Control).
 fn turns(text: &str) -> bool {
-    text.chars().any(|c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    !text.is_ascii()
+        && text.chars().any(|c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 /// Whether there are characters that can't be seen. Joiners are fine where there is something to
 /// join: between emoji, and in scripts that are written joined up.
 fn hides(text: &str) -> bool {
+    if text.is_ascii() {
+        return text.bytes().any(|byte| byte.is_ascii_control());
+    }
     let mut before = None;
     text.chars().any(|c| {
-        let joined = before.replace(c).is_some_and(joins);
+        let before = before.replace(c);
         match c {
-            '\u{200c}' | '\u{200d}' => !joined,
+            '\u{200c}' | '\u{200d}' => !before.is_some_and(joins),
             '\u{ad}'
             | '\u{34f}'
             | '\u{115f}'
