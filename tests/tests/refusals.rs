@@ -68,7 +68,7 @@ const TYPES: &[Way] = &[
 const PATHS: &[Way] = &[
     ("/rpc", None),
     ("/admin", Some(404)),
-    ("/", Some(404)),
+    ("/ws", Some(404)),
     ("/rpc/", Some(404)),
     ("//rpc", Some(404)),
     ("/RPC", Some(404)),

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jsonrpsee::server::http::is_json;
 use prosed_protocol::{WEBSOCKET_PROTOCOL, WEBSOCKET_TOKEN_PREFIX};
 
+use super::console;
 use super::token::Token;
 
 /// What a door lets in.
@@ -133,7 +134,7 @@ impl PortGuard {
         let preflight = cors_origin.is_some()
             && request.method == Method::OPTIONS
             && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if !preflight && !is_open(request.uri.path()) {
+        if !preflight && !is_open(request) {
             self.check_token(&request.headers)?;
             check_content_type(request)?;
         }
@@ -176,10 +177,7 @@ impl PortGuard {
 }
 
 fn check_content_type(request: &Parts) -> Result<(), Refusal> {
-    if request.method == Method::POST
-        && !is_open(request.uri.path())
-        && !is_json(only(&request.headers, CONTENT_TYPE))
-    {
+    if request.method == Method::POST && !is_open(request) && !is_json(only(&request.headers, CONTENT_TYPE)) {
         return Err(Refusal::NotJson);
     }
     Ok(())
@@ -190,9 +188,11 @@ pub(crate) fn offers_subprotocol(headers: &HeaderMap) -> bool {
     subprotocols(headers).any(|name| name == WEBSOCKET_PROTOCOL)
 }
 
-/// Paths without a token: they say nothing, or are guarded by a capability in the path.
-fn is_open(path: &str) -> bool {
-    path == "/healthz" || path.starts_with("/avatars/")
+/// What needs no token: it says nothing of anybody, or is guarded by a capability in its path.
+fn is_open(request: &Parts) -> bool {
+    let path = request.uri.path();
+    let is_read = request.method == Method::GET || request.method == Method::HEAD;
+    path == "/healthz" || path.starts_with("/avatars/") || (is_read && console::file(path).is_some())
 }
 
 /// The header's value, where it is there exactly once.
@@ -435,12 +435,24 @@ mod tests {
     #[test]
     fn open_paths_need_no_token_and_no_others_are_open() {
         let anonymous = [("authorization", None)];
-        for path in ["/healthz", "/avatars/capability/id"] {
+        for path in ["/healthz", "/avatars/capability/id", "/", "/console/console.js", "/client/prosed.js"] {
             assert_eq!(refusal("GET", path, &anonymous), None, "{path}");
         }
-        for path in ["/", "/rpc", "/healthz/", "/healthzz", "/avatars", "/metrics", "/openrpc.json"] {
+        for path in [
+            "/rpc",
+            "/healthz/",
+            "/healthzz",
+            "/avatars",
+            "/metrics",
+            "/openrpc.json",
+            "//",
+            "/console/",
+            "/client/node.js",
+            "/console/../rpc",
+        ] {
             assert_eq!(refusal("GET", path, &anonymous), Some(Refusal::WrongToken), "{path}");
         }
+        assert_eq!(refusal("POST", "/", &anonymous), Some(Refusal::WrongToken), "it is read only");
     }
 
     #[test]

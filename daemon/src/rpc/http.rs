@@ -26,6 +26,7 @@ use tower::layer::util::Identity;
 
 use super::calls::Calls;
 use super::connection::Connection;
+use super::console;
 use super::guard::{Guard, Refusal, offers_subprotocol};
 use super::limits::{
     BATCH_CALLS, CONNECTIONS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS,
@@ -70,7 +71,7 @@ impl Door {
             .route("/metrics", get(metrics))
             .route("/openrpc.json", get(description))
             .route("/avatars/{capability}/{id}", get(avatar))
-            .fallback(async || StatusCode::NOT_FOUND)
+            .fallback(console::serve)
             .layer(from_fn_with_state(Arc::new(Entrance { guard, counts: self.api.counts.clone() }), enter))
             .with_state(Arc::clone(self))
     }

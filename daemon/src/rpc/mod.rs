@@ -2,6 +2,7 @@
 
 mod calls;
 mod connection;
+mod console;
 mod deceit;
 mod endpoint;
 mod guard;

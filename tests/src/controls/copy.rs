@@ -13,6 +13,9 @@ use super::{BINARY, Edit, VARIABLE, edits};
 /// What the binary is made of; of other members only the manifests matter.
 const SOURCES: [&str; 2] = ["daemon", "protocol"];
 
+/// What its web console is made of, which is in the binary.
+const SERVED: [&str; 2] = ["clients/web", "clients/javascript/src"];
+
 /// The folder in the copy that the members are in.
 const DEEPER: &str = "unguarded";
 
@@ -53,6 +56,10 @@ fn files(project: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
     let source = |path: &Path| path.extension().is_some_and(|it| it == "rs" || it == "toml");
     for folder in SOURCES {
         paths.extend(walk(&project.join(folder), &source)?);
+    }
+    let served = |path: &Path| path.extension().is_some_and(|it| it != "md");
+    for folder in SERVED {
+        paths.extend(walk(&project.join(folder), &served)?);
     }
     let mut files = BTreeMap::new();
     let members = members(project)?;

@@ -35,8 +35,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "content-type",
         file: GUARD,
-        here: "if request.method == Method::POST\n        &&",
-        instead: "if !$out && request.method == Method::POST\n        &&",
+        here: "if request.method == Method::POST &&",
+        instead: "if !$out && request.method == Method::POST &&",
     },
     // jsonrpsee looks, too.
     Edit {
@@ -49,9 +49,10 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "path",
         file: HTTP,
-        here: ".fallback(async || StatusCode::NOT_FOUND)",
+        here: ".fallback(console::serve)",
         instead: ".fallback(async |state: State<Arc<Door>>, request: Request| {\n\
-                  if $out { rpc(state, request).await } else { StatusCode::NOT_FOUND.into_response() }\n})",
+                  if $out { return rpc(state, request).await }\n\
+                  console::serve(request.method().clone(), request.uri().clone()).await\n})",
     },
     Edit {
         guard: "request-size",

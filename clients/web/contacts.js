@@ -1,0 +1,67 @@
+// The contact list, live.
+
+import { AVAILABILITIES, element, portrait, said, trying } from "./dom.js";
+
+const RANKS = Object.keys(AVAILABILITIES);
+const byRank = (one, other) =>
+  RANKS.indexOf(one.availability) - RANKS.indexOf(other.availability) || one.name.localeCompare(other.name);
+
+export async function showContacts(prosed, place, account, signal) {
+  if (!account) return place.replaceChildren();
+  const count = element("span", { className: "count" });
+  const search = element("input", { type: "search", placeholder: "Search", ariaLabel: "Search contacts" });
+  const list = element("ul", { className: "contacts" });
+  const trouble = element("p", { className: "trouble", role: "alert" });
+  const head = element("div", { className: "row" }, element("h2", { textContent: "Contacts" }), count, search);
+  place.replaceChildren(element("div", { className: "card" }, head, trouble, list, addition(prosed, account)));
+
+  let contacts = new Map();
+  const draw = () => {
+    const wanted = search.value.toLowerCase();
+    const fits = ({ jid, name }) => `${name} ${jid}`.toLowerCase().includes(wanted);
+    const shown = [...contacts.values()].filter(fits).sort(byRank);
+    count.textContent = contacts.size;
+    list.replaceChildren(...shown.map((contact) => entry(prosed, contact)));
+  };
+  search.addEventListener("input", draw);
+  // However many changes come in a moment, the list is drawn once.
+  let frame;
+  await trying(trouble, async () => {
+    for await (const change of prosed.watchRoster({ account, signal })) {
+      contacts = change.contacts;
+      frame ??= requestAnimationFrame(() => {
+        frame = undefined;
+        draw();
+      });
+    }
+  });
+}
+
+function entry(prosed, contact) {
+  const { jid, name, status, availability, warnings, subscription } = contact;
+  const marks = warnings.map((warning) =>
+    element("span", { className: "warning", textContent: `⚠ ${warning}`, title: "This name or JID may be made to deceive" }),
+  );
+  const line = status ? said(status, "status") : element("span", { className: "status faint", textContent: AVAILABILITIES[availability] });
+  const isMutual = subscription === "both";
+  return element("li", { className: `person ${availability}` },
+    portrait(prosed, contact),
+    element("div", { className: "words" },
+      element("div", { className: "heading" }, said(name, "name"), marks),
+      line,
+      element("span", { className: "jid" }, said(jid), isMutual ? "" : ` · ${contact.ask ? "asked" : subscription}`)));
+}
+
+function addition(prosed, account) {
+  const jid = element("input", { name: "jid", placeholder: "Add somebody@example.org", ariaLabel: "Add a contact", required: true });
+  const trouble = element("p", { className: "trouble", role: "alert" });
+  const form = element("form", { className: "row" }, jid, element("button", { textContent: "Add" }));
+  form.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    trying(trouble, async () => {
+      await prosed.addContact({ account, jid: jid.value });
+      jid.value = "";
+    });
+  });
+  return element("div", {}, form, trouble);
+}

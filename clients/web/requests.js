@@ -1,0 +1,22 @@
+// Who wants to see our presence: nobody is accepted without our word.
+
+import { element, said, trying } from "./dom.js";
+
+export async function showRequests(prosed, place, account) {
+  const requests = account ? await prosed.listSubscriptionRequests({ account }).catch(() => []) : [];
+  place.replaceChildren(...requests.map((request) => card(prosed, account, request)));
+}
+
+function card(prosed, account, { jid, nick, status }) {
+  const trouble = element("p", { className: "trouble", role: "alert" });
+  const answer = (word, method) => {
+    const button = element("button", { textContent: word, className: word === "Accept" ? "" : "quiet" });
+    button.addEventListener("click", () => trying(trouble, () => prosed[method]({ account, jid })));
+    return button;
+  };
+  return element("div", { className: "card request" },
+    element("p", {}, said(jid, "name"), " wants to see your presence", nick ? [" and says to be ", said(nick)] : "", "."),
+    status ? element("p", { className: "status" }, said(status)) : "",
+    element("div", { className: "row" }, answer("Accept", "approveSubscription"), answer("Deny", "denySubscription")),
+    trouble);
+}
