@@ -27,12 +27,14 @@ class Client(ClientXMPP):
             self.register_plugin(plugin)
         self["xep_0163"].add_interest("urn:xmpp:vcard4")
         self.ca_certs = CA
+        self.enable_starttls = False
+        self.enable_direct_tls = True
         self.roster_ms = 0
         self.seen, self.images, self.vcards = set(), set(), set()
         self.slots = asyncio.Semaphore(IN_FLIGHT)
         self.done = asyncio.get_running_loop().create_future()
         self.add_event_handler("session_start", self.start)
-        self.add_event_handler("presence_available", self.note_presence)
+        self.add_event_handler("got_online", self.note_presence)
         self.add_event_handler("avatar_metadata_publish", self.note_metadata)
         self.add_event_handler("vcard4_publish", self.note_vcard)
         self.add_event_handler("pubsub_publish", self.note_event)
