@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prosed_tests::hostile::{Hostile, Served};
 use prosed_tests::http::{bearer, request, request_unix};
 use prosed_tests::metrics::{CONTENT_TYPE, Scrape};
+use prosed_tests::proxy::Proxy;
+use prosed_tests::server::Setup;
 use prosed_tests::xml::find;
-use prosed_tests::{Daemon, PATIENCE, Ui};
+use prosed_tests::{Daemon, Kind, PATIENCE, Server, Ui};
 use serde_json::{Value, json};
 
 const ME: &str = "me@prosed.test";
@@ -248,4 +250,21 @@ async fn what_happens_with_the_server_is_counted() {
     assert_eq!(sessions(&Scrape::of(&daemon).await), [0, 0, 0, 1, 0]);
     ui.call("logout", json!({ "account": ME, "forget": true })).await.expect("forgotten");
     when(&daemon, "it is no account any more", |scrape| sessions(scrape) == [0; 5]).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_resumed_is_told_from_one_begun_anew() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let proxy = Proxy::before(&server).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", proxy.login(&server, "me")).await.expect("logged in");
+    ui.forget_received();
+    proxy.cut();
+    for state in ["suspended", "online"] {
+        ui.event("accountChanged", |event| event["info"]["state"] == state).await;
+    }
+    let scrape = Scrape::of(&daemon).await;
+    let reconnects = |outcome| scrape.value("prosed_reconnects_total", &[("outcome", outcome)]);
+    assert_eq!((reconnects("resumed"), reconnects("anew")), (1.0, 0.0));
 }

@@ -75,3 +75,38 @@ impl Collector for Standing {
         gauge(to, "subscription_lag_events", help, None, lag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prosed_protocol::{EventPayload, RosterLoaded};
+
+    use super::super::Filter;
+    use super::*;
+
+    #[test]
+    fn the_slowest_subscription_counts_and_who_only_polls_does_not() {
+        let log = Arc::new(EventLog::new(0, Box::new(|next| Ok(next + 1_000_000))).unwrap());
+        let happen = || {
+            log.append(
+                &"me@example.org".parse().unwrap(),
+                EventPayload::RosterLoaded(RosterLoaded::default()),
+            );
+        };
+        let mut quick = log.subscribe(Filter::default(), None).unwrap();
+        let slow = log.subscribe(Filter::default(), None).unwrap();
+        let _poll = log.cursor(Filter::default(), Some(0)).unwrap();
+        assert_eq!(log.subscribers(), (2, 0));
+        (0..3).for_each(|_| happen());
+        quick.try_next().unwrap();
+        assert_eq!(log.subscribers(), (2, 3));
+        drop(slow);
+        assert_eq!(log.subscribers(), (1, 2));
+        drop(quick);
+        assert_eq!(log.subscribers(), (0, 0));
+        // Those that are gone take no room.
+        for _ in 0..100 {
+            log.subscribe(Filter::default(), None).unwrap();
+        }
+        assert_eq!(log.state().subscribers.len(), 1);
+    }
+}
