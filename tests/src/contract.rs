@@ -35,9 +35,20 @@ impl Contract {
     /// # Panics
     /// When it can't be read.
     pub fn read(path: &str) -> Self {
-        let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-        let text = fs::read_to_string(top.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let text = fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         Self(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// Those that were frozen when they were released, by their file names.
+    ///
+    /// # Panics
+    /// When they can't be read.
+    pub fn frozen() -> Vec<Self> {
+        let folder = top().join("protocol/compat");
+        let files = fs::read_dir(folder).expect("the frozen contracts").flatten();
+        let mut names: Vec<_> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names.iter().map(|name| Self::read(&format!("protocol/compat/{name}"))).collect()
     }
 
     /// The methods, in their order.
@@ -110,6 +121,10 @@ impl Contract {
             validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
+}
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
 /// OpenRPC lists an example's parameters one by one.
