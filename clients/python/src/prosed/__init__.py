@@ -1,0 +1,31 @@
+"""A client for prosed, the daemon that keeps one XMPP session for all your programs.
+
+    import asyncio
+    import prosed
+
+    async def main() -> None:
+        async with prosed.connect() as client:
+            for contact in (await client.load_roster()).contacts:
+                print(contact.name, "is", contact.availability)
+
+    asyncio.run(main())
+
+`prosed.sync` has the same for programs without asyncio.
+"""
+
+from . import _api
+from ._api import *  # noqa: F403
+from ._client import Client, EventStream, connect
+from ._wire import Disconnected, NotRunning, ProsedError, Refused, UnexpectedAnswer
+
+__all__ = [
+    "Client",
+    "Disconnected",
+    "EventStream",
+    "NotRunning",
+    "ProsedError",
+    "Refused",
+    "UnexpectedAnswer",
+    "connect",
+]
+__all__ += _api.__all__

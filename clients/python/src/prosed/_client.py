@@ -1,0 +1,319 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast, overload
+from weakref import WeakSet
+
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.asyncio.client import connect as tcp_connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from ._api import AsyncMethods, CursorExpired, Event, EventName, Lagged
+from ._doors import TRANSIENT, URL_ON_SOCKET, find_doors, find_runtime_dir
+from ._wire import (
+    CALL_TIMEOUT,
+    CONNECT_TIMEOUT,
+    MAX_CALLS,
+    OPTIONS,
+    Backoff,
+    Cursor,
+    Disconnected,
+    NotRunning,
+    Refused,
+    UnexpectedAnswer,
+    read,
+    request,
+    result_of,
+)
+
+E = TypeVar("E", bound=Event)
+
+
+def connect(runtime_dir: str | PathLike[str] | None = None) -> Client:
+    """A client of the daemon with this runtime directory; absent: of the one that is found as
+    `protocol/README.md` says.
+
+        async with prosed.connect() as client:
+            print(await client.get_version())
+    """
+    return Client(runtime_dir)
+
+
+async def _open(folder: Path) -> ClientConnection:
+    doors = find_doors(folder)
+    try:
+        if doors.socket is not None:
+            try:
+                return await unix_connect(str(doors.socket), URL_ON_SOCKET, **OPTIONS)
+            except OSError:
+                if doors.url is None:
+                    raise
+        # An explicit address: no redirection leads away from it.
+        url, (host, port), headers = doors.port()
+        return await tcp_connect(url, host=host, port=port, additional_headers=headers, **OPTIONS)
+    except NotRunning:
+        raise
+    except InvalidStatus as error:
+        raise Refused(error.response.status_code) from error
+    except TRANSIENT as error:
+        raise NotRunning(f"prosed does not answer: {error}") from error
+
+
+class _Calls:
+    """Calls over one connection."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.is_over = False
+        self._number = 0
+        self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._room = asyncio.Semaphore(MAX_CALLS)
+        self._reader = asyncio.create_task(self._read())
+
+    async def call(self, method: str, params: dict[str, Any]) -> Any:
+        async with self._room:
+            self._number += 1
+            number = self._number
+            answer = asyncio.get_running_loop().create_future()
+            self._pending[number] = answer
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT):
+                    await self.socket.send(request(number, method, params))
+                    return result_of(await answer)
+            except ConnectionClosed as error:
+                # The reader may not have noticed yet.
+                self.is_over = True
+                raise Disconnected(f"the connection to prosed was lost: {error}") from error
+            finally:
+                del self._pending[number]
+
+    async def _read(self) -> None:
+        lost: Exception
+        try:
+            async for text in self.socket:
+                message = read(text)
+                answer = self._pending.get(message.get("id", 0))
+                # Nobody may wait for it any more.
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+            lost = Disconnected("prosed has closed the connection")
+        except ConnectionClosed as error:
+            lost = Disconnected(f"the connection to prosed was lost: {error}")
+        except UnexpectedAnswer as error:
+            lost = error
+        self.is_over = True
+        await self.socket.close()
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(lost)
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await self._reader
+
+
+class Client(AsyncMethods):
+    """A connection to the daemon that comes back by itself: a call after it was lost connects anew.
+
+    A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
+    """
+
+    def __init__(self, runtime_dir: str | PathLike[str] | None = None) -> None:
+        self._folder = find_runtime_dir() if runtime_dir is None else Path(runtime_dir)
+        self._calls: _Calls | None = None
+        self._connecting = asyncio.Lock()
+        self._streams: WeakSet[EventStream[Any]] = WeakSet()
+        self._is_closed = False
+
+    async def __aenter__(self) -> Client:
+        await self._connected()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connection and all streams of events."""
+        self._is_closed = True
+        for stream in list(self._streams):
+            await stream.aclose()
+        if self._calls is not None:
+            await self._calls.close()
+
+    async def call(self, method: str, /, **params: Any) -> Any:
+        """Calls a method by its name on the wire, which may be newer than this package; answers
+        with JSON. Parameters that are `None` are left out.
+        """
+        return await (await self._connected()).call(method, params)
+
+    @overload
+    def events(
+        self, events: Iterable[type[E]], *, account: str | None = None, since: int | None = None
+    ) -> EventStream[E]: ...
+
+    @overload
+    def events(
+        self,
+        events: Iterable[EventName] | None = None,
+        *,
+        account: str | None = None,
+        since: int | None = None,
+    ) -> EventStream[Event]: ...
+
+    def events(
+        self,
+        events: Iterable[type[Event]] | Iterable[EventName] | None = None,
+        *,
+        account: str | None = None,
+        since: int | None = None,
+    ) -> EventStream[Any]:
+        """Events as they happen, for `async for`: those after `since`, or those that come from the
+        moment on in which the stream is entered or first waited for.
+
+        Args:
+            events: Only these, by their names or classes. Absent: all.
+            account: Only this account's: a bare JID. Absent: all accounts'.
+            since: First every retained event after this `seq`, as of a roster.
+        """
+        stream: EventStream[Any] = EventStream(self._folder, Cursor(events, account, since))
+        self._streams.add(stream)
+        return stream
+
+    async def _connected(self) -> _Calls:
+        async with self._connecting:
+            if self._is_closed:
+                raise Disconnected("this client is closed")
+            if self._calls is None or self._calls.is_over:
+                self._calls = _Calls(await _open(self._folder))
+            return self._calls
+
+
+class EventStream(Generic[E]):
+    """Events that go on when the connection is lost: with each new one it asks for what came after
+    the last event that it handed on, so that nothing is lost and nothing comes twice. It waits for a
+    daemon that is away, however long.
+
+    Where the daemon no longer has what came then, as after it has started anew, it raises
+    `CursorExpired`: load what you show anew, and open a stream with the `seq` of that answer as
+    `since`. Who goes on with this one instead gets what the daemon still has.
+
+    It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
+    """
+
+    def __init__(self, folder: Path, cursor: Cursor) -> None:
+        self._folder = folder
+        self._cursor = cursor
+        self._backoff = Backoff()
+        self._socket: ClientConnection | None = None
+        self._closed = asyncio.Event()
+
+    @property
+    def seq(self) -> int | None:
+        """The `seq` of the last event that was handed on, or of where this began: a `since` for
+        later. Absent before it began.
+        """
+        return self._cursor.seq
+
+    def __aiter__(self) -> EventStream[E]:
+        return self
+
+    async def __anext__(self) -> E:
+        while not self._closed.is_set():
+            if self._socket is None:
+                await self._connect()
+                continue
+            try:
+                event = self._cursor.take(await self._socket.recv())
+            except ConnectionClosed:
+                self._socket = None
+            except Lagged:
+                await self._hang_up()
+            else:
+                if event is not None:
+                    self._backoff.reset()
+                    # One of those that were asked for.
+                    return cast(E, event)
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> EventStream[E]:
+        while self._socket is None and not self._closed.is_set():
+            await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends the stream, its loop and its connection."""
+        self._closed.set()
+        await self._hang_up()
+
+    def __del__(self) -> None:
+        # Somebody has left the loop without a word: the daemon has only so many connections.
+        if self._socket is not None:
+            with suppress(RuntimeError):
+                self._socket.transport.abort()
+
+    async def _connect(self) -> None:
+        """One attempt, when it is time for one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.next()):
+                await self._closed.wait()
+                return
+        try:
+            socket = await _open(self._folder)
+        except NotRunning:
+            return
+        except Refused as refused:
+            if refused.is_final:
+                raise
+            return
+        try:
+            await self._subscribe(socket)
+        except (ConnectionClosed, TimeoutError):
+            await socket.close()
+            return
+        except BaseException as error:
+            socket.transport.abort()
+            if isinstance(error, CursorExpired):
+                self._cursor.expired(error)
+                self._backoff.hurry()
+            raise
+        self._socket = socket
+        if self._closed.is_set():
+            await self._hang_up()
+
+    async def _subscribe(self, socket: ClientConnection) -> None:
+        if self._cursor.seq is None:
+            # A place to come back to, should the connection be lost before the first event.
+            self._cursor.seq = (await _ask(socket, 1, "get_events", {}))["seq"]
+        await _ask(socket, 2, "subscribe", self._cursor.params())
+
+    async def _hang_up(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()
+
+
+async def _ask(socket: ClientConnection, number: int, method: str, params: dict[str, Any]) -> Any:
+    """A call on a connection on which nothing comes before its answer."""
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        await socket.send(request(number, method, params))
+        return result_of(read(await socket.recv()))

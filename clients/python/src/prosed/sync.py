@@ -1,0 +1,302 @@
+"""The client for programs without asyncio: the same as `prosed`, and it blocks.
+
+from prosed.sync import connect
+
+with connect() as client:
+    print(client.get_version())
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast, overload
+from weakref import WeakSet
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, unix_connect
+from websockets.sync.client import connect as tcp_connect
+
+from ._api import CursorExpired, Event, EventName, Lagged, Methods
+from ._doors import TRANSIENT, URL_ON_SOCKET, find_doors, find_runtime_dir
+from ._wire import (
+    CALL_TIMEOUT,
+    CONNECT_TIMEOUT,
+    OPTIONS,
+    Backoff,
+    Cursor,
+    Disconnected,
+    NotRunning,
+    Refused,
+    read,
+    request,
+    result_of,
+)
+
+__all__ = ["Client", "EventStream", "connect"]
+
+E = TypeVar("E", bound=Event)
+
+
+def connect(runtime_dir: str | PathLike[str] | None = None) -> Client:
+    """A client of the daemon with this runtime directory; absent: of the one that is found as
+    `protocol/README.md` says.
+    """
+    return Client(runtime_dir)
+
+
+class _Connection:
+    """One WebSocket, and the calls on it, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._number = 0
+        # Entered rather than called: so it is a connection in every version of websockets.
+        with ExitStack() as stack:
+            self.socket: ClientConnection = stack.enter_context(_open(folder))
+            self._end = stack.pop_all()
+
+    def call(self, method: str, params: dict[str, Any], patience: float) -> Any:
+        self._number += 1
+        self.socket.send(request(self._number, method, params))
+        deadline = time.monotonic() + patience
+        while True:
+            message = read(self.socket.recv(max(deadline - time.monotonic(), 0.0)))
+            # An earlier one may have been waited for in vain.
+            if message.get("id") == self._number:
+                return result_of(message)
+
+    def close(self) -> None:
+        self._end.close()
+
+    def abort(self) -> None:
+        """Waits for nobody."""
+        with suppress(OSError):
+            self.socket.socket.shutdown(socket.SHUT_RDWR)
+
+
+def _open(folder: Path) -> ClientConnection:
+    doors = find_doors(folder)
+    try:
+        if doors.socket is not None:
+            try:
+                connection: ClientConnection = unix_connect(str(doors.socket), URL_ON_SOCKET, **OPTIONS)
+                return connection
+            except OSError:
+                if doors.url is None:
+                    raise
+        url, address, headers = doors.port()
+        # A socket that stands: no redirection leads away from it.
+        stream = socket.create_connection(address, CONNECT_TIMEOUT)
+        stream.settimeout(None)
+        connection = tcp_connect(url, sock=stream, additional_headers=headers, **OPTIONS)
+        return connection
+    except NotRunning:
+        raise
+    except InvalidStatus as error:
+        raise Refused(error.response.status_code) from error
+    except TRANSIENT as error:
+        raise NotRunning(f"prosed does not answer: {error}") from error
+
+
+class Client(Methods):
+    """A connection to the daemon that comes back by itself: a call after it was lost connects anew.
+    Threads may share it; their calls wait for each other.
+
+    A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
+    """
+
+    def __init__(self, runtime_dir: str | PathLike[str] | None = None) -> None:
+        self._folder = find_runtime_dir() if runtime_dir is None else Path(runtime_dir)
+        self._connection: _Connection | None = None
+        self._turn = threading.Lock()
+        self._streams: WeakSet[EventStream[Any]] = WeakSet()
+        self._is_closed = False
+
+    def __enter__(self) -> Client:
+        with self._turn:
+            self._connected()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection and all streams of events."""
+        self._is_closed = True
+        for stream in list(self._streams):
+            stream.close()
+        if (connection := self._connection) is not None:
+            connection.close()
+
+    def call(self, method: str, /, **params: Any) -> Any:
+        """Calls a method by its name on the wire, which may be newer than this package; answers
+        with JSON. Parameters that are `None` are left out.
+        """
+        with self._turn:
+            connection = self._connected()
+            try:
+                return connection.call(method, params, CALL_TIMEOUT)
+            except ConnectionClosed as error:
+                self._connection = None
+                connection.close()
+                raise Disconnected(f"the connection to prosed was lost: {error}") from error
+
+    @overload
+    def events(
+        self, events: Iterable[type[E]], *, account: str | None = None, since: int | None = None
+    ) -> EventStream[E]: ...
+
+    @overload
+    def events(
+        self,
+        events: Iterable[EventName] | None = None,
+        *,
+        account: str | None = None,
+        since: int | None = None,
+    ) -> EventStream[Event]: ...
+
+    def events(
+        self,
+        events: Iterable[type[Event]] | Iterable[EventName] | None = None,
+        *,
+        account: str | None = None,
+        since: int | None = None,
+    ) -> EventStream[Any]:
+        """Events as they happen, for `for`: those after `since`, or those that come from the moment
+        on in which the stream is entered or first waited for.
+
+        Args:
+            events: Only these, by their names or classes. Absent: all.
+            account: Only this account's: a bare JID. Absent: all accounts'.
+            since: First every retained event after this `seq`, as of a roster.
+        """
+        stream: EventStream[Any] = EventStream(self._folder, Cursor(events, account, since))
+        self._streams.add(stream)
+        return stream
+
+    def _connected(self) -> _Connection:
+        if self._is_closed:
+            raise Disconnected("this client is closed")
+        connection = self._connection
+        if connection is None or connection.socket.close_code is not None:
+            connection = self._connection = _Connection(self._folder)
+        return connection
+
+
+class EventStream(Generic[E]):
+    """Events that go on when the connection is lost: with each new one it asks for what came after
+    the last event that it handed on, so that nothing is lost and nothing comes twice. It waits for a
+    daemon that is away, however long.
+
+    Where the daemon no longer has what came then, as after it has started anew, it raises
+    `CursorExpired`: load what you show anew, and open a stream with the `seq` of that answer as
+    `since`. Who goes on with this one instead gets what the daemon still has.
+
+    It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
+    """
+
+    def __init__(self, folder: Path, cursor: Cursor) -> None:
+        self._folder = folder
+        self._cursor = cursor
+        self._backoff = Backoff()
+        self._connection: _Connection | None = None
+        self._closed = threading.Event()
+
+    @property
+    def seq(self) -> int | None:
+        """The `seq` of the last event that was handed on, or of where this began: a `since` for
+        later. Absent before it began.
+        """
+        return self._cursor.seq
+
+    def __iter__(self) -> EventStream[E]:
+        return self
+
+    def __next__(self) -> E:
+        while not self._closed.is_set():
+            connection = self._connection
+            if connection is None:
+                self._connect()
+                continue
+            try:
+                event = self._cursor.take(connection.socket.recv())
+            except (ConnectionClosed, Lagged):
+                self._hang_up()
+            else:
+                if event is not None:
+                    self._backoff.reset()
+                    # One of those that were asked for.
+                    return cast(E, event)
+        raise StopIteration
+
+    def __enter__(self) -> EventStream[E]:
+        while self._connection is None and not self._closed.is_set():
+            self._connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the stream, its loop and its connection. Another thread may do so."""
+        self._closed.set()
+        self._hang_up()
+
+    def __del__(self) -> None:
+        # Somebody has left the loop without a word: the daemon has only so many connections.
+        if self._connection is not None:
+            self._connection.abort()
+
+    def _connect(self) -> None:
+        """One attempt, when it is time for one."""
+        if self._closed.wait(self._backoff.next()):
+            return
+        try:
+            connection = _Connection(self._folder)
+        except NotRunning:
+            return
+        except Refused as refused:
+            if refused.is_final:
+                raise
+            return
+        try:
+            self._subscribe(connection)
+        except (ConnectionClosed, TimeoutError):
+            connection.close()
+            return
+        except BaseException as error:
+            connection.abort()
+            if isinstance(error, CursorExpired):
+                self._cursor.expired(error)
+                self._backoff.hurry()
+            raise
+        self._connection = connection
+        if self._closed.is_set():
+            self._hang_up()
+
+    def _subscribe(self, connection: _Connection) -> None:
+        if self._cursor.seq is None:
+            # A place to come back to, should the connection be lost before the first event.
+            self._cursor.seq = connection.call("get_events", {}, CONNECT_TIMEOUT)["seq"]
+        connection.call("subscribe", self._cursor.params(), CONNECT_TIMEOUT)
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

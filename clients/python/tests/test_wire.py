@@ -1,0 +1,146 @@
+"""What needs no daemon."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import unittest
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import prosed
+from prosed._doors import find_doors, find_runtime_dir
+from prosed._wire import LONGEST_WAIT, SHORTEST_WAIT, Backoff, Cursor, moment, request, result_of
+
+EVENT = {"event": "rosterLoaded", "seq": 42, "time": "2026-01-31T09:00:12.250Z", "account": "me@example.org"}
+
+
+def notification(**changes: Any) -> str:
+    result = {**EVENT, "changed": 1, **changes}
+    return json.dumps({"method": result["event"], "params": {"subscription": 7, "result": result}})
+
+
+def ended(code: int, kind: str, **data: Any) -> str:
+    error = {"code": code, "message": "Oh.", "data": {"kind": kind, "retryable": True, **data}}
+    return json.dumps({"method": "subscription", "params": {"subscription": 7, "error": error}})
+
+
+class Doors(unittest.TestCase):
+    def test_looks_where_the_daemon_writes(self) -> None:
+        home = {"HOME": "/home/me"}
+        data = {**home, "XDG_DATA_HOME": "/data"}
+        runtime = {**data, "XDG_RUNTIME_DIR": "/run/user/1"}
+        for env, folder in [
+            (home, "/home/me/.local/share/prosed/run"),
+            (data, "/data/prosed/run"),
+            (runtime, "/run/user/1/prosed"),
+            ({**runtime, "PROSED_RUNTIME_DIR": "here"}, "here"),
+            ({**runtime, "PROSED_RUNTIME_DIR": ""}, "/run/user/1/prosed"),
+            ({**home, "XDG_RUNTIME_DIR": "not/absolute"}, "/home/me/.local/share/prosed/run"),
+            ({**home, "XDG_RUNTIME_DIR": ""}, "/home/me/.local/share/prosed/run"),
+        ]:
+            self.assertEqual(find_runtime_dir(env), Path(folder), env)
+        with self.assertRaises(prosed.NotRunning):
+            find_runtime_dir({})
+
+    def test_reads_what_the_daemon_writes(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with self.assertRaisesRegex(prosed.NotRunning, "is not running"):
+                find_doors(folder)
+            (folder / "endpoint.json").write_text("{")
+            with self.assertRaisesRegex(prosed.NotRunning, "damaged"):
+                find_doors(folder)
+            (folder / "token").write_text("c2VjcmV0\n")
+            endpoint = {"url": "ws://[::1]:5299/rpc", "token_file": str(folder / "token"), "new": 1}
+            (folder / "endpoint.json").write_text(json.dumps(endpoint))
+            doors = find_doors(folder)
+            self.assertIsNone(doors.socket)
+            bearer = {"Authorization": "Bearer c2VjcmV0"}
+            self.assertEqual(doors.port(), ("ws://[::1]:5299/rpc", ("::1", 5299), bearer))
+            del endpoint["url"]
+            (folder / "endpoint.json").write_text(json.dumps({**endpoint, "socket": "/run/s"}))
+            self.assertEqual(find_doors(folder).socket, Path("/run/s"))
+            with self.assertRaisesRegex(prosed.NotRunning, "no port"):
+                find_doors(folder).port()
+
+
+class Wire(unittest.TestCase):
+    def test_a_field_with_no_value_is_absent(self) -> None:
+        call = json.loads(request(3, "get_contact", {"jid": "a@b", "account": None, "since": 0}))
+        self.assertEqual(call["params"], {"jid": "a@b", "since": 0})
+        self.assertEqual(prosed.Profile(full_name="A").to_json()["fullName"], "A")
+        self.assertNotIn("address", prosed.Profile().to_json())
+
+    def test_what_is_newer_does_no_harm(self) -> None:
+        version = {"name": "prosed", "version": "9", "apiLevel": 9, "apiCompatible": 1, "codename": "x"}
+        self.assertEqual(prosed.Version.from_json(version).api_level, 9)
+        resource = {"resource": "r", "availability": "asleep", "priority": 0, "since": EVENT["time"]}
+        self.assertEqual(prosed.Resource.from_json(resource).availability, "asleep")
+        event = prosed.Event.from_json({**EVENT, "event": "messageReceived", "message": {"body": "hi"}})
+        assert isinstance(event, prosed.UnknownEvent)
+        self.assertEqual((event.name, event.seq), ("messageReceived", 42))
+        self.assertEqual(event.json["message"], {"body": "hi"})
+        error = {
+            "code": 1999,
+            "message": "New.",
+            "data": {"kind": "brandNew", "retryable": True, "extra": {}},
+        }
+        with self.assertRaises(prosed.ProsedError) as new:
+            result_of({"error": error})
+        self.assertEqual((new.exception.kind, new.exception.retryable), ("brandNew", True))
+
+    def test_what_is_missing_is_of_another_version(self) -> None:
+        cursor = Cursor(None, None, 1)
+        with self.assertRaises(prosed.UnexpectedAnswer):
+            cursor.take(
+                json.dumps({"method": "x", "params": {"result": {**EVENT, "event": "contactChanged"}}})
+            )
+        self.assertEqual(cursor.seq, 42, "it is not met again")
+        for text in ["{", "[]", "1"]:
+            with self.assertRaises(prosed.UnexpectedAnswer):
+                cursor.take(text)
+
+    def test_every_time_is_one(self) -> None:
+        self.assertEqual(moment("2026-01-31T09:00:12.250Z"), datetime(2026, 1, 31, 9, 0, 12, 250_000, UTC))
+        self.assertEqual(moment("+262142-12-31T23:59:59.999Z").year, 9999)
+        self.assertEqual(moment("-262143-01-01T00:00:00.000Z").year, 1)
+
+    def test_nothing_twice(self) -> None:
+        cursor = Cursor([prosed.RosterLoaded, prosed.ContactChanged], "me@example.org", 41)
+        names = ["rosterLoaded", "contactChanged"]
+        self.assertEqual(cursor.params(), {"events": names, "account": "me@example.org", "since": 41})
+        self.assertIsInstance(cursor.take(notification()), prosed.RosterLoaded)
+        self.assertEqual(cursor.params()["since"], 42)
+        self.assertIsNone(cursor.take(notification()))
+        self.assertIsNone(cursor.take(json.dumps({"id": 1, "result": 7})))
+        self.assertIsNotNone(cursor.take(notification(seq=43)))
+
+    def test_how_a_subscription_ends(self) -> None:
+        cursor = Cursor(None, None, 41)
+        with self.assertRaises(prosed.Lagged) as lagged:
+            cursor.take(ended(1402, "lagged", seq=41))
+        self.assertEqual(lagged.exception.data and lagged.exception.data.seq, 41)
+        self.assertEqual(cursor.seq, 41)
+        with self.assertRaises(prosed.CursorExpired) as expired:
+            cursor.take(ended(1401, "cursorExpired", oldest=90))
+        cursor.expired(expired.exception)
+        self.assertEqual(cursor.params(), {"since": 89})
+
+    def test_waits_grow_to_a_bound_and_differ(self) -> None:
+        backoff = Backoff()
+        self.assertEqual(backoff.next(), 0)
+        self.assertTrue(SHORTEST_WAIT / 2 <= backoff.next() <= SHORTEST_WAIT)
+        waits = [backoff.next() for _ in range(100)]
+        self.assertTrue(all(wait <= LONGEST_WAIT for wait in waits))
+        self.assertTrue(all(wait >= LONGEST_WAIT / 2 for wait in waits[20:]))
+        self.assertGreater(len(set(waits)), 90)
+        backoff.reset()
+        self.assertLessEqual(backoff.next(), SHORTEST_WAIT)
+        backoff.hurry()
+        self.assertEqual(backoff.next(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
