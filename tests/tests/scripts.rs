@@ -1,0 +1,197 @@
+//! Every recipe in `clients/scripts` does what it says, with a live daemon at a real server.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use prosed_tests::server::{Setup, password};
+use prosed_tests::{Contact, Daemon, Kind, PATIENCE, Server, Ui, png};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const ALICE: &str = "alice@prosed.test";
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("clients/scripts")
+}
+
+/// A shell in which the daemon is found.
+struct Shell {
+    runtime: TempDir,
+    path: String,
+}
+
+impl Shell {
+    fn new(daemon: &Daemon) -> Self {
+        let runtime = tempfile::tempdir().expect("a folder");
+        symlink(daemon.runtime_dir(), runtime.path().join("prosed")).expect("linked");
+        let target = prosed_tests::daemon::binary().ancestors().nth(2).expect("target").to_owned();
+        let path =
+            format!("{}:{}", target.join("tools/bin").display(), std::env::var("PATH").unwrap_or_default());
+        // Writes down its command line, as `ps` would show it, before the real one takes over.
+        for name in ["curl", "websocat"] {
+            let shim = runtime.path().join(name);
+            let script = format!(
+                "#!/bin/sh\necho \"$0 $*\" >> '{0}/said'\nPATH='{path}' exec {name} \"$@\"\n",
+                runtime.path().display()
+            );
+            fs::write(&shim, script).expect("written");
+            fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("made executable");
+        }
+        Self { path: format!("{}:{path}", runtime.path().display()), runtime }
+    }
+
+    /// The command lines of all programs that were run.
+    fn command_lines(&self) -> String {
+        fs::read_to_string(self.runtime.path().join("said")).expect("some were run")
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).env("PATH", &self.path).env("XDG_RUNTIME_DIR", self.runtime.path());
+        command.env_remove("PROSED_RUNTIME_DIR").kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        command
+    }
+
+    /// What a script prints, given this input.
+    async fn run(&self, script: &str, arguments: &[&str], input: &str) -> Vec<u8> {
+        let script = scripts().join(script).display().to_string();
+        let mut child = self.command(&script, arguments).spawn().expect("it can be run");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).await.expect("it reads");
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("in time").expect("our child");
+        assert!(output.status.success(), "{script}: {}", output.status);
+        output.stdout
+    }
+
+    /// The answer that a script prints.
+    async fn answer(&self, script: &str, arguments: &[&str], input: &str) -> Value {
+        let said = self.run(script, arguments, input).await;
+        let answer: Value = serde_json::from_slice(&said).expect("JSON");
+        assert!(answer.get("error").is_none(), "{script}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Runs a program that goes on for ever until it has told of a status that is said meanwhile.
+    async fn follows(&self, program: &str, arguments: &[&str], alice: &mut Contact) {
+        let mut child = self.command(program, arguments).spawn().expect("it can be run");
+        let group = rustix::process::Pid::from_raw(child.id().expect("it runs") as i32).expect("a process");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let status = format!("for {program} {arguments:?}");
+        let told = async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                let message: Value = serde_json::from_str(&line).expect("a line of JSON");
+                // An event, in its envelope or not.
+                let event = message.pointer("/params/result").unwrap_or(&message);
+                if event["contacts"][0]["status"].as_str().is_some_and(|said| said.starts_with(&status)) {
+                    return;
+                }
+            }
+            panic!("{program} has ended");
+        };
+        let lively = async {
+            for number in 0.. {
+                alice.set_presence(None, Some(&format!("{status} {number}"))).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let heard = async {
+            tokio::select! {
+                () = told => {}
+                () = lively => {}
+            }
+        };
+        timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("{program} tells nothing"));
+        // With all that it has started.
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it runs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_recipe_works() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let picture = png::solid(3, 3, [9, 90, 200]);
+    alice.publish_avatar(&picture).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    let shell = Shell::new(&daemon);
+
+    let way = format!(r#""host":"127.0.0.1","port":{},"tls":"starttls""#, server.port);
+    let account = shell.answer("login.sh", &[&server.jid("me"), &way], &password("me")).await;
+    assert_eq!(account["state"], "online");
+    ui.contact(ALICE, |contact| contact["avatar"].is_object()).await;
+    let roster = shell.answer("roster.sh", &[], "").await;
+    assert_eq!(roster["contacts"][0]["jid"], ALICE);
+    assert_eq!(
+        shell.answer("roster.sh", &[&server.jid("me")], "").await["account"],
+        server.jid("me").as_str()
+    );
+    let contact = json!({ "jid": ALICE }).to_string();
+    for script in ["rpc.sh", "rpc-port.sh"] {
+        assert_eq!(shell.answer(script, &["get_contact"], &contact).await["name"], "Alice", "{script}");
+    }
+    shell.answer("presence.sh", &["dnd", r#"reading "K\n", and tea"#], "").await;
+    let account = ui.call("get_account", json!({})).await.expect("an account");
+    assert_eq!(account["status"], r#"reading "K\n", and tea"#);
+    shell.answer("presence.sh", &["available"], "").await;
+    let account = ui.call("get_account", json!({})).await.expect("an account");
+    assert_eq!((&account["availability"], account.get("status")), (&json!("available"), None));
+    assert_eq!(shell.run("avatar.sh", &[ALICE], "").await, picture);
+
+    let since = roster["seq"].to_string();
+    for script in ["follow.sh", "follow-port.sh", "poll.sh"] {
+        let script = scripts().join(script).display().to_string();
+        shell.follows(&script, &[], &mut alice).await;
+        shell.follows(&script, &[&since], &mut alice).await;
+    }
+
+    let said = shell.command_lines();
+    assert!(said.contains("--data-binary @-") && said.contains("websocat"), "{said}");
+    assert!(!said.contains(&daemon.token()) && !said.contains("<pass>"), "{said}");
+
+    let readme = fs::read_to_string(scripts().join("README.md")).expect("the README");
+    let blocks: Vec<_> =
+        readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [curl, websocat] = blocks[..] else { panic!("two blocks, not {}", blocks.len()) };
+    let mut child = shell.command("sh", &["-euc", curl]).spawn().expect("it can be run");
+    let mut said = String::new();
+    let mut output = child.stdout.take().expect("a pipe");
+    timeout(PATIENCE, output.read_to_string(&mut said)).await.expect("in time").expect("text");
+    assert!(said.contains(ALICE), "{said}");
+    shell.follows("sh", &["-euc", websocat], &mut alice).await;
+
+    for entry in fs::read_dir(scripts()).expect("the scripts").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(name == "README.md" || readme.contains(&format!("[{name}]")), "{name} is not in the README");
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_gone_end_the_poll() {
+    let daemon = Daemon::start(Daemon::setup()).await;
+    let shell = Shell::new(&daemon);
+    let poll = scripts().join("poll.sh").display().to_string();
+    let mut command = shell.command(&poll, &["4000000000"]);
+    let running = command.stderr(Stdio::piped()).output();
+    let output = timeout(PATIENCE, running).await.expect("in time").expect("it can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cursorExpired"), "{}: {said}", output.status);
+}
+
+#[tokio::test]
+async fn without_a_daemon_they_say_so() {
+    let mut daemon = Daemon::start(Daemon::setup()).await;
+    let shell = Shell::new(&daemon);
+    daemon.sigterm().await;
+    let script = scripts().join("roster.sh").display().to_string();
+    let mut command = shell.command(&script, &[]);
+    let output = command.stderr(Stdio::piped()).output().await.expect("it can be run");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("prosed is not running"), "{output:?}");
+}
