@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use prosed_tests::server::Setup;
-use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui, browser, png, ports};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -98,7 +98,10 @@ async fn every_command_works() {
     let readme = fs::read_to_string(top().join("README.md")).expect("the README");
     let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
     let mut alice = Contact::online(&server, "alice").await;
-    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    alice.publish_avatar(&png::solid(8, 8, [70, 120, 200])).await;
+    let page_port = ports::free();
+    let origins = format!("allowed_origins = [\"http://localhost:{page_port}\"]");
+    let daemon = Daemon::start(Daemon::setup().trust(&server).config(&origins)).await;
     let ui = Ui::connect(&daemon).await;
     ui.call("login", server.login("me")).await.expect("logged in, and remembered");
     ui.call("set_presence", json!({ "availability": "available" })).await.expect("set");
@@ -119,6 +122,14 @@ async fn every_command_works() {
             let text = stage.fit(&text);
             let endless = ["--follow", "subscribe", "get_events"].iter().any(|word| text.contains(word));
             let seconds = if endless { 4 } else { 60 };
+            if language == "html" {
+                let task = json!({ "page": text, "port": page_port, "token": daemon.token() });
+                let said = browser::run("page.mjs", &task).await;
+                assert_eq!(said, json!({ "errors": [], "statuses": ["away", "available"] }), "{text}");
+                seen += 1;
+                watched += 1;
+                continue;
+            }
             let output = match (language.as_str(), text.as_str()) {
                 ("sh", "tests/run") => {
                     let ci = fs::read_to_string(top().join(".ci/run")).expect(".ci/run");

@@ -265,9 +265,9 @@ export interface AddContactParams {
   jid: string;
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
-  /** The groups to put them in. */
+  /** The groups to put them in: at most 100, of at most 1000 characters each. */
   groups?: string[];
-  /** The name to keep for them. */
+  /** The name to keep for them, of at most 1000 characters. */
   name?: string;
   /** Whether to ask to see their presence, too. */
   subscribe?: boolean;
@@ -279,9 +279,12 @@ export interface UpdateContactParams {
   jid: string;
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
-  /** All of their groups. Absent: unchanged. */
+  /** All of their groups: at most 100, of at most 1000 characters each. Absent: unchanged. */
   groups?: string[];
-  /** The name to keep for them; an empty one takes it away. Absent: unchanged. */
+  /**
+   * The name to keep for them, of at most 1000 characters; an empty one takes it away. Absent:
+   * unchanged.
+   */
   name?: string;
 }
 
@@ -361,7 +364,10 @@ export interface SetAvatarParams {
 
 /** The parameters of `setProfile`. */
 export interface SetProfileParams {
-  /** The whole profile, as `load_profile` gives it: what is left out of it is taken away. */
+  /**
+   * The whole profile, as `load_profile` gives it: what is left out of it is taken away. A note has
+   * at most 4000 characters, any other text 1000, and a list 20 entries.
+   */
   profile: {
     /** The postal address. */
     address?: Address;
@@ -403,7 +409,7 @@ export interface SetPresenceParams {
    * messages yet, so the server must go on keeping them. Absent: -1.
    */
   priority?: number;
-  /** A sentence for contacts. Absent: none. */
+  /** A sentence for contacts, of at most 4000 characters. Absent: none. */
   status?: string;
 }
 
