@@ -48,6 +48,7 @@ impl Stage {
         // What would change the machine is checked for sense instead.
         shim(&shims, "cargo", r#"[ "$1 $2" = "install --path" ] && grep -q '^name' "$3/Cargo.toml""#);
         shim(&shims, "systemctl", r#"[ "$1" = --user ] && [ -s ~/.config/systemd/user/prosed.service ]"#);
+        shim(&shims, "notify-send", r#"echo "$1""#);
         let built = daemon_folder();
         let tools = target().join("tools/bin");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -63,6 +64,7 @@ impl Stage {
             .current_dir(top())
             .env("PATH", &self.path)
             .env("HOME", self.folder.path())
+            .env("PYTHONPATH", top().join("clients/python/src"))
             .env("XDG_RUNTIME_DIR", self.folder.path().join("xdg"))
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true)
@@ -75,7 +77,8 @@ impl Stage {
     }
 
     fn fit(&self, text: &str) -> String {
-        text.replace("127.0.0.1:5299", &self.address).replace("me@example.org", &self.jid)
+        let text = text.replace("127.0.0.1:5299", &self.address).replace("me@example.org", &self.jid);
+        text.replace("@example.org", "@prosed.test")
     }
 }
 
@@ -96,7 +99,7 @@ fn shim(folder: &Path, name: &str, script: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_works() {
     let readme = fs::read_to_string(top().join("README.md")).expect("the README");
-    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice").account("bob")).await;
     let mut alice = Contact::online(&server, "alice").await;
     alice.publish_avatar(&png::solid(8, 8, [70, 120, 200])).await;
     let page_port = ports::free();
@@ -106,6 +109,10 @@ async fn every_command_works() {
     ui.call("login", server.login("me")).await.expect("logged in, and remembered");
     ui.call("set_presence", json!({ "availability": "available" })).await.expect("set");
     let stage = Stage::set(&daemon, &server.jid("me"));
+
+    // Somebody who waits to be let in.
+    let bob = Contact::online(&server, "bob").await;
+    bob.subscribe(&server.jid("me")).await;
 
     // Somebody to watch.
     let lively = async {
@@ -120,7 +127,8 @@ async fn every_command_works() {
         let (mut seen, mut watched) = (0, 0);
         for (language, text) in blocks(&readme) {
             let text = stage.fit(&text);
-            let endless = ["--follow", "subscribe", "get_events"].iter().any(|word| text.contains(word));
+            let endless =
+                ["--follow", "subscribe", "get_events", "while True"].iter().any(|word| text.contains(word));
             let seconds = if endless { 4 } else { 60 };
             if language == "html" {
                 let task = json!({ "page": text, "port": page_port, "token": daemon.token() });
@@ -147,11 +155,17 @@ async fn every_command_works() {
                 ("js", script) => {
                     stage.run(seconds, &["node", "--input-type=module", "--eval", script]).await
                 }
-                ("python", script) => stage.run(seconds, &["python3", "-c", script]).await,
+                ("python", script) => {
+                    let python = target().join("tools/python/bin/python").display().to_string();
+                    stage.run(seconds, &[&python, "-B", "-c", script]).await
+                }
                 other => panic!("nobody knows how to run this block: {other:?}"),
             };
             let said = String::from_utf8_lossy(&output.stdout);
-            if endless {
+            if text.contains("approve_subscription") {
+                assert!(said.contains("Let bob@prosed.test in"), "{text}\nlet nobody in:\n{said}");
+                watched += 1;
+            } else if endless {
                 assert!(said.contains("Alice"), "{text}\nshowed nothing of Alice:\n{said}");
                 watched += 1;
             }
