@@ -1,8 +1,54 @@
 //! The published contract is a valid OpenRPC document, made of valid schemas, and its examples are
 //! what the schemas say.
 
+use std::process::Command;
+
+use jsonschema::{Draft, Registry};
 use prosed_tests::contract::Contract;
 use serde_json::{Value, json};
+
+/// A meta-schema that `tests/install` has brought.
+fn meta_schema(package: &str) -> Value {
+    let target = prosed_tests::daemon::binary().ancestors().nth(2).expect("target").to_owned();
+    let folder = target.join("tools/openrpc/node_modules").join(package);
+    assert!(folder.is_dir(), "no {}: run tests/install", folder.display());
+    let print = format!("const s = require({folder:?}); console.log(JSON.stringify(s.default ?? s))");
+    let output = Command::new("node").args(["--eval", &print]).output().expect("node");
+    let mut schema: Value = serde_json::from_slice(&output.stdout).expect("a schema");
+    // It names itself there; what it says is draft 7.
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+    schema
+}
+
+/// What the meta-schema of OpenRPC finds wrong with a document.
+fn wrong_with(document: &Value) -> Vec<String> {
+    let of_schemas = meta_schema("@json-schema-tools/meta-schema");
+    let registry = Registry::new().add("https://meta.json-schema.tools", of_schemas).expect("a schema");
+    let registry = registry.prepare().expect("whole");
+    let validator = jsonschema::options()
+        .with_draft(Draft::Draft7)
+        .with_registry(&registry)
+        .build(&meta_schema("@open-rpc/meta-schema"))
+        .expect("the meta-schema is one");
+    validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[test]
+fn the_document_is_one_of_openrpc() {
+    let document = Contract::published().0;
+    assert_eq!(wrong_with(&document), Vec::<String>::new());
+    // The meta-schema finds what is wrong, in the document as well as in its schemas.
+    for (pointer, wrong) in [
+        ("/methods/0/paramStructure", json!("by-chance")),
+        ("/methods/0/params/0/schema/type", json!("text")),
+        ("/components/schemas/Contact/properties/name", json!(7)),
+        ("/openrpc", json!("9.0.0")),
+    ] {
+        let mut document = document.clone();
+        *document.pointer_mut(pointer).unwrap_or_else(|| panic!("there is no {pointer}")) = wrong;
+        assert_ne!(wrong_with(&document), Vec::<String>::new(), "{pointer}");
+    }
+}
 
 #[test]
 fn every_schema_is_one_of_draft_7() {
