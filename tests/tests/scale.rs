@@ -26,8 +26,9 @@ const WARM: usize = 70_000;
 const STEP: usize = 10_000;
 /// The bound on the event log, in bytes of JSON.
 const RETAINED_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
-/// What the allocator may need beside, in MiB.
-const SLACK: u64 = 20;
+/// What the allocator may need beside, in MiB: 5 to 11 as a rule, 25 seen on a busy machine; with no
+/// bound on the log it is some 50.
+const SLACK: u64 = 36;
 /// A UI that answers no ping for so long is cut off: on a very slow machine that may come first.
 const GONE_AFTER: Duration = Duration::from_secs(50);
 
@@ -230,7 +231,7 @@ async fn without_its_bound_the_event_log_grows() {
     let (_lively, _stalled, _, growth) = flood(&daemon, &server, WARM).await;
     let bytes = Scrape::of(&daemon).await.value("prosed_event_log_bytes", &[]);
     assert!(bytes > 2.0 * RETAINED_BYTES, "{bytes}");
-    assert!(growth > 2 * SLACK, "by {growth} MiB");
+    assert!(growth > SLACK, "by {growth} MiB");
 }
 
 fn difference(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> String {
