@@ -33,7 +33,7 @@ methods! {
     /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
     Login = "login"(LoginParams) -> Account,
         errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, StorageFailed, InternalError],
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, InternalError],
         example {"jid": "me@example.org", "password": "correct horse"} => account();
 
     /// End an account's session; contacts see us go.
@@ -60,8 +60,7 @@ methods! {
     /// fetched behind it: differences come as `contactChanged`, then `rosterLoaded`. Without a
     /// cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
     LoadRoster = "load_roster"(AccountParams) -> Roster,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                StorageFailed, InternalError],
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut, InternalError],
         example {} => json!({"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
                              "contacts": [contact()]});
 
@@ -136,8 +135,8 @@ methods! {
     ///
     /// From the cache where it is there, unless `refresh` asks for the server's.
     LoadProfile = "load_profile"(LoadProfileParams) -> Profile,
-        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid, StanzaError,
-                RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
+        errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
+                RequestTimedOut, LimitExceeded, InternalError],
         example {"jid": "romeo@example.net"} => profile();
 
     /// Publish our picture, for everybody who sees our presence.

@@ -14,8 +14,8 @@ export interface Methods {
    * account.
    *
    * @throws {ProsedError} notAuthorized, credentialsMissing, accountDisabled, serverUnreachable,
-   * tlsFailed, protocolViolation, sessionReplaced, offline, invalidJid, storageFailed,
-   * internalError, limitExceeded
+   * tlsFailed, protocolViolation, sessionReplaced, offline, invalidJid, internalError,
+   * limitExceeded
    */
   login(params: LoginParams, options?: CallOptions): Promise<Account>;
 
@@ -53,7 +53,7 @@ export interface Methods {
    * it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
-   * requestTimedOut, storageFailed, internalError, limitExceeded
+   * requestTimedOut, internalError, limitExceeded
    */
   loadRoster(params?: LoadRosterParams, options?: CallOptions): Promise<Roster>;
 
@@ -154,7 +154,7 @@ export interface Methods {
    * From the cache where it is there, unless `refresh` asks for the server's.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, notFound,
-   * invalidJid, stanzaError, requestTimedOut, storageFailed, internalError, limitExceeded
+   * invalidJid, requestTimedOut, internalError, limitExceeded
    */
   loadProfile(params: LoadProfileParams, options?: CallOptions): Promise<Profile>;
 

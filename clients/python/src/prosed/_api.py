@@ -1035,8 +1035,8 @@ class AsyncMethods:
 
         Raises:
             NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, StorageFailed,
-                InternalError, LimitExceeded.
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, InternalError,
+                LimitExceeded.
         """
         answer = await self.call(
             "login",
@@ -1104,7 +1104,7 @@ class AsyncMethods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                StorageFailed, InternalError, LimitExceeded.
+                InternalError, LimitExceeded.
         """
         answer = await self.call("load_roster", account=account)
         with reading("the answer of load_roster"):
@@ -1313,7 +1313,7 @@ class AsyncMethods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
-                StanzaError, RequestTimedOut, StorageFailed, InternalError, LimitExceeded.
+                RequestTimedOut, InternalError, LimitExceeded.
         """
         answer = await self.call("load_profile", jid=jid, account=account, refresh=refresh)
         with reading("the answer of load_profile"):
@@ -1492,8 +1492,8 @@ class Methods:
 
         Raises:
             NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, StorageFailed,
-                InternalError, LimitExceeded.
+                ProtocolViolation, SessionReplaced, Offline, InvalidJid, InternalError,
+                LimitExceeded.
         """
         answer = self.call(
             "login",
@@ -1561,7 +1561,7 @@ class Methods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
-                StorageFailed, InternalError, LimitExceeded.
+                InternalError, LimitExceeded.
         """
         answer = self.call("load_roster", account=account)
         with reading("the answer of load_roster"):
@@ -1770,7 +1770,7 @@ class Methods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
-                StanzaError, RequestTimedOut, StorageFailed, InternalError, LimitExceeded.
+                RequestTimedOut, InternalError, LimitExceeded.
         """
         answer = self.call("load_profile", jid=jid, account=account, refresh=refresh)
         with reading("the answer of load_profile"):
