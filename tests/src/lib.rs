@@ -36,6 +36,7 @@ pub mod png;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod scene;
 pub mod server;
 pub mod stage;
 pub mod ui;

@@ -2,24 +2,17 @@
 //! daemons and cut connections here, and its types.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use prosed_tests::contact::VCARD4;
-use prosed_tests::proxy::{Cut, Proxy, Way};
-use prosed_tests::server::Setup;
+use prosed_tests::scene::Scene;
 use prosed_tests::stage::Stage;
-use prosed_tests::{Contact, Daemon, Kind, PATIENCE, Server, Ui, png};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 /// How long all tests of one run may take on a busy machine.
 const RUN_PATIENCE: Duration = Duration::from_secs(300);
-/// Where the daemon listens: the same port of 127.0.0.1 is free for the proxy.
-const APART: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 fn client() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("clients/python")
@@ -62,124 +55,6 @@ async fn installed() -> TempDir {
     let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"];
     succeeds(tool("python").args(install).arg(folder.path().join("site")).arg(find(".whl"))).await;
     folder
-}
-
-/// Everything that the tests in Python can have happen.
-struct Scene {
-    server: Server,
-    alice: Contact,
-    daemon: Daemon,
-    /// In front of the daemon's port.
-    proxy: Proxy,
-    /// Of each life of the daemon, to know what has truly happened.
-    watchers: Vec<Ui>,
-}
-
-impl Scene {
-    async fn set() -> Self {
-        let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice").account("bob")).await;
-        let alice = Contact::online(&server, "alice").await;
-        let picture = png::solid(2, 2, [200, 80, 40]);
-        alice.publish_avatar(&picture).await;
-        let proxy = Proxy::beside(APART).await;
-        let listen = format!("{APART}:{}", proxy.port);
-        let daemon = Daemon::start(Daemon::setup().trust(&server).listen(&listen)).await;
-        let watcher = watcher(&daemon).await;
-        watcher.call("login", server.login("me")).await.expect("logged in");
-        watcher.contact(&alice.jid, |contact| contact["avatar"].is_object()).await;
-        Self { server, alice, daemon, proxy, watchers: vec![watcher] }
-    }
-
-    async fn make_happen(&mut self, wish: Value) -> Value {
-        match wish["name"].as_str().expect("a name") {
-            "where" => {
-                return json!({
-                    "me": self.server.jid("me"), "alice": self.alice.jid, "token": self.daemon.token(),
-                    "url": self.daemon.endpoint()["url"], "runtimeDir": self.daemon.runtime_dir(),
-                    "proxied": format!("ws://127.0.0.1:{}/rpc", self.proxy.port),
-                });
-            }
-            "presence" => {
-                let status = wish["status"].as_str().expect("a status");
-                self.alice.set_presence(wish["show"].as_str(), Some(status)).await;
-                if wish["wait"] != false {
-                    self.watcher().contact(&self.alice.jid, |contact| contact["status"] == status).await;
-                }
-            }
-            "flood" => self.flood(wish["times"].as_u64().expect("a number")).await,
-            "cut" => {
-                let until = self.proxy.broken() + self.proxy.live();
-                self.proxy.cut();
-                // One that has ended by itself meanwhile is not counted.
-                let cut = async {
-                    while self.proxy.broken() < until {
-                        tokio::time::sleep(Duration::from_millis(1)).await;
-                    }
-                };
-                let _ended = tokio::time::timeout(Duration::from_secs(1), cut).await;
-            }
-            "cut_next" => {
-                let after = wish["after"].as_u64().expect("a number");
-                self.proxy.cut_next(Cut { way: Way::Down, after, reset: true });
-            }
-            "refuse" => self.proxy.refuse(),
-            "flow" => self.proxy.flow(),
-            "kill" => self.daemon.kill(),
-            "start" => {
-                self.daemon.restart().await;
-                self.watchers.push(watcher(&self.daemon).await);
-            }
-            "heard" => return self.heard(&wish).await,
-            other => panic!("nobody knows how to make this happen: {other}"),
-        }
-        Value::Null
-    }
-
-    fn watcher(&self) -> &Ui {
-        self.watchers.last().expect("one at least")
-    }
-
-    /// Changes of presence of somebody with as long a profile as there can be, so that each is a large
-    /// event: a daemon retains about 80 of them.
-    async fn flood(&mut self, times: u64) {
-        let url = format!("<url><uri>https://{}</uri></url>", "\u{1f30a}".repeat(990));
-        let urls = |count| url.repeat(count);
-        self.alice.publish_vcard4(VCARD4, &urls(20)).await;
-        for number in 0..times {
-            let status = number.to_string();
-            self.alice.set_presence(None, Some(&status)).await;
-            let told = |contact: &Value| contact["status"].as_str() == Some(&status);
-            self.watcher().contact(&self.alice.jid, told).await;
-        }
-        self.alice.publish_vcard4(VCARD4, &urls(0)).await;
-        self.watcher().contact(&self.alice.jid, |contact| contact.get("profile").is_none()).await;
-    }
-
-    /// The events in a range of `seq`, once they are all here.
-    async fn heard(&self, wish: &Value) -> Value {
-        let (since, until) = (wish["since"].as_u64().expect("a seq"), wish["until"].as_u64().expect("a seq"));
-        let seq = |event: &Value| event["seq"].as_u64().unwrap_or_default();
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let events: Vec<_> = self.watchers.iter().flat_map(Ui::events).collect();
-            if events.iter().any(|event| seq(event) >= until) {
-                let named = |event: &Value| wish["event"].is_null() || wish["event"] == event["event"];
-                let range = |event: &Value| (since + 1..=until).contains(&seq(event));
-                return events.into_iter().filter(|event| range(event) && named(event)).collect();
-            }
-            assert!(tokio::time::Instant::now() < deadline, "no event {until}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-/// Hears of everything that the daemon does, also of what was before it came.
-async fn watcher(daemon: &Daemon) -> Ui {
-    let watcher = Ui::connect(daemon).await;
-    let expired = watcher.call("get_events", json!({ "since": 0 })).await.err();
-    let oldest = expired.and_then(|error| error.data["oldest"].as_u64()).unwrap_or(1);
-    watcher.subscribe(json!({ "since": oldest - 1 })).await;
-    watcher
 }
 
 #[tokio::test]
