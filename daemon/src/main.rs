@@ -48,6 +48,11 @@ use registry::{Registry, RegistryError};
 use rpc::{DoorMetrics, Doors, EndpointFile, Listeners, Services, Token, Translator};
 use service::StopSignals;
 
+/// Of what a login takes, it gives back within seconds what stays free (decisions/0009): the other one
+/// keeps it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Stopping takes no longer than 5 seconds, of which this is the part for farewells and for the
 /// streams' ends …
 const FAREWELLS_WITHIN: Duration = Duration::from_millis(3_600);
