@@ -98,7 +98,9 @@ pub struct ImageId(pub [u8; 20]);
 
 impl fmt::Display for ImageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut hex = [0; 40];
+        hex::encode_to_slice(self.0, &mut hex).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -117,14 +119,8 @@ impl std::str::FromStr for ImageId {
     type Err = NotAnImageId;
 
     fn from_str(hex: &str) -> Result<Self, Self::Err> {
-        if hex.len() != 40 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(NotAnImageId);
-        }
         let mut id = [0; 20];
-        for (byte, digits) in id.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| NotAnImageId)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| NotAnImageId)?;
-        }
+        hex::decode_to_slice(hex, &mut id).map_err(|_| NotAnImageId)?;
         Ok(Self(id))
     }
 }
