@@ -102,7 +102,7 @@ pub(super) async fn load_roster(api: Arc<Api>, place: Place, _: AccountParams) -
     let TrueAt { seq, answer } = api.ask(place, Command::LoadRoster).await?;
     let Answer::Roster { source, version, contacts } = answer else { return Err(unexpected(&answer)) };
     let source = translate::roster_source(source);
-    let contacts = contacts.iter().map(|contact| api.translator.contact(contact)).collect();
+    let contacts = contacts.into_iter().map(|contact| api.translator.contact(contact)).collect();
     Ok(Roster { account, source, version, seq, contacts })
 }
 
@@ -275,7 +275,7 @@ impl Api {
     /// A command whose answer is a contact.
     async fn contact(&self, place: Place, command: Command) -> Answered<Contact> {
         match self.ask(place, command).await?.answer {
-            Answer::Contact(contact) => Ok(self.translator.contact_with_features(&contact)),
+            Answer::Contact(contact) => Ok(self.translator.contact_with_features(*contact)),
             other => Err(unexpected(&other)),
         }
     }
@@ -316,7 +316,8 @@ impl Api {
     fn account(&self, answered: TrueAt) -> Answered<Account> {
         match answered.answer {
             Answer::Account(account) => {
-                Ok(self.translator.account(&account, &self.sessions.standing(&account.account)))
+                let standing = self.sessions.standing(&account.account);
+                Ok(self.translator.account(*account, &standing))
             }
             other => Err(unexpected(&other)),
         }

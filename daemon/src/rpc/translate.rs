@@ -51,11 +51,11 @@ impl Translator {
     ) {
         match notice {
             Notice::ContactsChanged { changed, removed } => {
-                self.publish_contacts(log, jid, &changed, &removed)
+                self.publish_contacts(log, jid, changed, &removed)
             }
             Notice::AccountChanged => {
                 let (account, standing) = account();
-                let info = Some(Box::new(self.account(&account, &standing)));
+                let info = Some(Box::new(self.account(account, &standing)));
                 log.append(
                     jid,
                     api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
@@ -84,9 +84,11 @@ impl Translator {
     }
 
     /// At most [`api::ContactChanged::MAX_IDS`] contacts an event: first those changed, then those gone.
-    fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changed: &[Contact], removed: &[BareJid]) {
-        for changed in changed.chunks(api::ContactChanged::MAX_IDS) {
-            let contacts: Vec<_> = changed.iter().map(|contact| self.contact(contact)).collect();
+    fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changed: Vec<Contact>, removed: &[BareJid]) {
+        let mut changed = changed.into_iter().peekable();
+        while changed.peek().is_some() {
+            let some = changed.by_ref().take(api::ContactChanged::MAX_IDS);
+            let contacts: Vec<_> = some.map(|contact| self.contact(contact)).collect();
             let ids = contacts.iter().map(|contact| contact.jid.clone()).collect();
             let event = api::ContactChanged { ids, contacts, removed: Vec::new() };
             log.append(jid, api::EventPayload::ContactChanged(event));
@@ -99,36 +101,37 @@ impl Translator {
     }
 
     /// A contact as lists and events show it: without its devices' features.
-    pub(crate) fn contact(&self, contact: &Contact) -> api::Contact {
-        let deceptive = [contact.jid.as_str(), contact.name.as_str()];
+    pub(crate) fn contact(&self, contact: Contact) -> api::Contact {
+        let warnings = deceit::warnings(&[contact.jid.as_str(), contact.name.as_str()]);
         api::Contact {
-            jid: contact.jid.to_string(),
-            name: contact.name.clone(),
-            roster_name: contact.roster_name.clone(),
-            groups: contact.groups.iter().cloned().collect(),
+            jid: contact.jid.into_inner(),
+            name: contact.name,
+            roster_name: contact.roster_name,
+            groups: contact.groups.into_iter().collect(),
             subscription: subscription(contact.subscription),
             ask: contact.ask,
             approved: contact.approved,
             availability: availability(contact.availability),
-            status: contact.status.clone(),
-            resources: contact.resources.iter().map(resource).collect(),
-            warnings: deceit::warnings(&deceptive),
+            status: contact.status,
+            resources: contact.resources.into_iter().map(resource).collect(),
+            warnings,
             avatar: contact.avatar.as_ref().map(|avatar| self.avatar(avatar)),
             profile: contact.profile.as_deref().map(profile),
         }
     }
 
     /// A contact whole.
-    pub(crate) fn contact_with_features(&self, contact: &Contact) -> api::Contact {
+    pub(crate) fn contact_with_features(&self, contact: Contact) -> api::Contact {
+        let clients: Vec<_> = contact.resources.iter().map(|resource| resource.client.clone()).collect();
         let mut translated = self.contact(contact);
-        for (to, from) in translated.resources.iter_mut().zip(&contact.resources) {
-            to.features = from.client.as_ref().map(|client| client.features.iter().cloned().collect());
+        for (to, client) in translated.resources.iter_mut().zip(clients) {
+            to.features = client.map(|client| client.features.iter().cloned().collect());
         }
         translated
     }
 
     /// An account, with what the shell knows of it.
-    pub(crate) fn account(&self, account: &Account, standing: &Standing) -> api::Account {
+    pub(crate) fn account(&self, account: Account, standing: &Standing) -> api::Account {
         let bound = account.jid.as_ref().map(|jid| jid.resource().to_string());
         api::Account {
             account: account.account.to_string(),
@@ -142,10 +145,10 @@ impl Translator {
             retry_at: account.retry_at.map(time),
             error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
             availability: availability(account.availability),
-            status: account.status.clone(),
+            status: account.status,
             profile: account.profile.as_deref().map(profile),
             avatar: account.avatar.as_ref().map(|avatar| self.avatar(avatar)),
-            resources: account.resources.iter().map(resource).collect(),
+            resources: account.resources.into_iter().map(resource).collect(),
         }
     }
 
@@ -220,11 +223,11 @@ pub(crate) fn profile(profile: &Profile) -> api::Profile {
     }
 }
 
-fn resource(resource: &Resource) -> api::Resource {
+fn resource(resource: Resource) -> api::Resource {
     api::Resource {
-        resource: resource.resource.clone(),
+        resource: resource.resource,
         availability: availability(resource.availability),
-        status: resource.status.clone(),
+        status: resource.status,
         priority: resource.priority,
         since: time(resource.since),
         idle_since: resource.idle_since.map(time),

@@ -65,7 +65,7 @@ fn contact(jid_text: &str) -> Contact {
 
 #[test]
 fn a_contact_as_json() {
-    let translated = translator().contact(&contact("romeo@example.net"));
+    let translated = translator().contact(contact("romeo@example.net"));
     assert_eq!(
         serde_json::to_value(translated).unwrap(),
         json!({
@@ -82,13 +82,13 @@ fn a_contact_as_json() {
 
 #[test]
 fn features_come_in_the_whole_contact_only() {
-    let whole = translator().contact_with_features(&contact("romeo@example.net"));
+    let whole = translator().contact_with_features(contact("romeo@example.net"));
     assert_eq!(whole.resources[0].features, Some(vec!["urn:xmpp:ping".to_owned()]));
 }
 
 #[test]
 fn a_deceptive_jid_is_flagged() {
-    let translated = translator().contact(&contact("rom\u{435}o@example.net"));
+    let translated = translator().contact(contact("rom\u{435}o@example.net"));
     assert_eq!(translated.warnings, [api::Warning::MixedScripts]);
 }
 
