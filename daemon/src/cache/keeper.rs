@@ -1,7 +1,7 @@
 //! The store thread: applies what is queued, then writes it out once.
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,10 +105,22 @@ impl Keeper {
     ) -> Result<Self, StoreError> {
         let rows_folder = rows_folder(folder);
         let images_folder = images_folder(folder);
-        let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open)?;
-        let images = Images::open(images_folder.clone(), metrics.clone())
-            .map_err(|source| StoreError::Io { path: images_folder, source })?;
-        let mut keeper = Self {
+        let (rows, images) = std::thread::scope(|scope| {
+            // Beside each other: with thousands of contacts both take their time.
+            let images = scope.spawn(|| Images::open(images_folder.clone(), metrics.clone()));
+            let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open);
+            (rows, images.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (rows, wanted) = rows?;
+        let mut images = images.map_err(|source| StoreError::Io { path: images_folder, source })?;
+        // What a crash, or a cache that was set aside, has left behind goes. Only now is no image on its
+        // way to the person whose it is. A cache that was just renewed will soon refer to its images again.
+        if !wanted.is_empty()
+            && let Err(error) = images.sweep(&wanted)
+        {
+            tracing::warn!(%error, "images that nobody needs can't be removed");
+        }
+        Ok(Self {
             rows_folder,
             rows: Some(rows),
             failed_at: None,
@@ -119,24 +131,7 @@ impl Keeper {
             metrics,
             dirty: false,
             _lock: lock,
-        };
-        keeper.sweep();
-        Ok(keeper)
-    }
-
-    /// Removes what a crash, or a cache that was set aside, has left behind. Only now is no image on
-    /// its way to the person whose it is.
-    fn sweep(&mut self) {
-        match self.on_rows(|rows| rows.avatars(None)) {
-            // A cache that was just renewed will soon refer to its images again.
-            Ok(wanted) if wanted.is_empty() => {}
-            Ok(wanted) => {
-                if let Err(error) = self.images.sweep(&wanted) {
-                    tracing::warn!(%error, "images that nobody needs can't be removed");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "it is not known which images are needed"),
-        }
+        })
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
@@ -368,6 +363,7 @@ impl Keeper {
         }
         self.failed_at = Some(Instant::now());
         open_or_renew(&self.rows_folder, opening::DEADLINE, Rows::open)
+            .map(|(rows, _)| rows)
             .map_err(|error| RowsError::Damaged(error.to_string()))
     }
 }

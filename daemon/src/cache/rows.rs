@@ -93,8 +93,9 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
-    /// a session. May hang or panic on a damaged folder.
-    pub(super) fn open(folder: &Path) -> Result<Self, RowsError> {
+    /// a session. Answers with the avatars that anybody refers to, too, since it comes by them. May
+    /// hang or panic on a damaged folder.
+    pub(super) fn open(folder: &Path) -> Result<(Self, HashSet<ImageId>), RowsError> {
         files::private_folder(folder).map_err(RowsError::Disk)?;
         let db = sled::Config::default()
             .path(folder)
@@ -110,10 +111,11 @@ impl Rows {
             requests: tree("requests")?,
             db: db.clone(),
         };
-        for tree in rows.trees() {
+        for tree in [&rows.roster, &rows.caps, &rows.requests] {
             tree.iter().try_for_each(|row| row.map(drop))?;
         }
-        Ok(rows)
+        let avatars = rows.avatars(None)?;
+        Ok((rows, avatars))
     }
 
     /// What is known of an account; images and presence are for others to fill in. Rows that
