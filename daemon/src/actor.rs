@@ -9,7 +9,7 @@ use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
     Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Snapshot, Software, Ticket,
-    Timestamp,
+    Timestamp, Write,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
@@ -24,6 +24,9 @@ use crate::supervisor::{Beginning, Lasting};
 /// What is at hand is handled together, so that changes that arrive together are told together;
 /// no more than this, so that callers and timers get their turn.
 const BATCH: usize = 256;
+/// Writes that are handed to the cache together, and bytes of pictures in them.
+const WRITES: usize = 64;
+const WRITES_BYTES: usize = 128 * 1024;
 /// A call after so long a silence has the connection looked after: whoever calls wants to know.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Messages on their way to an account. Senders wait while it is full.
@@ -87,6 +90,10 @@ pub(crate) struct Actor<'a> {
     /// The connection is lost, and has not come back.
     lost: bool,
     effects: Vec<Effect>,
+    /// What the session wants kept, and the cache has not been given yet.
+    writes: Vec<(Write, Option<Ticket>)>,
+    /// Bytes of pictures in it.
+    writes_bytes: usize,
     ended: Option<Ended>,
 }
 
@@ -138,6 +145,8 @@ impl<'a> Actor<'a> {
             state,
             lost: false,
             effects: Vec::new(),
+            writes: Vec::new(),
+            writes_bytes: 0,
             ended: None,
         }
     }
@@ -146,6 +155,7 @@ impl<'a> Actor<'a> {
     pub(crate) async fn run(mut self, beginning: &Beginning) -> Ended {
         self.take_up(beginning).await;
         loop {
+            self.hand_over().await;
             if let Some(ended) = self.ended {
                 debug!(account = %self.account, ?ended, "account ends");
                 return ended;
@@ -309,6 +319,7 @@ impl<'a> Actor<'a> {
             }
             Leaving::LoggedOut => self.shell.keep_out(&self.account).await,
             Leaving::Forgotten => {
+                self.hand_over().await;
                 let forgotten = self.shell.forget(&self.account).await;
                 if forgotten.is_ok() {
                     self.ended = Some(Ended::Gone);
@@ -411,11 +422,15 @@ impl<'a> Actor<'a> {
 
     /// Does what the session wants, in its order.
     async fn carry_out(&mut self) {
-        let mut writes = Vec::new();
         let mut login_failed = false;
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::Save { write, ticket } => writes.push((write, ticket)),
+                Effect::Save { write, ticket } => {
+                    if let Write::Image { data, .. } = &write {
+                        self.writes_bytes += data.len();
+                    }
+                    self.writes.push((write, ticket));
+                }
                 Effect::Send(stanza) => {
                     let kind = StanzaKind::of(&stanza);
                     let sent =
@@ -435,11 +450,21 @@ impl<'a> Actor<'a> {
                 Effect::Notify(notice) => self.publish(notice),
             }
         }
-        if !writes.is_empty() {
-            self.shell.store.write(&self.account, writes, &self.receipts_to).await;
+        if self.writes.len() >= WRITES || self.writes_bytes >= WRITES_BYTES {
+            self.hand_over().await;
         }
         if login_failed {
             self.give_up().await;
+        }
+    }
+
+    /// Gives the cache what there is for it: many writes at once, since each handing over wakes its
+    /// thread. Waits while the disk is behind.
+    async fn hand_over(&mut self) {
+        if !self.writes.is_empty() {
+            let writes = std::mem::take(&mut self.writes);
+            self.writes_bytes = 0;
+            self.shell.store.write(&self.account, writes, &self.receipts_to).await;
         }
     }
 
@@ -455,6 +480,7 @@ impl<'a> Actor<'a> {
         if known.is_none() {
             // It was never an account: a mistyped address leaves nothing behind.
             self.ended = Some(Ended::Gone);
+            self.hand_over().await;
             self.shell.forget(&self.account).await.ok();
         }
     }
