@@ -39,7 +39,8 @@ struct Arguments {
     /// The roster and all avatars are known already
     #[arg(long)]
     warm: bool,
-    /// So many seconds longer, to see how old changes of presence are that the server has stamped
+    /// Print, instead of what it took, how old changes of presence are that the server has stamped: those
+    /// of so many seconds
     #[arg(long)]
     listen: Option<u64>,
 }
@@ -205,10 +206,10 @@ fn main() -> io::Result<()> {
             ));
         }
     }
-    let outcome = Outcome::of_this_process(begun, roster.unwrap_or_default());
-    outcome.print();
-    if let Some(seconds) = arguments.listen {
-        client.listen(Duration::from_secs(seconds))?.print();
+    match arguments.listen {
+        // At once: what waits to be read grows old.
+        Some(seconds) => client.listen(Duration::from_secs(seconds))?.print(),
+        None => Outcome::of_this_process(begun, roster.unwrap_or_default()).print(),
     }
     Ok(())
 }

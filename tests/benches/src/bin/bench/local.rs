@@ -34,8 +34,7 @@ pub(crate) async fn delays(times: usize, seconds: u64, pace: usize) -> Row {
     let (mut result, mut floors, mut prosed) = <(Sample, Sample, Sample)>::default();
     for _ in 0..times {
         let printed = canned.run_lines("floor", &play, &listen);
-        let last = printed.lines().last().unwrap_or_default();
-        let floor: Ages = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        let floor: Ages = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
         let daemon = Daemon::start(setup(&canned)).await;
         let mut ui = Ui::watching(&daemon).await;
         ui.call("login", canned.login(&play)).await;

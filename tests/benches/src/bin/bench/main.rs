@@ -125,7 +125,7 @@ async fn measure(arguments: &Arguments) -> (Vec<Row>, Vec<Runs>) {
         let (subscribers, seconds) = if smoke { (2, 1) } else { (100, 5) };
         take(&mut rows, local::fan_out(subscribers, seconds).await);
     }
-    if arguments.wants("S8") {
+    if arguments.wants("S8") || arguments.wants("idle") {
         take(&mut rows, many::idle(if smoke { 1 } else { 60 }).await);
     }
     if arguments.wants("S9") {

@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) bytes: usize,
     /// How old stamped presences were.
     pub(crate) ages: Ages,
+    /// Accounts that were online when they were listed last.
+    pub(crate) accounts_online: usize,
 }
 
 impl Seen {
@@ -53,6 +55,9 @@ impl Seen {
     fn note(&mut self, event: &Event<'_>) {
         if event.event == "rosterLoaded" {
             self.roster.get_or_insert_with(Instant::now);
+        }
+        if !event.accounts.is_empty() {
+            self.accounts_online = event.accounts.iter().filter(|account| account.state == "online").count();
         }
         for contact in &event.contacts {
             let Some(number) = number(&contact.jid) else { continue };
@@ -89,13 +94,21 @@ struct Params<'a> {
     result: Event<'a>,
 }
 
-/// An event, or an answer that lists contacts.
+/// An event, or an answer that lists contacts or accounts.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default)]
     event: Cow<'a, str>,
     #[serde(borrow, default)]
     contacts: Vec<Shown<'a>>,
+    #[serde(borrow, default)]
+    accounts: Vec<Standing<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Standing<'a> {
+    #[serde(borrow)]
+    state: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
