@@ -33,7 +33,7 @@ use prosed_protocol::endpoint::Endpoint;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -123,11 +123,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         };
     }
     service::harden().map_err(failed(Exit::Other))?;
-    let writer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_filter(caps);
-    tracing_subscriber::registry().with(writer).with(filter).init();
+    logging(filter, caps).init();
     service::log_panics();
     // Before there is a second thread.
     let passed = Listeners::passed().map_err(failed(Exit::Address))?;
@@ -148,6 +144,13 @@ fn run(flags: Flags) -> Result<(), Failed> {
 fn log_caps() -> anyhow::Result<Targets> {
     let caps = format!("trace,{},{}", stream::LOG_CAPS, credentials::LOG_CAPS);
     caps.parse().context("the caps on the log")
+}
+
+/// Logs what is wanted and may be logged. One filter of both, so that it is known beforehand how much that
+/// is at most: sled has something to say of each row that it reads.
+fn logging(wanted: EnvFilter, caps: Targets) -> impl tracing::Subscriber + Send + Sync {
+    let writer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(writer.with_filter(wanted.and(caps)))
 }
 
 /// What lives as long as the daemon.
@@ -289,4 +292,18 @@ fn images(store: &Store) -> rpc::Images {
         let store = store.clone();
         Box::pin(async move { store.image(id).await })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Subscriber as _;
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_wants_logged_costs_nothing() {
+        let logging = logging(EnvFilter::new("info,prosed=debug"), log_caps().unwrap());
+        assert_eq!(logging.max_level_hint(), Some(LevelFilter::DEBUG));
+    }
 }
