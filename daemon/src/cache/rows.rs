@@ -15,12 +15,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use jid::BareJid;
 use prosed_session::{
-    CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot, SubscriptionRequest,
-    Write,
+    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot,
+    SubscriptionRequest, Write,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// Verified caps hashes that a session starts with: one each of the programs that all its
 /// contacts use, in all their versions. One more costs a question to a contact.
 pub(super) const CAPS_MAX: usize = 2_000;
-/// People that a session starts with while there is no roster to tell who still matters: as many
+/// People that a session starts with, whether or not there is a roster to tell who still matters: as many
 /// as a roster may have items.
 const PEOPLE_MAX: usize = 100_000;
 
@@ -82,6 +83,12 @@ struct Head {
     sum: u64,
 }
 
+/// What a [`PersonRecord`] begins with: enough to know their image.
+#[derive(Deserialize)]
+struct PersonHead {
+    avatar: Option<Option<AvatarRecord>>,
+}
+
 /// The open cache.
 pub(super) struct Rows {
     db: Db,
@@ -111,32 +118,36 @@ impl Rows {
             requests: tree("requests")?,
             db: db.clone(),
         };
-        for tree in [&rows.roster, &rows.caps, &rows.requests] {
-            tree.iter().try_for_each(|row| row.map(drop))?;
-        }
-        let avatars = rows.avatars(None)?;
+        let avatars = std::thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                let mut trees = [&rows.roster, &rows.caps, &rows.requests].into_iter();
+                trees.try_for_each(|tree| tree.iter().try_for_each(|row| row.map(drop)))
+            });
+            let avatars = rows.avatars(None);
+            others.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            avatars
+        })?;
         Ok((rows, avatars))
     }
 
     /// What is known of an account; images and presence are for others to fill in. Rows that
     /// nobody needs any more go.
     pub(super) fn load(&self, account: &BareJid) -> Result<Snapshot, RowsError> {
-        let roster = self.load_roster(account)?;
-        let wanted: Option<HashSet<&BareJid>> = roster
-            .as_ref()
-            .map(|roster| roster.items.iter().map(|item| &item.jid).chain([account]).collect());
-        let mut people = Vec::new();
-        sift(&self.people, account, |rest, value| {
-            let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else {
-                return false;
-            };
-            let keep =
-                people.len() < PEOPLE_MAX && wanted.as_ref().is_none_or(|wanted| wanted.contains(&jid));
-            if keep {
-                people.push((jid, person));
+        // Beside each other: with thousands of contacts both take their time.
+        let (roster, people) = std::thread::scope(|scope| {
+            let people = scope.spawn(|| self.load_people(account));
+            (self.load_roster(account), people.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (roster, mut people) = (roster?, people?);
+        if let Some(roster) = &roster {
+            let wanted: HashSet<&BareJid> =
+                roster.items.iter().map(|item| &item.jid).chain([account]).collect();
+            let unwanted: Vec<_> =
+                people.extract_if(.., |(jid, _)| !wanted.contains(jid)).map(|(jid, _)| jid).collect();
+            for jid in unwanted {
+                self.people.remove(key(account, jid.as_str()))?;
             }
-            keep
-        })?;
+        }
         let mut caps = Vec::new();
         sift(&self.caps, account, |rest, value| {
             let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
@@ -158,6 +169,21 @@ impl Rows {
             _ => false,
         })?;
         Ok(Snapshot { roster, people, caps, requests, ..Snapshot::default() })
+    }
+
+    fn load_people(&self, account: &BareJid) -> Result<Vec<(BareJid, PersonRecord)>, RowsError> {
+        let mut people = Vec::new();
+        sift(&self.people, account, |rest, value| {
+            let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else {
+                return false;
+            };
+            let keep = people.len() < PEOPLE_MAX;
+            if keep {
+                people.push((jid, person));
+            }
+            keep
+        })?;
+        Ok(people)
     }
 
     fn load_roster(&self, account: &BareJid) -> Result<Option<RosterRecord>, RowsError> {
@@ -255,7 +281,8 @@ impl Rows {
         for row in &self.people {
             let (key, value) = row?;
             if except.is_none_or(|account| rest(account, &key).is_none())
-                && let Some(PersonRecord { avatar: Some(Some(avatar)), .. }) = decode(&value)
+                && let Some((&FORMAT, record)) = value.split_first()
+                && let Ok((PersonHead { avatar: Some(Some(avatar)) }, _)) = postcard::take_from_bytes(record)
             {
                 ids.insert(avatar.id);
             }
