@@ -9,12 +9,14 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::figures::{Row, Sample, short};
-use crate::process::{Canned, threads};
+use crate::process::{Canned, threads, threads_named};
 use crate::startup::{Runs, setup};
 use crate::ui::Ui;
 
 /// Logins under way at once, from one user interface.
 const TOGETHER: usize = 16;
+/// What the threads are called that sled has and wakes once a second each, whatever there is to do.
+const SLED: &str = "sled-io";
 /// Contacts of each of many accounts.
 const CONTACTS: usize = 10;
 
@@ -78,13 +80,15 @@ pub(crate) async fn idle(seconds: u64) -> Vec<Row> {
     let _ui = Ui::watching(&daemon).await;
     // Login settles, what was put off is written, threads that were needed once end.
     sleep(Duration::from_secs(seconds.min(30))).await;
-    let (cpu, sleeps) = threads(daemon.id());
+    let measure = || (threads(daemon.id()), threads_named(daemon.id(), SLED));
+    let ((cpu, sleeps), (_, of_sled)) = measure();
     sleep(Duration::from_secs(seconds)).await;
-    let (cpu_after, sleeps_after) = threads(daemon.id());
+    let ((cpu_after, sleeps_after), (_, of_sled_after)) = measure();
+    let of_sled = (of_sled_after - of_sled) as f64 / seconds as f64;
     let row = |what: &str, result: f64, unit, at_most| Row {
         goal: "S8",
         what: format!("idle, 10 accounts, {what}"),
-        figures: format!("{seconds} s"),
+        figures: format!("{seconds} s; wake-ups of sled's threads: {} a second", short(of_sled)),
         result: [result].into_iter().collect(),
         unit,
         at_most: Some(at_most),
@@ -121,10 +125,13 @@ pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     ui.call("load_roster", json!({ "account": account(0).jid() })).await;
     let answered = begun.elapsed();
     // Each comes back by itself: a call that needs one would hurry it.
-    while ui.seen.accounts_online < most {
-        sleep(Duration::from_millis(50)).await;
-        ui.call("list_accounts", json!({})).await;
-    }
+    let online = async {
+        while ui.seen.accounts_online < most {
+            sleep(Duration::from_millis(50)).await;
+            ui.call("list_accounts", json!({})).await;
+        }
+    };
+    timeout(Duration::from_secs(120), online).await.expect("all accounts come back");
     let all = begun.elapsed();
     daemon.sigterm().await;
     let mut connected: Vec<u64> =

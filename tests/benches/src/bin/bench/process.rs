@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use prosed_benches::outcome::Outcome;
 use prosed_benches::play::{self, Play};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// Milliseconds of a tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux.
 const TICK_MS: f64 = 10.0;
@@ -24,9 +25,10 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
-/// The canned server. It ends when this is dropped.
+/// The canned server. It ends when this is dropped, and its folder with it.
 pub(crate) struct Canned {
     child: Child,
+    _folder: TempDir,
     _stdin: Option<ChildStdin>,
     lines: BufReader<ChildStdout>,
     pub(crate) port: u16,
@@ -35,13 +37,21 @@ pub(crate) struct Canned {
 
 impl Canned {
     pub(crate) fn start() -> Self {
-        let spawned = command(&program("canned")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let folder = tempfile::Builder::new().prefix("prosed-canned-").tempdir().expect("a folder");
+        let mut canned = command(&program("canned"));
+        let spawned = canned.arg(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.expect("the canned server can be started");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         let place = read_line(&mut lines);
         let port = place["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
         let ca = place["ca"].as_str().expect("a path").into();
-        Self { _stdin: child.stdin.take(), child, lines, port, ca }
+        Self { _stdin: child.stdin.take(), _folder: folder, child, lines, port, ca }
+    }
+
+    /// Ends it; the certificate of its authority stays.
+    pub(crate) fn stop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
     }
 
     /// What was asked on the next connection that ends.
@@ -114,8 +124,7 @@ pub(crate) fn outcome(client: &str, printed: &str) -> Outcome {
 
 impl Drop for Canned {
     fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
+        self.stop();
     }
 }
 
@@ -151,9 +160,17 @@ pub(crate) fn cpu_ms(pid: u32) -> f64 {
 /// CPU of the threads that live, in milliseconds, good to a microsecond; and how often they have gone to
 /// sleep, hence been woken.
 pub(crate) fn threads(pid: u32) -> (f64, u64) {
+    threads_named(pid, "")
+}
+
+/// The same of those whose names begin so.
+pub(crate) fn threads_named(pid: u32, prefix: &str) -> (f64, u64) {
     let (mut cpu, mut sleeps) = (0.0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten() {
         let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        if !read("comm").starts_with(prefix) {
+            continue;
+        }
         let nanoseconds = read("schedstat").split(' ').next().and_then(|field| field.parse::<f64>().ok());
         cpu += nanoseconds.unwrap_or_default() / 1e6;
         let status = read("status");

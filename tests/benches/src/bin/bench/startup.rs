@@ -7,7 +7,7 @@ use prosed_benches::outcome::{Outcome, millis, rss_kib};
 use prosed_benches::play::{Level, Play};
 use prosed_tests::Daemon;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::figures::{Row, Sample, short};
 use crate::process::{Canned, cpu_ms};
@@ -190,19 +190,22 @@ pub(crate) async fn cached(play: &Play, times: usize, quiet: Duration) -> Row {
     canned.run("floor", play, &[]);
     let mut daemon = Daemon::start(setup(&canned)).await;
     prosed_cold(canned.login(play), &daemon, play, quiet).await;
-    drop(canned);
+    canned.stop();
     let (mut result, mut bytes) = (Sample::default(), 0);
     for _ in 0..times {
         daemon.sigterm().await;
         let begun = Instant::now();
         daemon.relaunch();
-        let mut ui = loop {
-            match Ui::try_connect_unix(&daemon).await {
-                Some(ui) => break ui,
-                None => sleep(Duration::from_millis(1)).await,
+        let connected = async {
+            loop {
+                match Ui::try_connect_unix(&daemon).await {
+                    Some(ui) => break ui,
+                    None => sleep(Duration::from_millis(1)).await,
+                }
             }
         };
-        bytes = ui.call("load_roster", json!({})).await;
+        let mut ui = timeout(Duration::from_secs(60), connected).await.expect("it is there within a minute");
+        bytes = ui.receive("load_roster", json!({})).await;
         result.add(millis(begun.elapsed()));
         assert!(bytes > play.contacts * 100, "a whole roster");
     }

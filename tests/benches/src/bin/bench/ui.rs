@@ -56,9 +56,6 @@ impl Seen {
         if event.event == "rosterLoaded" {
             self.roster.get_or_insert_with(Instant::now);
         }
-        if !event.accounts.is_empty() {
-            self.accounts_online = event.accounts.iter().filter(|account| account.state == "online").count();
-        }
         for contact in &event.contacts {
             let Some(number) = number(&contact.jid) else { continue };
             if contact.availability != "unavailable" {
@@ -94,17 +91,16 @@ struct Params<'a> {
     result: Event<'a>,
 }
 
-/// An event, or an answer that lists contacts or accounts.
+/// An event, or an answer that lists contacts.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default)]
     event: Cow<'a, str>,
     #[serde(borrow, default)]
     contacts: Vec<Shown<'a>>,
-    #[serde(borrow, default)]
-    accounts: Vec<Standing<'a>>,
 }
 
+/// One of the accounts that `list_accounts` answers with.
 #[derive(Deserialize)]
 struct Standing<'a> {
     #[serde(borrow)]
@@ -175,6 +171,18 @@ impl Ui {
         }
     }
 
+    /// Calls a method, with no subscription open, and waits for its answer without looking into it; answers
+    /// how many bytes it had.
+    pub(crate) async fn receive(&mut self, method: &str, params: Value) -> usize {
+        self.send(method, params).await;
+        loop {
+            let message = self.socket.next().await.expect("the daemon is there").expect("a WebSocket");
+            if let Message::Text(answer) = message {
+                return answer.len();
+            }
+        }
+    }
+
     /// Calls a method and waits for nothing.
     pub(crate) async fn send(&mut self, method: &str, params: Value) {
         self.last_id += 1;
@@ -211,8 +219,11 @@ impl Ui {
         if frame.id != Some(self.last_id) {
             return None;
         }
-        if let Some(answer) = frame.result.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        let answer = frame.result.map_or("", RawValue::get);
+        if let Ok(answer) = serde_json::from_str(answer) {
             self.seen.note(&answer);
+        } else if let Ok(accounts) = serde_json::from_str::<Vec<Standing<'_>>>(answer) {
+            self.seen.accounts_online = accounts.iter().filter(|account| account.state == "online").count();
         }
         Some(text.len())
     }
