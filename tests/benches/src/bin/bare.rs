@@ -31,6 +31,9 @@ use xmpp_parsers::stanza::Stanza;
 /// Avatars asked for and not answered, as in every client here.
 const IN_FLIGHT: usize = 16;
 
+/// How long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Parser)]
 struct Arguments {
     // The authority behind the server's certificate is named by SSL_CERT_FILE.
@@ -161,7 +164,9 @@ async fn main() {
     let mut stream = StanzaStream::new_c2s(connector, jid, arguments.password, timeouts, 128);
     let mut client = Client::default();
     while !client.is_done(&play) {
-        match stream.next().await.expect("the stream lives") {
+        // A login that the server refuses is tried again for ever.
+        let event = tokio::time::timeout(PATIENCE, stream.next()).await.expect("something happens in time");
+        match event.expect("the stream lives") {
             Event::Stanza(stanza) => client.handle(stanza, begun),
             Event::Stream(StreamEvent::Reset { .. }) => {
                 let query = Roster { ver: Some(String::new()), items: Vec::new() };

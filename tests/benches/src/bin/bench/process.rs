@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use prosed_benches::outcome::Outcome;
 use prosed_benches::play::{self, Play};
@@ -101,7 +101,19 @@ pub(crate) struct Target {
 
 impl Target {
     /// Runs the floor, or bare tokio-xmpp, and answers with what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
     pub(crate) fn run(&self, client: &str, more: &[&str]) -> String {
+        output(&mut self.command(client, more))
+    }
+
+    /// The same; absent where it fails.
+    pub(crate) fn try_run(&self, client: &str) -> Option<String> {
+        try_output(&mut self.command(client, &[])).ok()
+    }
+
+    fn command(&self, client: &str, more: &[&str]) -> Command {
         let mut command = command(&program(client));
         command
             .args(["--port", &self.port.to_string(), "--account", &self.account, "--domain", &self.domain])
@@ -110,7 +122,8 @@ impl Target {
         if client == "floor" {
             command.arg("--ca").arg(&self.ca);
         }
-        output(command.env("SSL_CERT_FILE", &self.ca))
+        command.env("SSL_CERT_FILE", &self.ca);
+        command
     }
 }
 
@@ -139,12 +152,16 @@ fn read_line(lines: &mut BufReader<ChildStdout>) -> Value {
 /// # Panics
 /// When it fails.
 pub(crate) fn output(command: &mut Command) -> String {
+    try_output(command).unwrap_or_else(|status| panic!("{command:?}: {status}"))
+}
+
+/// The same, or how it failed.
+fn try_output(command: &mut Command) -> Result<String, ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be started");
     let mut printed = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut printed).expect("text");
     let status = child.wait().expect("our own child");
-    assert!(status.success(), "{command:?}: {status}");
-    printed
+    if status.success() { Ok(printed) } else { Err(status) }
 }
 
 /// CPU of a process since its start, those of its threads that have ended included, in milliseconds:
