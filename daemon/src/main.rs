@@ -48,8 +48,8 @@ use registry::{Registry, RegistryError};
 use rpc::{DoorMetrics, Doors, EndpointFile, Listeners, Services, Token, Translator};
 use service::StopSignals;
 
-/// Of what a login takes, it gives back within seconds what stays free (decisions/0009): the other one
-/// keeps it.
+/// Gives what a login took for a moment back within seconds; the system's allocator keeps it
+/// (decisions/0009).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -27,7 +27,7 @@ const SLIXMPP_CONTACTS: usize = 1000;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Only the goals named: S1, S3 …
+    /// Only the goals named: S1, S3 …; or idle (a part of S8), memory, size
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often each is measured
