@@ -15,6 +15,7 @@ use tokio_xmpp::xmlstream::{
 };
 use xmpp_parsers::ns;
 
+use super::aside::Aside;
 use super::backoff::{Backoff, STABLE};
 use super::binding::Bindings;
 use super::dial::timed_out;
@@ -71,6 +72,7 @@ pub(super) struct Connector {
     /// Which connection is wanted.
     connection: u64,
     current: Current,
+    aside: Arc<Aside>,
     /// Somebody has a reason to think that an attempt would succeed now.
     wake: Arc<Notify>,
     /// When the last attempts began, at most [`EARLY`].
@@ -85,6 +87,7 @@ impl Connector {
         login: Login,
         reports: mpsc::Sender<Report>,
         current: Current,
+        aside: Arc<Aside>,
         wake: Arc<Notify>,
     ) -> Self {
         let host = dns::ascii(settings.account.domain().as_str());
@@ -96,6 +99,7 @@ impl Connector {
             reports,
             connection: 0,
             current,
+            aside,
             wake,
             attempts: VecDeque::new(),
             handed_at: None,
@@ -209,7 +213,7 @@ impl Connector {
         let places = dns::places(&self.settings, &self.host).await?;
         let mut targets = VecDeque::from(places.targets);
         while let Some(target) = targets.pop_front() {
-            let link = Arc::new(Link::default());
+            let link = Arc::new(Link::new(self.aside.clone()));
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
                 Ok((secure, bindings)) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;

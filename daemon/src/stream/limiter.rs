@@ -20,6 +20,10 @@
 //!
 //! Whatever else offends comes from the server itself: the stream breaks.
 //!
+//! **What is easily read is set aside.** Once the library has begun to count, a stanza that we can parse
+//! ourselves ([`parser`](super::parser)) goes on as a blank, and is put in the blank's place again behind
+//! the library ([`aside`](super::aside)).
+//!
 //! **A `<failed/>` without a count gets one.** XEP-0198 §5 leaves `h` to the server, and one that was
 //! restarted has none to tell; the parser demands it and fails the stream before the library has
 //! dropped the session that it then tries to resume again, for ever. Of a count that can't be, the
@@ -34,7 +38,9 @@ use std::task::{Context, Poll, ready};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::aside::Aside;
 use super::limits::Offence;
+use super::parser::Parser;
 use super::scanner::{Found, Head, Kind, Scanner, Span};
 
 /// How much is read at once: a TLS record.
@@ -52,9 +58,14 @@ pub(super) struct Link {
     conflict: AtomicBool,
     heard: AtomicU64,
     reader: AtomicWaker,
+    aside: Arc<Aside>,
 }
 
 impl Link {
+    pub(super) fn new(aside: Arc<Aside>) -> Self {
+        Self { aside, ..Self::default() }
+    }
+
     /// Ends the connection without a word: reads and writes fail from now on.
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -92,6 +103,9 @@ pub(super) struct Limiter<S> {
     scanned: usize,
     /// The peer's latest stream header, as it was written.
     header: Vec<u8>,
+    parser: Parser,
+    /// The library counts stanzas from here on, and wants no other of them.
+    counted: bool,
     /// Bytes up to and including this many `>` are taken from the writer and not sent.
     unsent: u8,
     /// What the stanza that is being read will be replaced by.
@@ -112,6 +126,8 @@ impl<S> Limiter<S> {
             ready: 0,
             scanned: 0,
             header: Vec::new(),
+            parser: Parser::default(),
+            counted: false,
             unsent: 0,
             replacement: None,
             space: false,
@@ -148,11 +164,13 @@ impl<S> Limiter<S> {
                     if self.unit().starts_with(HEADER) {
                         self.header = self.unit().to_vec();
                     }
-                    if let Some(replacement) = self.replacement.take() {
+                    let replacement = self.replacement.take().or_else(|| self.set_aside(unit.kind));
+                    if let Some(replacement) = replacement {
                         let len = replacement.len();
                         self.buffer.splice(self.ready..self.scanned, replacement);
                         self.scanned = self.ready + len;
                     }
+                    self.counted |= unit.kind == Kind::Managed;
                     if unit.kind == Kind::Failed
                         && let Some(at) = place_for_count(self.unit())
                     {
@@ -175,6 +193,15 @@ impl<S> Limiter<S> {
 
     fn unit(&self) -> &[u8] {
         &self.buffer[self.ready..self.scanned]
+    }
+
+    /// What goes in the place of the stanza that has just been read, if we can parse it.
+    fn set_aside(&mut self, kind: Kind) -> Option<Vec<u8>> {
+        if !self.counted || !matches!(kind, Kind::Iq | Kind::Message | Kind::Presence) {
+            return None;
+        }
+        let stanza = self.parser.stanza(&self.header, &self.buffer[self.ready..self.scanned])?;
+        Some(self.link.aside.put(stanza).into_bytes())
     }
 
     fn replace(&mut self, offence: Offence) {

@@ -291,6 +291,29 @@ fn a_conflict_is_noticed_and_a_mention_of_one_is_not() {
     assert!(!conflict(&format!("<iq type='error'><error type='cancel'><conflict {ns}/></error></iq>")));
 }
 
+#[test]
+fn what_we_can_read_goes_on_as_a_blank_once_the_library_counts() {
+    const BOUND: &str = "<iq type='result' id='bind'/>";
+    const READ: &str = "<presence id='ours'/>";
+    for began in ["<enabled xmlns='urn:xmpp:sm:3'/>", "<resumed xmlns='urn:xmpp:sm:3' h='1' previd='p'/>"] {
+        let aside: Arc<Aside> = Arc::default();
+        let stream = format!("{HEADER}{BOUND}{began}{READ}{NEXT}<r xmlns='urn:xmpp:sm:3'/>");
+        let chunks = stream.as_bytes().chunks(50).map(<[u8]>::to_vec).collect();
+        let mut limiter = Limiter::new(Chunks(chunks), Arc::new(Link::new(aside.clone())));
+        let mut out = Vec::new();
+        let _not_ended = futures::executor::block_on(limiter.read_to_end(&mut out));
+        let out = without_spaces(&String::from_utf8(out).unwrap());
+        let rest = out.strip_prefix(&format!("{HEADER}{BOUND}{began}")).unwrap();
+        let (blank, rest) = rest.split_once('>').unwrap();
+        // A body is left to the library.
+        assert_eq!(rest, format!("{NEXT}<r xmlns='urn:xmpp:sm:3'/>"));
+        let blank: minidom::Element = format!("{blank}>").parse().unwrap();
+        let blank = xmpp_parsers::message::Message::try_from(blank).unwrap();
+        let ours = xmpp_parsers::presence::Presence::available().with_id("ours".to_owned());
+        assert_eq!(aside.take(blank.into()), ours.into());
+    }
+}
+
 #[tokio::test]
 async fn a_cut_link_fails_a_read_that_waits() {
     let (ours, _theirs) = tokio::io::duplex(64);

@@ -5,6 +5,7 @@
 //! for ever and acts on each [`StreamEvent`].
 //!
 //! ```text
+//!                     ┌→ aside (parser) ───────────────────────────────┐
 //! dns → dial → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
 //!                       offer → sasl (scram, token) → exchange ─→ connector (backoff) ─┘
 //!                                  └─ binding
@@ -14,6 +15,7 @@
 //! parser, a login that checks the server's proof, one attempt and no more where another can't help,
 //! and an end that comes within seconds.
 
+mod aside;
 mod backoff;
 mod binding;
 mod check;
@@ -26,6 +28,7 @@ mod limiter;
 mod limits;
 mod network;
 mod offer;
+mod parser;
 mod sasl;
 mod scanner;
 mod scram;
@@ -46,6 +49,7 @@ use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
 
+use self::aside::Aside;
 pub(crate) use self::check::{Reached, reach};
 use self::connector::{Connector, Current, News, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
@@ -167,6 +171,7 @@ pub(crate) struct Stream {
     connection: u64,
     closing: watch::Sender<bool>,
     current: Current,
+    aside: Arc<Aside>,
     /// Makes the connector try at once.
     wake: Arc<Notify>,
     /// The probe that is out.
@@ -191,6 +196,7 @@ impl Stream {
         let (report, reports) = mpsc::channel(REPORTS);
         let (closing, close) = watch::channel(false);
         let current: Current = Arc::new(Mutex::new(Arc::new(Link::default())));
+        let aside: Arc<Aside> = Arc::default();
         let account = settings.account.clone();
         let mut stream = Stream {
             account,
@@ -200,6 +206,7 @@ impl Stream {
             connection: 1,
             closing,
             current: current.clone(),
+            aside: aside.clone(),
             wake: Arc::default(),
             probe: None,
             probe_id: String::new(),
@@ -214,7 +221,7 @@ impl Stream {
             Ok(login) => {
                 let wake = stream.wake.clone();
                 let (slot, slots) = mpsc::unbounded_channel();
-                tokio::spawn(Connector::new(settings, login, report, current, wake).run(slots, close));
+                tokio::spawn(Connector::new(settings, login, report, current, aside, wake).run(slots, close));
                 let connect = move |_, empty| {
                     // Fails only when the runtime is going down and the connector with it.
                     let _ = slot.send(empty);
@@ -347,8 +354,12 @@ impl Stream {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Stanza(stanza) if self.answers_probe(&stanza) => {}
-            Event::Stanza(stanza) => self.events.push_back(StreamEvent::Stanza(Box::new(stanza))),
+            Event::Stanza(stanza) => {
+                let stanza = self.aside.take(stanza);
+                if !self.answers_probe(&stanza) {
+                    self.events.push_back(StreamEvent::Stanza(Box::new(stanza)));
+                }
+            }
             Event::Stream(LibraryEvent::Resumed) => {
                 self.on_reports();
                 (self.online, self.was_online) = (true, true);

@@ -19,7 +19,10 @@ pub(super) enum Kind {
     Message,
     Presence,
     StreamError,
-    /// What the server answers when it can't resume or manage a stream (XEP-0198).
+    /// What the server answers when it manages a stream from here on, or goes on with that
+    /// (XEP-0198).
+    Managed,
+    /// What it answers when it can't.
     Failed,
     /// Whitespace, the XML declaration, stream headers, the end of the stream, and elements that
     /// are no stanzas.
@@ -433,6 +436,7 @@ impl Scanner {
             b"message" => self.kind = Kind::Message,
             b"presence" => self.kind = Kind::Presence,
             b"error" => self.kind = Kind::StreamError,
+            b"enabled" | b"resumed" => self.kind = Kind::Managed,
             b"failed" => self.kind = Kind::Failed,
             b"stream" => self.is_header = true,
             _ => {}
