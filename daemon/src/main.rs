@@ -101,16 +101,17 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
-    let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
     let filter = EnvFilter::builder().parse(&config.log);
     let filter =
         filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
     let caps = log_caps().map_err(failed(Exit::Other))?;
     if check_config {
+        stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
         print!("{}", check::config(&config).map_err(failed(Exit::Other))?);
         return Ok(());
     }
     if let Some(account) = check_server {
+        let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let asked = async { check::server(&config, &tls, &account).await };
         let (reached, found) =
@@ -134,7 +135,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(failed(Exit::Other))?;
-    let result = runtime.block_on(live(Arc::new(config), tls, passed, given));
+    let result = runtime.block_on(live(Arc::new(config), passed, given));
     runtime.shutdown_timeout(END_WITHIN);
     result
 }
@@ -187,13 +188,11 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
     Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
 }
 
-async fn live(
-    config: Arc<Config>,
-    tls: Arc<stream::TlsConfig>,
-    passed: Listeners,
-    given: Option<PathBuf>,
-) -> Result<(), Failed> {
+async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) -> Result<(), Failed> {
     let mut signals = StopSignals::new().map_err(failed(Exit::Other))?;
+    // Beside the opening: a system has hundreds of files with certificates in them.
+    let extra_ca = config.extra_ca.clone();
+    let tls = tokio::task::spawn_blocking(move || stream::tls_config(extra_ca.as_deref()));
     let settled = Arc::clone(&config);
     let mut opening = tokio::task::spawn_blocking(move || open(&settled, passed, given.as_deref()));
     let opened = tokio::select! {
@@ -207,6 +206,7 @@ async fn live(
             return Ok(());
         }
     };
+    let tls = tls.await.map_err(failed(Exit::Other))?.map_err(failed(Exit::Usage))?;
     let Opened { store, registry, credentials, log, token, listeners, _socket } = opened;
     let translator = Translator::new().map_err(failed(Exit::Other))?;
     let (sessions, counts) = (SessionMetrics::default(), DoorMetrics::default());

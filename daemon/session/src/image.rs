@@ -1,7 +1,7 @@
 //! Pictures of people: which are wanted, which may be kept, which are on disk. Shared by all who
 //! bring them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use imagesize::ImageType as Magic;
 use jid::BareJid;
@@ -27,8 +27,9 @@ fn held(person: &Person) -> Held {
 pub(crate) struct Images {
     /// On disk.
     known: BTreeMap<ImageId, ImageInfo>,
-    /// Whose metadata names which picture, saved or not, or who is still shown with it.
-    held: BTreeMap<ImageId, BTreeSet<BareJid>>,
+    /// Whose metadata names which picture, saved or not, or who is still shown with it. Pairs, since
+    /// most pictures are one person's; each has a person, nobody comes before anybody.
+    held: BTreeSet<(ImageId, Option<BareJid>)>,
     /// Whose pictures are on their way.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
@@ -36,28 +37,30 @@ pub(crate) struct Images {
 
 impl Images {
     pub(crate) fn known(people: &[(BareJid, PersonRecord)]) -> Self {
-        let mut images = Self::default();
-        for (owner, person) in people {
-            if let Some(Some(record)) = &person.avatar {
-                images.held.entry(record.id).or_default().insert(owner.clone());
-                images.known.extend(record.image.map(|info| (record.id, info)));
-            }
+        let records =
+            people.iter().filter_map(|(owner, person)| Some((owner, person.avatar.as_ref()?.as_ref()?)));
+        Self {
+            known: records.clone().filter_map(|(_, record)| Some((record.id, record.image?))).collect(),
+            held: records.map(|(owner, record)| (record.id, Some(owner.clone()))).collect(),
+            ..Self::default()
         }
-        images
+    }
+
+    /// Who has this picture, by their names.
+    fn holders(&self, id: ImageId) -> impl Iterator<Item = &BareJid> {
+        let pairs = self.held.range((id, None)..).take_while(move |(held, _)| *held == id);
+        pairs.filter_map(|(_, owner)| owner.as_ref())
     }
 
     /// Somebody has these pictures and no others. Answers which are on disk, or on their way there,
     /// and nobody's any more.
     fn hold(&mut self, owner: &BareJid, before: Held, after: Held) -> Vec<ImageId> {
         for id in after.iter().flatten() {
-            self.held.entry(*id).or_default().insert(owner.clone());
+            self.held.insert((*id, Some(owner.clone())));
         }
         let mut free = Vec::new();
         for id in before.into_iter().flatten().filter(|id| !after.contains(&Some(*id))) {
-            let Some(owners) = self.held.get_mut(&id) else { continue };
-            owners.remove(owner);
-            if owners.is_empty() {
-                self.held.remove(&id);
+            if self.held.remove(&(id, Some(owner.clone()))) && self.holders(id).next().is_none() {
                 // Whoever comes back to it finds out whether it is still there.
                 let was_known = self.known.remove(&id).is_some();
                 if was_known || self.saving.values().any(|(saving, _)| *saving == id) {
@@ -70,7 +73,7 @@ impl Images {
 
     /// A picture that we are about to publish: it is ours before our metadata says so.
     pub(crate) fn claim(&mut self, id: ImageId, owner: BareJid) {
-        self.held.entry(id).or_default().insert(owner);
+        self.held.insert((id, Some(owner)));
     }
 
     pub(crate) fn info(&self, id: &ImageId) -> Option<ImageInfo> {
@@ -114,7 +117,7 @@ impl Images {
 }
 
 /// What the cache says of images whose files are gone is not true.
-pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &BTreeSet<ImageId>) {
+pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &HashSet<ImageId>) {
     for record in people.iter_mut().filter_map(|(_, person)| person.avatar.as_mut()?.as_mut()) {
         if !on_disk.contains(&record.id) {
             record.image = None;
@@ -177,11 +180,11 @@ impl Session {
     ) {
         self.images.wanted.remove(&id);
         // Nobody's any more, it may be gone again at any time.
-        if stored && self.images.held.contains_key(&id) {
+        if stored && self.images.holders(id).next().is_some() {
             self.images.known.insert(id, info);
         }
         // Not only those whom it was asked of; and not those who have replaced it meanwhile.
-        for owner in self.images.held.get(&id).cloned().unwrap_or_default() {
+        for owner in self.images.holders(id).cloned().collect::<Vec<_>>() {
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() != Some(id)) {
                 continue;
             }

@@ -3,7 +3,7 @@
 //! Records are encoded by position (not self-describing): a change of their fields is a change of
 //! the cache's format, and the shell's version byte goes up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ pub struct Snapshot {
     pub caps: Vec<(CapsKey, CapsRecord)>,
     /// Who had asked to see our presence, and had no answer.
     pub requests: Vec<SubscriptionRequest>,
-    /// Images that are on disk.
-    pub images: BTreeSet<ImageId>,
+    /// Images of these people that are on disk.
+    pub images: HashSet<ImageId>,
     /// What `set_presence` said last.
     pub presence: OwnPresence,
 }

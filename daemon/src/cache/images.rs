@@ -1,7 +1,7 @@
 //! Images as files, `ab/abcdef….png`, named by the SHA-1 of their bytes: one file an image,
 //! however many contacts and accounts have it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp,
 /// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
-    index: BTreeMap<ImageId, Stored>,
+    index: HashMap<ImageId, Stored>,
     metrics: CacheMetrics,
 }
 
@@ -30,7 +30,7 @@ impl Images {
     /// Looks what is there, by name. What a crash left half-written or empty goes.
     pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
         files::private_folder(&folder)?;
-        let mut images = Self { folder, index: BTreeMap::new(), metrics };
+        let mut images = Self { folder, index: HashMap::new(), metrics };
         for shelf in fs::read_dir(&images.folder)?.flatten() {
             // Not a folder: not ours.
             let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
@@ -52,8 +52,8 @@ impl Images {
         }
     }
 
-    pub(super) fn ids(&self) -> BTreeSet<ImageId> {
-        self.index.keys().copied().collect()
+    pub(super) fn contains(&self, id: ImageId) -> bool {
+        self.index.contains_key(&id)
     }
 
     /// Writes an image; free when it is there already. Not synced: it can be had again, and a file

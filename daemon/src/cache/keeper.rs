@@ -224,17 +224,21 @@ impl Keeper {
 
     fn load(&mut self, account: BareJid) -> Snapshot {
         let loaded = self.on_rows(|rows| rows.load(&account));
-        let images = self.images.ids();
         let presence = self.registry.entry(&account).unwrap_or_default().presence;
         match loaded {
             Ok(snapshot) => {
                 self.sound.insert(account);
+                let ids = snapshot
+                    .people
+                    .iter()
+                    .filter_map(|(_, person)| Some(person.avatar.as_ref()?.as_ref()?.id));
+                let images = ids.filter(|id| self.images.contains(*id)).collect();
                 Snapshot { images, presence, ..snapshot }
             }
             Err(error) => {
                 self.sound.remove(&account);
                 tracing::warn!(%error, "the cache can't be read: the server will have to tell all");
-                Snapshot { images, presence, ..Snapshot::default() }
+                Snapshot { presence, ..Snapshot::default() }
             }
         }
     }

@@ -17,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use jid::BareJid;
 use prosed_session::{
@@ -89,6 +90,16 @@ struct PersonHead {
     avatar: Option<Option<AvatarRecord>>,
 }
 
+/// Key and value.
+type Row = (IVec, IVec);
+
+/// The rows of trees as opening found them, by account.
+#[derive(Default)]
+struct Found {
+    roster: HashMap<Vec<u8>, Vec<Row>>,
+    people: HashMap<Vec<u8>, Vec<Row>>,
+}
+
 /// The open cache.
 pub(super) struct Rows {
     db: Db,
@@ -96,6 +107,8 @@ pub(super) struct Rows {
     people: Tree,
     caps: Tree,
     requests: Tree,
+    /// For the first who loads them: each row is read once at a start, however many there are.
+    found: Mutex<Found>,
 }
 
 impl Rows {
@@ -117,16 +130,20 @@ impl Rows {
             caps: tree("caps")?,
             requests: tree("requests")?,
             db: db.clone(),
+            found: Mutex::default(),
         };
-        let avatars = std::thread::scope(|scope| {
-            let others = scope.spawn(|| {
-                let mut trees = [&rows.roster, &rows.caps, &rows.requests].into_iter();
-                trees.try_for_each(|tree| tree.iter().try_for_each(|row| row.map(drop)))
-            });
-            let avatars = rows.avatars(None);
-            others.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            avatars
-        })?;
+        // Beside each other: with thousands of contacts both take their time.
+        let (roster, people) = std::thread::scope(|scope| {
+            let people = scope.spawn(|| by_account(&rows.people));
+            let roster = by_account(&rows.roster);
+            (roster, people.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (roster, people) = (roster?, people?);
+        [&rows.caps, &rows.requests]
+            .into_iter()
+            .try_for_each(|tree| tree.iter().try_for_each(|row| row.map(drop)))?;
+        let avatars = people.values().flatten().filter_map(|(_, value)| avatar(value)).collect();
+        *rows.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { roster, people };
         Ok((rows, avatars))
     }
 
@@ -134,22 +151,28 @@ impl Rows {
     /// nobody needs any more go.
     pub(super) fn load(&self, account: &BareJid) -> Result<Snapshot, RowsError> {
         // Beside each other: with thousands of contacts both take their time.
+        let (found_roster, found_people) = self.take_found(account);
         let (roster, people) = std::thread::scope(|scope| {
-            let people = scope.spawn(|| self.load_people(account));
-            (self.load_roster(account), people.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let people = scope.spawn(|| self.load_people(account, found_people));
+            let roster = self.load_roster(account, found_roster);
+            (roster, people.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (roster, mut people) = (roster?, people?);
         if let Some(roster) = &roster {
-            let wanted: HashSet<&BareJid> =
-                roster.items.iter().map(|item| &item.jid).chain([account]).collect();
+            // Both come sorted by their keys.
+            let mut items = roster.items.iter().map(|item| item.jid.as_str()).peekable();
+            let mut is_unwanted = |jid: &BareJid| {
+                while items.next_if(|item| *item < jid.as_str()).is_some() {}
+                items.peek() != Some(&jid.as_str()) && jid != account
+            };
             let unwanted: Vec<_> =
-                people.extract_if(.., |(jid, _)| !wanted.contains(jid)).map(|(jid, _)| jid).collect();
+                people.extract_if(.., |(jid, _)| is_unwanted(jid)).map(|(jid, _)| jid).collect();
             for jid in unwanted {
                 self.people.remove(key(account, jid.as_str()))?;
             }
         }
         let mut caps = Vec::new();
-        sift(&self.caps, account, |rest, value| {
+        sift(&self.caps, account, None, |rest, value| {
             let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
             else {
                 return false;
@@ -161,7 +184,7 @@ impl Rows {
             keep
         })?;
         let mut requests = Vec::new();
-        sift(&self.requests, account, |_, value| match decode::<SubscriptionRequest>(value) {
+        sift(&self.requests, account, None, |_, value| match decode::<SubscriptionRequest>(value) {
             Some(request) if requests.len() < REQUESTS_MAX => {
                 requests.push(request);
                 true
@@ -171,9 +194,20 @@ impl Rows {
         Ok(Snapshot { roster, people, caps, requests, ..Snapshot::default() })
     }
 
-    fn load_people(&self, account: &BareJid) -> Result<Vec<(BareJid, PersonRecord)>, RowsError> {
+    /// What opening has found of an account, unless somebody had it before, or it has changed since.
+    fn take_found(&self, account: &BareJid) -> (Option<Vec<Row>>, Option<Vec<Row>>) {
+        let found = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = account.as_str().as_bytes();
+        (found.roster.remove(account), found.people.remove(account))
+    }
+
+    fn load_people(
+        &self,
+        account: &BareJid,
+        found: Option<Vec<Row>>,
+    ) -> Result<Vec<(BareJid, PersonRecord)>, RowsError> {
         let mut people = Vec::new();
-        sift(&self.people, account, |rest, value| {
+        sift(&self.people, account, found, |rest, value| {
             let (Ok(jid), Some(person)) = (BareJid::new(rest), decode::<PersonRecord>(value)) else {
                 return false;
             };
@@ -186,11 +220,15 @@ impl Rows {
         Ok(people)
     }
 
-    fn load_roster(&self, account: &BareJid) -> Result<Option<RosterRecord>, RowsError> {
+    fn load_roster(
+        &self,
+        account: &BareJid,
+        found: Option<Vec<Row>>,
+    ) -> Result<Option<RosterRecord>, RowsError> {
         let mut head = None;
         let mut sum = 0_u64;
         let mut items = Vec::new();
-        for row in self.roster.scan_prefix(key(account, "")) {
+        for row in rows_of(&self.roster, account, found) {
             let (key, value) = row?;
             if rest(account, &key).is_some_and(str::is_empty) {
                 head = decode::<Head>(&value);
@@ -213,6 +251,7 @@ impl Rows {
     /// `sound`: the stored roster is all that the session has said of it. Where it is not, it
     /// keeps no version, so that the server sends it whole next time.
     pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<(), RowsError> {
+        drop(self.take_found(account));
         match write {
             Write::Roster { version, replace, items, removed } => {
                 let version = version.clone().filter(|_| sound || *replace);
@@ -280,11 +319,8 @@ impl Rows {
         let mut ids = HashSet::new();
         for row in &self.people {
             let (key, value) = row?;
-            if except.is_none_or(|account| rest(account, &key).is_none())
-                && let Some((&FORMAT, record)) = value.split_first()
-                && let Ok((PersonHead { avatar: Some(Some(avatar)) }, _)) = postcard::take_from_bytes(record)
-            {
-                ids.insert(avatar.id);
+            if except.is_none_or(|account| rest(account, &key).is_none()) {
+                ids.extend(avatar(&value));
             }
         }
         Ok(ids)
@@ -292,8 +328,9 @@ impl Rows {
 
     /// Erases an account's rows.
     pub(super) fn forget(&self, account: &BareJid) -> Result<(), RowsError> {
+        drop(self.take_found(account));
         for tree in self.trees() {
-            sift(tree, account, |_, _| false)?;
+            sift(tree, account, None, |_, _| false)?;
         }
         Ok(())
     }
@@ -304,6 +341,8 @@ impl Rows {
 
     /// On disk when this returns.
     pub(super) fn flush(&self) -> Result<(), RowsError> {
+        // Whoever has not come by now reads for themselves.
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found::default();
         self.db.flush()?;
         Ok(())
     }
@@ -347,11 +386,52 @@ fn checksum(key: &[u8], value: &[u8]) -> u64 {
     key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
+/// All rows of a tree.
+fn by_account(tree: &Tree) -> Result<HashMap<Vec<u8>, Vec<Row>>, RowsError> {
+    let mut found: HashMap<Vec<u8>, Vec<Row>> = HashMap::new();
+    let mut rows = Vec::new();
+    let mut account: Vec<u8> = Vec::new();
+    for row in tree {
+        let (key, value) = row?;
+        let theirs = key.split(|byte| *byte == 0).next().unwrap_or_default();
+        if theirs != account {
+            found.insert(std::mem::replace(&mut account, theirs.to_vec()), std::mem::take(&mut rows));
+        }
+        rows.push((key, value));
+    }
+    found.insert(account, rows);
+    Ok(found)
+}
+
+/// An account's rows of a tree: those that were found, or as they are now.
+fn rows_of(
+    tree: &Tree,
+    account: &BareJid,
+    found: Option<Vec<Row>>,
+) -> Box<dyn Iterator<Item = sled::Result<Row>>> {
+    match found {
+        Some(rows) => Box::new(rows.into_iter().map(Ok)),
+        None => Box::new(tree.scan_prefix(key(account, ""))),
+    }
+}
+
+/// The avatar that a [`PersonRecord`] names.
+fn avatar(person: &[u8]) -> Option<ImageId> {
+    let (_, record) = person.split_first().filter(|(format, _)| **format == FORMAT)?;
+    let (PersonHead { avatar }, _) = postcard::take_from_bytes(record).ok()?;
+    Some(avatar??.id)
+}
+
 /// Shows each of an account's rows to `keep`, and removes those that it does not want.
-fn sift(tree: &Tree, account: &BareJid, mut keep: impl FnMut(&str, &IVec) -> bool) -> Result<(), RowsError> {
+fn sift(
+    tree: &Tree,
+    account: &BareJid,
+    found: Option<Vec<Row>>,
+    mut keep: impl FnMut(&str, &IVec) -> bool,
+) -> Result<(), RowsError> {
     let mut unwanted = Batch::default();
     let mut any = false;
-    for row in tree.scan_prefix(key(account, "")) {
+    for row in rows_of(tree, account, found) {
         let (key, value) = row?;
         if !rest(account, &key).is_some_and(|rest| keep(rest, &value)) {
             unwanted.remove(key);

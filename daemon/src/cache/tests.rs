@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
@@ -206,7 +206,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
         people: vec![(jid("a@example.org"), person(Some(b"picture"))), (me(), person(None))],
         caps: vec![caps("v")],
         requests: vec![],
-        images: BTreeSet::from([id(b"picture")]),
+        images: HashSet::from([id(b"picture")]),
         presence,
     };
     assert_eq!(bench.store.load(&me()).await, expected);
@@ -452,6 +452,20 @@ async fn pictures_that_are_replaced_all_the_time_do_not_pile_up() {
 }
 
 #[tokio::test]
+async fn what_opening_has_read_is_not_shown_where_it_has_changed_since() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![about("me@example.org", Some(b"old"))]).await;
+    let bench = bench.reopen().await;
+    let (receipts, _received) = mpsc::unbounded_channel();
+    bench.store.write(&me(), vec![(about("me@example.org", Some(b"new")), None)], &receipts).await;
+    let people = bench.store.load(&me()).await.people;
+    assert_eq!(people[0].1.avatar.as_ref().unwrap().as_ref().unwrap().id, id(b"new"));
+    let bench = bench.reopen().await;
+    bench.store.forget(&me()).await.unwrap();
+    assert_eq!(bench.store.load(&me()).await.people, []);
+}
+
+#[tokio::test]
 async fn people_who_left_the_roster_are_pruned_and_we_are_not() {
     let bench = Bench::new();
     let all = ["a@example.org", "b@example.org", "me@example.org"];
@@ -506,7 +520,7 @@ async fn a_damaged_image_is_an_absent_one_until_it_comes_again() {
     let path = bench.cache().join("images").join(&name[..2]).join(format!("{name}.png"));
     fs::write(&path, b"pic").unwrap();
     assert_eq!(bench.store.image(id(b"picture")).await, None);
-    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::new());
+    assert_eq!(bench.store.load(&me()).await.images, HashSet::new());
     assert!(!path.exists());
     bench.write_all(&me(), vec![image(b"picture")]).await;
     assert!(bench.store.image(id(b"picture")).await.is_some());
@@ -525,7 +539,7 @@ async fn images_that_nobody_refers_to_go_at_the_next_start() {
     fs::write(bench.cache().join("images").join(&id(b"new").to_string()[..2]).join(".x.png.new"), "half")
         .unwrap();
     let bench = bench.reopen().await;
-    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::from([id(b"new")]));
+    assert_eq!(bench.store.load(&me()).await.images, HashSet::from([id(b"new")]));
     let shelf = bench.cache().join("images").join(&id(b"new").to_string()[..2]);
     assert_eq!(fs::read_dir(shelf).unwrap().count(), 1);
     assert_eq!(bench.store.image(id(b"old")).await, None);
@@ -553,7 +567,7 @@ async fn what_the_disk_refuses_is_not_confirmed() {
         bench.write(&me(), vec![image(b"picture"), Write::OwnPresence(presence), features("v")]).await;
     assert_eq!(stored, [false, false, true]);
     assert_eq!(bench.store.load(&me()).await.presence, OwnPresence::default());
-    assert_eq!(bench.store.load(&me()).await.images, BTreeSet::new());
+    assert_eq!(bench.store.load(&me()).await.images, HashSet::new());
 }
 
 #[tokio::test]
