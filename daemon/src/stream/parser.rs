@@ -15,6 +15,7 @@ use xmpp_parsers::message::{Id, Lang, Message, MessageType};
 use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Priority, Show, Type};
 use xmpp_parsers::stanza::Stanza;
+use xmpp_parsers::stanza_error::StanzaError;
 
 /// How a stream ends whose header has the prefix that servers must use (RFC 6120 §4.8.5).
 const FOOTER: &str = "</stream:stream>";
@@ -113,18 +114,35 @@ impl<'a> Head<'a> {
 
 fn iq(head: Head<'_>, children: &[Node<'_, '_>]) -> Option<Iq> {
     let Head { from, to, id, type_ } = head;
-    let id = id?;
+    let (id, type_) = (id?, type_?);
+    let is_ours = |child: &&Node<'_, '_>| child.tag_name().namespace() == Some(ns::JABBER_CLIENT);
+    if type_ == "error" {
+        // What offended may stand beside it.
+        let mut errors = children.iter().filter(is_ours);
+        let (Some(error), None, 1..=2) = (errors.next(), errors.next(), children.len()) else { return None };
+        let payload = match children.iter().find(|child| !is_ours(child)) {
+            Some(child) => Some(element(*child)?),
+            None => None,
+        };
+        return Some(Iq::Error { from, to, id, error: stanza_error(*error)?, payload });
+    }
     let payload = match children {
         [] => None,
         [child] => Some(element(*child)?),
         _ => return None,
     };
-    Some(match (type_?, payload) {
+    Some(match (type_, payload) {
         ("get", Some(payload)) => Iq::Get { from, to, id, payload },
         ("set", Some(payload)) => Iq::Set { from, to, id, payload },
         ("result", payload) => Iq::Result { from, to, id, payload },
         _ => return None,
     })
+}
+
+/// An error (RFC 6120 §8.3) without a text: what language that is in is not in the element alone.
+fn stanza_error(error: Node<'_, '_>) -> Option<StanzaError> {
+    let is_simple = error.children().all(|child| child.is_element() && child.tag_name().name() != "text");
+    if is_simple { StanzaError::try_from(element(error)?).ok() } else { None }
 }
 
 fn message(head: Head<'_>, children: &[Node<'_, '_>]) -> Option<Message> {

@@ -26,6 +26,10 @@ const USUAL: &[&str] = &[
     "<iq xml:lang='en' type='get' id='d'><ping xmlns='urn:xmpp:ping'/></iq>",
     "<iq type='result' id='d'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:data'>\
      <item id='i'><data xmlns='urn:xmpp:avatar:data'>\nYXZh\ndGFy\n</data></item></items></pubsub></iq>",
+    "<iq type='error' id='e' from='anna@prose.org'><query xmlns='jabber:iq:version'/><error type='cancel' by='prose.org'>\
+     <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    "<iq type='error' id='e'><error type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+     <made-up xmlns='urn:x'/></error></iq>",
     "<message from='anna@prose.org' to='me@prose.org' type='headline' id='e'><event \
      xmlns='http://jabber.org/protocol/pubsub#event'><items node='urn:xmpp:vcard4'><item id='current'>\
      <vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>Anna &lt;&#xe4;&#228;&gt; \"&apos;&quot;</text></fn>\
@@ -49,7 +53,10 @@ const UNUSUAL: &[&str] = &[
     "<message><x xmlns='urn:x'>a\r\nb</x></message>",
     "<message><x xmlns='urn:x' :a='1'/></message>",
     "<presence><show xml:lang='en'>away</show></presence>",
-    "<iq type='error' id='e'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    "<iq type='error' id='e'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+     <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>why</text></error></iq>",
+    "<iq type='error' id='e'><error type='cancel'/></iq>",
+    "<iq type='error' id='e'><query xmlns='jabber:iq:version'/></iq>",
     "<iq type='get' id='none'/>",
     "<iq type='result' id='two'><a xmlns='urn:a'/><b xmlns='urn:b'/></iq>",
     "<iq type='result'/>",
@@ -124,7 +131,10 @@ fn in_one_piece(stanza: Stanza) -> Stanza {
         Stanza::Iq(Iq::Result { from, to, id, payload }) => {
             Iq::Result { from, to, id, payload: payload.as_ref().map(element) }.into()
         }
-        Stanza::Iq(error) => error.into(),
+        Stanza::Iq(Iq::Error { from, to, id, mut error, payload }) => {
+            error.other = error.other.as_ref().map(element);
+            Iq::Error { from, to, id, error, payload: payload.as_ref().map(element) }.into()
+        }
         Stanza::Message(mut message) => {
             message.payloads = message.payloads.iter().map(element).collect();
             message.into()
