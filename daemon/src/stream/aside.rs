@@ -24,17 +24,18 @@ struct Kept {
 
 impl Default for Aside {
     fn default() -> Self {
-        Self { secret: format!("{:032x}.", rand::random::<u128>()), kept: Mutex::default() }
+        Self { secret: format!("{:016x}.", rand::random::<u64>()), kept: Mutex::default() }
     }
 }
 
 impl Aside {
-    /// Keeps a stanza; answers with the blank that goes in its place.
+    /// Keeps a stanza; answers with the blank that goes in its place, where `jabber:client` is the
+    /// stream's default namespace.
     pub(super) fn put(&self, stanza: Stanza) -> String {
         let kept = &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.last += 1;
         kept.stanzas.push_back((kept.last, stanza));
-        format!("<message xmlns='jabber:client' id='{}{}'/>", self.secret, kept.last)
+        format!("<message id='{}{}'/>", self.secret, kept.last)
     }
 
     /// The stanza that came: what was kept in this one's place, or this one. Blanks come in their
@@ -61,6 +62,7 @@ mod tests {
     use super::*;
 
     fn blank(text: &str) -> Stanza {
+        let text = text.replace("<message", "<message xmlns='jabber:client'");
         Message::try_from(text.parse::<minidom::Element>().unwrap()).unwrap().into()
     }
 

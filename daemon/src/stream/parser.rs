@@ -47,7 +47,12 @@ impl Parser {
         self.document.push_str(std::str::from_utf8(stanza).ok()?);
         self.document.push_str(FOOTER);
         let document = Document::parse(&self.document).ok()?;
-        read(document.root_element().first_child()?)
+        let root = document.root_element();
+        // What is said without a namespace is a stanza; a blank, too.
+        if root.default_namespace() != Some(ns::JABBER_CLIENT) {
+            return None;
+        }
+        read(root.first_child()?)
     }
 }
 

@@ -166,7 +166,9 @@ async fn the_unusual_is_left_to_the_library() {
         assert_eq!(ours(stanza.as_bytes()), None, "{stanza}");
     }
     assert_eq!(ours(b"<message id='\xff'/>"), None);
-    assert_eq!(Parser::default().stanza(b"", USUAL[0].as_bytes()), None, "without a header");
+    let beneath = |header: &str| Parser::default().stanza(header.as_bytes(), USUAL[0].as_bytes());
+    assert_eq!(beneath(""), None);
+    assert_eq!(beneath(&HEADER.replace("xmlns='jabber:client'", "xmlns='urn:not:ours'")), None);
 }
 
 #[test]
