@@ -26,6 +26,8 @@ pub(crate) struct State {
     /// The server's has been reconciled with ours on this or an earlier stream.
     reconciled: bool,
     version: Option<String>,
+    /// The server was asked, and does not give it to us.
+    refused: bool,
     /// What UIs have asked for and have no answer to, oldest first.
     changes: Vec<Change>,
 }
@@ -50,7 +52,7 @@ impl State {
     pub(crate) fn cached(roster: Option<RosterRecord>) -> (Self, Vec<RosterItem>) {
         let known = roster.is_some();
         let RosterRecord { version, items } = roster.unwrap_or_default();
-        (Self { known, reconciled: false, version, changes: Vec::new() }, items)
+        (Self { known, reconciled: false, version, refused: false, changes: Vec::new() }, items)
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -58,7 +60,8 @@ impl State {
     }
 
     /// §2.6.2: with the version that we have, or an empty one to say that we would like to have one.
-    pub(crate) fn query(&self, versioning: bool) -> Element {
+    pub(crate) fn query(&mut self, versioning: bool) -> Element {
+        self.refused = false;
         let ver = versioning.then(|| self.version.clone().filter(|_| self.known).unwrap_or_default());
         Roster { ver, items: Vec::new() }.into()
     }
@@ -115,6 +118,10 @@ impl Session {
             turn.reply(call, Ok(self.roster_answer()));
         } else if self.connection.is_hopeful() {
             self.wait(call, Awaited::Roster, turn);
+            // Whoever asks again has the server asked again.
+            if self.roster.refused && self.connection.is_online() {
+                self.ask_roster(turn);
+            }
         } else {
             turn.reply(call, Err(self.connection.why_not_online()));
         }
@@ -137,7 +144,10 @@ impl Session {
             Ok(_) => self.reconcile(None, Vec::new(), turn),
             // The server owes it to us, and callers wait for it.
             Err(Failure::RequestTimedOut) => self.ask_roster(turn),
-            Err(failure) => self.answer_waiting(&Awaited::Roster, &Err(failure), turn),
+            Err(failure) => {
+                self.roster.refused = true;
+                self.answer_waiting(&Awaited::Roster, &Err(failure), turn);
+            }
         }
     }
 
