@@ -20,7 +20,7 @@ pub struct Contact {
     /// The name that we gave the contact.
     pub roster_name: Option<String>,
     /// The groups that we put the contact in.
-    pub groups: BTreeSet<String>,
+    pub groups: Arc<BTreeSet<String>>,
     /// Who sees whose presence.
     pub subscription: Subscription,
     /// We asked for their presence, and have no answer yet.

@@ -8,6 +8,7 @@ use jid::BareJid;
 use crate::Turn;
 use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
 use crate::effect::Write;
+use crate::roster::share_groups;
 use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
 use crate::time::Timestamp;
 
@@ -157,7 +158,8 @@ fn rank(availability: Availability) -> u8 {
 
 /// Contacts and ourselves, nobody else: what strangers send finds no place here.
 pub(crate) struct People {
-    known: BTreeMap<BareJid, Person>,
+    /// Boxed: a map's nodes have room for those who may come between, and a person is large.
+    known: BTreeMap<BareJid, Box<Person>>,
     /// Those touched since UIs were last told, as UIs know them.
     before: BTreeMap<BareJid, Option<Contact>>,
 }
@@ -165,19 +167,20 @@ pub(crate) struct People {
 impl People {
     pub(crate) fn new(
         account: BareJid,
-        items: Vec<RosterItem>,
+        mut items: Vec<RosterItem>,
         records: Vec<(BareJid, PersonRecord)>,
     ) -> Self {
+        share_groups(&mut items);
         let contacts = items.into_iter().map(|item| {
             let jid = item.jid.clone();
-            (jid, Person { item: Some(item), ..Person::default() })
+            (jid, Box::new(Person { item: Some(item), ..Person::default() }))
         });
         // All at once: a map that is built of what is sorted already is built in one go.
-        let mut known: BTreeMap<BareJid, Person> = contacts.collect();
+        let mut known: BTreeMap<BareJid, Box<Person>> = contacts.collect();
         known.entry(account).or_default();
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
-                *person = Person { item: person.item.take(), ..Person::from_record(record) };
+                **person = Person { item: person.item.take(), ..Person::from_record(record) };
             }
         }
         Self { known, before: BTreeMap::new() }
@@ -188,7 +191,7 @@ impl People {
     }
 
     pub(crate) fn person(&self, jid: &BareJid) -> Option<&Person> {
-        self.known.get(jid)
+        self.known.get(jid).map(Box::as_ref)
     }
 
     pub(crate) fn contact(&self, jid: &BareJid) -> Option<Contact> {
@@ -197,11 +200,11 @@ impl People {
 
     /// Sorted by JID.
     pub(crate) fn contacts(&self) -> Vec<Contact> {
-        self.known.values().filter_map(Person::contact).collect()
+        self.known.values().filter_map(|person| person.contact()).collect()
     }
 
     pub(crate) fn everybody(&self) -> impl Iterator<Item = (&BareJid, &Person)> {
-        self.known.iter()
+        self.known.iter().map(|(jid, person)| (jid, person.as_ref()))
     }
 
     /// Somebody, to be changed. Whether that is news is found out by comparing, when UIs are told.
@@ -220,7 +223,7 @@ impl People {
             return false;
         }
         if person.is_none() {
-            self.known.insert(item.jid.clone(), Person::default());
+            self.known.insert(item.jid.clone(), Box::default());
         }
         let jid = item.jid.clone();
         if let Some(person) = self.edit(&jid) {
@@ -230,7 +233,7 @@ impl People {
     }
 
     /// Takes a contact out, if it is one.
-    pub(crate) fn remove_contact(&mut self, jid: &BareJid) -> Option<Person> {
+    pub(crate) fn remove_contact(&mut self, jid: &BareJid) -> Option<Box<Person>> {
         // Noted first, so that UIs are told.
         self.edit(jid)?.item.as_ref()?;
         self.known.remove(jid)
@@ -247,7 +250,7 @@ impl People {
 
     /// Has the cache keep what we know of somebody.
     pub(crate) fn save(&self, jid: &BareJid, turn: &mut Turn<'_>) {
-        turn.save(Write::Person { jid: jid.clone(), person: self.known.get(jid).map(Person::record) });
+        turn.save(Write::Person { jid: jid.clone(), person: self.known.get(jid).map(|person| person.record()) });
     }
 
     /// Who effectively changed since this was asked last, and who is a contact no more.

@@ -1,6 +1,7 @@
 //! RFC 6121 §2: the roster, its pushes, its versions, and changing it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use jid::BareJid;
 use minidom::Element;
@@ -76,6 +77,18 @@ enum News {
     Remove(BareJid),
 }
 
+/// Lets items that are in the same groups have them in common: of thousands of contacts most are in one
+/// of a few dozen.
+pub(crate) fn share_groups(items: &mut [RosterItem]) {
+    let mut known: HashSet<Arc<BTreeSet<String>>> = HashSet::new();
+    for item in items {
+        match known.get(&item.groups) {
+            Some(shared) => item.groups = Arc::clone(shared),
+            None => drop(known.insert(Arc::clone(&item.groups))),
+        }
+    }
+}
+
 /// A malformed item loses only itself.
 fn read(item: &Element) -> Option<News> {
     let jid = BareJid::new(item.attr("jid")?).ok()?;
@@ -97,7 +110,8 @@ fn read(item: &Element) -> Option<News> {
             .filter(|child| child.is("group", ns::ROSTER))
             .take(bounds::GROUPS)
             .map(|group| capped(&group.text(), bounds::NAME_CHARS))
-            .collect(),
+            .collect::<BTreeSet<_>>()
+            .into(),
         jid,
     }))
 }
@@ -153,7 +167,7 @@ impl Session {
 
     /// Makes our roster the server's.
     fn reconcile(&mut self, version: Option<String>, changes: Vec<News>, turn: &mut Turn<'_>) {
-        let items: Vec<RosterItem> = changes
+        let mut items: Vec<RosterItem> = changes
             .into_iter()
             .filter_map(|change| match change {
                 // Our own JID never is a contact.
@@ -161,6 +175,7 @@ impl Session {
                 News::Put(_) | News::Remove(_) => None,
             })
             .collect();
+        share_groups(&mut items);
         let keep: BTreeSet<&BareJid> = items.iter().map(|item| &item.jid).collect();
         let gone = self.people.contacts_beside(&keep);
         drop(keep);
@@ -257,7 +272,7 @@ impl Session {
             return turn.reply(call, Err(Failure::ContactUnknown));
         };
         let name = name.or_else(|| item.name.clone());
-        let groups = groups.unwrap_or_else(|| item.groups.clone());
+        let groups = groups.unwrap_or_else(|| BTreeSet::clone(&item.groups));
         self.change_roster(call, wanted(jid, name, groups), false, turn);
     }
 

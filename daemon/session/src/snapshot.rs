@@ -53,8 +53,8 @@ pub struct RosterItem {
     pub ask: bool,
     /// We approved their asking in advance.
     pub approved: bool,
-    /// The groups that we put the contact in.
-    pub groups: BTreeSet<String>,
+    /// The groups that we put the contact in; items may have them in common.
+    pub groups: Arc<BTreeSet<String>>,
 }
 
 /// What we know of somebody beside their roster item.

@@ -27,7 +27,7 @@ fn item(text: &str) -> RosterItem {
         subscription: Subscription::Both,
         ask: false,
         approved: true,
-        groups: BTreeSet::from(["Friends".to_owned()]),
+        groups: BTreeSet::from(["Friends".to_owned()]).into(),
     }
 }
 

@@ -107,7 +107,7 @@ impl Translator {
             jid: contact.jid.into_inner(),
             name: contact.name,
             roster_name: contact.roster_name,
-            groups: contact.groups.into_iter().collect(),
+            groups: contact.groups.iter().cloned().collect(),
             subscription: subscription(contact.subscription),
             ask: contact.ask,
             approved: contact.approved,

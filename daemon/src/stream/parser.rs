@@ -23,7 +23,7 @@ const FOOTER: &str = "</stream:stream>";
 const KEEP: usize = 64 * 1024;
 /// Longer stanzas are left to the library: the tree that we read through makes room for an attribute at
 /// each `=` before it looks. A roster of 10,000 contacts has 2 MB.
-const MAX_STANZA: usize = 2 << 20;
+const MAX_BYTES: usize = 2 << 20;
 /// Declarations of namespaces in a stanza. Each element that makes one takes over all of those around it,
 /// in time that grows with the square of their number. Whatever is sent in the course of a day has ten.
 const MAX_DECLARATIONS: usize = 64;
@@ -38,7 +38,7 @@ pub(super) struct Parser {
 
 impl Parser {
     pub(super) fn stanza(&mut self, header: &[u8], stanza: &[u8]) -> Option<Stanza> {
-        if stanza.len() > MAX_STANZA || is_laborious(stanza) || is_disputed(stanza) {
+        if stanza.len() > MAX_BYTES || is_laborious(stanza) || is_disputed(stanza) {
             return None;
         }
         self.document.clear();

@@ -177,8 +177,8 @@ fn what_would_take_long_is_left_to_the_library() {
     assert!(ours(with(MAX_DECLARATIONS).as_bytes()).is_some());
     assert!(ours(with(MAX_DECLARATIONS + 1).as_bytes()).is_none());
     let long = |text: usize| format!("<message><x xmlns='urn:x'>{}</x></message>", "=".repeat(text));
-    assert!(ours(long(MAX_STANZA - 100).as_bytes()).is_some());
-    assert!(ours(long(MAX_STANZA).as_bytes()).is_none());
+    assert!(ours(long(MAX_BYTES - 100).as_bytes()).is_some());
+    assert!(ours(long(MAX_BYTES).as_bytes()).is_none());
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ pub(crate) fn roster_item(item: &Element) -> Result<RosterItem, String> {
         },
         ask: item.attr("ask") == Some("subscribe"),
         approved: item.attr("approved") == Some("true"),
-        groups: groups.collect(),
+        groups: groups.collect::<BTreeSet<_>>().into(),
     })
 }
 

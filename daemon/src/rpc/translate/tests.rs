@@ -34,7 +34,7 @@ fn contact(jid_text: &str) -> Contact {
         jid: jid(jid_text),
         name: "Romeo".to_owned(),
         roster_name: None,
-        groups: BTreeSet::from(["Friends".to_owned(), "Actors".to_owned()]),
+        groups: Arc::new(BTreeSet::from(["Friends".to_owned(), "Actors".to_owned()])),
         subscription: Subscription::Both,
         ask: false,
         approved: false,
