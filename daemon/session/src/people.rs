@@ -250,7 +250,8 @@ impl People {
 
     /// Has the cache keep what we know of somebody.
     pub(crate) fn save(&self, jid: &BareJid, turn: &mut Turn<'_>) {
-        turn.save(Write::Person { jid: jid.clone(), person: self.known.get(jid).map(|person| person.record()) });
+        let person = self.known.get(jid).map(|person| person.record());
+        turn.save(Write::Person { jid: jid.clone(), person });
     }
 
     /// Who effectively changed since this was asked last, and who is a contact no more.

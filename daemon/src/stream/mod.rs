@@ -5,15 +5,15 @@
 //! for ever and acts on each [`StreamEvent`].
 //!
 //! ```text
-//!                     ┌→ aside (parser) ───────────────────────────────┐
-//! dns → dial → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
-//!                       offer → sasl (scram, token) → exchange ─→ connector (backoff) ─┘
-//!                                  └─ binding
+//!                              ┌→ aside (parser) ────────────────────────────────┐
+//! dns → dial → prompt → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
+//!                                offer → sasl (scram, token) → exchange ─→ connector (backoff) ─┘
+//!                                           └─ binding
 //! ```
 //!
-//! tokio-xmpp parses, binds, counts and resumes. What it leaves open is done here: limits before the
-//! parser, a login that checks the server's proof, one attempt and no more where another can't help,
-//! and an end that comes within seconds.
+//! tokio-xmpp binds, counts and resumes, and parses what we don't. What it leaves open is done here:
+//! limits before the parser, a login that checks the server's proof, one attempt and no more where
+//! another can't help, and an end that comes within seconds.
 
 mod aside;
 mod backoff;
@@ -29,6 +29,7 @@ mod limits;
 mod network;
 mod offer;
 mod parser;
+mod prompt;
 mod sasl;
 mod scanner;
 mod scram;

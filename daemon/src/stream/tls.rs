@@ -21,6 +21,7 @@ use super::connector::{TIMEOUTS, header, read_error, receive_error};
 use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
 use super::limiter::{Limiter, Link};
+use super::prompt::Prompt;
 use super::{ConnectError, short};
 use crate::events::rfc3339;
 
@@ -87,7 +88,7 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
 }
 
 /// A secured connection, limited before anything parses it.
-pub(super) type Secure = Limiter<TlsStream<TcpStream>>;
+pub(super) type Secure = Limiter<TlsStream<Prompt>>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
 /// on. `name`: the domain as certificates have it. Also says what the connection can be bound by.
@@ -109,12 +110,12 @@ pub(super) async fn connect(
     let tcp = dial(target).await.map_err(unreachable)?;
     let connector = TlsConnector::from(config.clone());
     let handshake = if target.direct {
-        connector.with_alpn(vec![b"xmpp-client".to_vec()]).connect(name, tcp)
+        connector.with_alpn(vec![b"xmpp-client".to_vec()]).connect(name, Prompt::new(tcp))
     } else {
         let tcp = timeout(NEGOTIATION, proceed(tcp, domain))
             .await
             .map_err(|_| unreachable(timed_out("no answer to STARTTLS")))??;
-        connector.connect(name, tcp)
+        connector.connect(name, Prompt::new(tcp))
     };
     let tls = timeout(HANDSHAKE, handshake)
         .await

@@ -156,7 +156,7 @@ pub(crate) fn output(command: &mut Command) -> String {
 }
 
 /// The same, or how it failed.
-fn try_output(command: &mut Command) -> Result<String, ExitStatus> {
+pub(crate) fn try_output(command: &mut Command) -> Result<String, ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be started");
     let mut printed = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut printed).expect("text");

@@ -41,7 +41,7 @@ pub(crate) async fn cold(play: &Play, times: usize, slixmpp: bool, quiet: Durati
         runs.floor.push(canned.run("floor", &play, &[]));
         runs.bare.push(canned.run("bare", &play, &[]));
         if slixmpp {
-            runs.slixmpp.push(crate::peers::slixmpp(&canned.target(&play)));
+            runs.slixmpp.extend(crate::peers::slixmpp(&canned.target(&play)));
             canned.report();
         }
         let daemon = Daemon::start(setup(&canned)).await;
