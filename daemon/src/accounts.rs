@@ -272,18 +272,25 @@ impl Accounts {
 
     async fn leave(&self, account: &BareJid, why: Leaving) -> Result<(), AccountError> {
         let (done, answer) = oneshot::channel();
-        self.send(account, Message::Leave { why, done }).await?;
+        let handle = self.send(account, Message::Leave { why, done }).await?;
         match answer.await {
-            Ok(left) => left,
+            Ok(left) => {
+                if left.is_ok() && why == Leaving::Forgotten {
+                    // For whoever asks next it is gone, though its task has yet to end.
+                    remove(&mut self.handles(), account, &handle);
+                }
+                left
+            }
             Err(_) if self.exists(account) => Err(AccountError::Crashed(account.clone())),
             Err(_) => Err(AccountError::Unknown(account.clone())),
         }
     }
 
-    async fn send(&self, account: &BareJid, message: Message) -> Result<(), AccountError> {
+    async fn send(&self, account: &BareJid, message: Message) -> Result<mpsc::Sender<Message>, AccountError> {
         let unknown = || AccountError::Unknown(account.clone());
         let handle = self.handles().all.get(account).cloned().ok_or_else(unknown)?;
-        handle.send(message).await.map_err(|_| unknown())
+        handle.send(message).await.map_err(|_| unknown())?;
+        Ok(handle)
     }
 
     fn spawn(&self, account: &BareJid, handles: &mut Handles) {
@@ -292,16 +299,19 @@ impl Accounts {
         let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
         self.runtime.spawn(async move {
             supervise(account.clone(), shell, inbox).await;
-            let handles = &mut lock(&handles).all;
-            // A login may already have put a new one in its place.
-            if handles.get(&account).is_some_and(|current| current.same_channel(&handle)) {
-                handles.remove(&account);
-            }
+            remove(&mut lock(&handles), &account, &handle);
         });
     }
 
     fn handles(&self) -> MutexGuard<'_, Handles> {
         lock(&self.handles)
+    }
+}
+
+/// Takes an actor out, unless a login has already put a new one in its place.
+fn remove(handles: &mut Handles, account: &BareJid, handle: &mpsc::Sender<Message>) {
+    if handles.all.get(account).is_some_and(|current| current.same_channel(handle)) {
+        handles.all.remove(account);
     }
 }
 
