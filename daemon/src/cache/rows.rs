@@ -386,20 +386,17 @@ fn checksum(key: &[u8], value: &[u8]) -> u64 {
     key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// All rows of a tree.
+/// All rows of a tree, each account's in the order of their keys.
 fn by_account(tree: &Tree) -> Result<HashMap<Vec<u8>, Vec<Row>>, RowsError> {
     let mut found: HashMap<Vec<u8>, Vec<Row>> = HashMap::new();
-    let mut rows = Vec::new();
-    let mut account: Vec<u8> = Vec::new();
     for row in tree {
         let (key, value) = row?;
-        let theirs = key.split(|byte| *byte == 0).next().unwrap_or_default();
-        if theirs != account {
-            found.insert(std::mem::replace(&mut account, theirs.to_vec()), std::mem::take(&mut rows));
+        let account = key.split(|byte| *byte == 0).next().unwrap_or_default();
+        match found.get_mut(account) {
+            Some(rows) => rows.push((key, value)),
+            None => drop(found.insert(account.to_vec(), vec![(key, value)])),
         }
-        rows.push((key, value));
     }
-    found.insert(account, rows);
     Ok(found)
 }
 
