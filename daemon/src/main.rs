@@ -184,7 +184,8 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
     let log = EventLog::new(registry.seq_mark(), Box::new(move |next| numbers.reserve(next)));
     let log = Arc::new(log.map_err(failed(Exit::Storage))?);
     let (listeners, socket) = passed.or_bind(config.listen, &config.socket).map_err(failed(Exit::Address))?;
-    let token = Token::load_or_create(&config.runtime_dir.join("token")).map_err(failed(Exit::Storage))?;
+    let kept = !config.allowed_origins.is_empty();
+    let token = Token::start(&config.runtime_dir.join("token"), kept).map_err(failed(Exit::Storage))?;
     Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
 }
 

@@ -8,6 +8,7 @@ mod method;
 
 mod account;
 pub mod api;
+pub mod challenge;
 #[cfg(feature = "client")]
 pub mod client;
 mod contact;

@@ -3,7 +3,7 @@
 
 use prosed_protocol::api::{self, MethodInfo};
 use prosed_protocol::endpoint::Endpoint;
-use prosed_protocol::{ApiError, Event, EventName};
+use prosed_protocol::{ApiError, Event, EventName, challenge};
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
@@ -22,6 +22,16 @@ fn is_true_error(error: &Value) {
     let kind = error.data.kind;
     assert_eq!((error.code, error.message.as_str()), (kind.code(), kind.message()));
     assert_eq!(error.data.retryable, kind.retryable());
+}
+
+/// Those who write a client of their own compare with it.
+#[test]
+fn the_example_of_a_challenge_is_true() {
+    let example = README.lines().find(|line| line.starts_with("The token `")).unwrap();
+    let [token, address, nonce, answer] =
+        <[&str; 4]>::try_from(example.split('`').skip(1).step_by(2).collect::<Vec<_>>()).unwrap();
+    assert!(challenge::is_nonce(nonce));
+    assert_eq!(challenge::answer(token, address.parse().unwrap(), nonce), answer);
 }
 
 #[test]

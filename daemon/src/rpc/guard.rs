@@ -14,6 +14,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jsonrpsee::server::http::is_json;
+use prosed_protocol::challenge::{self, NONCE_HEADER};
 use prosed_protocol::{WEBSOCKET_PROTOCOL, WEBSOCKET_TOKEN_PREFIX};
 
 use super::console;
@@ -29,6 +30,8 @@ pub(crate) enum Guard {
 
 /// What a port lets in.
 pub(crate) struct PortGuard {
+    /// What the port is bound to.
+    address: SocketAddr,
     /// The values of `Host` that mean us.
     hosts: Vec<String>,
     /// Origins of pages that we serve ourselves.
@@ -107,6 +110,13 @@ impl Guard {
             }
         }
     }
+
+    /// What proves to a client that the daemon has this port. Absent for those who have not asked, and at
+    /// a socket, of which the kernel says whose it is.
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Option<String> {
+        let Self::Port(guard) = self else { return None };
+        guard.token.answer(guard.address, nonce(headers)?)
+    }
 }
 
 /// Whether whoever is at the other end of a Unix socket runs as the same user as we do. Root is
@@ -124,7 +134,7 @@ impl PortGuard {
             hosts.push(address.to_string());
         }
         let own_origins = hosts.iter().map(|host| format!("http://{host}")).collect();
-        Self { hosts, own_origins, listed_origins, token }
+        Self { address, hosts, own_origins, listed_origins, token }
     }
 
     /// Each check comes before the next, so that a valid token never outweighs a wrong origin.
@@ -192,7 +202,16 @@ pub(crate) fn offers_subprotocol(headers: &HeaderMap) -> bool {
 fn is_open(request: &Parts) -> bool {
     let path = request.uri.path();
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
-    path == "/healthz" || path.starts_with("/avatars/") || (is_read && console::file(path).is_some())
+    path == "/healthz"
+        || path.starts_with("/avatars/")
+        || (is_read && console::file(path).is_some())
+        || (is_read && path == challenge::PATH && nonce(&request.headers).is_some())
+}
+
+/// The nonce of a challenge. A page can't send the header but from an origin that we know.
+fn nonce(headers: &HeaderMap) -> Option<&str> {
+    let nonce = only(headers, HeaderName::from_static(NONCE_HEADER))?.to_str().ok()?;
+    challenge::is_nonce(nonce).then_some(nonce)
 }
 
 /// The header's value, where it is there exactly once.
@@ -226,6 +245,7 @@ mod tests {
 
     const TOKEN: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG8";
     const LISTED: &str = "app://prose";
+    const NONCE: &str = "00112233445566778899aabbccddeeff";
 
     fn guard() -> Guard {
         let address = "127.0.0.1:5299".parse().unwrap();
@@ -298,6 +318,38 @@ mod tests {
         assert_eq!(refusal("POST", "/rpc", &[("host", None)]), Some(Refusal::NoHost));
         let twice = [("host", Some("127.0.0.1:5299")), ("host", Some("127.0.0.1:5299"))];
         assert_eq!(refusal("POST", "/rpc", &twice), Some(Refusal::NoHost));
+    }
+
+    #[test]
+    fn a_challenge_is_answered_without_the_token_and_behind_host_and_origin() {
+        let ask = |method, path, nonce, name, value| {
+            let changes = [("authorization", None), ("prosed-nonce", nonce), (name, value)];
+            refusal(method, path, &changes)
+        };
+        let (get, wrong) = ("GET", Some(Refusal::WrongToken));
+        let asked = |name, value| ask(get, "/challenge", Some(NONCE), name, Some(value));
+        assert_eq!(ask(get, "/challenge", Some(NONCE), "origin", None), None);
+        assert_eq!(asked("origin", LISTED), None);
+        assert_eq!(asked("origin", "http://evil.example"), Some(Refusal::WrongOrigin));
+        assert_eq!(asked("host", "evil.example:5299"), Some(Refusal::WrongHost));
+        assert_eq!(asked("prosed-nonce", NONCE), wrong, "two of them");
+        for nonce in [None, Some(""), Some(&NONCE[1..]), Some("no hexadecimal digits, but enough of them")] {
+            assert_eq!(ask(get, "/challenge", nonce, "origin", None), wrong, "{nonce:?}");
+        }
+        assert_eq!(ask(get, "/metrics", Some(NONCE), "origin", None), wrong);
+        assert_eq!(ask("POST", "/challenge", Some(NONCE), "origin", None), wrong);
+    }
+
+    #[test]
+    fn the_answer_to_a_challenge_is_bound_to_the_address() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(guard().answer(&headers), None);
+        headers.insert(NONCE_HEADER, HeaderValue::from_static(NONCE));
+        // Whatever the client calls us.
+        headers.insert(HOST, HeaderValue::from_static("[::1]:5299"));
+        let address = "127.0.0.1:5299".parse().unwrap();
+        assert_eq!(guard().answer(&headers), Some(challenge::answer(TOKEN, address, NONCE)));
+        assert_eq!(Guard::Socket.answer(&headers), None);
     }
 
     #[test]

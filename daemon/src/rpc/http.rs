@@ -1,4 +1,4 @@
-//! The doors as HTTP: `/rpc`, `/healthz`, `/metrics`, `/openrpc.json`, `/avatars`.
+//! The doors as HTTP: `/rpc`, `/challenge`, `/healthz`, `/metrics`, `/openrpc.json`, `/avatars`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{
     BatchRequestConfig, Methods, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
 };
-use prosed_protocol::{WEBSOCKET_PROTOCOL, openrpc};
+use prosed_protocol::{WEBSOCKET_PROTOCOL, challenge, openrpc};
 use prosed_session::ImageId;
 use tower::Service;
 use tower::layer::util::Identity;
@@ -65,14 +65,16 @@ impl Door {
 
     /// What the door with this guard leads to.
     pub(super) fn router(self: &Arc<Self>, guard: Guard) -> Router {
+        let entrance = Arc::new(Entrance { guard, counts: self.api.counts.clone() });
         Router::new()
             .route("/rpc", any(rpc))
+            .route(challenge::PATH, get(prove).with_state(Arc::clone(&entrance)))
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(metrics))
             .route("/openrpc.json", get(description))
             .route("/avatars/{capability}/{id}", get(avatar))
             .fallback(console::serve)
-            .layer(from_fn_with_state(Arc::new(Entrance { guard, counts: self.api.counts.clone() }), enter))
+            .layer(from_fn_with_state(entrance, enter))
             .with_state(Arc::clone(self))
     }
 }
@@ -105,6 +107,14 @@ async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Ne
     response
 }
 
+/// Proves to a client that it has reached the daemon, before it says anything.
+async fn prove(State(entrance): State<Arc<Entrance>>, headers: HeaderMap) -> Response {
+    match entrance.guard.answer(&headers) {
+        Some(answer) => answer.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 /// Libraries that log a request leave out what is marked so.
 fn conceal(headers: &mut HeaderMap) {
     for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
@@ -127,7 +137,10 @@ fn refuse(refusal: Refusal) -> Response {
 fn preflight(request: &HeaderMap) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type, prosed-nonce"),
+    );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     if request.contains_key("access-control-request-private-network") {
         let allow = HeaderName::from_static("access-control-allow-private-network");

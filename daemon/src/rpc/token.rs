@@ -1,15 +1,19 @@
 //! The bearer token: what shows that a program may read this user's files.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prosed_protocol::challenge;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::files::{Durability, write_atomic};
 
 /// 256 random bits: nobody guesses them.
 const TOKEN_BYTES: usize = 32;
@@ -43,16 +47,17 @@ pub(crate) enum TokenError {
 }
 
 impl Token {
-    /// The token of the file, which is made where it is absent, so that a UI that knows the token
-    /// can come back after a restart.
+    /// The token of this start, and of the next ones where it is `kept`: pages know no file to read a new
+    /// one from. Otherwise it is a new one, so that a token that somebody has got opens nothing after a
+    /// restart.
     ///
     /// # Errors
     /// When the file can't be used: a token that others can read is none.
-    pub(crate) fn load_or_create(path: &Path) -> Result<Self, TokenError> {
-        let text = match load(path) {
-            Err(TokenError::Io(error)) if error.kind() == io::ErrorKind::NotFound => create(path)?,
-            other => other?,
-        };
+    pub(crate) fn start(path: &Path, kept: bool) -> Result<Self, TokenError> {
+        let text = match if kept { load(path) } else { make(path) } {
+            Err(TokenError::Io(error)) if kept && error.kind() == io::ErrorKind::NotFound => make(path),
+            text => text,
+        }?;
         Ok(Self(Arc::new(Inner { file: path.to_owned(), current: Mutex::new(Some(text)) })))
     }
 
@@ -60,9 +65,19 @@ impl Token {
     /// is read each time, so that a token that somebody has replaced opens nothing from then on: a
     /// few short system calls for a request.
     pub(crate) fn is(&self, given: &str) -> bool {
+        self.newest().as_ref().is_some_and(|text| text.as_bytes().ct_eq(given.as_bytes()).into())
+    }
+
+    /// What shows to whoever sent `nonce` that we, who listen on `address`, have the token. Absent where
+    /// nothing opens the door.
+    pub(crate) fn answer(&self, address: SocketAddr, nonce: &str) -> Option<String> {
+        self.newest().as_ref().map(|text| challenge::answer(text, address, nonce))
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<Text>> {
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         follow(&self.0.file, &mut current);
-        current.as_ref().is_some_and(|text| text.as_bytes().ct_eq(given.as_bytes()).into())
+        current
     }
 
     /// A token with no file behind it.
@@ -110,18 +125,11 @@ fn parse(text: &str) -> Option<Text> {
     (bytes.len() == TOKEN_BYTES).then(|| Zeroizing::new(text.to_owned()))
 }
 
-/// Writes aside and then links into place: a token file is never seen half written, and one that
-/// somebody else has just made is not overwritten.
-fn create(path: &Path) -> Result<Text, TokenError> {
+/// Puts a new token into the file, whatever it held.
+fn make(path: &Path) -> Result<Text, TokenError> {
     let text = Zeroizing::new(random_text()?);
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    let written = write_private(&aside, text.as_bytes()).and_then(|()| fs::hard_link(&aside, path));
-    let _ = fs::remove_file(&aside);
-    match written {
-        Ok(()) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
-        Err(error) => Err(error.into()),
-    }
+    write_atomic(path, text.as_bytes(), Durability::Synced)?;
+    Ok(text)
 }
 
 /// 256 random bits in base64url: a token, or a capability in a path.
@@ -134,46 +142,58 @@ pub(crate) fn random_text() -> Result<String, TokenError> {
     Ok(URL_SAFE_NO_PAD.encode(*bytes))
 }
 
-/// Writes a file that only this user can read, whatever the umask and an older file say.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
+    fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+        write_atomic(path, content, Durability::Written)
+    }
+
+    fn start(path: &Path) -> Token {
+        Token::start(path, true).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     #[test]
-    fn is_made_once_and_kept() {
+    fn is_kept_for_pages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let first = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let first = start(&path);
         assert_eq!(mode(&path), 0o600);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.len(), 43);
         assert!(!text.contains(['+', '/', '=']));
-        let again = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
-        assert!(first.is(&text) && again.is(&text));
+        assert!(first.is(&text) && start(&path).is(&text));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left aside");
+        assert!(!start(&folder.path().join("other")).is(&text), "tokens are random");
+    }
 
-        let other = Token::load_or_create(&folder.path().join("other")).unwrap_or_else(|e| panic!("{e}"));
-        assert!(!other.is(&text), "tokens are random");
+    #[test]
+    fn is_a_new_one_where_no_page_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for left in ["c2hvcnQ", "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG8"] {
+            write_private(&path, left.as_bytes()).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            let token = Token::start(&path, false).unwrap_or_else(|error| panic!("{error}"));
+            assert!(!token.is(left) && token.is(&fs::read_to_string(&path).unwrap()));
+            assert_eq!(mode(&path), 0o600);
+        }
     }
 
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        start(&path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Token::load_or_create(&path), Err(TokenError::NotPrivate)));
+        assert!(matches!(Token::start(&path, true), Err(TokenError::NotPrivate)));
     }
 
     #[test]
@@ -182,7 +202,7 @@ mod tests {
         let path = folder.path().join("token");
         for content in ["", "\n", "c2hvcnQ", "not base64url, but of the length of a token"] {
             write_private(&path, content.as_bytes()).unwrap();
-            assert!(matches!(Token::load_or_create(&path), Err(TokenError::Malformed)), "{content:?}");
+            assert!(matches!(Token::start(&path, true), Err(TokenError::Malformed)), "{content:?}");
         }
     }
 
@@ -190,7 +210,7 @@ mod tests {
     fn compares_the_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let token = start(&path);
         let text = fs::read_to_string(path).unwrap();
         assert!(token.is(&text));
         for wrong in ["", &text[1..], &text[..42], &format!("{text}A"), &text.to_lowercase()] {
@@ -202,7 +222,7 @@ mod tests {
     fn a_token_that_is_replaced_opens_nothing_from_then_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let token = start(&path);
         let old = fs::read_to_string(&path).unwrap();
         for _ in 0..20 {
             let new = random_text().unwrap();
@@ -217,7 +237,7 @@ mod tests {
     fn a_file_that_turns_bad_opens_nothing_until_it_is_mended() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let token = Token::load_or_create(&path).unwrap_or_else(|error| panic!("{error}"));
+        let token = start(&path);
         let text = fs::read_to_string(&path).unwrap();
         let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         mode(0o644);

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use http::StatusCode;
 use prosed_tests::daemon::binary;
 use prosed_tests::{Daemon, PATIENCE, Ui};
 use rustix::process::Signal;
@@ -68,7 +69,6 @@ async fn systemd_is_told_when_the_doors_are_open() {
     assert_eq!(daemon.sigterm().await.code(), Some(0));
     assert_eq!(told(), "STOPPING=1\n");
     assert!(!file.exists(), "endpoint.json leads nowhere");
-    assert!(daemon.runtime_dir().join("token").exists(), "pages reconnect with the same token");
 }
 
 #[tokio::test]
@@ -84,17 +84,24 @@ async fn who_is_asked_to_stop_stops() {
 }
 
 #[tokio::test]
-async fn a_restart_keeps_the_token_and_drops_the_events() {
+async fn a_restart_drops_the_events_and_the_token_that_no_page_has() {
     let mut daemon = Daemon::start(Daemon::setup()).await;
     let token = daemon.token();
     let ui = Ui::connect(&daemon).await;
     ui.call("get_events", json!({ "since": 0 })).await.expect("nothing has happened");
     daemon.kill();
     daemon.restart().await;
-    assert_eq!(daemon.token(), token);
+    assert_ne!(daemon.token(), token);
+    let old = [("authorization", &*format!("Bearer {token}"))];
+    assert_eq!(Ui::connect_with(&daemon, &old).await.err(), Some(StatusCode::UNAUTHORIZED));
     let ui = Ui::connect(&daemon).await;
     let error = ui.call("get_events", json!({ "since": 0 })).await.expect_err("from before this start");
     assert_eq!(error.kind(), "cursorExpired");
+
+    let listed = || Daemon::setup().config("allowed_origins = [\"https://app.example.org\"]");
+    let token = daemon.token();
+    daemon.restart_with(listed()).await;
+    assert_eq!(daemon.token(), token, "a page may have it");
 }
 
 #[test]
