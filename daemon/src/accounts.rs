@@ -237,10 +237,38 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends the session; `forget` also erases cache and secret.
+    /// Ends the session; `forget` also erases cache and secret, be it of an account that has none.
     pub(crate) async fn logout(&self, account: &BareJid, forget: bool) -> Result<(), AccountError> {
         let why = if forget { Leaving::Forgotten } else { Leaving::LoggedOut };
-        self.leave(account, why).await
+        match self.leave(account, why).await {
+            Err(AccountError::Unknown(_)) if forget => self.forget_unknown(account).await,
+            left => left,
+        }
+    }
+
+    /// Erases what a crash, a damaged list or another version has left of an account that we don't know.
+    async fn forget_unknown(&self, account: &BareJid) -> Result<(), AccountError> {
+        // Takes its place meanwhile: a login waits, and finds it free again when this is dropped.
+        let (place, waiting) = mpsc::channel(INBOX);
+        {
+            let mut handles = self.handles();
+            if handles.stopping {
+                return Err(AccountError::Stopping(account.clone()));
+            }
+            if handles.all.get(account).is_some_and(|handle| !handle.is_closed()) {
+                return Err(AccountError::Unknown(account.clone()));
+            }
+            handles.all.insert(account.clone(), place.clone());
+        }
+        let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
+        // Comes to its end, whoever asked for it.
+        let forgetting = self.runtime.spawn(async move {
+            let found = shell.forget_unknown(&account).await;
+            remove(&mut lock(&handles), &account, &place);
+            drop(waiting);
+            found.and_then(|found| if found { Ok(()) } else { Err(AccountError::Unknown(account)) })
+        });
+        forgetting.await.unwrap_or(Err(AccountError::StorageFailed))
     }
 
     /// Whose actors do not answer within `patience`: they are stuck.
@@ -375,6 +403,11 @@ impl Shell {
     ) -> io::Result<Option<StoreName>> {
         let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
         let is_new = secret.is_some() || found.is_some();
+        if remember && secret.is_some() && !self.registry.has_record(account) {
+            // A crash must not leave a secret that no record tells of.
+            let (registry, jid) = (self.registry.clone(), account.clone());
+            off_thread(move || registry.expect(&jid)).await?;
+        }
         let store = match secret {
             // Whoever gives it changes it: a copy of ours would only grow old.
             _ if found == Some(StoreName::SystemdCredential) => found,
@@ -385,7 +418,9 @@ impl Shell {
             _ => None,
         };
         let erased = match remember {
-            false if is_new => self.credentials.erase(account, kept).await.map_err(io::Error::other),
+            false if is_new => {
+                self.credentials.erase(account, kept).await.map(drop).map_err(io::Error::other)
+            }
             _ => Ok(()),
         };
         let (registry, jid, connection) = (self.registry.clone(), account.clone(), connection.clone());
@@ -419,7 +454,7 @@ impl Shell {
         let entry = self.registry.entry(account);
         let was_kept = entry.is_some();
         let result = match self.off_registry(account, Registry::begin_forgetting).await {
-            Ok(()) => self.erase(account, entry.and_then(|entry| entry.secret_store)).await,
+            Ok(()) => self.erase(account, entry.and_then(|entry| entry.secret_store)).await.map(drop),
             failed => failed,
         };
         if result.is_ok() || !was_kept {
@@ -435,23 +470,45 @@ impl Shell {
         Ok(())
     }
 
-    /// Finishes what a crash has interrupted. Before anybody can log in again.
-    pub(crate) async fn finish_forgetting(&self) {
-        for (account, entry) in self.registry.forgotten() {
-            match timeout(FORGETTING, self.erase(&account, entry.secret_store)).await {
-                Ok(Ok(())) => info!(%account, "forgotten, as it was asked for before a crash"),
-                Ok(Err(error)) => warn!(%account, error, "still not forgotten: the next start tries again"),
-                Err(_) => warn!(%account, "forgetting takes too long: the next start tries again"),
+    /// Erases what is left of an account that has no session; says whether there was anything.
+    async fn forget_unknown(&self, account: &BareJid) -> Result<bool, AccountError> {
+        let had_record = self.registry.has_record(account);
+        let erased = async {
+            self.off_registry(account, Registry::begin_forgetting).await?;
+            self.erase(account, None).await
+        };
+        match erased.await {
+            Ok(found) => {
+                if found || had_record {
+                    info!(%account, "what was left of an account that isn't known is erased");
+                }
+                Ok(found || had_record)
+            }
+            Err(error) => {
+                error!(%account, error, "what is left of the account can't be erased");
+                Err(AccountError::StorageFailed)
             }
         }
     }
 
-    /// The secret, the cache, and then the entry, which says where they are.
-    async fn erase(&self, account: &BareJid, kept: Option<StoreName>) -> Result<(), String> {
+    /// Finishes what a crash has interrupted. Before anybody can log in again.
+    pub(crate) async fn finish_forgetting(&self) {
+        for (account, entry) in self.registry.forgotten() {
+            match timeout(FORGETTING, self.erase(&account, entry.secret_store)).await {
+                Ok(Ok(_)) => info!(%account, "what a crash has left of the account is erased"),
+                Ok(Err(error)) => warn!(%account, error, "still not erased: the next start tries again"),
+                Err(_) => warn!(%account, "erasing it takes too long: the next start tries again"),
+            }
+        }
+    }
+
+    /// The secret, the cache, and then the entry, which says where they are. Answers whether there was a
+    /// secret or anything in the cache.
+    async fn erase(&self, account: &BareJid, kept: Option<StoreName>) -> Result<bool, String> {
         let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
         let cache = self.store.forget(account).await.map_err(|error| error.to_string());
-        secret.and(cache)?;
-        self.off_registry(account, Registry::remove).await
+        let found = secret? | cache?;
+        self.off_registry(account, Registry::remove).await.map(|()| found)
     }
 
     async fn off_registry(

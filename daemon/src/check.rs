@@ -51,7 +51,15 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
         tls: config.extra_ca.iter().map(|file| ("extra_ca", path(file))).collect(),
         secrets: BTreeMap::from([("store", config.secret_store)]),
     };
-    Ok(format!("# The configuration is fine ({file}). It comes to:\n{}", toml::to_string(&settled)?))
+    let settled = toml::to_string(&settled)?;
+    Ok(format!("# The configuration is fine ({file}). It comes to:\n{settled}{}", unreadable(config)))
+}
+
+/// A line for each record in the list of accounts that can't be read.
+fn unreadable(config: &Config) -> String {
+    // Where there is no folder yet, or not for us, the start says so.
+    let names = registry::unreadable(&config.data_dir).unwrap_or_default();
+    names.iter().map(|name| format!("# A record in the list of accounts can't be read: {name:?}\n")).collect()
 }
 
 /// What was found where the server should be.

@@ -16,6 +16,12 @@ pub(crate) const PRIVATE_FILE: u32 = 0o600;
 /// The bit of a folder that is shared by design, like `/tmp`.
 const STICKY: u32 = 0o1000;
 
+/// How the name of a file ends that has yet to be moved into place.
+const UNFINISHED: &str = ".new";
+
+/// What comes behind the name of something damaged, before the time at which it was set aside.
+const DAMAGED: &str = "-damaged-";
+
 /// Whether a write survives a power cut, or a crash of this process only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -50,14 +56,8 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the file system says; `path` is then as it was.
 pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
-    };
-    // A fixed name, so that what a crash leaves behind is taken away by the next write.
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(".new");
-    let temporary = folder.join(temporary);
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    let temporary = unfinished(path)?;
     let create = || OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary);
     let written = (|| {
         let mut file = match create() {
@@ -80,6 +80,33 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) 
     if durability == Durability::Synced { sync_folder(folder) } else { Ok(()) }
 }
 
+/// The name of a file before it is moved into place. Always the same, so that the next write takes away what a
+/// crash has left behind.
+fn unfinished(path: &Path) -> io::Result<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
+    name.push(UNFINISHED);
+    Ok(path.with_file_name(name))
+}
+
+/// Removes what writes that a crash has cut short have left in a folder: nobody reads it, and it may hold a
+/// secret. For a folder that no other process is writing to.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().ends_with(UNFINISHED.as_bytes())
+            && entry.file_type()?.is_file()
+        {
+            remove(&entry.path())?;
+            tracing::info!(file = %entry.path().display(), "removed what a crash has left half written");
+        }
+    }
+    Ok(())
+}
+
 /// Makes the names in a folder survive a power cut.
 ///
 /// # Errors
@@ -94,6 +121,30 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// What the file system says, absence excepted.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
+}
+
+/// Removes a folder that may well be absent, with all that is in it.
+///
+/// # Errors
+/// What the file system says, absence excepted.
+pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_dir_all(path))
+}
+
+/// Removes what [`write_atomic`] has written, or was writing when it was cut short. Says whether there was
+/// anything.
+///
+/// # Errors
+/// What the file system says, absence excepted.
+pub(crate) fn remove_with_leftover(path: &Path) -> io::Result<bool> {
+    let mut found = false;
+    for file in [path.to_owned(), unfinished(path)?] {
+        match fs::remove_file(file) {
+            Ok(()) => found = true,
+            error => absent_is_fine(error)?,
+        }
+    }
+    Ok(found)
 }
 
 /// Reads a file that may well be absent.
@@ -121,20 +172,49 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 /// # Errors
 /// What the file system says; the damaged thing is then where it was.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidFilename));
-    };
-    let prefix = format!("{name}-damaged-");
-    for entry in fs::read_dir(folder)?.flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
-            let _ =
-                absent_is_fine(fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path())));
-        }
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let aside = folder.join(format!("{prefix}{}", now.as_millis()));
+    // What can't be removed is kept, too.
+    let _ = remove_set_aside(path);
+    let aside = aside(path)?;
     fs::rename(path, &aside)?;
     Ok(aside)
+}
+
+/// Removes what [`set_aside`] has kept of this path.
+///
+/// # Errors
+/// What the file system says; the rest is removed.
+pub(crate) fn remove_set_aside(path: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let prefix = [name.as_encoded_bytes(), DAMAGED.as_bytes()].concat();
+    let mut result = Ok(());
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(&prefix) {
+            let folder = entry.file_type()?.is_dir();
+            result = result.and(if folder { remove_folder(&entry.path()) } else { remove(&entry.path()) });
+        }
+    }
+    result
+}
+
+/// Keeps a copy of a damaged file as `…-damaged-<milliseconds since 1970>`. Nothing of ours ever removes it.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn copy_aside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let aside = aside(path)?;
+    write_atomic(&aside, content, Durability::Synced)?;
+    Ok(aside)
+}
+
+/// Where something damaged is kept from now on.
+fn aside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    name.push(format!("{DAMAGED}{}", now.as_millis()));
+    Ok(path.with_file_name(name))
 }
 
 /// A file that one process at a time holds. The kernel lets go of it with the process, however
@@ -212,6 +292,20 @@ mod tests {
             assert_eq!(mode(&path), 0o600);
         }
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_crashes_left_half_written_goes_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [".it.new", ".other.json.new", "token.17.new", "it", "renewed", ".hidden"] {
+            fs::write(home.path().join(name), "secret").unwrap();
+        }
+        fs::create_dir(home.path().join("folder.new")).unwrap();
+        sweep(home.path()).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(home.path()).unwrap().flatten().map(|it| it.file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".hidden", "folder.new", "it", "renewed"]);
     }
 
     #[test]

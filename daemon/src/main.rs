@@ -173,6 +173,8 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
         RegistryError::AlreadyRunning { .. } => (Exit::AlreadyRunning, error.into()),
         RegistryError::Io { .. } => (Exit::Storage, error.into()),
     })?;
+    // No other daemon is here. The other folders are swept by those who write there.
+    files::sweep(&config.runtime_dir).map_err(failed(Exit::Storage))?;
     let store = Store::open(&config.cache_dir, registry.clone()).map_err(|error| match error {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),

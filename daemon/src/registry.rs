@@ -4,6 +4,8 @@
 //! Calls that change something write to disk before they return (`fsync`): off the async threads
 //! with them, please.
 
+mod records;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TlsMode;
 use crate::credentials::StoreName;
 use crate::files::{self, Durability, Lock};
+use records::Records;
 
 /// How many numbers of the event log one write to disk reserves: a write an hour at 250 events a
 /// second, and 2^53 lasts for nine billion restarts.
@@ -58,10 +61,13 @@ pub(crate) struct Entry {
     pub connection: Connection,
     /// What `set_presence` said last.
     pub presence: OwnPresence,
-    /// It is being forgotten: nobody sees it any more, and the next start finishes what a crash
-    /// has interrupted.
+    /// It is being forgotten, or has yet to become one of ours: nobody sees it, and the next start erases
+    /// what a crash has left of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forgotten: bool,
+    /// What a newer version has written there. It finds it again.
+    #[serde(flatten)]
+    newer: BTreeMap<String, serde_json::Value>,
 }
 
 /// Why the data folder can't be used.
@@ -85,21 +91,19 @@ struct Inner {
     accounts_file: PathBuf,
     seq_file: PathBuf,
     /// As they are on disk. Held for moments only: sessions look things up here.
-    accounts: Mutex<Accounts>,
+    records: Mutex<Records>,
     /// Held while the disk is waited for; one change after the other.
     changing: Mutex<()>,
     seq_mark: Mutex<u64>,
     _lock: Lock,
 }
 
-type Accounts = BTreeMap<BareJid, Entry>;
-
 impl Registry {
     /// Takes the data folder for this process and reads it.
     ///
     /// # Errors
-    /// Another daemon has it, or the file system does not let us. A damaged file is none: it is
-    /// set aside.
+    /// Another daemon has it, or the file system does not let us. Damage is none: a record that can't be
+    /// read costs itself only, and is kept as it is.
     pub(crate) fn open(folder: &Path) -> Result<Self, RegistryError> {
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -107,14 +111,15 @@ impl Registry {
         };
         files::private_folder(folder).map_err(io(folder))?;
         let lock = lock(folder)?;
+        files::sweep(folder).map_err(io(folder))?;
         let accounts_file = folder.join(ACCOUNTS);
         let seq_file = folder.join("seq");
-        let accounts = read_accounts(&accounts_file).map_err(io(&accounts_file))?;
-        let seq_mark = read_seq_mark(&seq_file, !accounts.is_empty()).map_err(io(&seq_file))?;
+        let records = Records::load(&accounts_file).map_err(io(&accounts_file))?;
+        let seq_mark = read_seq_mark(&seq_file, !records.is_empty()).map_err(io(&seq_file))?;
         Ok(Self(Arc::new(Inner {
             accounts_file,
             seq_file,
-            accounts: Mutex::new(accounts),
+            records: Mutex::new(records),
             changing: Mutex::new(()),
             seq_mark: Mutex::new(seq_mark),
             _lock: lock,
@@ -126,24 +131,34 @@ impl Registry {
         self.those(|entry| !entry.forgotten)
     }
 
-    /// The accounts whose forgetting was interrupted.
+    /// The accounts whose forgetting, or whose first login, was interrupted.
     pub(crate) fn forgotten(&self) -> Vec<(BareJid, Entry)> {
         self.those(|entry| entry.forgotten)
     }
 
+    /// Whether there is a record of the account, be it one that nobody sees or that can't be read.
+    pub(crate) fn has_record(&self, account: &BareJid) -> bool {
+        let records = self.locked();
+        records.accounts.contains_key(account) || records.is_unreadable(account)
+    }
+
     /// One account, if it is known.
     pub(crate) fn entry(&self, account: &BareJid) -> Option<Entry> {
-        self.locked().get(account).filter(|entry| !entry.forgotten).cloned()
+        self.locked().accounts.get(account).filter(|entry| !entry.forgotten).cloned()
     }
 
     /// Changes an account, which need not be known yet. On disk when this returns; without an
-    /// effective change nothing is written.
+    /// effective change nothing is written. Of a record that can't be read, a copy is set aside before
+    /// this one takes its place.
     ///
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub(crate) fn update(&self, account: &BareJid, change: impl FnOnce(&mut Entry)) -> io::Result<()> {
-        self.change(|accounts| {
-            let entry = accounts.entry(account.clone()).or_default();
+        self.change(|records| {
+            if records.remove_unreadable(account) {
+                files::copy_aside(&self.0.accounts_file, &fs::read(&self.0.accounts_file)?)?;
+            }
+            let entry = records.accounts.entry(account.clone()).or_default();
             if entry.forgotten {
                 *entry = Entry::default();
             }
@@ -158,9 +173,25 @@ impl Registry {
     /// What the file system says; `NotFound` for an account that isn't known, so that a late
     /// write does not bring back one that was forgotten.
     pub(crate) fn set_presence(&self, account: &BareJid, presence: &OwnPresence) -> io::Result<()> {
-        self.change(|accounts| {
-            let entry = accounts.get_mut(account).filter(|entry| !entry.forgotten);
+        self.change(|records| {
+            let entry = records.accounts.get_mut(account).filter(|entry| !entry.forgotten);
             entry.ok_or(io::ErrorKind::NotFound)?.presence = presence.clone();
+            Ok(())
+        })
+    }
+
+    /// Marks an account that isn't known yet, before anything of it is kept elsewhere: until
+    /// [`Registry::update`] makes it one of ours, the next start erases what there is of it. On disk when
+    /// this returns.
+    ///
+    /// # Errors
+    /// What the file system says; nothing has changed then.
+    pub(crate) fn expect(&self, account: &BareJid) -> io::Result<()> {
+        self.change(|records| {
+            if !records.is_unreadable(account) {
+                let expected = || Entry { forgotten: true, ..Entry::default() };
+                records.accounts.entry(account.clone()).or_insert_with(expected);
+            }
             Ok(())
         })
     }
@@ -171,8 +202,11 @@ impl Registry {
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub(crate) fn begin_forgetting(&self, account: &BareJid) -> io::Result<()> {
-        self.change(|accounts| {
-            accounts.entry(account.clone()).and_modify(|entry| entry.forgotten = true);
+        self.change(|records| {
+            if records.remove_unreadable(account) {
+                records.accounts.entry(account.clone()).or_default();
+            }
+            records.accounts.entry(account.clone()).and_modify(|entry| entry.forgotten = true);
             Ok(())
         })
     }
@@ -182,8 +216,8 @@ impl Registry {
     /// # Errors
     /// What the file system says: it remains to be forgotten at the next start.
     pub(crate) fn give_up_forgetting(&self, account: &BareJid) -> io::Result<()> {
-        self.change(|accounts| {
-            accounts.entry(account.clone()).and_modify(|entry| {
+        self.change(|records| {
+            records.accounts.entry(account.clone()).and_modify(|entry| {
                 entry.forgotten = false;
                 entry.logged_out = true;
             });
@@ -196,8 +230,8 @@ impl Registry {
     /// # Errors
     /// What the file system says; nothing has changed then.
     pub(crate) fn remove(&self, account: &BareJid) -> io::Result<()> {
-        self.change(|accounts| {
-            accounts.remove(account);
+        self.change(|records| {
+            records.accounts.remove(account);
             Ok(())
         })
     }
@@ -223,29 +257,29 @@ impl Registry {
     }
 
     fn those(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<(BareJid, Entry)> {
-        let accounts = self.locked();
-        accounts
+        let records = self.locked();
+        records
+            .accounts
             .iter()
             .filter(|(_, entry)| wanted(entry))
             .map(|(jid, entry)| (jid.clone(), entry.clone()))
             .collect()
     }
 
-    fn locked(&self) -> MutexGuard<'_, Accounts> {
-        // The map is replaced whole, so a panic elsewhere leaves it whole.
-        self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Records> {
+        // They are replaced whole, so a panic elsewhere leaves them whole.
+        self.0.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the accounts: on disk first, and only then for those who look things up. They need
+    /// Changes the records: on disk first, and only then for those who look things up. They need
     /// not wait for the disk meanwhile.
-    fn change(&self, change: impl FnOnce(&mut Accounts) -> io::Result<()>) -> io::Result<()> {
+    fn change(&self, change: impl FnOnce(&mut Records) -> io::Result<()>) -> io::Result<()> {
         let _in_turn = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.locked().clone();
         let mut after = before.clone();
         change(&mut after)?;
-        if after != before {
-            let json = serde_json::to_vec_pretty(&after)?;
-            files::write_atomic(&self.0.accounts_file, &json, Durability::Synced)?;
+        if after.differ_from(&before) {
+            files::write_atomic(&self.0.accounts_file, &after.encode()?, Durability::Synced)?;
             *self.locked() = after;
         }
         Ok(())
@@ -255,8 +289,17 @@ impl Registry {
 /// What was said at an account's login of the way to its server, from the data folder of a daemon that may
 /// be running; nothing where that can't be read.
 pub(crate) fn connection(folder: &Path, account: &BareJid) -> Option<Connection> {
-    let mut accounts: Accounts = serde_json::from_slice(&fs::read(folder.join(ACCOUNTS)).ok()?).ok()?;
-    accounts.remove(account).map(|entry| entry.connection)
+    let mut records = Records::read(&fs::read(folder.join(ACCOUNTS)).ok()?);
+    records.accounts.remove(account).map(|entry| entry.connection)
+}
+
+/// The names of the records in a data folder that can't be read; none where there is no such file.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn unreadable(folder: &Path) -> io::Result<Vec<String>> {
+    let records = files::read(&folder.join(ACCOUNTS))?.map(|json| Records::read(&json)).unwrap_or_default();
+    Ok(records.unreadable.into_keys().collect())
 }
 
 /// The process's number in the file is for the message only: the lock is the kernel's.
@@ -269,24 +312,6 @@ fn lock(folder: &Path) -> Result<Lock, RegistryError> {
             Err(RegistryError::AlreadyRunning { folder: folder.to_owned(), pid })
         }
         Err(source) => Err(RegistryError::Io { path, source }),
-    }
-}
-
-fn read_accounts(path: &Path) -> io::Result<BTreeMap<BareJid, Entry>> {
-    let Some(json) = files::read(path)? else { return Ok(BTreeMap::new()) };
-    match serde_json::from_slice(&json) {
-        Ok(accounts) => Ok(accounts),
-        Err(error) => {
-            let aside = files::set_aside(path)?;
-            tracing::error!(
-                set_aside = %aside.display(),
-                // The category only: the message may quote what is in the file.
-                reason = ?error.classify(),
-                line = error.line(),
-                "the list of accounts is damaged: starting without any",
-            );
-            Ok(BTreeMap::new())
-        }
     }
 }
 
@@ -308,189 +333,4 @@ fn read_seq_mark(path: &Path, used: bool) -> io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use prosed_session::Availability;
-
-    fn me() -> BareJid {
-        BareJid::new("me@example.org").unwrap()
-    }
-
-    #[test]
-    fn accounts_come_back_as_they_were_left() {
-        let home = tempfile::tempdir().unwrap();
-        let left = Entry {
-            remember: true,
-            logged_out: true,
-            secret_store: Some(StoreName::SystemdCredential),
-            connection: Connection {
-                resource: Some("desk".into()),
-                host: Some("localhost".into()),
-                port: Some(5222),
-                tls: TlsMode::StartTls,
-            },
-            presence: OwnPresence {
-                availability: Availability::Dnd,
-                status: Some("busy".into()),
-                priority: Some(-1),
-            },
-            forgotten: false,
-        };
-        {
-            let registry = Registry::open(home.path()).unwrap();
-            let entry = left.clone();
-            registry.update(&me(), |it| *it = Entry { presence: OwnPresence::default(), ..entry }).unwrap();
-            registry.set_presence(&me(), &left.presence).unwrap();
-        }
-        let registry = Registry::open(home.path()).unwrap();
-        assert_eq!(registry.accounts(), [(me(), left.clone())]);
-        assert_eq!(registry.entry(&me()), Some(left));
-        registry.remove(&me()).unwrap();
-        drop(registry);
-        assert_eq!(Registry::open(home.path()).unwrap().accounts(), []);
-    }
-
-    #[test]
-    fn a_forgotten_account_is_not_brought_back_by_a_late_presence() {
-        let home = tempfile::tempdir().unwrap();
-        let registry = Registry::open(home.path()).unwrap();
-        let error = registry.set_presence(&me(), &OwnPresence::default()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert_eq!(registry.accounts(), []);
-    }
-
-    #[test]
-    fn what_is_being_forgotten_is_not_there_and_not_gone_either() {
-        let home = tempfile::tempdir().unwrap();
-        let registry = Registry::open(home.path()).unwrap();
-        registry.begin_forgetting(&me()).unwrap();
-        assert_eq!(registry.forgotten(), [], "of a stranger there is nothing to be forgotten");
-        let secret_store = Some(StoreName::File);
-        registry
-            .update(&me(), |entry| *entry = Entry { remember: true, secret_store, ..Entry::default() })
-            .unwrap();
-        registry.begin_forgetting(&me()).unwrap();
-        drop(registry);
-        let registry = Registry::open(home.path()).unwrap();
-        assert_eq!((registry.accounts(), registry.entry(&me())), (vec![], None));
-        assert_eq!(registry.forgotten()[0].1.secret_store, secret_store, "so that it is found");
-        let error = registry.set_presence(&me(), &OwnPresence::default()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-
-        registry.give_up_forgetting(&me()).unwrap();
-        let back = registry.entry(&me()).unwrap();
-        assert_eq!((back.remember, back.logged_out, back.secret_store), (true, true, secret_store));
-
-        // Who logs in meanwhile has a new account.
-        registry.begin_forgetting(&me()).unwrap();
-        registry.update(&me(), |entry| entry.remember = true).unwrap();
-        assert_eq!(registry.entry(&me()), Some(Entry { remember: true, ..Entry::default() }));
-        assert_eq!(registry.forgotten(), []);
-    }
-
-    #[test]
-    fn who_looks_something_up_does_not_wait_for_the_disk() {
-        let home = tempfile::tempdir().unwrap();
-        let registry = Registry::open(home.path()).unwrap();
-        registry.update(&me(), |entry| entry.remember = true).unwrap();
-        let (done, looked_up) = std::sync::mpsc::channel();
-        let changed = std::thread::scope(|scope| {
-            let changing = registry.clone();
-            let changer = scope.spawn(move || {
-                let mut in_time = false;
-                let change = |entry: &mut Entry| {
-                    entry.logged_out = true;
-                    // A change that takes as long as somebody else's look.
-                    in_time = looked_up.recv_timeout(std::time::Duration::from_secs(10)).is_ok();
-                };
-                changing.update(&me(), change).unwrap();
-                in_time
-            });
-            while registry.0.changing.try_lock().is_ok() {
-                std::thread::yield_now();
-            }
-            assert!(!registry.entry(&me()).unwrap().logged_out, "as it is on disk");
-            let _ = done.send(());
-            changer.join().unwrap()
-        });
-        assert!(changed, "the look had to wait");
-        assert!(registry.entry(&me()).unwrap().logged_out);
-    }
-
-    #[test]
-    fn what_could_not_be_written_has_not_happened() {
-        let home = tempfile::tempdir().unwrap();
-        let registry = Registry::open(home.path()).unwrap();
-        fs::create_dir(home.path().join("accounts.json")).unwrap();
-        registry.update(&me(), |entry| entry.remember = true).unwrap_err();
-        assert_eq!(registry.entry(&me()), None);
-    }
-
-    #[test]
-    fn a_damaged_list_is_set_aside() {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("accounts.json"), "{\"me@exam").unwrap();
-        assert_eq!(Registry::open(home.path()).unwrap().accounts(), []);
-        let kept = fs::read_dir(home.path()).unwrap().flatten().any(|entry| {
-            entry.file_name().to_string_lossy().starts_with("accounts.json-damaged-")
-                && fs::read_to_string(entry.path()).unwrap() == "{\"me@exam"
-        });
-        assert!(kept);
-    }
-
-    #[test]
-    fn a_second_daemon_is_told_who_is_there() {
-        let home = tempfile::tempdir().unwrap();
-        let first = Registry::open(home.path()).unwrap();
-        match Registry::open(home.path()).unwrap_err() {
-            RegistryError::AlreadyRunning { folder, pid } => {
-                assert_eq!((folder.as_path(), pid), (home.path(), Some(std::process::id())));
-            }
-            error => panic!("{error}"),
-        }
-        drop(first);
-        Registry::open(home.path()).unwrap();
-    }
-
-    #[test]
-    fn seq_never_goes_back() {
-        let home = tempfile::tempdir().unwrap();
-        let mut highest = 0;
-        for start in 0..3 {
-            let registry = Registry::open(home.path()).unwrap();
-            let first = registry.seq_mark() + 1;
-            assert!(first > highest, "start {start}: {first} after {highest}");
-            let limit = registry.reserve(first).unwrap();
-            assert_eq!(limit, first + SEQ_BLOCK - 1);
-            assert_eq!(registry.reserve(first + 1).unwrap(), limit, "still within the block");
-            assert_eq!(registry.reserve(limit + 1).unwrap(), limit + SEQ_BLOCK);
-            highest = limit + SEQ_BLOCK;
-        }
-    }
-
-    #[test]
-    fn a_lost_mark_is_jumped_over() {
-        for damage in [None, Some("12x"), Some("")] {
-            let home = tempfile::tempdir().unwrap();
-            let registry = Registry::open(home.path()).unwrap();
-            registry.update(&me(), |entry| entry.remember = true).unwrap();
-            let limit = registry.reserve(1).unwrap();
-            drop(registry);
-            match damage {
-                Some(text) => fs::write(home.path().join("seq"), text).unwrap(),
-                None => fs::remove_file(home.path().join("seq")).unwrap(),
-            }
-            let mark = Registry::open(home.path()).unwrap().seq_mark();
-            assert!(mark > limit && mark < 1 << 53, "{mark}");
-        }
-    }
-
-    #[test]
-    fn nothing_reserved_when_the_disk_refuses() {
-        let home = tempfile::tempdir().unwrap();
-        let registry = Registry::open(home.path()).unwrap();
-        fs::create_dir(home.path().join("seq")).unwrap();
-        registry.reserve(1).unwrap_err();
-        assert_eq!(registry.seq_mark(), 0);
-    }
-}
+mod tests;

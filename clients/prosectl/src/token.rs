@@ -36,7 +36,8 @@ fn renew(path: &Path) -> io::Result<()> {
     let mut random = [0; TOKEN_BYTES];
     getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
+    // The daemon removes what ends so when it starts.
+    beside.push(format!(".{}.new", std::process::id()));
     let beside = PathBuf::from(beside);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     let written = file

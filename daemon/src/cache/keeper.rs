@@ -15,7 +15,7 @@ use super::images::Images;
 use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
-use crate::files::Lock;
+use crate::files::{self, Lock};
 use crate::registry::Registry;
 
 /// How long a write without a ticket may stay in memory. What `kill -9` then takes, the server
@@ -29,6 +29,10 @@ pub(super) const UNUSED: usize = 64;
 
 /// How long a cache that failed may take to close; everybody's writes wait for it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long it may take to copy the rows for a forgetting; everybody's writes wait for it. A hundred thousand
+/// take a second. The watchdog waits for longer.
+const COPY_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a cache that failed is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -45,7 +49,7 @@ pub(super) enum Job {
     },
     Forget {
         account: BareJid,
-        reply: oneshot::Sender<Result<(), StoreError>>,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
     },
     /// The image could not be read, or is not what its name says.
     Discard {
@@ -104,6 +108,8 @@ impl Keeper {
         metrics: CacheMetrics,
     ) -> Result<Self, StoreError> {
         let rows_folder = rows_folder(folder);
+        opening::settle(&rows_folder)
+            .map_err(|source| StoreError::Io { path: rows_folder.clone(), source })?;
         let images_folder = images_folder(folder);
         let (rows, images) = std::thread::scope(|scope| {
             // Beside each other: with thousands of contacts both take their time.
@@ -282,17 +288,46 @@ impl Keeper {
         result.is_ok()
     }
 
-    fn forget(&mut self, account: &BareJid) -> Result<(), StoreError> {
+    /// Returns whether there was anything to erase.
+    fn forget(&mut self, account: &BareJid) -> Result<bool, StoreError> {
         let unusable = |error: RowsError| StoreError::Unusable(error.to_string());
-        let (all, theirs) =
-            self.on_rows(|rows| Ok((rows.avatars(None)?, rows.avatars(Some(account))?))).map_err(unusable)?;
-        self.on_rows(|rows| rows.forget(account)).map_err(unusable)?;
-        self.sound.remove(account);
-        self.dirty = true;
-        for id in all.difference(&theirs) {
-            self.images.remove(*id).map_err(RowsError::Disk).map_err(unusable)?;
+        let here = |rows: &Rows| Ok((rows.has(account)?, rows.avatars(None)?, rows.avatars(Some(account))?));
+        let (found, all, theirs) = self.on_rows(here).map_err(unusable)?;
+        // Without a row there may be what was one; without a record, a login was never accepted.
+        if found || self.registry.has_record(account) {
+            self.copy_without(account).map_err(unusable)?;
+            files::remove_set_aside(&self.rows_folder).map_err(RowsError::Disk).map_err(unusable)?;
+            let unused = std::mem::take(&mut self.unused);
+            for id in all.union(&unused).filter(|id| !theirs.contains(id)) {
+                self.images.remove(*id).map_err(RowsError::Disk).map_err(unusable)?;
+            }
         }
-        if self.write_out() { Ok(()) } else { Err(StoreError::Unusable("the disk refuses".to_owned())) }
+        Ok(found)
+    }
+
+    /// Puts a copy in the place of the rows that has none of an account's, nor any trace of them.
+    fn copy_without(&mut self, account: &BareJid) -> Result<(), RowsError> {
+        let [new, _] = opening::successor(&self.rows_folder);
+        files::remove_folder(&new).map_err(RowsError::Disk)?;
+        let copier = self.on_rows(|rows| Ok(rows.copier()))?;
+        let (folder, copied) = (new.clone(), account.clone());
+        let copied = within(COPY_WITHIN, move || copier.copy_without(&copied, &folder));
+        let copied = copied.unwrap_or_else(|hung| Err(RowsError::Damaged(hung.to_owned())));
+        if let Err(error) = copied {
+            let _ = files::remove_folder(&new);
+            return Err(error);
+        }
+        let rows = self.rows.take();
+        within(CLOSE_WITHIN, move || drop(rows)).map_err(|hung| RowsError::Damaged(hung.to_owned()))?;
+        opening::replace(&self.rows_folder).map_err(RowsError::Disk)?;
+        self.sound.remove(account);
+        // All that was said so far is in the copy.
+        self.dirty = false;
+        // Where it fails, the next who comes tries again.
+        self.failed_at = None;
+        self.rows = self.reopen().ok();
+        self.rows.iter().for_each(Rows::drop_found);
+        Ok(())
     }
 
     /// A picture may be nobody's any more.

@@ -63,6 +63,7 @@ impl Store {
         // sled has a lock of its own, but we would take that for damage.
         let lock = Lock::take(&folder.join("lock")).map_err(io)?;
         let lock = lock.ok_or_else(|| StoreError::InUse(folder.to_owned()))?;
+        files::sweep(folder).map_err(io)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let metrics = CacheMetrics::new(keeper::rows_folder(folder));
         let keeper = Keeper::open(folder, registry, lock, metrics.clone())?;
@@ -102,11 +103,12 @@ impl Store {
     }
 
     /// Erases all that is known of an account, images only where no other account refers to
-    /// them. On disk when this returns. The registry's entry is not ours to erase.
+    /// them, and says whether there was anything. On disk when this returns, and no file has any of its
+    /// rows any more. The registry's entry is not ours to erase.
     ///
     /// # Errors
     /// Some of it may still be there.
-    pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), StoreError> {
+    pub(crate) async fn forget(&self, account: &BareJid) -> Result<bool, StoreError> {
         let account = account.clone();
         let gone = || Err(StoreError::Unusable("it is shut".to_owned()));
         self.ask(|reply| Job::Forget { account, reply }).await.unwrap_or_else(gone)

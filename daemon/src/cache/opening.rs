@@ -2,8 +2,10 @@
 //! without end, or an allocation that takes the process down; none of it may keep us from
 //! starting, since the server has all of it.
 
+use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ pub(super) fn open_or_renew<T: Send + 'static>(
     let io = |source| StoreError::Io { path: folder.to_owned(), source };
     let marker = folder.with_extension("opening");
     let unfinished: u32 =
-        std::fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let mut renewed = false;
     if unfinished >= UNFINISHED_MAX {
         set_aside(folder, "it took the process down").map_err(io)?;
@@ -68,7 +70,34 @@ pub(super) fn within<T: Send + 'static>(
     result.recv_timeout(deadline).unwrap_or(Err("it did not come to an end"))
 }
 
-fn set_aside(folder: &Path, reason: &str) -> std::io::Result<()> {
+/// Where a folder is made that is to take the place of another, and where that one is until it is removed.
+pub(super) fn successor(folder: &Path) -> [PathBuf; 2] {
+    [folder.with_extension("new"), folder.with_extension("old")]
+}
+
+/// Puts the folder's successor, which is whole and on disk, in its place. Nobody has either open.
+pub(super) fn replace(folder: &Path) -> io::Result<()> {
+    let [new, old] = successor(folder);
+    fs::rename(folder, &old)?;
+    if let Err(error) = fs::rename(&new, folder) {
+        fs::rename(&old, folder)?;
+        return Err(error);
+    }
+    files::sync_folder(folder.parent().ok_or(io::ErrorKind::InvalidFilename)?)?;
+    fs::remove_dir_all(old)
+}
+
+/// Finishes or undoes what a crash has cut short: making a successor, or [`replace`].
+pub(super) fn settle(folder: &Path) -> io::Result<()> {
+    let [new, old] = successor(folder);
+    // It was whole: the folder had made way for it.
+    if !folder.exists() && old.exists() && new.exists() {
+        fs::rename(&new, folder)?;
+    }
+    [new, old].iter().try_for_each(|folder| files::remove_folder(folder))
+}
+
+fn set_aside(folder: &Path, reason: &str) -> io::Result<()> {
     if !folder.exists() {
         return Ok(());
     }
@@ -80,7 +109,6 @@ fn set_aside(folder: &Path, reason: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::time::Instant;
 
     /// Stands for sled: fails in its own way when it finds the file `bad`.
@@ -148,5 +176,44 @@ mod tests {
         let (_home, folder) = damaged();
         let never = |_: &Path| Err::<(), _>(RowsError::Damaged("damaged".to_owned()));
         assert!(matches!(open_or_renew(&folder, DEADLINE, never), Err(StoreError::Unusable(_))));
+    }
+
+    #[test]
+    fn a_replacement_is_wholly_there_or_not_at_all() {
+        // What is there when a crash comes, and what the next start makes of it.
+        for (there, left) in [
+            (&["rows"][..], &["rows"][..]),
+            (&["rows", "rows.new"], &["rows"]),
+            (&["rows.old", "rows.new"], &["rows.new"]),
+            (&["rows", "rows.old"], &["rows"]),
+            // A cache that was removed by hand in the middle of it.
+            (&["rows.new"], &[]),
+            (&[], &[]),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            for name in there {
+                fs::create_dir(home.path().join(name)).unwrap();
+                fs::write(home.path().join(name).join(name), "").unwrap();
+            }
+            settle(&home.path().join("rows")).unwrap();
+            let folders: Vec<_> = fs::read_dir(home.path()).unwrap().flatten().map(|it| it.path()).collect();
+            let content: Vec<_> = folders
+                .iter()
+                .flat_map(|folder| fs::read_dir(folder).unwrap().flatten().map(|it| it.file_name()))
+                .collect();
+            assert_eq!(content, left, "of {there:?}");
+            assert!(folders.iter().all(|folder| folder.ends_with("rows")), "{folders:?} of {there:?}");
+        }
+    }
+
+    #[test]
+    fn a_replacement_leaves_nothing_of_what_was_there() {
+        let (home, folder) = damaged();
+        fs::create_dir(folder.with_extension("new")).unwrap();
+        replace(&folder).unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        assert!(!folder.join("bad").exists());
+        replace(&folder).unwrap_err();
+        assert!(folder.exists(), "there was nothing to put in its place");
     }
 }

@@ -116,22 +116,8 @@ impl Rows {
     /// a session. Answers with the avatars that anybody refers to, too, since it comes by them. May
     /// hang or panic on a damaged folder.
     pub(super) fn open(folder: &Path) -> Result<(Self, HashSet<ImageId>), RowsError> {
-        files::private_folder(folder).map_err(RowsError::Disk)?;
-        let db = sled::Config::default()
-            .path(folder)
-            .cache_capacity(CACHE_BYTES)
-            // Two wake-ups a second, for ever; the store thread knows when to flush.
-            .flush_every_ms(None)
-            .open()?;
-        let tree = |name: &str| db.open_tree(name);
-        let rows = Self {
-            roster: tree("roster")?,
-            people: tree("people")?,
-            caps: tree("caps")?,
-            requests: tree("requests")?,
-            db: db.clone(),
-            found: Mutex::default(),
-        };
+        let (db, [roster, people, caps, requests]) = open_trees(folder)?;
+        let rows = Self { db, roster, people, caps, requests, found: Mutex::default() };
         // Beside each other: with thousands of contacts both take their time.
         let (roster, people) = std::thread::scope(|scope| {
             let people = scope.spawn(|| by_account(&rows.people));
@@ -326,13 +312,16 @@ impl Rows {
         Ok(ids)
     }
 
-    /// Erases an account's rows.
-    pub(super) fn forget(&self, account: &BareJid) -> Result<(), RowsError> {
-        drop(self.take_found(account));
-        for tree in self.trees() {
-            sift(tree, account, None, |_, _| false)?;
-        }
-        Ok(())
+    /// Whether there is any row of an account.
+    pub(super) fn has(&self, account: &BareJid) -> Result<bool, RowsError> {
+        let mut firsts =
+            self.trees().into_iter().filter_map(|tree| tree.scan_prefix(key(account, "")).next());
+        Ok(firsts.next().transpose()?.is_some())
+    }
+
+    /// All rows, for a copy without an account's.
+    pub(super) fn copier(&self) -> Copier {
+        Copier(self.trees().map(Clone::clone))
     }
 
     fn trees(&self) -> [&Tree; 4] {
@@ -341,10 +330,14 @@ impl Rows {
 
     /// On disk when this returns.
     pub(super) fn flush(&self) -> Result<(), RowsError> {
-        // Whoever has not come by now reads for themselves.
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found::default();
+        self.drop_found();
         self.db.flush()?;
         Ok(())
+    }
+
+    /// Whoever has not come by now reads for themselves.
+    pub(super) fn drop_found(&self) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found::default();
     }
 
     /// Sees each write from now on.
@@ -368,6 +361,43 @@ impl Rows {
             None => drop(tree.remove(key(account, of)).unwrap()),
         }
     }
+}
+
+/// The rows as they are, for a thread that may hang over them.
+pub(super) struct Copier([Tree; 4]);
+
+impl Copier {
+    /// Writes all rows but an account's to a new folder. On disk and closed when this returns. Nothing else
+    /// rids sled's files of what was in them: a row that is removed stays there until its place is needed.
+    pub(super) fn copy_without(&self, account: &BareJid, folder: &Path) -> Result<(), RowsError> {
+        let (db, copies) = open_trees(folder)?;
+        let theirs = key(account, "");
+        for (tree, copy) in self.0.iter().zip(&copies) {
+            for row in tree {
+                let (key, value) = row?;
+                if !key.starts_with(&theirs) {
+                    copy.insert(key, value)?;
+                }
+            }
+        }
+        db.flush()?;
+        drop((db, copies));
+        files::sync_folder(folder).map_err(RowsError::Disk)
+    }
+}
+
+/// Opens the four trees, in the order of the table above.
+fn open_trees(folder: &Path) -> Result<(Db, [Tree; 4]), RowsError> {
+    files::private_folder(folder).map_err(RowsError::Disk)?;
+    let db = sled::Config::default()
+        .path(folder)
+        .cache_capacity(CACHE_BYTES)
+        // Two wake-ups a second, for ever; the store thread knows when to flush.
+        .flush_every_ms(None)
+        .open()?;
+    let tree = |name: &str| db.open_tree(name);
+    let trees = [tree("roster")?, tree("people")?, tree("caps")?, tree("requests")?];
+    Ok((db, trees))
 }
 
 fn key(account: &BareJid, rest: &str) -> Vec<u8> {

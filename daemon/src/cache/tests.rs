@@ -512,6 +512,63 @@ async fn forgetting_erases_an_account_and_no_other() {
     assert_eq!(bench.store.image(id(b"shared")).await, None);
 }
 
+/// Whether any file below a folder, or its name, holds this text.
+fn holds(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let path = entry.path();
+        entry.file_name().to_string_lossy().contains(text)
+            || if path.is_dir() {
+                holds(&path, text)
+            } else {
+                fs::read(&path).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+            }
+    })
+}
+
+#[tokio::test]
+async fn no_file_holds_anything_of_a_forgotten_account() {
+    let bench = Bench::new();
+    let (ours, theirs) = (me(), jid("me@example.organic"));
+    let many: Vec<_> = (0..2_000).map(|n| format!("secretfriend{n}@example.org")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    bench.write_all(&theirs, vec![roster("1", &["a@example.org"]), about("a@example.org", None)]).await;
+    let before = bench.store.load(&theirs).await;
+    for version in ["1", "2"] {
+        let mut all = vec![roster(version, &many), image(b"replaced"), image(b"picture")];
+        all.extend(many.iter().map(|name| about(name, Some(b"picture"))));
+        bench.write_all(&ours, all).await;
+    }
+    bench.write_all(&ours, vec![Write::ImageUnused { id: id(b"replaced") }]).await;
+    // Of what is damaged a copy is kept.
+    bench.store.shutdown().await;
+    copy(&bench.cache().join("rows"), &bench.cache().join("rows-damaged-17"));
+    let bench = bench.reopen().await;
+    assert!(holds(&bench.cache().join("rows"), "secretfriend"));
+    let begun = Instant::now();
+    assert!(bench.store.forget(&ours).await.unwrap());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    for bench in [bench.after_kill(), bench.reopen().await] {
+        assert!(!holds(&bench.cache(), "secretfriend"));
+        assert_eq!(image_files(&bench), 0);
+        let after = bench.store.load(&theirs).await;
+        assert_eq!((after.roster, after.people), (before.roster.clone(), before.people.clone()));
+        assert!(!bench.store.forget(&ours).await.unwrap(), "there is nothing any more");
+        bench.write_all(&theirs, vec![push("2", &["b@example.org"], &[])]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_a_crash_cut_short_goes_at_the_start() {
+    let bench = Bench::new();
+    bench.write_all(&me(), vec![roster("1", &["a@example.org"])]).await;
+    bench.store.shutdown().await;
+    copy(&bench.cache().join("rows"), &bench.cache().join("rows.new"));
+    fs::write(bench.cache().join(".rows.opening.new"), "1").unwrap();
+    let bench = bench.reopen().await;
+    assert_eq!(version(&bench.store.load(&me()).await), Some("1"));
+    assert!(!bench.cache().join("rows.new").exists() && !bench.cache().join(".rows.opening.new").exists());
+}
+
 #[tokio::test]
 async fn a_damaged_image_is_an_absent_one_until_it_comes_again() {
     let bench = Bench::new();

@@ -25,10 +25,11 @@ impl Files {
     /// Secrets live in a folder of their own inside the data folder.
     ///
     /// # Errors
-    /// The folder can't be made.
+    /// The folder can't be made, or what a crash has left in it can't be removed.
     pub(super) fn open(data_folder: &Path) -> io::Result<Self> {
         let folder = data_folder.join("credentials");
         files::private_folder(&folder)?;
+        files::sweep(&folder)?;
         Ok(Self { folder })
     }
 
@@ -65,10 +66,13 @@ impl Store for Files {
     }
 
     /// Gone from the folder when this returns; an SSD may keep its bytes for a while.
-    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()> {
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool> {
         async move {
             let (path, folder) = (self.path(account), self.folder.clone());
-            let erase = move || files::remove(&path).and_then(|()| files::sync_folder(&folder));
+            let erase = move || {
+                let found = files::remove_with_leftover(&path)?;
+                files::sync_folder(&folder).map(|()| found)
+            };
             Ok(off_the_runtime(erase).await?)
         }
         .boxed()
@@ -137,9 +141,23 @@ mod tests {
         let path = home.path().join("credentials/me@example.org.json");
         assert!(!fs::read_to_string(&path).unwrap().contains("s3cret"), "the password is gone");
 
-        store.erase(&me()).await.unwrap();
+        assert!(store.erase(&me()).await.unwrap());
         assert!(!path.exists() && store.load(&me()).await.unwrap().is_none());
-        store.erase(&me()).await.unwrap();
+        assert!(!store.erase(&me()).await.unwrap(), "there is nothing any more");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_never_moved_into_place_is_erased_too() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Files::open(home.path()).unwrap();
+        // As `kill -9` between the write and the rename leaves it.
+        let leftover = home.path().join("credentials/.me@example.org.json.new");
+        fs::write(&leftover, r#"{"password":"s3cret"}"#).unwrap();
+        assert!(store.erase(&me()).await.unwrap());
+        assert!(!leftover.exists());
+        fs::write(&leftover, r#"{"password":"s3cret"}"#).unwrap();
+        Files::open(home.path()).unwrap();
+        assert!(!leftover.exists(), "the next start");
     }
 
     #[tokio::test]

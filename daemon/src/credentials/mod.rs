@@ -104,8 +104,8 @@ trait Store: Send + Sync {
     /// Keeps a secret in place of the one before.
     fn save<'a>(&'a self, account: &'a BareJid, secret: &'a Secret) -> Asked<'a, ()>;
 
-    /// Erases a secret, if there is one that is ours to erase.
-    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()>;
+    /// Erases a secret, if there is one that is ours to erase; says whether there was.
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool>;
 }
 
 /// All stores of this daemon.
@@ -182,8 +182,8 @@ impl Credentials {
         failed
     }
 
-    /// Erases the account's secret wherever it is, what systemd gives excepted. `kept` is where it
-    /// was kept last.
+    /// Erases the account's secret wherever it is, what systemd gives excepted, and says whether there
+    /// was any. `kept` is where it was kept last.
     ///
     /// # Errors
     /// A copy is left, or may be: it was kept in a store that can't be reached, or one did not
@@ -192,11 +192,12 @@ impl Credentials {
         &self,
         account: &BareJid,
         kept: Option<StoreName>,
-    ) -> Result<(), CredentialsError> {
+    ) -> Result<bool, CredentialsError> {
+        let mut found = false;
         let mut result = Ok(());
         for store in &self.stores {
             match store.erase(account).await {
-                Ok(()) => {}
+                Ok(erased) => found |= erased,
                 Err(StoreError::Absent) if kept != Some(store.name()) => {}
                 Err(source) => result = Err(CredentialsError { store: store.name(), source }),
             }
@@ -204,7 +205,7 @@ impl Credentials {
         if let Some(kept) = kept.filter(|kept| self.stores.iter().all(|store| store.name() != *kept)) {
             warn!(%account, store = %kept, "not used any more: a copy of the secret may be left there");
         }
-        result
+        result.map(|()| found)
     }
 
     async fn erase_file(&self, account: &BareJid) {

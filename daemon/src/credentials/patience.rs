@@ -56,7 +56,7 @@ impl<S: Store> Store for Patient<S> {
         self.ask(self.store.save(account, secret)).boxed()
     }
 
-    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()> {
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool> {
         self.ask(self.store.erase(account)).boxed()
     }
 }

@@ -62,14 +62,14 @@ impl Store for Keyring {
         .boxed()
     }
 
-    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()> {
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool> {
         async move {
             let service = SecretService::connect(EncryptionType::Dh).await?;
             let found = service.search_items(attributes(account)).await?;
             for item in &found.unlocked {
                 item.delete().await?;
             }
-            if found.locked.is_empty() { Ok(()) } else { Err(StoreError::Locked) }
+            if found.locked.is_empty() { Ok(!found.unlocked.is_empty()) } else { Err(StoreError::Locked) }
         }
         .boxed()
     }

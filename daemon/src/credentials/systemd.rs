@@ -59,8 +59,8 @@ impl Store for Given {
     }
 
     /// It is not ours to erase.
-    fn erase<'a>(&'a self, _: &'a BareJid) -> Asked<'a, ()> {
-        async { Ok(()) }.boxed()
+    fn erase<'a>(&'a self, _: &'a BareJid) -> Asked<'a, bool> {
+        async { Ok(false) }.boxed()
     }
 }
 

@@ -99,8 +99,8 @@ impl Store for Fake {
         self.ask(|inside| _ = inside.kept.insert(account.clone(), words(secret.clone())))
     }
 
-    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, ()> {
-        self.ask(|inside| _ = inside.kept.remove(account))
+    fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool> {
+        self.ask(|inside| inside.kept.remove(account).is_some())
     }
 }
 

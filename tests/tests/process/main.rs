@@ -3,6 +3,7 @@
 mod checks;
 mod crashes;
 mod doors;
+mod leftovers;
 mod starting;
 mod stopping;
 mod systemd;

@@ -1,0 +1,129 @@
+//! The file of accounts: one JSON object, with a record for each account under its JID.
+//!
+//! No server can give it back, so that nothing in it is thrown away without its owner's word. A record that can't
+//! be read (damaged, or a newer version's) costs itself only, and is written again as it was. Of a file that
+//! isn't JSON as a whole, a copy is set aside, and the records that can be read are taken out of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use jid::BareJid;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Entry;
+use crate::files::{self, Durability};
+
+/// What is in the file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Records {
+    pub(super) accounts: BTreeMap<BareJid, Entry>,
+    /// The others, as they stand there.
+    pub(super) unreadable: Raw,
+    /// The file is not JSON as a whole.
+    damaged: bool,
+}
+
+type Raw = BTreeMap<String, Box<RawValue>>;
+
+impl Records {
+    /// Reads the file; none is an empty one. A damaged one is mended, and a copy of it set aside.
+    pub(super) fn load(path: &Path) -> io::Result<Self> {
+        let Some(json) = files::read(path)? else { return Ok(Self::default()) };
+        let mut records = Self::read(&json);
+        if records.damaged {
+            // In this order: a crash in between leaves the damaged file where it was.
+            let aside = files::copy_aside(path, &json)?;
+            files::write_atomic(path, &records.encode()?, Durability::Synced)?;
+            records.damaged = false;
+            let saved = records.accounts.len();
+            tracing::error!(copy = %aside.display(), saved, "the list of accounts is damaged");
+        }
+        for name in records.unreadable.keys() {
+            // Quoted, since it may hold anything.
+            tracing::error!(?name, "a record in the list of accounts can't be read: it is kept as it is");
+        }
+        Ok(records)
+    }
+
+    pub(super) fn read(json: &[u8]) -> Self {
+        let (raw, damaged) = match serde_json::from_slice::<Raw>(json) {
+            Ok(raw) => (raw, false),
+            Err(_) => (salvage(json), true),
+        };
+        let mut records = Self { damaged, ..Self::default() };
+        for (name, record) in &raw {
+            let account = BareJid::new(name).ok().filter(|account| {
+                // Of several spellings of one JID, its normal form counts.
+                account.as_str() == name || !raw.contains_key(account.as_str())
+            });
+            match (account, serde_json::from_str::<Entry>(record.get())) {
+                (Some(account), Ok(entry)) if !records.accounts.contains_key(&account) => {
+                    records.accounts.insert(account, entry);
+                }
+                _ => drop(records.unreadable.insert(name.clone(), record.clone())),
+            }
+        }
+        records
+    }
+
+    pub(super) fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Record<'a> {
+            Known(&'a Entry),
+            Unreadable(&'a RawValue),
+        }
+        let unreadable = self.unreadable.iter().map(|(name, record)| (&**name, Record::Unreadable(record)));
+        let known = self.accounts.iter().map(|(account, entry)| (account.as_str(), Record::Known(entry)));
+        serde_json::to_vec_pretty(&unreadable.chain(known).collect::<BTreeMap<_, _>>())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.unreadable.is_empty()
+    }
+
+    pub(super) fn is_unreadable(&self, account: &BareJid) -> bool {
+        self.unreadable.keys().any(|name| is_name_of(name, account))
+    }
+
+    /// Removes what can't be read of this account; says whether there was anything.
+    pub(super) fn remove_unreadable(&mut self, account: &BareJid) -> bool {
+        let before = self.unreadable.len();
+        self.unreadable.retain(|name, _| !is_name_of(name, account));
+        self.unreadable.len() < before
+    }
+
+    /// Whether a change, which can't add what is unreadable, was one.
+    pub(super) fn differ_from(&self, before: &Self) -> bool {
+        self.accounts != before.accounts || self.unreadable.len() != before.unreadable.len()
+    }
+}
+
+fn is_name_of(name: &str, account: &BareJid) -> bool {
+    BareJid::new(name).is_ok_and(|named| named == *account)
+}
+
+/// The records of a file that isn't JSON as a whole: each that is by itself.
+fn salvage(json: &[u8]) -> Raw {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    for line in json.split_inclusive(|byte| *byte == b'\n') {
+        // Where a record begins we indent by two blanks, and by more within.
+        if line.starts_with(b"  ") && !matches!(line.get(2), Some(b' ' | b'}')) {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).copied().chain([json.len()]);
+    starts.iter().zip(ends).filter_map(|(start, end)| record(&json[*start..end])).flatten().collect()
+}
+
+/// A record with what follows it: a comma, or the end of the object that it stood in.
+fn record(text: &[u8]) -> Option<Raw> {
+    let text = text.trim_ascii();
+    let text = text.strip_suffix(b",").unwrap_or(text);
+    let alone = |end: &[u8]| serde_json::from_slice(&[b"{", text, end].concat()).ok();
+    alone(b"}").or_else(|| alone(b""))
+}
