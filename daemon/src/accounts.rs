@@ -23,8 +23,9 @@ use crate::events::EventLog;
 use crate::metrics::SessionMetrics;
 use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
+use crate::starts::{Starts, Step, WATCHED};
 use crate::stream;
-use crate::supervisor::supervise;
+use crate::supervisor::{Beginning, supervise};
 
 /// Accounts in one daemon: each costs some 200 KiB beside its contacts.
 const ACCOUNTS: usize = 4_096;
@@ -34,6 +35,11 @@ const STAGGER: Duration = Duration::from_millis(20);
 /// desktop that logs in by itself unlocks it when its owner comes. Asking costs milliseconds.
 const KEYRING_RETRY: Duration = Duration::from_secs(20);
 
+/// How long an account that is connected alone may take to come online before the next one's turn …
+const TRIAL: Duration = Duration::from_secs(10);
+/// … and how long it is watched after that.
+const AFTER_TRIAL: Duration = Duration::from_secs(2);
+
 /// How long an account that was being forgotten when we crashed may hold up the start. A keyring
 /// that does not answer has the next one.
 const FORGETTING: Duration = Duration::from_secs(2);
@@ -42,6 +48,7 @@ const FORGETTING: Duration = Duration::from_secs(2);
 pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
+    pub(crate) starts: Starts,
     pub(crate) credentials: Credentials,
     pub(crate) log: Arc<EventLog>,
     pub(crate) metrics: SessionMetrics,
@@ -115,17 +122,49 @@ impl Accounts {
     /// Brings back the accounts that are known, and logs in those that are remembered.
     pub(crate) fn start(shell: Shell, runtime: Runtime) -> Arc<Self> {
         let accounts = Arc::new(Self { shell: Arc::new(shell), handles: Arc::default(), runtime });
-        let known = accounts.shell.registry.accounts();
-        for (account, _) in &known {
-            let mut handles = accounts.handles();
-            accounts.spawn(account, &mut handles);
+        let starts = accounts.shell.starts.clone();
+        let (mut suspects, mut others) = (Vec::new(), Vec::new());
+        for (account, _) in accounts.shell.registry.accounts() {
+            let left_out = starts.is_culprit(&account);
+            let beginning = Beginning {
+                failure: left_out.then_some(Failure::Internal { again: false }),
+                login: false,
+                distrust_cache: starts.distrusts_cache(&account),
+            };
+            accounts.spawn(&account, beginning, &mut accounts.handles());
+            if left_out {
+                error!(%account, "prosed has crashed while only this account was connecting: left out until its next login");
+            } else if starts.is_suspect(&account) {
+                suspects.push(account);
+            } else {
+                others.push(account);
+            }
+        }
+        if let Some(starts) = starts.careful().filter(|_| !suspects.is_empty()) {
+            let last = suspects.len();
+            warn!(
+                starts,
+                last, "starts have crashed while accounts were connecting: they come last, one at a time"
+            );
         }
         let returning = Arc::clone(&accounts);
         accounts.runtime.spawn(async move {
-            let mut waiting = known.into_iter().map(|(jid, _)| jid).collect();
+            let mut watched = Some(tokio::time::sleep(WATCHED));
             loop {
-                waiting = returning.bring_back(waiting).await;
-                if waiting.is_empty() {
+                let began = !others.is_empty();
+                others = returning.bring_back(others, false).await;
+                if began && !suspects.is_empty() {
+                    tokio::time::sleep(AFTER_TRIAL).await;
+                }
+                suspects = returning.bring_back(suspects, true).await;
+                if let Some(watched) = watched.take() {
+                    let starts = starts.clone();
+                    tokio::spawn(async move {
+                        watched.await;
+                        starts.over();
+                    });
+                }
+                if others.is_empty() && suspects.is_empty() {
                     break;
                 }
                 tokio::time::sleep(KEYRING_RETRY).await;
@@ -152,23 +191,34 @@ impl Accounts {
         }
     }
 
-    /// Logs in the remembered ones of these accounts; answers those whose keyring may open later.
-    async fn bring_back(&self, accounts: Vec<BareJid>) -> Vec<BareJid> {
+    /// Logs in the remembered ones of these accounts, each `alone` where one of them may bring the process
+    /// down; answers those whose keyring may open later.
+    async fn bring_back(&self, accounts: Vec<BareJid>, alone: bool) -> Vec<BareJid> {
         let mut waiting = Vec::new();
         for jid in accounts {
             let entry = self.shell.registry.entry(&jid);
             let Some(entry) = entry.filter(|entry| entry.remember && !entry.logged_out) else { continue };
             let login =
                 Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
+            if alone {
+                self.shell.starts.note(Step::Trying, &jid);
+            }
             match self.login(login).await {
+                Ok(answer) if alone => {
+                    let _ = timeout(TRIAL, answer).await;
+                    tokio::time::sleep(AFTER_TRIAL).await;
+                }
                 Ok(_) => {}
                 Err(AccountError::Stopping(_)) => return Vec::new(),
                 Err(AccountError::CredentialsMissing(_))
                     if entry.secret_store == Some(StoreName::SecretService) =>
                 {
-                    waiting.push(jid);
+                    waiting.push(jid.clone());
                 }
                 Err(error) => warn!(account = %jid, %error, "a remembered account can't log in"),
+            }
+            if alone {
+                self.shell.starts.note(Step::Cleared, &jid);
             }
             tokio::time::sleep(STAGGER).await;
         }
@@ -233,7 +283,7 @@ impl Accounts {
         if handles.all.len() >= ACCOUNTS {
             return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
         }
-        self.spawn(&login.jid, &mut handles);
+        self.spawn(&login.jid, Beginning::default(), &mut handles);
         Ok(())
     }
 
@@ -321,12 +371,12 @@ impl Accounts {
         Ok(handle)
     }
 
-    fn spawn(&self, account: &BareJid, handles: &mut Handles) {
+    fn spawn(&self, account: &BareJid, beginning: Beginning, handles: &mut Handles) {
         let (handle, inbox) = mpsc::channel(INBOX);
         handles.all.insert(account.clone(), handle.clone());
         let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
         self.runtime.spawn(async move {
-            supervise(account.clone(), shell, inbox).await;
+            supervise(account.clone(), shell, inbox, beginning).await;
             remove(&mut lock(&handles), &account, &handle);
         });
     }

@@ -18,6 +18,7 @@ use crate::accounts::{AccountError, Login, Reply, Shell};
 use crate::credentials::{Password, Secret, StoreName};
 use crate::metrics::{StanzaKind, StateGauge};
 use crate::registry::Connection;
+use crate::starts::Step;
 use crate::stream::{self, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
 
@@ -121,10 +122,15 @@ impl<'a> Actor<'a> {
         lasting: &'a mut Lasting,
         beginning: &Beginning,
     ) -> Self {
-        let mut cached = shell.store.load(&account).await;
-        if beginning.distrust_cache {
-            cached = Snapshot { presence: cached.presence, ..Snapshot::default() };
-        }
+        let cached = if beginning.distrust_cache {
+            let presence = shell.registry.entry(&account).unwrap_or_default().presence;
+            Snapshot { presence, ..Snapshot::default() }
+        } else {
+            shell.starts.note(Step::Loading, &account);
+            let cached = shell.store.load(&account).await;
+            shell.starts.note(Step::Loaded, &account);
+            cached
+        };
         let (receipts_to, receipts) = mpsc::unbounded_channel();
         let session = Session::new(account.clone(), Software::prosed(), cached, rand::random(), now());
         let state = StateGauge::new(&shell.metrics, session.account().state);
@@ -292,6 +298,9 @@ impl<'a> Actor<'a> {
             self.connection = self.shell.way(&self.account, login.connection);
             let settings = self.shell.settings(&self.account, self.connection.clone());
             self.input(Input::Connecting);
+            self.shell.starts.note(Step::Connecting, &self.account);
+            #[cfg(debug_assertions)]
+            crate::provocation::connecting(&self.account);
             self.lasting.stream = Some(Stream::connect(settings, credentials));
         }
         self.keep_what_is_owed().await;

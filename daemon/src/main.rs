@@ -15,6 +15,7 @@ mod provocation;
 mod registry;
 mod rpc;
 mod service;
+mod starts;
 mod stream;
 mod supervisor;
 mod watchdog;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
+use jid::BareJid;
 use prosed_protocol::endpoint::Endpoint;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -47,6 +49,7 @@ use metrics::{Metrics, SessionMetrics};
 use registry::{Registry, RegistryError};
 use rpc::{DoorMetrics, Doors, EndpointFile, Listeners, Services, Token, Translator};
 use service::StopSignals;
+use starts::{CleanEnd, Starts};
 
 /// Gives what a login took for a moment back within seconds; the system's allocator keeps it
 /// (decisions/0009).
@@ -158,6 +161,9 @@ fn logging(wanted: EnvFilter, caps: Targets) -> impl tracing::Subscriber + Send 
 struct Opened {
     store: Store,
     registry: Registry,
+    starts: Starts,
+    /// Kept for what its end does: it says that we end as we are meant to.
+    _end: CleanEnd,
     credentials: Credentials,
     log: Arc<EventLog>,
     token: Token,
@@ -175,6 +181,8 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
     })?;
     // No other daemon is here. The other folders are swept by those who write there.
     files::sweep(&config.runtime_dir).map_err(failed(Exit::Storage))?;
+    let known = |account: &BareJid| registry.entry(account).is_some();
+    let (starts, end) = Starts::open(&config.data_dir, known).map_err(failed(Exit::Storage))?;
     let store = Store::open(&config.cache_dir, registry.clone()).map_err(|error| match error {
         StoreError::InUse(_) => (Exit::AlreadyRunning, error.into()),
         StoreError::Io { .. } | StoreError::Unusable(_) => (Exit::Storage, error.into()),
@@ -188,7 +196,7 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
     let (listeners, socket) = passed.or_bind(config.listen, &config.socket).map_err(failed(Exit::Address))?;
     let kept = !config.allowed_origins.is_empty();
     let token = Token::start(&config.runtime_dir.join("token"), kept).map_err(failed(Exit::Storage))?;
-    Ok(Opened { store, registry, credentials, log, token, listeners, _socket: socket })
+    Ok(Opened { store, registry, starts, _end: end, credentials, log, token, listeners, _socket: socket })
 }
 
 async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) -> Result<(), Failed> {
@@ -210,7 +218,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         }
     };
     let tls = tls.await.map_err(failed(Exit::Other))?.map_err(failed(Exit::Usage))?;
-    let Opened { store, registry, credentials, log, token, listeners, _socket } = opened;
+    let Opened { store, registry, starts, _end, credentials, log, token, listeners, _socket } = opened;
     let translator = Translator::new().map_err(failed(Exit::Other))?;
     let (sessions, counts) = (SessionMetrics::default(), DoorMetrics::default());
     let metrics = Metrics::new()
@@ -221,6 +229,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     let shell = Shell {
         store: store.clone(),
         registry,
+        starts,
         credentials,
         log: Arc::clone(&log),
         metrics: sessions,

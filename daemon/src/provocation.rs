@@ -1,5 +1,6 @@
 //! Breaks an account when a test asks for it. Not in release builds.
 
+use jid::BareJid;
 use prosed_session::Command;
 
 /// With `PROSED_PROVOKE` in the environment, a status that `set_presence` gives means something.
@@ -14,5 +15,14 @@ pub(crate) async fn provoked(command: &Command) {
         Some(("panic", secret)) => panic!("provoked with {secret}"),
         Some(("stall", _)) => std::future::pending().await,
         _ => {}
+    }
+}
+
+/// Accounts in `PROSED_PROVOKE_ABORT`, with blanks between them, bring the whole process down when they connect,
+/// as a stack that overflows would.
+pub(crate) fn connecting(account: &BareJid) {
+    let wish = std::env::var("PROSED_PROVOKE_ABORT").unwrap_or_default();
+    if wish.split(' ').any(|wanted| wanted == account.as_str()) {
+        std::process::abort();
     }
 }

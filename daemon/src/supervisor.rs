@@ -36,9 +36,9 @@ pub(crate) struct Lasting {
 }
 
 /// How an actor begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Beginning {
-    /// The one before it crashed, and UIs are to know: see [`Failure::Internal`].
+    /// The one before it, or a start before this one, crashed, and UIs are to know: see [`Failure::Internal`].
     pub(crate) failure: Option<Failure>,
     /// Log in with the remembered secret.
     pub(crate) login: bool,
@@ -87,10 +87,14 @@ impl Crashes {
 }
 
 /// Runs the account's actor until it has come to its end.
-pub(crate) async fn supervise(account: BareJid, shell: Arc<Shell>, inbox: mpsc::Receiver<Message>) {
+pub(crate) async fn supervise(
+    account: BareJid,
+    shell: Arc<Shell>,
+    inbox: mpsc::Receiver<Message>,
+    mut beginning: Beginning,
+) {
     let mut lasting = Lasting::new(inbox);
     let mut crashes = Crashes::default();
-    let mut beginning = Beginning { failure: None, login: false, distrust_cache: false };
     loop {
         let actor = async {
             let actor = Actor::new(account.clone(), Arc::clone(&shell), &mut lasting, &beginning).await;

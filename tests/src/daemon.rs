@@ -153,15 +153,23 @@ impl Daemon {
         self.spawn();
     }
 
+    /// The same, with another setup.
+    pub fn relaunch_with(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.relaunch();
+    }
+
     /// Asks it to stop (SIGTERM), and waits until it has.
     pub async fn sigterm(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("a daemon that runs");
         process.terminate(PATIENCE).await
     }
 
-    /// Kills it (SIGKILL). [`Daemon::restart`] brings it back.
+    /// Kills it (SIGKILL), as if it had run for more than a minute: the next start has no reason to be careful.
+    /// [`Daemon::restart`] brings it back.
     pub fn kill(&mut self) {
         self.process = None;
+        let _ = fs::remove_file(self.data_dir().join("starts"));
     }
 
     /// Sends it a signal: `STOP` and `CONT`, say.
@@ -295,8 +303,12 @@ impl Daemon {
         spawned.expect("prosed can be started")
     }
 
-    /// Waits for an `endpoint.json` of this very process: a killed one may have left its own.
-    async fn ready(&mut self) {
+    /// Waits until its doors are open: for an `endpoint.json` of this very process, since a killed one may have
+    /// left its own.
+    ///
+    /// # Panics
+    /// When it ends, or takes too long.
+    pub async fn ready(&mut self) {
         let file = self.runtime_dir().join("endpoint.json");
         let deadline = Instant::now() + PATIENCE;
         loop {

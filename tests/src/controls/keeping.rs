@@ -6,6 +6,7 @@ const KEEPER: &str = "daemon/src/cache/keeper.rs";
 const OPENING: &str = "daemon/src/cache/opening.rs";
 const REGISTRY: &str = "daemon/src/registry.rs";
 const FILES: &str = "daemon/src/files.rs";
+const STARTS: &str = "daemon/src/starts.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     // Written behind, as what the server can give again is.
@@ -39,6 +40,12 @@ pub(super) const EDITS: &[Edit] = &[
         file: REGISTRY,
         here: "    if content.is_none() && !used {",
         instead: "    if $out { return Ok(0); }\n$here",
+    },
+    Edit {
+        guard: "careful-start",
+        file: STARTS,
+        here: "Some(self.0.earlier.aborted).filter(|aborted| *aborted >= ABORTED_MAX)",
+        instead: "if $out { None } else { $here }",
     },
     // In place, and at leisure: a kill has to meet it.
     Edit {

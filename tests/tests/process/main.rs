@@ -1,5 +1,6 @@
 //! prosed as a process: its doors, its crashes, its end, and what systemd sees of it.
 
+mod careful_starts;
 mod checks;
 mod crashes;
 mod doors;
