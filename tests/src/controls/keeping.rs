@@ -25,7 +25,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "failed-writes-told",
         file: KEEPER,
-        here: "        result.is_ok()\n    }\n\n    fn forget",
+        here: "        result.is_ok()\n    }\n\n    /// Returns whether there was anything to erase.\n    fn forget",
         instead: "        ($out && matches!(write, Write::OwnPresence(_))) || $here",
     },
     // Both: a file that is lost is found out, too, and the clock put in its place.
@@ -52,7 +52,7 @@ pub(super) const EDITS: &[Edit] = &[
         guard: "whole-files",
         file: FILES,
         here: "    let written = (|| {\n",
-        instead: "    if $out && name == \"accounts.json\" {\n\
+        instead: "    if $out && path.ends_with(\"accounts.json\") {\n\
                   let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;\n\
                   let (first, second) = content.split_at(content.len() / 2);\n\
                   file.write_all(first)?;\n\
