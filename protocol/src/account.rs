@@ -3,11 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::contact::{Availability, Avatar, Profile, Resource};
+use crate::contact::{Availability, Avatar, ProfileSummary, Resource};
 use crate::error::ApiError;
 use crate::secret::Secret;
 
 /// One XMPP account and how its session stands.
+///
+/// In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of which only our own
+/// status can take. `get_account` has all devices, with their whole texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -46,15 +49,26 @@ pub struct Account {
     /// What `set_presence` said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Our own profile.
+    /// Who we say we are; `load_profile` has the whole profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Profile>,
+    pub profile: Option<ProfileSummary>,
     /// Our own picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<Avatar>,
-    /// Our other devices that are online, best first.
+    /// Our other devices that are online, best first: at most four in lists and events, all in `get_account`.
     #[serde(default)]
     pub resources: Vec<Resource>,
+    /// How many other devices of ours are online, those that `resources` leaves out included.
+    #[serde(default)]
+    pub resource_count: u32,
+    /// Present, and true, where texts are cut or devices left out to keep this small.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl Account {
+    /// What an account has in lists and events at most, in bytes of JSON.
+    pub const MAX_BYTES: usize = 32 * 1024;
 }
 
 /// How a session stands.

@@ -49,7 +49,7 @@ methods! {
         errors [],
         example {} => json!([account()]);
 
-    /// One account and how its session stands.
+    /// One account and how its session stands, with all of our other devices and their whole texts.
     GetAccount = "get_account"(AccountParams) -> Account,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {} => account();
@@ -64,7 +64,9 @@ methods! {
         example {} => json!({"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
                              "contacts": [contact()]});
 
-    /// One contact, whole, with the features of its devices.
+    /// One contact with all of its devices and groups, whole texts, and the devices' features.
+    ///
+    /// Rosters and events have at most 4 KiB of a contact; `truncated` says where there is more.
     GetContact = "get_contact"(ContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, InternalError],
         example {"jid": "romeo@example.net"} => contact_with_features();

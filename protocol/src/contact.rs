@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A roster item and all that is known of its owner. Our own JID never is one.
+/// A roster item and what is known of its owner. Our own JID never is one.
+///
+/// In rosters and events it is at most 4 KiB of JSON, whatever others send: the best devices only, and texts
+/// that are cut end in `…`. Where anything is left out or cut, `truncated` is true, and `get_contact` has the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
@@ -15,7 +18,8 @@ pub struct Contact {
     /// The name that we gave the contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roster_name: Option<String>,
-    /// The groups that we put the contact in, sorted.
+    /// The groups that we put the contact in, sorted. Where `truncated` is true, some may be left out: take them
+    /// from `get_contact` before you change them.
     #[serde(default)]
     pub groups: Vec<String>,
     /// Who sees whose presence.
@@ -31,18 +35,29 @@ pub struct Contact {
     /// The best resource's sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// The devices that are online, best first.
+    /// The devices that are online, best first: at most four in rosters and events, all in `get_contact`.
     #[serde(default)]
     pub resources: Vec<Resource>,
+    /// How many devices are online, those that `resources` leaves out included.
+    #[serde(default)]
+    pub resource_count: u32,
     /// Signs of a JID or name that was made to deceive.
     #[serde(default)]
     pub warnings: Vec<Warning>,
     /// The picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<Avatar>,
-    /// The profile.
+    /// Who they say they are; `load_profile` has the whole profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Profile>,
+    pub profile: Option<ProfileSummary>,
+    /// Present, and true, where texts are cut, or devices or groups left out, to keep this small.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl Contact {
+    /// What a contact has in rosters and events at most, in bytes of JSON.
+    pub const MAX_BYTES: usize = 4 * 1024;
 }
 
 /// How somebody is there (RFC 6121 §4.7.2.1).
@@ -199,6 +214,25 @@ pub struct Profile {
     /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What contacts and accounts show of a profile. In rosters, lists and events each text has at most 256
+/// characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileSummary {
+    /// The full name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<String>,
+    /// The nickname.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    /// The organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// The job title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 /// A postal address (RFC 6350 §6.3.1).

@@ -83,7 +83,8 @@ events! {
 pub struct ContactChanged {
     /// All contacts concerned: at most 100 bare JIDs, sorted.
     pub ids: Vec<String>,
-    /// Those that are new or changed: their new state, whole.
+    /// Those that are new or changed: their new state, as in a roster. One that looks the same as before has
+    /// changed in what only `get_contact` or `load_profile` show.
     pub contacts: Vec<Contact>,
     /// Those that are contacts no more: bare JIDs.
     pub removed: Vec<String>,
@@ -99,7 +100,7 @@ impl ContactChanged {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountChanged {
-    /// The account's new state, whole. Absent where the account is gone.
+    /// The account's new state, as in `list_accounts`. Absent where the account is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Box<Account>>,
     /// Present, and true, where the account is gone.

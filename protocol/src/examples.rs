@@ -21,6 +21,7 @@ pub(crate) fn account() -> Value {
         "lastStanzaAt": "2026-01-31T09:00:12.250Z",
         "availability": "available",
         "resources": [],
+        "resourceCount": 0,
     })
 }
 
@@ -43,9 +44,10 @@ pub(crate) fn contact() -> Value {
             "since": "2026-01-31T08:59:58.120Z",
             "client": {"name": "Prose", "category": "client", "type": "pc"},
         }],
+        "resourceCount": 1,
         "warnings": [],
         "avatar": avatar(),
-        "profile": profile(),
+        "profile": {"fullName": "Romeo Montague"},
     })
 }
 
@@ -69,6 +71,7 @@ pub(crate) fn new_contact(groups: &[&str], ask: bool) -> Value {
         "approved": false,
         "availability": "unavailable",
         "resources": [],
+        "resourceCount": 0,
         "warnings": [],
     })
 }

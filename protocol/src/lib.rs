@@ -27,7 +27,7 @@ pub use account::{
 };
 pub use contact::{
     AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams,
-    LoadedAvatar, Profile, PublishedAvatar, Resource, Roster, RosterSource, SetAvatarParams,
+    LoadedAvatar, Profile, ProfileSummary, PublishedAvatar, Resource, Roster, RosterSource, SetAvatarParams,
     SetProfileParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};

@@ -26,10 +26,10 @@ pub struct SubscriptionRequest {
 pub struct SubscriptionRequested {
     /// Who asks: a bare JID. They may be a stranger.
     pub jid: String,
-    /// What they call themselves. It proves nothing.
+    /// What they call themselves, cut at 256 characters. It proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
-    /// What they say with it.
+    /// What they say with it, cut at 256 characters; `list_subscription_requests` has it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 }

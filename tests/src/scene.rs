@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::contact::Client;
 use crate::proxy::{Cut, Proxy, Way};
 use crate::server::Setup;
 use crate::{Contact, Daemon, Kind, PATIENCE, Server, Ui, png};
@@ -96,20 +95,14 @@ impl Scene {
         self.watchers.last().expect("one at least")
     }
 
-    /// Changes of a contact with many devices that have much to say: each is an event of 128 kB, of
-    /// which a daemon retains about 130.
+    /// Changes of our own presence with a status as long as may be, which nobody else can cause: for each
+    /// time 128 kB of events, of which a daemon retains about 130 times.
     async fn flood(&mut self, times: u64) {
-        let mut devices = Vec::new();
-        for number in 0..8 {
-            let name = format!("device{number}");
-            let mut device = Contact::connect_as(&self.server, "alice", &name, Client::default()).await;
-            device.set_presence(Some("xa"), Some(&"\u{1f30a}".repeat(4_000))).await;
-            devices.push(device);
-        }
-        for number in 0..times {
-            let status = number.to_string();
-            self.alice.set_presence(Some("chat"), Some(&status)).await;
-            self.watcher().contact(&self.alice.jid, |contact| contact["status"] == status.as_str()).await;
+        for number in 0..times * 8 {
+            let status = format!("{number:04}{}", "\u{1f30a}".repeat(3_996));
+            let said =
+                self.watcher().call("set_presence", json!({ "availability": "chat", "status": status }));
+            said.await.expect("said");
         }
     }
 

@@ -6,7 +6,7 @@ use prosed_tests::hostile::Hostile;
 use prosed_tests::http::{bearer, request};
 use prosed_tests::xml::find;
 use prosed_tests::{Daemon, Ui};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Waits for events that don't come, longer than any test.
 const LONG_POLL: u64 = 60;
@@ -65,30 +65,36 @@ async fn after_calls(setup: Setup) -> Option<i64> {
     more.err().map(|error| error.code)
 }
 
-/// A roster of few contacts, whose groups have names of nothing but quotation marks, which JSON
-/// writes with two bytes each.
+/// A roster of contacts that are as large as may be: their JIDs and groups are of nothing but characters which
+/// JSON writes with two bytes each.
 #[tokio::test]
 async fn sixteen_mebibytes_an_answer() {
     let (error, length) = load_a_large_roster(Daemon::setup()).await;
-    assert_eq!(error, Some(-32008));
+    assert_eq!((&error["code"], &error["data"]["limit"]), (&json!(-32008), &json!("bytes of an answer")));
+    let text = error["data"]["text"].as_str().expect("how large it is");
+    let bytes: usize = text.split(' ').find_map(|word| word.parse().ok()).expect("a number");
+    assert!((16 << 20..LARGE_ROSTER * 4_300).contains(&bytes), "{text}");
     assert!(length < 1024, "{length} bytes");
     let (error, length) = load_a_large_roster(Daemon::setup().without("response-size")).await;
-    assert_eq!(error, None);
+    assert_eq!(error, Value::Null);
     assert!(length > 16 << 20, "{length} bytes");
 }
 
+/// Contacts, each of nearly 4 KiB.
+const LARGE_ROSTER: usize = 4_600;
+
 /// The error of the call, and the length of the answer.
-async fn load_a_large_roster(setup: Setup) -> (Option<i64>, usize) {
+async fn load_a_large_roster(setup: Setup) -> (Value, usize) {
     let server = Hostile::listen().await;
     let daemon = Daemon::start(setup.trust_ca(&server.ca_pem)).await;
     let ui = Ui::connect(&daemon).await;
     let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
     let _peer = server.accept_session("me", "secret").await.serve(|stanza| {
-        let groups = |contact: usize| -> String {
-            (0..100).map(|group| format!("<group>{contact}.{group}{}</group>", "\"".repeat(980))).collect()
-        };
-        let item = |contact| format!("<item jid='c{contact}@prosed.test'>{}</item>", groups(contact));
-        let items: String = (0..100).map(item).collect();
+        let groups: String =
+            (0..2).map(|group| format!("<group>{group}{}</group>", "\"".repeat(450))).collect();
+        let local = "\\".repeat(900);
+        let item = |contact| format!("<item jid='c{contact}{local}@prosed.test'>{groups}</item>");
+        let items: String = (0..LARGE_ROSTER).map(item).collect();
         find(stanza, "query", "jabber:iq:roster")
             .map(|_| format!("<query xmlns='jabber:iq:roster'>{items}</query>"))
     });
@@ -98,5 +104,5 @@ async fn load_a_large_roster(setup: Setup) -> (Option<i64>, usize) {
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "load_roster" }).to_string();
     let answer = request(&daemon, "POST", "/rpc", &headers, &call).await.expect("an answer");
-    (answer.json()["error"]["code"].as_i64(), answer.body.len())
+    (answer.json()["error"].clone(), answer.body.len())
 }

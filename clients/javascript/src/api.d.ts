@@ -38,7 +38,7 @@ export interface Methods {
   listAccounts(params?: Record<string, never>, options?: CallOptions): Promise<Account[]>;
 
   /**
-   * One account and how its session stands.
+   * One account and how its session stands, with all of our other devices and their whole texts.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -58,7 +58,9 @@ export interface Methods {
   loadRoster(params?: LoadRosterParams, options?: CallOptions): Promise<Roster>;
 
   /**
-   * One contact, whole, with the features of its devices.
+   * One contact with all of its devices and groups, whole texts, and the devices' features.
+   *
+   * Rosters and events have at most 4 KiB of a contact; `truncated` says where there is more.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, invalidJid,
    * internalError, limitExceeded
@@ -433,7 +435,12 @@ export interface GetEventsParams {
   timeout?: number;
 }
 
-/** One XMPP account and how its session stands. */
+/**
+ * One XMPP account and how its session stands.
+ *
+ * In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of which only
+ * our own status can take. `get_account` has all devices, with their whole texts.
+ */
 export interface Account {
   /** The account: its bare JID. */
   account: string;
@@ -447,13 +454,18 @@ export interface Account {
   jid?: string;
   /** When the server was last heard of. */
   lastStanzaAt?: string;
-  /** Our own profile. */
-  profile?: Profile;
+  /** Who we say we are; `load_profile` has the whole profile. */
+  profile?: ProfileSummary;
   /** Whether prosed logs in again by itself after a restart. */
   remembered: boolean;
   /** The resource part of our JID, as bound or as asked for. */
   resource?: string;
-  /** Our other devices that are online, best first. */
+  /** How many other devices of ours are online, those that `resources` leaves out included. */
+  resourceCount: number;
+  /**
+   * Our other devices that are online, best first: at most four in lists and events, all in
+   * `get_account`.
+   */
   resources: Resource[];
   /** When the next attempt to connect is due. */
   retryAt?: string;
@@ -465,11 +477,13 @@ export interface Account {
   state: ConnectionState;
   /** What `set_presence` said last. */
   status?: string;
+  /** Present, and true, where texts are cut or devices left out to keep this small. */
+  truncated?: boolean;
 }
 
 /** An account's session or our own side of it has changed, or the account is gone. */
 export interface AccountChanged {
-  /** The account's new state, whole. Absent where the account is gone. */
+  /** The account's new state, as in `list_accounts`. Absent where the account is gone. */
   info?: Account;
   /** Present, and true, where the account is gone. */
   removed?: boolean;
@@ -543,7 +557,13 @@ export type ConnectionState =
   /** Down for good until somebody acts; `error` says why. */
   | "failed";
 
-/** A roster item and all that is known of its owner. Our own JID never is one. */
+/**
+ * A roster item and what is known of its owner. Our own JID never is one.
+ *
+ * In rosters and events it is at most 4 KiB of JSON, whatever others send: the best devices only,
+ * and texts that are cut end in `…`. Where anything is left out or cut, `truncated` is true, and
+ * `get_contact` has the rest.
+ */
 export interface Contact {
   /** We approved in advance that they see our presence. */
   approved: boolean;
@@ -556,7 +576,10 @@ export interface Contact {
   availability: Availability;
   /** The picture. */
   avatar?: Avatar;
-  /** The groups that we put the contact in, sorted. */
+  /**
+   * The groups that we put the contact in, sorted. Where `truncated` is true, some may be left out:
+   * take them from `get_contact` before you change them.
+   */
   groups: string[];
   /** Who it is: a bare JID. */
   jid: string;
@@ -565,9 +588,14 @@ export interface Contact {
    * part. It may deceive: show `jid` where it matters, and see `warnings`.
    */
   name: string;
-  /** The profile. */
-  profile?: Profile;
-  /** The devices that are online, best first. */
+  /** Who they say they are; `load_profile` has the whole profile. */
+  profile?: ProfileSummary;
+  /** How many devices are online, those that `resources` leaves out included. */
+  resourceCount: number;
+  /**
+   * The devices that are online, best first: at most four in rosters and events, all in
+   * `get_contact`.
+   */
   resources: Resource[];
   /** The name that we gave the contact. */
   rosterName?: string;
@@ -575,13 +603,18 @@ export interface Contact {
   status?: string;
   /** Who sees whose presence. */
   subscription: Subscription;
+  /** Present, and true, where texts are cut, or devices or groups left out, to keep this small. */
+  truncated?: boolean;
   /** Signs of a JID or name that was made to deceive. */
   warnings: Warning[];
 }
 
 /** Contacts are new, changed or gone. */
 export interface ContactChanged {
-  /** Those that are new or changed: their new state, whole. */
+  /**
+   * Those that are new or changed: their new state, as in a roster. One that looks the same as
+   * before has changed in what only `get_contact` or `load_profile` show.
+   */
   contacts: Contact[];
   /** All contacts concerned: at most 100 bare JIDs, sorted. */
   ids: string[];
@@ -765,6 +798,21 @@ export interface Profile {
   urls: string[];
 }
 
+/**
+ * What contacts and accounts show of a profile. In rosters, lists and events each text has at most
+ * 256 characters.
+ */
+export interface ProfileSummary {
+  /** The full name. */
+  fullName?: string;
+  /** The nickname. */
+  nickname?: string;
+  /** The organization. */
+  organization?: string;
+  /** The job title. */
+  title?: string;
+}
+
 /** What `set_avatar` answers. */
 export interface PublishedAvatar {
   /** The id that it is published under. Absent where it was taken away. */
@@ -859,9 +907,9 @@ export interface SubscriptionRequest {
 export interface SubscriptionRequested {
   /** Who asks: a bare JID. They may be a stranger. */
   jid: string;
-  /** What they call themselves. It proves nothing. */
+  /** What they call themselves, cut at 256 characters. It proves nothing. */
   nick?: string;
-  /** What they say with it. */
+  /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
   status?: string;
 }
 

@@ -161,7 +161,8 @@ class Events(Live):
 
     async def test_a_reader_that_is_too_slow(self) -> None:
         """The daemon ends the subscription (`lagged`); asked to go on from there, it has no more."""
-        async with self.connect() as client, client.events([prosed.ContactChanged]) as events:
+        both = [prosed.ContactChanged, prosed.AccountChanged]
+        async with self.connect() as client, client.events(both) as events:
             await self.presence("before the flood")
             # More than the daemon retains and all buffers on the way hold.
             await self.stage("flood", times=300)

@@ -11,7 +11,9 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, ready};
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::core::server::{BatchResponseBuilder, MethodResponse, ResponsePayload};
-use jsonrpsee::types::error::{ErrorCode, INVALID_REQUEST_CODE};
+use jsonrpsee::types::error::{
+    ErrorCode, INVALID_REQUEST_CODE, OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG,
+};
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned, Id, Request};
 use prosed_protocol::api::{self, Method, SUBSCRIPTIONS};
 use prosed_protocol::{ApiError, ErrorKind, SubscriptionId, parse_params};
@@ -19,6 +21,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
+use super::fit::json_bytes;
 use super::limits::{CALLS_IN_FLIGHT, RESPONSE_BYTES};
 use super::methods::{self, Answered, Api, bare_jid};
 use super::order::{Pace, Place};
@@ -337,16 +340,31 @@ async fn respond<T: Serialize>(
     permit: OwnedSemaphorePermit,
     answer: impl Future<Output = Answered<T>>,
 ) -> MethodResponse {
-    let payload = match answer.await {
-        Ok(result) => ResponsePayload::success(Arc::new(result)),
-        Err(error) => ResponsePayload::error(error),
+    let answer = answer.await.map(Arc::new);
+    let payload = match &answer {
+        Ok(result) => ResponsePayload::success(Arc::clone(result)),
+        Err(error) => ResponsePayload::error(error.clone()),
     };
     let (payload, gone) = payload.notify_on_completion();
     tokio::spawn(async move {
         let _ = gone.await;
         drop(permit);
     });
-    MethodResponse::response(id, payload, RESPONSE_BYTES as usize)
+    let response = MethodResponse::response(id.clone(), payload, RESPONSE_BYTES as usize);
+    match answer {
+        Ok(result) if response.as_error_code() == Some(OVERSIZED_RESPONSE_CODE) => {
+            MethodResponse::error(id, too_large(json_bytes(&*result)))
+        }
+        _ => response,
+    }
+}
+
+/// The answer is too large to be sent, and this is how large.
+fn too_large(bytes: usize) -> ErrorObjectOwned {
+    let error = ApiError::limit_exceeded("bytes of an answer", RESPONSE_BYTES.into())
+        .text(format!("The answer has {bytes} bytes."))
+        .retryable(false);
+    ErrorObject::owned(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(error.data))
 }
 
 fn without_id(notification: Notification<'_>) -> Request<'_> {

@@ -58,6 +58,15 @@ struct TrueAt {
     answer: Answer,
 }
 
+impl TrueAt {
+    fn account(self) -> Answered<prosed_session::Account> {
+        match self.answer {
+            Answer::Account(account) => Ok(*account),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
 pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> Answered<Account> {
     let account = place.account.clone();
     let login = Login {
@@ -94,7 +103,9 @@ pub(super) async fn list_accounts(api: Arc<Api>) -> Answered<Vec<Account>> {
 
 pub(super) async fn get_account(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Account> {
     let answered = api.ask(place, Command::GetAccount).await?;
-    api.account(answered)
+    let account = answered.account()?;
+    let standing = api.sessions.standing(&account.account);
+    Ok(api.translator.whole_account(account, &standing))
 }
 
 pub(super) async fn load_roster(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Roster> {
@@ -275,7 +286,7 @@ impl Api {
     /// A command whose answer is a contact.
     async fn contact(&self, place: Place, command: Command) -> Answered<Contact> {
         match self.ask(place, command).await?.answer {
-            Answer::Contact(contact) => Ok(self.translator.contact_with_features(*contact)),
+            Answer::Contact(contact) => Ok(self.translator.whole_contact(*contact)),
             other => Err(unexpected(&other)),
         }
     }
@@ -314,13 +325,9 @@ impl Api {
     }
 
     fn account(&self, answered: TrueAt) -> Answered<Account> {
-        match answered.answer {
-            Answer::Account(account) => {
-                let standing = self.sessions.standing(&account.account);
-                Ok(self.translator.account(*account, &standing))
-            }
-            other => Err(unexpected(&other)),
-        }
+        let account = answered.account()?;
+        let standing = self.sessions.standing(&account.account);
+        Ok(self.translator.account(account, &standing))
     }
 }
 

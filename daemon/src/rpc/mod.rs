@@ -5,6 +5,7 @@ mod connection;
 mod console;
 mod deceit;
 mod endpoint;
+mod fit;
 mod guard;
 mod http;
 mod limits;

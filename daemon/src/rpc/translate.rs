@@ -12,8 +12,8 @@ use prosed_session::{
 };
 use subtle::ConstantTimeEq;
 
-use super::deceit;
 use super::token::{TokenError, random_text};
+use super::{deceit, fit};
 use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
 use crate::credentials::StoreName;
@@ -63,7 +63,8 @@ impl Translator {
             }
             Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, .. }) => {
                 let jid_text = from.to_string();
-                let asked = api::SubscriptionRequested { jid: jid_text, nick, status };
+                let mut asked = api::SubscriptionRequested { jid: jid_text, nick, status };
+                fit::request(&mut asked);
                 log.append(jid, api::EventPayload::SubscriptionRequested(asked));
             }
             Notice::SubscriptionResolved { jid: from } => {
@@ -100,8 +101,14 @@ impl Translator {
         }
     }
 
-    /// A contact as lists and events show it: without its devices' features.
+    /// A contact as rosters and events show it: small, whatever is known of it.
     pub(crate) fn contact(&self, contact: Contact) -> api::Contact {
+        let mut translated = self.translate_contact(contact);
+        fit::contact(&mut translated);
+        translated
+    }
+
+    fn translate_contact(&self, contact: Contact) -> api::Contact {
         let warnings = deceit::warnings(&[contact.jid.as_str(), contact.name.as_str()]);
         api::Contact {
             jid: contact.jid.into_inner(),
@@ -113,25 +120,34 @@ impl Translator {
             approved: contact.approved,
             availability: availability(contact.availability),
             status: contact.status,
+            resource_count: count(&contact.resources),
             resources: contact.resources.into_iter().map(resource).collect(),
             warnings,
             avatar: contact.avatar.as_ref().map(|avatar| self.avatar(avatar)),
-            profile: contact.profile.as_deref().map(profile),
+            profile: contact.profile.as_deref().map(summary),
+            truncated: false,
         }
     }
 
-    /// A contact whole.
-    pub(crate) fn contact_with_features(&self, contact: Contact) -> api::Contact {
+    /// A contact with all of its devices and their features.
+    pub(crate) fn whole_contact(&self, contact: Contact) -> api::Contact {
         let clients: Vec<_> = contact.resources.iter().map(|resource| resource.client.clone()).collect();
-        let mut translated = self.contact(contact);
+        let mut translated = self.translate_contact(contact);
         for (to, client) in translated.resources.iter_mut().zip(clients) {
             to.features = client.map(|client| client.features.iter().cloned().collect());
         }
         translated
     }
 
-    /// An account, with what the shell knows of it.
+    /// An account as lists and events show it: small, whatever is known of it.
     pub(crate) fn account(&self, account: Account, standing: &Standing) -> api::Account {
+        let mut translated = self.whole_account(account, standing);
+        fit::account(&mut translated);
+        translated
+    }
+
+    /// An account with all of its devices, and with what the shell knows of it.
+    pub(crate) fn whole_account(&self, account: Account, standing: &Standing) -> api::Account {
         let bound = account.jid.as_ref().map(|jid| jid.resource().to_string());
         api::Account {
             account: account.account.to_string(),
@@ -146,9 +162,11 @@ impl Translator {
             error: account.failure.as_ref().map(|cause| failure(cause, &account.account)),
             availability: availability(account.availability),
             status: account.status,
-            profile: account.profile.as_deref().map(profile),
+            profile: account.profile.as_deref().map(summary),
             avatar: account.avatar.as_ref().map(|avatar| self.avatar(avatar)),
+            resource_count: count(&account.resources),
             resources: account.resources.into_iter().map(resource).collect(),
+            truncated: false,
         }
     }
 
@@ -221,6 +239,21 @@ pub(crate) fn profile(profile: &Profile) -> api::Profile {
         birthday: profile.birthday.clone(),
         note: profile.note.clone(),
     }
+}
+
+/// What contacts and accounts show of a profile.
+fn summary(profile: &Profile) -> api::ProfileSummary {
+    api::ProfileSummary {
+        full_name: profile.full_name.clone(),
+        nickname: profile.nickname.clone(),
+        organization: profile.organization.clone(),
+        title: profile.title.clone(),
+    }
+}
+
+/// The session bounds them.
+fn count(resources: &[Resource]) -> u32 {
+    u32::try_from(resources.len()).unwrap_or(u32::MAX)
 }
 
 fn resource(resource: Resource) -> api::Resource {

@@ -1,7 +1,7 @@
 //! Contacts, those who want to be one, pictures and profiles.
 
 use prosed_protocol::{
-    Avatar, Contact, Profile, PublishedAvatar, Resource, Subscription, SubscriptionRequest,
+    Avatar, Contact, Profile, ProfileSummary, PublishedAvatar, Resource, Subscription, SubscriptionRequest,
 };
 
 use super::{availability, jid, line, word};
@@ -53,11 +53,21 @@ pub(super) fn resources(table: &mut Table, resources: &[Resource]) {
     }
 }
 
-pub(super) fn picture_and_profile(table: &mut Table, avatar: Option<&Avatar>, profile: Option<&Profile>) {
+pub(super) fn picture_and_profile(
+    table: &mut Table,
+    avatar: Option<&Avatar>,
+    profile: Option<&ProfileSummary>,
+) {
     if let Some(avatar) = avatar {
         table.fact("avatar", format!("{} ({}, {})", avatar.id, avatar.r#type, size(avatar)));
     }
-    for (name, text) in profile.into_iter().flat_map(parts) {
+    if let Some(ProfileSummary { full_name, nickname, organization, title }) = profile.cloned() {
+        facts(table, &Profile { full_name, nickname, organization, title, ..Profile::default() });
+    }
+}
+
+fn facts(table: &mut Table, profile: &Profile) {
+    for (name, text) in parts(profile) {
         table.fact(name, text);
     }
 }
@@ -81,7 +91,7 @@ pub(crate) fn published(avatar: &PublishedAvatar, _: Look) -> String {
 
 pub(crate) fn profile(profile: &Profile, look: Look) -> String {
     let mut table = Table::of_facts();
-    picture_and_profile(&mut table, None, Some(profile));
+    facts(&mut table, profile);
     let text = table.to_text(look);
     if text.is_empty() { line("An empty profile.") } else { text }
 }

@@ -38,7 +38,7 @@ fn a_peer_can_neither_drive_the_terminal_nor_forge_a_line() {
     mallory.groups = vec![nasty.to_owned()];
     mallory.resources[0].resource = nasty.to_owned();
     mallory.resources[0].client.as_mut().unwrap().name = Some(nasty.to_owned());
-    mallory.profile.as_mut().unwrap().note = Some(nasty.to_owned());
+    mallory.profile.as_mut().unwrap().title = Some(nasty.to_owned());
     let change = Event {
         seq: 1,
         time: "2026-01-31T09:00:12.250Z".to_owned(),

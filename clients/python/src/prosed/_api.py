@@ -49,6 +49,7 @@ __all__ = [
     "NotFound",
     "Offline",
     "Profile",
+    "ProfileSummary",
     "ProtocolViolation",
     "PublishedAvatar",
     "RequestTimedOut",
@@ -219,7 +220,12 @@ ContactWarning = Literal["mixedScripts", "bidi", "invisible"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One XMPP account and how its session stands."""
+    """One XMPP account and how its session stands.
+
+    In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of
+    which only our own status can take. `get_account` has all devices, with their whole
+    texts.
+    """
 
     account: str
     """The account: its bare JID."""
@@ -237,20 +243,26 @@ class Account:
     """Our full JID, while the session is bound."""
     last_stanza_at: datetime | None = None
     """When the server was last heard of."""
-    profile: Profile | None = None
-    """Our own profile."""
+    profile: ProfileSummary | None = None
+    """Who we say we are; `load_profile` has the whole profile."""
     remembered: bool = False
     """Whether prosed logs in again by itself after a restart."""
     resource: str | None = None
     """The resource part of our JID, as bound or as asked for."""
+    resource_count: int = 0
+    """How many other devices of ours are online, those that `resources` leaves out included."""
     resources: list[Resource] = field(default_factory=list)
-    """Our other devices that are online, best first."""
+    """Our other devices that are online, best first: at most four in lists and events, all in
+    `get_account`.
+    """
     retry_at: datetime | None = None
     """When the next attempt to connect is due."""
     secret_store: SecretStore | None = None
     """Where the account's secret is kept; absent where none is."""
     status: str | None = None
     """What `set_presence` said last."""
+    truncated: bool = False
+    """Present, and true, where texts are cut or devices left out to keep this small."""
 
     @classmethod
     def from_json(cls, json: Json) -> Account:
@@ -263,13 +275,15 @@ class Account:
             error=None if (value := json.get("error")) is None else ErrorObject.from_json(value),
             jid=json.get("jid"),
             last_stanza_at=None if (value := json.get("lastStanzaAt")) is None else moment(value),
-            profile=None if (value := json.get("profile")) is None else Profile.from_json(value),
+            profile=None if (value := json.get("profile")) is None else ProfileSummary.from_json(value),
             remembered=json.get("remembered", False),
             resource=json.get("resource"),
+            resource_count=json.get("resourceCount", 0),
             resources=[Resource.from_json(item) for item in json.get("resources", [])],
             retry_at=None if (value := json.get("retryAt")) is None else moment(value),
             secret_store=json.get("secretStore"),
             status=json.get("status"),
+            truncated=json.get("truncated", False),
         )
 
 
@@ -359,7 +373,12 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """A roster item and all that is known of its owner. Our own JID never is one."""
+    """A roster item and what is known of its owner. Our own JID never is one.
+
+    In rosters and events it is at most 4 KiB of JSON, whatever others send: the best
+    devices only, and texts that are cut end in `…`. Where anything is left out or cut,
+    `truncated` is true, and `get_contact` has the rest.
+    """
 
     availability: Availability
     """The best resource's: of the highest priority, then `chat`, `available`, `away`, `xa`,
@@ -380,15 +399,25 @@ class Contact:
     avatar: Avatar | None = None
     """The picture."""
     groups: list[str] = field(default_factory=list)
-    """The groups that we put the contact in, sorted."""
-    profile: Profile | None = None
-    """The profile."""
+    """The groups that we put the contact in, sorted. Where `truncated` is true, some may be
+    left out: take them from `get_contact` before you change them.
+    """
+    profile: ProfileSummary | None = None
+    """Who they say they are; `load_profile` has the whole profile."""
+    resource_count: int = 0
+    """How many devices are online, those that `resources` leaves out included."""
     resources: list[Resource] = field(default_factory=list)
-    """The devices that are online, best first."""
+    """The devices that are online, best first: at most four in rosters and events, all in
+    `get_contact`.
+    """
     roster_name: str | None = None
     """The name that we gave the contact."""
     status: str | None = None
     """The best resource's sentence."""
+    truncated: bool = False
+    """Present, and true, where texts are cut, or devices or groups left out, to keep this
+    small.
+    """
     warnings: list[ContactWarning] = field(default_factory=list)
     """Signs of a JID or name that was made to deceive."""
 
@@ -403,10 +432,12 @@ class Contact:
             ask=json.get("ask", False),
             avatar=None if (value := json.get("avatar")) is None else Avatar.from_json(value),
             groups=list(json.get("groups", [])),
-            profile=None if (value := json.get("profile")) is None else Profile.from_json(value),
+            profile=None if (value := json.get("profile")) is None else ProfileSummary.from_json(value),
+            resource_count=json.get("resourceCount", 0),
             resources=[Resource.from_json(item) for item in json.get("resources", [])],
             roster_name=json.get("rosterName"),
             status=json.get("status"),
+            truncated=json.get("truncated", False),
             warnings=list(json.get("warnings", [])),
         )
 
@@ -583,6 +614,31 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSummary:
+    """What contacts and accounts show of a profile. In rosters, lists and events each text has
+    at most 256 characters.
+    """
+
+    full_name: str | None = None
+    """The full name."""
+    nickname: str | None = None
+    """The nickname."""
+    organization: str | None = None
+    """The organization."""
+    title: str | None = None
+    """The job title."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> ProfileSummary:
+        return cls(
+            full_name=json.get("fullName"),
+            nickname=json.get("nickname"),
+            organization=json.get("organization"),
+            title=json.get("title"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedAvatar:
     """What `set_avatar` answers."""
 
@@ -730,7 +786,7 @@ class AccountChanged(Event):
     NAME: ClassVar[str] = "accountChanged"
 
     info: Account | None = None
-    """The account's new state, whole. Absent where the account is gone."""
+    """The account's new state, as in `list_accounts`. Absent where the account is gone."""
     removed: bool = False
     """Present, and true, where the account is gone."""
 
@@ -752,7 +808,9 @@ class ContactChanged(Event):
     NAME: ClassVar[str] = "contactChanged"
 
     contacts: list[Contact]
-    """Those that are new or changed: their new state, whole."""
+    """Those that are new or changed: their new state, as in a roster. One that looks the same
+    as before has changed in what only `get_contact` or `load_profile` show.
+    """
     ids: list[str]
     """All contacts concerned: at most 100 bare JIDs, sorted."""
     removed: list[str]
@@ -803,9 +861,9 @@ class SubscriptionRequested(Event):
     jid: str
     """Who asks: a bare JID. They may be a stranger."""
     nick: str | None = None
-    """What they call themselves. It proves nothing."""
+    """What they call themselves, cut at 256 characters. It proves nothing."""
     status: str | None = None
-    """What they say with it."""
+    """What they say with it, cut at 256 characters; `list_subscription_requests` has it all."""
 
     @classmethod
     def from_json(cls, json: Json) -> SubscriptionRequested:
@@ -1079,7 +1137,8 @@ class AsyncMethods:
             return [Account.from_json(item) for item in answer]
 
     async def get_account(self, *, account: str | None = None) -> Account:
-        """One account and how its session stands.
+        """One account and how its session stands, with all of our other devices and their
+        whole texts.
 
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
@@ -1111,7 +1170,11 @@ class AsyncMethods:
             return Roster.from_json(answer)
 
     async def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
-        """One contact, whole, with the features of its devices.
+        """One contact with all of its devices and groups, whole texts, and the devices'
+        features.
+
+        Rosters and events have at most 4 KiB of a contact; `truncated` says where there is
+        more.
 
         Args:
             jid: Who is meant: a bare JID.
@@ -1536,7 +1599,8 @@ class Methods:
             return [Account.from_json(item) for item in answer]
 
     def get_account(self, *, account: str | None = None) -> Account:
-        """One account and how its session stands.
+        """One account and how its session stands, with all of our other devices and their
+        whole texts.
 
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
@@ -1568,7 +1632,11 @@ class Methods:
             return Roster.from_json(answer)
 
     def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
-        """One contact, whole, with the features of its devices.
+        """One contact with all of its devices and groups, whole texts, and the devices'
+        features.
+
+        Rosters and events have at most 4 KiB of a contact; `truncated` says where there is
+        more.
 
         Args:
             jid: Who is meant: a bare JID.

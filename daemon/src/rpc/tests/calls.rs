@@ -226,6 +226,11 @@ async fn an_answer_too_large_is_an_error_and_the_connection_lives() {
     daemon.happen(ME, 16 << 20);
     let error = ui.call("get_events", json!({"since": 1})).await;
     assert_eq!(error["error"]["code"], -32008, "{:.200}", error.to_string());
+    assert_eq!(error["error"]["data"]["kind"], "limitExceeded");
+    assert!(
+        error["error"]["data"]["text"].as_str().is_some_and(|text| text.contains("The answer has 16777")),
+        "{error}"
+    );
     assert_eq!(daemon.post(&poll(1, 1)).await["error"]["code"], -32008);
     assert_eq!(ui.call("get_version", json!({})).await["result"]["name"], "prosed");
 }

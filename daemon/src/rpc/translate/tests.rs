@@ -73,7 +73,7 @@ fn a_contact_as_json() {
             "subscription": "both", "ask": false, "approved": false, "availability": "xa",
             "resources": [{"resource": "orchard", "availability": "xa", "status": "Asleep", "priority": -1,
                            "since": "2023-11-14T22:13:20.123Z", "client": {"category": "client", "type": "pc"}}],
-            "warnings": [],
+            "resourceCount": 1, "warnings": [],
             "avatar": {"id": "ab".repeat(20), "type": "image/jpeg", "bytes": 68213, "width": 512,
                        "height": 256, "url": format!("/avatars/cap/{}", "ab".repeat(20))},
         })
@@ -82,7 +82,7 @@ fn a_contact_as_json() {
 
 #[test]
 fn features_come_in_the_whole_contact_only() {
-    let whole = translator().contact_with_features(contact("romeo@example.net"));
+    let whole = translator().whole_contact(contact("romeo@example.net"));
     assert_eq!(whole.resources[0].features, Some(vec!["urn:xmpp:ping".to_owned()]));
 }
 
@@ -145,7 +145,7 @@ fn an_account_as_an_event() {
         json!({
             "account": "me@example.org", "state": "failed", "since": "2023-11-14T22:13:20.123Z",
             "resource": "desk", "remembered": true, "secretStore": "secretService", "availability": "available",
-            "resources": [],
+            "resources": [], "resourceCount": 0,
             "error": {"code": 1001, "message": ErrorKind::NotAuthorized.message(),
                       "data": {"kind": "notAuthorized", "account": "me@example.org", "retryable": false,
                                "condition": "not-authorized"}},
@@ -153,6 +153,24 @@ fn an_account_as_an_event() {
     );
     assert_eq!(events[1]["removed"], true);
     assert_eq!(events[1].get("info"), None);
+}
+
+#[test]
+fn a_strangers_request_is_a_small_event() {
+    let log = log();
+    let request = SubscriptionRequest {
+        jid: jid("stranger@example.net"),
+        nick: Some("x".repeat(1_000)),
+        status: Some("🌊".repeat(4_000)),
+        received_at: NOON,
+    };
+    let notice = Notice::SubscriptionRequested(request);
+    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    let event = &events(&log)[0];
+    for (text, begins) in [(&event["nick"], "xxx"), (&event["status"], "🌊🌊🌊")] {
+        let text = text.as_str().unwrap();
+        assert!(text.starts_with(begins) && text.ends_with('…') && text.chars().count() == 256, "{text}");
+    }
 }
 
 #[test]
