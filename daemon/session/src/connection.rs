@@ -75,13 +75,23 @@ impl Connection {
         }
     }
 
-    /// Whether there is anything about our account that UIs don't know yet. They do, then.
-    pub(crate) fn account_changed(&mut self, people: &People, presence: &OwnPresence) -> bool {
+    /// How our account stands, if there is anything about it that UIs don't know yet.
+    pub(crate) fn news(&self, people: &People, presence: &OwnPresence) -> Option<Account> {
         // Hearing of the server is no news.
         let account = Account { last_stanza_at: None, ..self.account(people, presence) };
-        let changed = self.told.as_ref() != Some(&account);
-        self.told = Some(account);
-        changed
+        (self.told.as_ref() != Some(&account)).then_some(account)
+    }
+
+    /// Whether the news are of what happens here, and not only of what other devices and the server say of us.
+    pub(crate) fn is_of_ours(&self, news: &Account) -> bool {
+        let Some(told) = &self.told else { return true };
+        let Account { profile, avatar, resources, .. } = told.clone();
+        Account { profile, avatar, resources, ..news.clone() } != *told
+    }
+
+    /// UIs know it now.
+    pub(crate) fn told(&mut self, news: Account) {
+        self.told = Some(news);
     }
 
     fn become_(&mut self, state: ConnectionState, now: Timestamp) {

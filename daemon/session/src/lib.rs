@@ -19,6 +19,7 @@ mod disco;
 mod effect;
 mod failure;
 mod image;
+mod pace;
 mod pending;
 mod people;
 mod pep;
@@ -61,6 +62,7 @@ pub use snapshot::{
 };
 pub use time::{Now, Timestamp};
 
+use pace::Pace;
 use pending::{Outcome, Pending, Request};
 use people::People;
 use waiting::{Awaited, Waiting};
@@ -70,6 +72,7 @@ pub struct Session {
     account: BareJid,
     connection: connection::Connection,
     people: People,
+    pace: Pace,
     pending: Pending,
     waiting: Waiting,
     images: image::Images,
@@ -119,6 +122,7 @@ impl Session {
             connection: connection::Connection::new(account.clone(), now.wall),
             images: image::Images::known(&people),
             people: People::new(account.clone(), items, people),
+            pace: Pace::default(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             waiting: Waiting::default(),
             tickets: effect::Tickets::default(),
@@ -133,7 +137,9 @@ impl Session {
             account,
         };
         // As it begins it is no news.
-        session.connection.account_changed(&session.people, session.presence.own());
+        if let Some(news) = session.connection.news(&session.people, session.presence.own()) {
+            session.connection.told(news);
+        }
         session
     }
 
@@ -162,9 +168,21 @@ impl Session {
     }
 
     /// Turns what changed since the last call into events. Call it when no more input is at hand:
-    /// changes that arrive together are told together, and the first after quiet is not delayed.
+    /// changes that arrive together are told together, and the first after quiet are not delayed. A
+    /// contact who never rests is told of twice a second.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.tell(&mut Turn { now, effects });
+        let turn = &mut Turn { now, effects };
+        if self.pace.is_due(now.monotonic) {
+            return self.tell(turn);
+        }
+        let (people, pace) = (&mut self.people, &mut self.pace);
+        let changes = people.take_changes(|jid| pace.admits(jid, now.monotonic));
+        self.tell_changes(changes, turn);
+        if let Some(news) = self.connection.news(&self.people, self.presence.own())
+            && (self.connection.is_of_ours(&news) || self.pace.admits(&self.account, now.monotonic))
+        {
+            self.tell_account(news, turn);
+        }
     }
 
     /// When to say [`Input::Tick`], if nothing else happens before.
@@ -175,6 +193,7 @@ impl Session {
             self.waiting.next_deadline(),
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
             self.presence.next_deadline(),
+            self.pace.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -379,21 +398,37 @@ impl Session {
         self.handle_presence_deadlines(turn);
     }
 
-    /// Tells UIs what has effectively changed.
+    /// Tells UIs all that has effectively changed, whatever has to wait else.
     fn tell(&mut self, turn: &mut Turn<'_>) {
         self.tell_contacts(turn);
-        if self.connection.account_changed(&self.people, self.presence.own()) {
-            turn.notify(Notice::AccountChanged);
+        if let Some(news) = self.connection.news(&self.people, self.presence.own()) {
+            self.tell_account(news, turn);
         }
+        self.pace.told_all();
     }
 
     /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
     /// for each input, since its notice carries nothing: it is read when it is told.
     fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
-        let (changed, removed) = self.people.take_changes();
+        let changes = self.people.take_changes(|_| true);
+        self.tell_changes(changes, turn);
+    }
+
+    fn tell_changes(&mut self, (changed, removed): (Vec<Contact>, Vec<BareJid>), turn: &mut Turn<'_>) {
+        for jid in changed.iter().map(|contact| &contact.jid).chain(&removed) {
+            self.pace.told(jid, turn.now.monotonic);
+        }
         if !changed.is_empty() || !removed.is_empty() {
             turn.notify(Notice::ContactsChanged { changed, removed });
         }
+    }
+
+    fn tell_account(&mut self, news: Account, turn: &mut Turn<'_>) {
+        if !self.connection.is_of_ours(&news) {
+            self.pace.told(&self.account, turn.now.monotonic);
+        }
+        self.connection.told(news);
+        turn.notify(Notice::AccountChanged);
     }
 
     /// From our server or our own account, which clients see as an absent or our bare `from`

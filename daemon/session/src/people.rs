@@ -254,10 +254,17 @@ impl People {
         turn.save(Write::Person { jid: jid.clone(), person });
     }
 
-    /// Who effectively changed since this was asked last, and who is a contact no more.
-    pub(crate) fn take_changes(&mut self) -> (Vec<Contact>, Vec<BareJid>) {
+    /// Who of those that may be told of effectively changed since they were told of last, and who is a contact
+    /// no more.
+    pub(crate) fn take_changes(
+        &mut self,
+        mut may_be_told: impl FnMut(&BareJid) -> bool,
+    ) -> (Vec<Contact>, Vec<BareJid>) {
         let (mut changed, mut removed) = (Vec::new(), Vec::new());
-        for (jid, before) in std::mem::take(&mut self.before) {
+        let touched = std::mem::take(&mut self.before).into_iter();
+        let (told, waiting): (Vec<_>, Vec<_>) = touched.partition(|(jid, _)| may_be_told(jid));
+        self.before.extend(waiting);
+        for (jid, before) in told {
             match (before, self.contact(&jid)) {
                 (before, Some(after)) if before.as_ref() != Some(&after) => changed.push(after),
                 (Some(_), None) => removed.push(jid),

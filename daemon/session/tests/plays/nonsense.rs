@@ -237,6 +237,8 @@ impl Chaos {
         self.session.happen(vec![Input::Offline { failure: None, retry_at: None }]);
         while self.session.disk(true).is_some() {}
         assert_eq!(self.session.open_calls(), 0, "calls that nobody answers");
+        self.session.later(Duration::from_secs(1));
+        assert!(self.session.has_told_all(), "changes that nobody is told of");
         self.handled
     }
 }

@@ -1,0 +1,122 @@
+//! How often UIs are told of one contact. The first changes after quiet are told at once; a contact who
+//! never rests is told of twice a second, in the newest state.
+//!
+//! Whatever waits is told within [`EVERY`], all of it together. So a flood is a few events a second, however
+//! many changes and contacts it has, and the contacts who do not take part in it hear nothing of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use jid::BareJid;
+
+/// Changes of one contact that are told at once after quiet. What belongs together comes apart: a presence,
+/// a picture, a profile, what a client supports.
+const AT_ONCE: u32 = 8;
+/// So long a change waits at most, and so long it takes to earn one that is told at once. Nobody takes half a
+/// second of a presence for late.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Who was told of lately, and who waits.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// By when each would have been told of so often at two changes a second. Bounded: only contacts and
+    /// ourselves are told of, and who has been quiet is forgotten.
+    spent_until: BTreeMap<BareJid, Instant>,
+    forget_at: Option<Instant>,
+    /// Of whom there is something to tell, and when.
+    waiting: BTreeSet<BareJid>,
+    due_at: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether a change is told now. Else it waits, for the others that do.
+    pub(crate) fn admits(&mut self, jid: &BareJid, now: Instant) -> bool {
+        if self.waiting.contains(jid) {
+            return false;
+        }
+        let admitted = self.spent_until.get(jid).is_none_or(|until| *until <= now + EVERY * (AT_ONCE - 1));
+        if !admitted {
+            self.waiting.insert(jid.clone());
+            self.due_at.get_or_insert(now + EVERY);
+        }
+        admitted
+    }
+
+    /// UIs have been told of a change.
+    pub(crate) fn told(&mut self, jid: &BareJid, now: Instant) {
+        let before = self.spent_until.get(jid).copied().unwrap_or(now);
+        // Told out of turn, it owes no more than what can be owed.
+        let until = before.clamp(now, now + EVERY * (AT_ONCE - 1)) + EVERY;
+        self.spent_until.insert(jid.clone(), until);
+        self.forget_at.get_or_insert(now + EVERY * AT_ONCE);
+    }
+
+    /// Whether all that waits is to be told now.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        if self.forget_at.take_if(|at| *at <= now).is_some() {
+            self.spent_until.retain(|_, until| *until > now);
+            self.forget_at = self.spent_until.values().max().copied();
+        }
+        self.due_at.is_some_and(|at| at <= now)
+    }
+
+    /// Nothing waits any more: everything has been told.
+    pub(crate) fn told_all(&mut self) {
+        self.waiting.clear();
+        self.due_at = None;
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.due_at.into_iter().chain(self.forget_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds at which changes are told, of a contact who changes each 10 ms.
+    fn told(changes: u32) -> Vec<f64> {
+        let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
+        let (mut pace, mut told) = (Pace::default(), Vec::new());
+        for change in 0..changes {
+            let now = start + Duration::from_millis(10) * change;
+            let is_due = pace.is_due(now);
+            if is_due {
+                pace.told_all();
+            }
+            if is_due || pace.admits(&jid, now) {
+                pace.told(&jid, now);
+                told.push((now - start).as_secs_f64());
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn the_first_changes_are_told_at_once_and_then_two_a_second() {
+        let told = told(1_000);
+        assert_eq!(told[..8], [0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]);
+        let late: Vec<_> = told[7..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(late.iter().all(|late| (0.5..0.52).contains(late)), "{late:?}");
+        assert!(told.len() <= 8 + 20, "{}", told.len());
+    }
+
+    #[test]
+    fn who_was_quiet_is_forgotten_and_told_of_at_once_again() {
+        let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
+        let mut pace = Pace::default();
+        (0..20).for_each(|_| pace.told(&jid, start));
+        let (mut now, mut deadlines) = (start, 0);
+        while let Some(at) = pace.next_deadline() {
+            assert!(at > now && !pace.is_due(at), "nothing waits");
+            (now, deadlines) = (at, deadlines + 1);
+        }
+        assert!(pace.spent_until.is_empty() && deadlines <= 2 && now <= start + EVERY * 9);
+        (0..8).for_each(|_| {
+            assert!(pace.admits(&jid, now));
+            pace.told(&jid, now);
+        });
+        assert!(!pace.admits(&jid, now));
+    }
+}
