@@ -61,9 +61,10 @@ impl Cursor {
     pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Entry>>, Lagged> {
         let state = self.log.state();
         let last = self.position();
-        let mut later = state.ring.after(last).map_err(|_| Lagged { last })?;
+        let mut later =
+            state.retained.after(last, self.filter.account.as_ref()).map_err(|_| Lagged { last })?;
         let found = later.find(|event| self.filter.wants(event)).cloned();
-        self.after.store(found.as_ref().map_or(state.ring.last(), |event| event.seq), Ordering::Relaxed);
+        self.after.store(found.as_ref().map_or(state.retained.last(), |event| event.seq), Ordering::Relaxed);
         Ok(found)
     }
 }

@@ -42,7 +42,7 @@ impl EventLog {
     /// How many subscribers there are, and how many events the slowest of them has not read yet.
     fn subscribers(&self) -> (usize, u64) {
         let state = self.state();
-        let last = state.ring.last();
+        let last = state.retained.last();
         let places = state.subscribers.iter().filter_map(Weak::upgrade);
         let lags = places.map(|place| last.saturating_sub(place.load(Ordering::Relaxed)));
         lags.fold((0, 0), |(count, worst), lag| (count + 1, worst.max(lag)))
@@ -62,8 +62,8 @@ impl Collector for Standing {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(log) = self.0.upgrade() else { return Ok(()) };
         let (events, bytes, seq) = {
-            let ring = &log.state().ring;
-            (ring.len(), ring.bytes(), ring.last())
+            let retained = &log.state().retained;
+            (retained.len(), retained.bytes(), retained.last())
         };
         let (subscriptions, lag) = log.subscribers();
         let to = &mut encoder;

@@ -6,7 +6,7 @@
 
 mod cursor;
 mod metrics;
-mod ring;
+mod retained;
 
 use std::io;
 use std::sync::atomic::AtomicU64;
@@ -21,10 +21,10 @@ use tokio::sync::watch;
 
 pub(crate) use cursor::{Cursor, Lagged};
 use metrics::Published;
-use ring::Ring;
+use retained::Retained;
 
 /// How many events are retained for those who come back: minutes of a busy roster, hours of a
-/// quiet one.
+/// quiet one. See `retained.rs` for how accounts and contacts share them.
 pub(crate) const RETAINED_EVENTS: usize = 10_000;
 
 /// How many bytes of event JSON are retained: what a UI may miss must not be what the daemon
@@ -75,7 +75,7 @@ impl Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("events that far back are no longer retained; the oldest is {oldest}")]
 pub(crate) struct CursorExpired {
-    /// The oldest number that is retained, or the next one where nothing is.
+    /// From this number on, everything that was asked for is retained.
     pub(crate) oldest: u64,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct EventLog {
 }
 
 struct State {
-    ring: Ring,
+    retained: Retained,
     reserve: Reserve,
     /// The last number that is reserved.
     reserved: u64,
@@ -118,7 +118,7 @@ impl EventLog {
     pub(crate) fn new(start: u64, mut reserve: Reserve) -> io::Result<Self> {
         let reserved = reserve(start + 1)?;
         let state = State {
-            ring: Ring::new(start, RETAINED_EVENTS, RETAINED_BYTES),
+            retained: Retained::new(start, RETAINED_EVENTS, RETAINED_BYTES),
             reserve,
             reserved,
             subscribers: Vec::new(),
@@ -131,12 +131,17 @@ impl EventLog {
     pub(crate) fn append(&self, account: &BareJid, payload: EventPayload) -> u64 {
         let mut state = self.state();
         // `Unknown` is for clients: there is nothing in it to tell.
-        let Some(name) = payload.name() else { return state.ring.last() };
+        let Some(name) = payload.name() else { return state.retained.last() };
         let seq = state.take_number();
+        let contacts = match &payload {
+            EventPayload::ContactChanged(changed) => changed.ids.clone(),
+            _ => Vec::new(),
+        };
         let event = Event { seq, time: rfc3339(Utc::now()), account: account.to_string(), payload };
         match serde_json::value::to_raw_value(&event) {
             Ok(json) => {
-                state.ring.push(Arc::new(Entry { seq, name, account: account.clone(), json }));
+                let entry = Entry { seq, name, account: account.clone(), json };
+                state.retained.push(Arc::new(entry), contacts);
                 // Under the lock, so that numbers are announced in their order.
                 self.newest.send_replace(seq);
                 self.published.count(name);
@@ -145,14 +150,14 @@ impl EventLog {
             // Only for maps whose keys are no strings: an event has none.
             Err(error) => {
                 tracing::error!(event = name.as_str(), %error, "an event could not be written as JSON");
-                state.ring.last()
+                state.retained.last()
             }
         }
     }
 
     /// The number of the newest event: what a snapshot taken now is true at.
     pub(crate) fn last(&self) -> u64 {
-        self.state().ring.last()
+        self.state().retained.last()
     }
 
     /// A reader of what the filter wants: of everything after `since`, or of what is yet to come.
@@ -166,9 +171,9 @@ impl EventLog {
     ) -> Result<Cursor, CursorExpired> {
         let state = self.state();
         if let Some(since) = since {
-            state.ring.check(since)?;
+            state.retained.check(since, filter.account.as_ref())?;
         }
-        let after = since.unwrap_or_else(|| state.ring.last());
+        let after = since.unwrap_or_else(|| state.retained.last());
         drop(state);
         Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
     }
@@ -201,8 +206,9 @@ impl EventLog {
         limit: usize,
         patience: Duration,
     ) -> Result<Page, CursorExpired> {
+        let account = filter.account.clone();
         let mut cursor = self.cursor(filter, since)?;
-        let expired = |_: Lagged| CursorExpired { oldest: self.state().ring.oldest() };
+        let expired = |_: Lagged| CursorExpired { oldest: self.state().retained.oldest(account.as_ref()) };
         let mut events = Vec::new();
         let mut bytes = 0;
         let mut next = match tokio::time::timeout(patience, cursor.next()).await {
@@ -226,7 +232,7 @@ impl EventLog {
 
 impl State {
     fn take_number(&mut self) -> u64 {
-        let next = self.ring.last() + 1;
+        let next = self.retained.last() + 1;
         if next + RESERVE_AHEAD > self.reserved && next.is_multiple_of(RESERVE_AGAIN) {
             match (self.reserve)(next + RESERVE_AHEAD) {
                 Ok(reserved) => self.reserved = reserved,

@@ -16,7 +16,7 @@ fn log(start: u64) -> Arc<EventLog> {
 
 fn small_log(most_events: usize, most_bytes: usize) -> Arc<EventLog> {
     let log = log(0);
-    log.state().ring = Ring::new(0, most_events, most_bytes);
+    log.state().retained = Retained::new(0, most_events, most_bytes);
     log
 }
 
@@ -31,8 +31,28 @@ fn append(log: &EventLog, account: &str, name: &str) -> u64 {
 
 /// An event of about so many bytes.
 fn append_large(log: &EventLog, bytes: usize) -> u64 {
+    append_large_of(log, "me@example.org", bytes)
+}
+
+fn append_large_of(log: &EventLog, account: &str, bytes: usize) -> u64 {
     let loaded = RosterLoaded { version: Some("x".repeat(bytes)), changed: 0 };
-    log.append(&jid("me@example.org"), EventPayload::RosterLoaded(loaded))
+    log.append(&jid(account), EventPayload::RosterLoaded(loaded))
+}
+
+/// A change of these contacts.
+fn append_changes(log: &EventLog, contacts: &[&str]) -> u64 {
+    let ids = contacts.iter().map(|&contact| contact.to_owned()).collect();
+    let changed = ContactChanged { ids, ..Default::default() };
+    log.append(&jid("me@example.org"), EventPayload::ContactChanged(changed))
+}
+
+fn of(account: &str) -> Filter {
+    Filter { account: Some(jid(account)), ..Filter::default() }
+}
+
+fn seqs(log: &Arc<EventLog>, filter: Filter, since: u64) -> Vec<u64> {
+    let mut cursor = log.cursor(filter, Some(since)).unwrap();
+    std::iter::from_fn(|| cursor.try_next().unwrap().map(|event| event.seq)).collect()
 }
 
 #[test]
@@ -159,10 +179,78 @@ fn retention_by_bytes_keeps_the_newest_whatever_its_size() {
     for _ in 0..10 {
         append_large(&log, 300);
     }
-    assert_eq!(log.state().ring.oldest(), 9);
+    assert_eq!(log.state().retained.oldest(None), 9);
     append_large(&log, 5_000);
-    assert_eq!(log.state().ring.oldest(), 11);
+    assert_eq!(log.state().retained.oldest(None), 11);
     assert!(log.cursor(Filter::default(), Some(10)).unwrap().try_next().unwrap().is_some());
+}
+
+#[test]
+fn an_account_that_floods_loses_its_own_past_and_nobody_elses() {
+    for log in [small_log(100, usize::MAX), small_log(usize::MAX, 40_000)] {
+        let first = append_large_of(&log, "you@example.org", 300);
+        let mut slow = log.cursor(of("you@example.org"), Some(0)).unwrap();
+        for _ in 0..1_000 {
+            append_large(&log, 300);
+        }
+        let second = append_large_of(&log, "you@example.org", 300);
+        assert!(log.state().retained.len() <= 101 && log.state().retained.bytes() <= 50_000);
+        assert_eq!(seqs(&log, of("you@example.org"), 0), [first, second]);
+        assert_eq!(slow.try_next().unwrap().unwrap().seq, first);
+        assert!(log.cursor(of("me@example.org"), Some(0)).is_err());
+        let expired = log.cursor(Filter::default(), Some(0)).err().unwrap();
+        assert_eq!(seqs(&log, Filter::default(), expired.oldest - 1).first(), Some(&expired.oldest));
+    }
+}
+
+#[test]
+fn accounts_that_flood_alike_share_alike() {
+    let log = small_log(100, usize::MAX);
+    for n in 0..3_000 {
+        append(&log, ["a@example.org", "b@example.org", "b@example.org"][n % 3], "rosterLoaded");
+    }
+    let retained = |account: &str| {
+        let oldest = log.state().retained.oldest(Some(&jid(account)));
+        seqs(&log, of(account), oldest - 1).len()
+    };
+    assert_eq!((retained("a@example.org"), retained("b@example.org")), (50, 50));
+}
+
+#[test]
+fn of_a_contact_that_floods_the_newest_states_are_retained() {
+    let log = log(0);
+    let quiet = append_changes(&log, &["quiet@example.org"]);
+    let both = append_changes(&log, &["noisy@example.org", "quiet@example.org"]);
+    let mut reader = log.cursor(Filter::default(), Some(0)).unwrap();
+    for _ in 0..20_000 {
+        append_changes(&log, &["noisy@example.org"]);
+    }
+    // Nobody has lost anything, and readers go on from wherever they were.
+    let last = log.last();
+    let mut expected = vec![quiet, both];
+    expected.extend(last - 63..=last);
+    assert_eq!(seqs(&log, Filter::default(), 0), expected);
+    assert_eq!(seqs(&log, Filter::default(), 1_000), expected[2..]);
+    let read: Vec<_> = std::iter::from_fn(|| reader.try_next().unwrap().map(|event| event.seq)).collect();
+    assert_eq!(read, expected);
+    // What shows two contacts goes once both of them have enough newer states.
+    for _ in 0..63 {
+        append_changes(&log, &["quiet@example.org"]);
+    }
+    assert_eq!(seqs(&log, Filter::default(), 0)[0], both);
+    append_changes(&log, &["quiet@example.org"]);
+    assert_eq!(log.state().retained.len(), 128);
+}
+
+#[test]
+fn what_is_let_go_of_leaves_nothing_behind() {
+    let log = small_log(10, usize::MAX);
+    for n in 0..1_000 {
+        append_changes(&log, &[&format!("c{n}@example.org"), &format!("c{}@example.org", n + 1)]);
+    }
+    append_large(&log, 10);
+    assert_eq!(log.state().retained.len(), 10);
+    assert_eq!(log.state().retained.states(), 18);
 }
 
 #[test]
@@ -171,7 +259,7 @@ fn the_bounds_are_those_of_the_contract() {
     for _ in 0..RETAINED_EVENTS + 5 {
         append(&log, "me@example.org", "contactChanged");
     }
-    assert_eq!(log.state().ring.oldest(), 6);
+    assert_eq!(log.state().retained.oldest(None), 6);
     assert_eq!((RETAINED_EVENTS, RETAINED_BYTES), (10_000, 16 << 20));
 }
 

@@ -1,10 +1,48 @@
-//! The event log: what bounds it.
+//! Where the guards of the event log stand, and of what goes into it.
 
 use super::Edit;
 
-pub(super) const EDITS: &[Edit] = &[Edit {
-    guard: "retention",
-    file: "daemon/src/events/ring.rs",
-    here: "        while self.events.len() > 1 && (",
-    instead: "        while !$out && self.events.len() > 1 && (",
-}];
+pub(super) const EDITS: &[Edit] = &[
+    Edit {
+        guard: "retention",
+        file: "daemon/src/events/retained.rs",
+        here: "        while self.events.len() > 1 && (",
+        instead: "        while !$out && self.events.len() > 1 && (",
+    },
+    Edit {
+        guard: "account-share",
+        file: "daemon/src/events/retained.rs",
+        here: "if too_large { share.bytes }",
+        instead: "if $out { usize::MAX - share.events.first().map_or(0, |seq| *seq as usize) } else if too_large { share.bytes }",
+    },
+    Edit {
+        guard: "account-share",
+        file: "daemon/src/events/retained.rs",
+        here: "            Some(account) => self.accounts.get(account)",
+        instead: "            Some(account) if !$out => self.accounts.get(account)",
+    },
+    Edit {
+        guard: "account-share",
+        file: "daemon/src/events/retained.rs",
+        here: "            None => self.accounts.values().map(",
+        instead: "            _ => self.accounts.values().map(",
+    },
+    Edit {
+        guard: "contact-states",
+        file: "daemon/src/events/retained.rs",
+        here: "            if states.len() > STATES_OF_ONE_CONTACT {",
+        instead: "            if !$out && states.len() > STATES_OF_ONE_CONTACT {",
+    },
+    Edit {
+        guard: "contact-pace",
+        file: "daemon/session/src/pace.rs",
+        here: "        let admitted = self.spent_until",
+        instead: "        let admitted = $out || self.spent_until",
+    },
+    Edit {
+        guard: "contact-size",
+        file: "daemon/src/rpc/fit.rs",
+        here: "        contact.truncated |= level.cut_contact(contact);",
+        instead: "        if $out { return; }\n$here",
+    },
+];
