@@ -75,8 +75,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "response-size",
         file: CALLS,
-        here: "MethodResponse::response(id, payload, RESPONSE_BYTES as usize)",
-        instead: "MethodResponse::response(id, payload, if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
+        here: "MethodResponse::response(id.clone(), payload, RESPONSE_BYTES as usize)",
+        instead: "MethodResponse::response(id.clone(), payload, if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
     },
     Edit {
         guard: "batch-size",

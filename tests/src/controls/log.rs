@@ -13,7 +13,7 @@ pub(super) const EDITS: &[Edit] = &[
         guard: "account-share",
         file: "daemon/src/events/retained.rs",
         here: "if too_large { share.bytes }",
-        instead: "if $out { usize::MAX - share.events.first().map_or(0, |seq| *seq as usize) } else if too_large { share.bytes }",
+        instead: "if $out { usize::MAX - share.events.first().map_or(usize::MAX, |seq| *seq as usize) } else if too_large { share.bytes }",
     },
     Edit {
         guard: "account-share",
