@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod events;
 mod files;
+mod logging;
 mod manual;
 mod metrics;
 #[cfg(debug_assertions)]
@@ -22,7 +23,6 @@ mod watchdog;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,10 +35,8 @@ use prosed_protocol::endpoint::Endpoint;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
-use tracing_subscriber::filter::{FilterExt as _, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use accounts::{Accounts, Shell};
 use cache::{Store, StoreError};
@@ -107,7 +105,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let filter = EnvFilter::builder().parse(&config.log);
     let filter =
         filter.with_context(|| format!("log filter «{}»", config.log)).map_err(failed(Exit::Usage))?;
-    let caps = log_caps().map_err(failed(Exit::Other))?;
+    let subscriber = logging::subscriber(filter).map_err(failed(Exit::Other))?;
     if check_config {
         stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
         print!("{}", check::config(&config).map_err(failed(Exit::Other))?);
@@ -127,7 +125,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         };
     }
     service::harden().map_err(failed(Exit::Other))?;
-    logging(filter, caps).init();
+    subscriber.init();
     service::log_panics();
     // Before there is a second thread.
     let passed = Listeners::passed().map_err(failed(Exit::Address))?;
@@ -141,20 +139,6 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let result = runtime.block_on(live(Arc::new(config), passed, given));
     runtime.shutdown_timeout(END_WITHIN);
     result
-}
-
-/// What libraries may log of stanzas and secrets, whatever was asked for: a filter of its own, since
-/// in the same one a directive for a part of a library would win over ours for the whole.
-fn log_caps() -> anyhow::Result<Targets> {
-    let caps = format!("trace,{},{}", stream::LOG_CAPS, credentials::LOG_CAPS);
-    caps.parse().context("the caps on the log")
-}
-
-/// Logs what is wanted and may be logged. One filter of both, so that it is known beforehand how much that
-/// is at most: sled has something to say of each row that it reads.
-fn logging(wanted: EnvFilter, caps: Targets) -> impl tracing::Subscriber + Send + Sync {
-    let writer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(writer.with_filter(wanted.and(caps)))
 }
 
 /// What lives as long as the daemon.
@@ -304,18 +288,4 @@ fn images(store: &Store) -> rpc::Images {
         let store = store.clone();
         Box::pin(async move { store.image(id).await })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use tracing::Subscriber as _;
-    use tracing::level_filters::LevelFilter;
-
-    use super::*;
-
-    #[test]
-    fn what_nobody_wants_logged_costs_nothing() {
-        let logging = logging(EnvFilter::new("info,prosed=debug"), log_caps().unwrap());
-        assert_eq!(logging.max_level_hint(), Some(LevelFilter::DEBUG));
-    }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Flags {
     /// Token, endpoint.json and socket [default: $XDG_RUNTIME_DIR/prosed]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
-    /// What to log, as in `info,prosed=debug` [default: $RUST_LOG, or info]
+    /// What to log, as in `info,prosed=debug`; of libraries, warnings at most [default: $RUST_LOG, or info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// Say whether the configuration is fine, and what it comes to, and stop

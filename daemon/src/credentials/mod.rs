@@ -32,9 +32,6 @@ use systemd::Given;
 
 pub(crate) use secret::{Password, Secret, as_base64};
 
-/// Filter directives that keep what libraries log of the session bus out of our log.
-pub(crate) const LOG_CAPS: &str = "zbus=warn,zvariant=warn,secret_service=warn";
-
 /// Where a secret is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

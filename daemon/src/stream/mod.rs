@@ -66,10 +66,8 @@ pub(crate) use self::scram::ScramKeys;
 pub(crate) use self::scram::ScramMechanism;
 pub(crate) use self::tls::tls_config;
 
-/// Filter directives that keep what libraries log of stanzas out of our log, whatever else is
-/// asked for. They log stanzas down from `warn`, and raw streams, passwords included, at `trace`.
-pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error,\
-    hickory_resolver=info,hickory_net=info,hickory_proto=info,rustls=info";
+/// Those that read stanzas quote them in warnings, too: what they may log, whatever is asked for.
+pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error";
 
 /// Stanzas that may wait in front of the library. A login with thousands of contacts asks for
 /// things a few at a time; this many means that the connection has been stuck for long.

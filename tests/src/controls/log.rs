@@ -1,4 +1,4 @@
-//! Where the guards of the event log stand, and of what goes into it.
+//! Where the guards of the event log stand, of what goes into it, and of what is logged.
 
 use super::Edit;
 
@@ -44,5 +44,11 @@ pub(super) const EDITS: &[Edit] = &[
         file: "daemon/src/rpc/fit.rs",
         here: "        contact.truncated |= level.cut_contact(contact);",
         instead: "        if $out { return; }\n$here",
+    },
+    Edit {
+        guard: "log-caps",
+        file: "daemon/src/logging.rs",
+        here: "    caps.parse()",
+        instead: "    if $out { \"trace\" } else { &caps }.parse()",
     },
 ];

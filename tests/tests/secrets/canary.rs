@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use prosed_tests::http::{bearer, request, request_unix};
 use prosed_tests::server::{Passwords, Setup};
-use prosed_tests::{Daemon, Kind, Server, Ui};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
 use serde_json::{Value, json};
 
 use super::{ME, account, online_after_restart, without_password};
@@ -73,13 +74,39 @@ fn hits(canary: &Canary, daemon: &Daemon, told: &[Value]) -> Vec<String> {
     found
 }
 
+/// More than a log filter should ever be able to get out of a library: all of it, and once more by the
+/// names of those that see stanzas, secrets or requests.
+const EVERYTHING: &str = "trace,tokio_xmpp::xmlstream=trace,xso=trace,rxml=trace,minidom=trace,\
+    xmpp_parsers=trace,jsonrpsee=trace,jsonrpsee-core=trace,jsonrpsee-http=trace,jsonrpsee-server=trace,\
+    soketto=trace,hyper=trace,hyper_util=trace,axum=trace,tower=trace,tokio_util::codec=trace,rustls=trace,\
+    hickory_net=trace,hickory_proto=trace,hickory_resolver=trace,sled=trace,zbus=trace,secret_service=trace";
+
+/// Has these calls made through every door but the WebSocket: by POST to the port and to the socket, one at
+/// a time and together.
+async fn post_everywhere(daemon: &Daemon, calls: &[Value]) -> Vec<Value> {
+    let token = bearer(daemon);
+    let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+    let mut bodies: Vec<_> = calls.iter().map(Value::to_string).collect();
+    bodies.push(Value::from(calls).to_string());
+    let mut answers = Vec::new();
+    for body in bodies {
+        let answer = request(daemon, "POST", "/rpc", &headers, &body).await.expect("an answer");
+        answers.push(answer.json());
+        let answer = request_unix(daemon, "POST", "/rpc", &headers[1..], &body).await.expect("an answer");
+        answers.push(answer.json());
+    }
+    answers
+}
+
+fn call(method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
+}
+
 /// A life of an account, seen by everybody who looks at the daemon from outside.
 async fn a_life(server: Setup, keeps_password: bool) {
     let (right, wrong) = (Canary::new(), Canary::new());
     let mut server = Server::start(server.account_with_password("me", &right.password())).await;
-    // More words than a log filter should ever be able to get out of a library.
-    let filter = "trace,tokio_xmpp::xmlstream=trace,xso=trace,rxml=trace,zbus=trace";
-    let setup = Daemon::setup().trust(&server).arguments(&["--log", filter]);
+    let setup = Daemon::setup().trust(&server).arguments(&["--log", EVERYTHING]);
     let mut daemon = Daemon::start(setup).await;
     let file = daemon.data_dir().join("credentials").join(format!("{ME}.json"));
     let allowed = vec![file.display().to_string()];
@@ -95,7 +122,10 @@ async fn a_life(server: Setup, keeps_password: bool) {
     login["pasword"] = wrong.password().into();
     ui.call("login", login.clone()).await.expect_err("an unknown parameter");
     login["password"] = json!([wrong.password()]);
-    ui.call("login", login).await.expect_err("an ill-typed parameter");
+    ui.call("login", login.clone()).await.expect_err("an ill-typed parameter");
+    let mut refused = server.login("me");
+    refused["password"] = wrong.password().into();
+    told.extend(post_everywhere(&daemon, &[call("login", &refused), call("login", &login)]).await);
     ui.call("login", server.login("me")).await.expect("logged in");
     let found = hits(&right, &daemon, &ui.frames());
     assert!(found.is_empty() || found == allowed, "{found:#?}");
@@ -123,7 +153,7 @@ async fn a_life(server: Setup, keeps_password: bool) {
     }
 
     let log = fs::read_to_string(daemon.log_file()).expect("the log");
-    assert!(log.contains("TRACE"), "the log tells all it can");
+    assert!(log.contains("DEBUG"), "what is our own is logged");
     let first = BASE64_STANDARD_NO_PAD.encode("n,,n=me,r=");
     // Elements of the exchange, the names and beginnings of its messages.
     for word in ["xmpp-sasl", "<auth", "<response", "<challenge", "n,,n=", "c=biws", &first[..12]] {
@@ -145,6 +175,56 @@ async fn with_plain_it_is_in_one_file() {
     let only_plain = "disable_sasl_mechanisms = { 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'DIGEST-MD5' }";
     let server = Setup::new(Kind::Prosody).passwords(Passwords::Sha256).config(only_plain);
     a_life(server, true).await;
+}
+
+/// By no level, through no door.
+#[tokio::test]
+async fn what_people_say_is_not_logged() {
+    let (theirs, ours) = (Canary::new(), Canary::new());
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server).arguments(&["--log", EVERYTHING])).await;
+    let ui = Ui::connect(&daemon).await;
+    ui.subscribe(json!({})).await;
+    ui.call("login", server.login("me")).await.expect("logged in");
+    alice.set_presence(Some("away"), Some(&theirs.core)).await;
+    ui.event("contactChanged", |event| event.to_string().contains(&theirs.core)).await;
+    let status = json!({ "availability": "dnd", "status": ours.core });
+    ui.call("set_presence", status.clone()).await.expect("shown");
+    let renamed = json!({ "jid": alice.jid, "name": ours.core });
+    let answers =
+        post_everywhere(&daemon, &[call("set_presence", &status), call("update_contact", &renamed)]).await;
+    assert!(answers.iter().all(|answer| answer.get("error").is_none()), "{answers:#?}");
+    for method in ["load_roster", "load_profile"] {
+        let params = if method == "load_profile" { json!({ "jid": alice.jid }) } else { json!({}) };
+        ui.call(method, params).await.ok();
+    }
+
+    let log = fs::read_to_string(daemon.log_file()).expect("the log");
+    assert!(log.contains("DEBUG"), "what is our own is logged");
+    for canary in [&theirs, &ours] {
+        assert!(!canary.is_in(log.as_bytes()), "a status or name is in the log");
+    }
+    let plain = log.lines().filter(|line| !line.contains("TRACE") && !line.contains("DEBUG"));
+    let named: Vec<_> = plain.filter(|line| line.contains(&alice.jid)).collect();
+    assert!(named.is_empty(), "who one's contacts are is for `debug` only: {named:#?}");
+}
+
+/// What the libraries would say without the caps.
+#[tokio::test]
+async fn without_the_caps_the_password_is_in_the_log() {
+    let canary = Canary::new();
+    for (guard, is_logged) in [(None, false), (Some("log-caps"), true)] {
+        let setup = Daemon::setup().arguments(&["--log", "info,jsonrpsee-http=trace"]);
+        let daemon = Daemon::start(guard.into_iter().fold(setup, |setup, guard| setup.without(guard))).await;
+        // Not even a call that is refused.
+        let params = json!({ "account": ME, "pasword": canary.core });
+        for answer in post_everywhere(&daemon, &[call("login", &params)]).await {
+            assert!(answer.get("result").is_none(), "{answer}");
+        }
+        let log = fs::read(daemon.log_file()).expect("the log");
+        assert_eq!(canary.is_in(&log), is_logged, "{guard:?}");
+    }
 }
 
 #[tokio::test]

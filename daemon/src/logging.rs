@@ -1,0 +1,62 @@
+//! What may be logged, whatever the user's filter asks for.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+use crate::stream;
+
+/// The most detailed level of our own targets, and of all others. Any library may see stanzas, secrets or
+/// the bodies of requests, and below `warn` some log all that they see, so none may, named or not.
+const CAPS: &str = "warn,prosed=trace";
+
+/// The caps: a filter of its own, since in the user's a directive for a part of a library would win
+/// over ours for the whole.
+fn caps() -> anyhow::Result<Targets> {
+    let caps = format!("{CAPS},{}", stream::LOG_CAPS);
+    caps.parse().context("the caps on the log")
+}
+
+/// Logs what is wanted and may be logged, to standard error.
+///
+/// # Errors
+/// Never: only a test can find the caps malformed.
+pub(crate) fn subscriber(wanted: EnvFilter) -> anyhow::Result<impl tracing::Subscriber + Send + Sync> {
+    let writer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // One filter of both, so that the most detailed level is known beforehand: what is below it costs
+    // nothing, and sled has something to say of each row that it reads.
+    Ok(tracing_subscriber::registry().with(writer.with_filter(wanted.and(caps()?))))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+    use tracing::{Level, Subscriber as _};
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_wants_logged_costs_nothing() {
+        let subscriber = subscriber(EnvFilter::new("info,prosed=debug")).unwrap();
+        assert_eq!(subscriber.max_level_hint(), Some(LevelFilter::DEBUG));
+    }
+
+    #[test]
+    fn libraries_are_capped_and_we_are_not() {
+        let caps = caps().unwrap();
+        for ours in ["prosed", "prosed::rpc::http", "prosed_session::roster"] {
+            assert!(caps.would_enable(ours, &Level::TRACE), "{ours}");
+        }
+        for theirs in ["jsonrpsee-http", "jsonrpsee-core", "hyper::proto::h1", "zbus::connection", "new", ""]
+        {
+            assert!(caps.would_enable(theirs, &Level::WARN), "{theirs}");
+            assert!(!caps.would_enable(theirs, &Level::INFO), "{theirs}");
+        }
+        for (reader, _) in stream::LOG_CAPS.split(',').filter_map(|cap| cap.split_once('=')) {
+            assert!(!caps.would_enable(reader, &Level::WARN), "{reader}");
+        }
+    }
+}
