@@ -1,20 +1,19 @@
 //! Files that are whole or not there: private folders, atomic writes, damaged things set aside.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
+use prosed_protocol::folder::{self, Untrusted};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 
 /// For us, and for nobody else.
 pub(crate) const PRIVATE_FOLDER: u32 = 0o700;
 /// For us, and for nobody else.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
-
-/// The bit of a folder that is shared by design, like `/tmp`.
-const STICKY: u32 = 0o1000;
 
 /// How the name of a file ends that has yet to be moved into place.
 const UNFINISHED: &str = ".new";
@@ -34,20 +33,65 @@ pub(crate) enum Durability {
 /// Makes `path` a folder that only we can enter (0700), with its parents.
 ///
 /// # Errors
-/// What the file system says; `PermissionDenied` where the folder belongs to somebody else or is
-/// one that users share, since we would lock them out of it.
+/// What the file system says; [`Untrusted`] where other users own the folder, share it, or can change
+/// what its path leads to: then what is in it may be of their making.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    // Nothing is made where it is not ours to.
+    let there = |folder: &&Path| fs::symlink_metadata(folder).is_ok();
+    folder::check_way(std::path::absolute(path)?.ancestors().find(there).unwrap_or(Path::new("/")))?;
     DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
-    let found = fs::metadata(path)?;
-    let mode = found.permissions().mode() & 0o7777;
-    if found.uid() != rustix::process::geteuid().as_raw() || mode & STICKY != 0 {
-        let why = format!("{} is not a folder of our own", path.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    }
-    if mode & 0o077 != 0 {
+    folder::check_own(path)?;
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(PRIVATE_FOLDER))?;
     }
     Ok(())
+}
+
+/// Makes a folder in one of ours, with nothing in it that leads elsewhere: for libraries that open files
+/// by themselves.
+///
+/// # Errors
+/// What the file system says; [`Untrusted`] where somebody has prepared it.
+pub(crate) fn private_subfolder(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => check_entry(path, &found)?,
+        Err(_) => DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?,
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        check_entry(&entry.path(), &entry.metadata()?)?;
+    }
+    private_folder(path)
+}
+
+/// Checks a file or folder by what is known of it, links not followed.
+fn check_entry(path: &Path, found: &Metadata) -> io::Result<()> {
+    let why = if found.is_symlink() {
+        "is a symbolic link"
+    } else if found.uid() != folder::us() {
+        "belongs to another user"
+    } else if folder::is_writable_by_others(found) {
+        "can be changed by other users"
+    } else if !found.is_file() && !found.is_dir() {
+        "is neither a file nor a folder"
+    } else {
+        return Ok(());
+    };
+    Err(Untrusted::at(path, why))
+}
+
+/// Opens a file of ours, and no other that somebody has put in its place: a link, a pipe, another
+/// user's.
+fn open_ours(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::LOOP) => Untrusted::at(path, "is a symbolic link"),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    check_entry(path, &found)?;
+    if found.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
 }
 
 /// Writes a file (0600) under another name and moves it into place: whoever reads `path` finds
@@ -147,12 +191,45 @@ pub(crate) fn remove_with_leftover(path: &Path) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Reads a file that may well be absent.
+/// Opens a file of ours to read it.
+///
+/// # Errors
+/// What the file system says; [`Untrusted`] where somebody has prepared it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    open_ours(OpenOptions::new().read(true), path)
+}
+
+/// Opens a file of ours to write behind its end.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    open_ours(OpenOptions::new().append(true), path)
+}
+
+/// Reads a file of ours that may well be absent.
+///
+/// # Errors
+/// As [`open`], absence excepted.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let content = open(path).and_then(|mut file| {
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        Ok(content)
+    });
+    absent_is_none(content)
+}
+
+/// Reads a file that is not of our making, and may well be absent: its owner may keep it behind a link.
 ///
 /// # Errors
 /// What the file system says, absence excepted.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+pub(crate) fn read_theirs(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    absent_is_none(fs::read(path))
+}
+
+fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -231,10 +308,10 @@ impl Lock {
     pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
-        let file = options.open(path)?;
+        let file = open_ours(&mut options, path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
         let mut lock = Self(file);
@@ -268,6 +345,65 @@ mod tests {
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         private_folder(&folder).unwrap();
         assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn what_somebody_has_prepared_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let (letter, bait) = (home.path().join("letter"), home.path().join("bait"));
+        let refused = |why: &str| {
+            for result in [open(&bait).map(drop), read(&bait).map(drop), Lock::take(&bait).map(drop)] {
+                let error = result.unwrap_err();
+                assert!(Untrusted::is(&error) && error.to_string().ends_with(why), "{error}");
+            }
+            assert_eq!(fs::read_to_string(&letter).unwrap(), "dear");
+            fs::remove_file(&bait).unwrap();
+        };
+        fs::write(&letter, "dear").unwrap();
+        fs::set_permissions(&letter, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&letter, &bait).unwrap();
+        refused("is a symbolic link");
+        std::os::unix::fs::symlink("nowhere", &bait).unwrap();
+        refused("is a symbolic link");
+        assert!(!home.path().join("nowhere").exists());
+        fs::write(&bait, "").unwrap();
+        fs::set_permissions(&bait, Permissions::from_mode(0o666)).unwrap();
+        refused("can be changed by other users");
+        let pipe = std::process::Command::new("mkfifo").arg("-m600").arg(&bait).status().unwrap();
+        assert!(pipe.success());
+        refused("is neither a file nor a folder");
+
+        // A write replaces it.
+        std::os::unix::fs::symlink(&letter, home.path().join(".bait.new")).unwrap();
+        std::os::unix::fs::symlink(&letter, &bait).unwrap();
+        write_atomic(&bait, b"ours", Durability::Written).unwrap();
+        assert_eq!(fs::read_to_string(&letter).unwrap(), "dear");
+        assert_eq!(read(&bait).unwrap().unwrap(), b"ours");
+    }
+
+    #[test]
+    fn a_subfolder_leads_nowhere_else() {
+        let home = tempfile::tempdir().unwrap();
+        let (elsewhere, folder) = (home.path().join("elsewhere"), home.path().join("folder"));
+        private_subfolder(&elsewhere).unwrap();
+        private_subfolder(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
+        assert!(Untrusted::is(&private_subfolder(&folder).unwrap_err()));
+        fs::remove_file(&folder).unwrap();
+        private_subfolder(&folder).unwrap();
+        std::os::unix::fs::symlink(home.path().join("letter"), folder.join("db")).unwrap();
+        assert!(Untrusted::is(&private_subfolder(&folder).unwrap_err()));
+    }
+
+    #[test]
+    fn nothing_is_made_where_others_can_change_it() {
+        let home = tempfile::tempdir().unwrap();
+        let open = home.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        assert!(Untrusted::is(&private_folder(&open.join("a/b")).unwrap_err()));
+        assert!(Untrusted::is(&private_folder(&open).unwrap_err()));
+        assert_eq!((fs::read_dir(&open).unwrap().count(), mode(&open)), (0, 0o777));
     }
 
     #[test]

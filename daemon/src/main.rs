@@ -22,6 +22,7 @@ mod supervisor;
 mod watchdog;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use jid::BareJid;
 use prosed_protocol::endpoint::Endpoint;
+use prosed_protocol::folder::Untrusted;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
@@ -74,6 +76,8 @@ enum Exit {
     AlreadyRunning = 3,
     Address = 4,
     Storage = 5,
+    /// A file or folder that other users could have prepared, or could change.
+    Untrusted = 6,
     Other = 1,
 }
 
@@ -83,6 +87,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, error)) => {
             eprintln!("prosed: {error:#}");
+            // Whatever was to be done with it.
+            let untrusted = |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(Untrusted::is);
+            let exit = if error.chain().any(untrusted) { Exit::Untrusted } else { exit };
             ExitCode::from(exit as u8)
         }
     }

@@ -156,7 +156,10 @@ impl Registry {
     pub(crate) fn update(&self, account: &BareJid, change: impl FnOnce(&mut Entry)) -> io::Result<()> {
         self.change(|records| {
             if records.remove_unreadable(account) {
-                files::copy_aside(&self.0.accounts_file, &fs::read(&self.0.accounts_file)?)?;
+                files::copy_aside(
+                    &self.0.accounts_file,
+                    &files::read(&self.0.accounts_file)?.unwrap_or_default(),
+                )?;
             }
             let entry = records.accounts.entry(account.clone()).or_default();
             if entry.forgotten {
@@ -289,7 +292,7 @@ impl Registry {
 /// What was said at an account's login of the way to its server, from the data folder of a daemon that may
 /// be running; nothing where that can't be read.
 pub(crate) fn connection(folder: &Path, account: &BareJid) -> Option<Connection> {
-    let mut records = Records::read(&fs::read(folder.join(ACCOUNTS)).ok()?);
+    let mut records = Records::read(&files::read(&folder.join(ACCOUNTS)).ok()??);
     records.accounts.remove(account).map(|entry| entry.connection)
 }
 

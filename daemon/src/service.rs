@@ -5,7 +5,10 @@ use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use anyhow::Context as _;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
+};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -43,10 +46,9 @@ fn panic_text(panic: &PanicHookInfo<'_>) -> &'static str {
 ///
 /// # Errors
 /// The file system does not let us; the message names the folder.
-pub(crate) fn make_folders(config: &Config) -> io::Result<()> {
+pub(crate) fn make_folders(config: &Config) -> anyhow::Result<()> {
     for folder in [&config.data_dir, &config.cache_dir, &config.runtime_dir] {
-        files::private_folder(folder)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
+        files::private_folder(folder).with_context(|| folder.display().to_string())?;
     }
     Ok(())
 }
@@ -115,7 +117,7 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{Pid, Signal as Number, dumpable_behavior, getrlimit, kill_process};
+    use rustix::process::{Pid, Signal as Number, dumpable_behavior, kill_process};
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;

@@ -7,7 +7,7 @@
 //! time. The one that was being tried when that start ends, too, is left out by the next.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,7 +151,7 @@ impl Starts {
             found.map(|notes| Earlier::read(&String::from_utf8_lossy(&notes))).unwrap_or_default();
         earlier.keep(known);
         let notes = files::write_atomic(&path, earlier.write().as_bytes(), Durability::Written)
-            .and_then(|()| OpenOptions::new().append(true).open(&path))
+            .and_then(|()| files::append(&path))
             // A full disk must not keep us from starting either.
             .inspect_err(|error| warn!(%error, "a sudden end of this start would not be noticed"));
         let starts = Self(Arc::new(Inner { path, earlier, notes: Mutex::new(notes.ok()) }));

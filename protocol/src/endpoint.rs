@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::folder;
+
 /// The name of the file, in the runtime directory.
 pub const FILE_NAME: &str = "endpoint.json";
 
 /// The name of the Unix socket, in the runtime directory, unless the daemon is told otherwise.
 pub const SOCKET_NAME: &str = "prosed.sock";
+
+/// The page by which `prosectl open` leads a browser to the console: in the runtime directory for as
+/// long as that takes. The daemon then lets a link from it lead there.
+pub const OPENING_PAGE: &str = "open.html";
 
 /// What `endpoint.json` says: the doors that are open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +65,11 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`EndpointError::Absent`] where no daemon has written one.
+    /// [`EndpointError::Absent`] where no daemon has written one; [`EndpointError::Unreadable`] also where
+    /// another user could have written it.
     pub fn read(dir: &Path) -> Result<Self, EndpointError> {
         let path = dir.join(FILE_NAME);
-        match std::fs::read(&path) {
+        match folder::check_own(dir).and_then(|()| std::fs::read(&path)) {
             Ok(json) => serde_json::from_slice(&json).map_err(|error| EndpointError::Malformed(path, error)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(EndpointError::Absent(path)),
             Err(error) => Err(EndpointError::Unreadable(path, error)),
@@ -118,5 +125,18 @@ mod tests {
         assert_eq!(serde_json::to_string(&endpoint).unwrap(), json);
         std::fs::write(dir.path().join(FILE_NAME), "{").unwrap();
         assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Malformed(..))));
+    }
+
+    #[test]
+    fn is_not_read_where_another_user_could_have_written_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let json = r#"{"token_file":"/t","pid":1,"version":"0.1.0","apiLevel":1}"#;
+        std::fs::write(dir.path().join(FILE_NAME), json).unwrap();
+        Endpoint::read(dir.path()).unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let error = Endpoint::read(dir.path()).unwrap_err();
+        assert!(matches!(error, EndpointError::Unreadable(..)), "{error}");
+        assert!(error.to_string().ends_with("can be changed by other users"), "{error}");
     }
 }

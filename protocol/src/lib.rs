@@ -16,6 +16,7 @@ pub mod endpoint;
 mod error;
 mod event;
 mod examples;
+pub mod folder;
 mod openrpc;
 mod params;
 mod secret;

@@ -28,6 +28,7 @@ pub struct Setup {
     within: Option<PathBuf>,
     no_listen: bool,
     listen: Option<String>,
+    descriptors: Option<u32>,
     guards_out: Vec<String>,
 }
 
@@ -77,6 +78,12 @@ impl Setup {
     /// With a variable in its environment.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With so many files open at most (`ulimit -n`).
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -157,6 +164,22 @@ impl Daemon {
     pub fn relaunch_with(&mut self, setup: Setup) {
         self.setup = setup;
         self.relaunch();
+    }
+
+    /// The same, and waits until its doors are open; or how it ended before.
+    pub async fn relaunch_to_the_end(&mut self) -> Option<ExitStatus> {
+        let _ = fs::remove_file(self.runtime_dir().join("prosed.sock"));
+        self.relaunch();
+        let deadline = Instant::now() + PATIENCE;
+        while !self.runtime_dir().join("prosed.sock").exists() {
+            if let Some(status) = self.process.as_mut().and_then(Process::ended) {
+                return Some(status);
+            }
+            assert!(Instant::now() < deadline, "prosed is not ready after {PATIENCE:?}");
+            sleep(POLL).await;
+        }
+        self.ready().await;
+        None
     }
 
     /// Asks it to stop (SIGTERM), and waits until it has.
@@ -263,7 +286,13 @@ impl Daemon {
         let guards_out = self.setup.guards_out.join(",");
         let binary = if guards_out.is_empty() { binary() } else { unguarded() };
         let listen = ["--listen", self.setup.listen.as_deref().unwrap_or("127.0.0.1:0")];
-        let spawned = Process::spawn(&binary, &self.log_file(), |command| {
+        let limit = self.setup.descriptors.map(|most| format!("--nofile={most}:{most}"));
+        // It becomes the daemon: the process is the same.
+        let program = if limit.is_some() { Path::new("prlimit") } else { &binary };
+        let spawned = Process::spawn(program, &self.log_file(), |command| {
+            if let Some(limit) = &limit {
+                command.arg(limit).arg(&binary);
+            }
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("PROSED_") {
                     command.env_remove(name);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prosed_protocol::endpoint::{Endpoint, EndpointError};
+use prosed_protocol::folder;
 
 use crate::failure::Failure;
 
@@ -18,7 +19,10 @@ const TOKEN_BYTES: usize = 32;
 pub(crate) fn token(dir: &Path, new: bool) -> Result<String, Failure> {
     let path = match Endpoint::read(dir) {
         Ok(endpoint) => endpoint.token_file,
-        Err(EndpointError::Absent(_)) => dir.join("token"),
+        Err(EndpointError::Absent(_)) => match folder::check_own(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::Token(error)),
+            _ => dir.join("token"),
+        },
         Err(error) => return Err(Failure::NoAnswer(error.to_string())),
     };
     if new {

@@ -29,7 +29,7 @@ struct Stored {
 impl Images {
     /// Looks what is there, by name. What a crash left half-written or empty goes.
     pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
-        files::private_folder(&folder)?;
+        files::private_subfolder(&folder)?;
         let mut images = Self { folder, index: HashMap::new(), metrics };
         for shelf in fs::read_dir(&images.folder)?.flatten() {
             // Not a folder: not ours.
@@ -65,7 +65,7 @@ impl Images {
             match written {
                 // The first on its shelf; or somebody has emptied the cache behind our back.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    files::private_folder(path.parent().unwrap_or(&self.folder))?;
+                    files::private_subfolder(path.parent().unwrap_or(&self.folder))?;
                     files::write_atomic(&path, data, Durability::Written)?;
                 }
                 written => written?,
@@ -97,7 +97,7 @@ impl Images {
 /// Reads an image and compares it with its name. `None`: there is none that could be shown.
 pub(super) fn read(folder: &Path, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
     let (kind, data) =
-        KINDS.into_iter().find_map(|kind| Some((kind, fs::read(path(folder, id, kind)).ok()?)))?;
+        KINDS.into_iter().find_map(|kind| Some((kind, files::read(&path(folder, id, kind)).ok()??)))?;
     (Sha1::digest(&data).as_slice() == id.0).then_some((kind, data))
 }
 

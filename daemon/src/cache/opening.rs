@@ -27,8 +27,8 @@ pub(super) fn open_or_renew<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     let io = |source| StoreError::Io { path: folder.to_owned(), source };
     let marker = folder.with_extension("opening");
-    let unfinished: u32 =
-        fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let counted = files::read(&marker).map_err(io)?.and_then(|text| String::from_utf8(text).ok());
+    let unfinished: u32 = counted.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let mut renewed = false;
     if unfinished >= UNFINISHED_MAX {
         set_aside(folder, "it took the process down").map_err(io)?;

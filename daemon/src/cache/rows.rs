@@ -388,7 +388,7 @@ impl Copier {
 
 /// Opens the four trees, in the order of the table above.
 fn open_trees(folder: &Path) -> Result<(Db, [Tree; 4]), RowsError> {
-    files::private_folder(folder).map_err(RowsError::Disk)?;
+    files::private_subfolder(folder).map_err(RowsError::Disk)?;
     let db = sled::Config::default()
         .path(folder)
         .cache_capacity(CACHE_BYTES)

@@ -74,7 +74,7 @@ pub(crate) struct AccountOverride {
 impl File {
     /// Reads the file, if it is there. Paths in it are relative to its folder.
     pub(super) fn read(path: &Path, must_exist: bool) -> Result<Option<Self>, ConfigError> {
-        let content = files::read(path).map_err(|error| unreadable(path, &error))?;
+        let content = files::read_theirs(path).map_err(|error| unreadable(path, &error))?;
         let Some(content) = content else {
             let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
             return if must_exist { Err(unreadable(path, &absent)) } else { Ok(None) };

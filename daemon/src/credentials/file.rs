@@ -28,7 +28,7 @@ impl Files {
     /// The folder can't be made, or what a crash has left in it can't be removed.
     pub(super) fn open(data_folder: &Path) -> io::Result<Self> {
         let folder = data_folder.join("credentials");
-        files::private_folder(&folder)?;
+        files::private_subfolder(&folder)?;
         files::sweep(&folder)?;
         Ok(Self { folder })
     }

@@ -67,7 +67,7 @@ impl Store for Given {
 /// The file's content. An editor's newline at its end is none of the password's: passwords of
 /// XMPP have no control characters (RFC 4013).
 fn password(path: &Path) -> io::Result<Option<super::Password>> {
-    let Some(content) = files::read(path)?.map(Zeroizing::new) else { return Ok(None) };
+    let Some(content) = files::read_theirs(path)?.map(Zeroizing::new) else { return Ok(None) };
     let text = std::str::from_utf8(&content)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "the credential is not UTF-8"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);

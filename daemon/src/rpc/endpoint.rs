@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use prosed_protocol::endpoint::{Endpoint, FILE_NAME};
 
-use crate::files::{Durability, write_atomic};
+use crate::files::{self, Durability, write_atomic};
 
 /// The file, for as long as the doors are open: it goes when this is dropped.
 pub(crate) struct EndpointFile {
@@ -30,7 +30,7 @@ impl EndpointFile {
 impl Drop for EndpointFile {
     fn drop(&mut self) {
         // What another daemon has written since is not ours to remove.
-        if fs::read(&self.path).is_ok_and(|content| content == self.content) {
+        if files::read(&self.path).is_ok_and(|content| content.as_ref() == Some(&self.content)) {
             let _ = fs::remove_file(&self.path);
         }
     }

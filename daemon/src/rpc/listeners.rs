@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
+use prosed_protocol::folder;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -126,6 +127,9 @@ impl SocketFile {
         // Between two daemons that start at once, each might take the other's for dead.
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
+        folder::check_way(
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )?;
         let in_use = || io::Error::new(io::ErrorKind::AddrInUse, "another program listens there");
         let lock = Lock::take(Path::new(&lock))?.ok_or_else(in_use)?;
         match fs::symlink_metadata(path) {

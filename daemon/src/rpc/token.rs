@@ -13,7 +13,7 @@ use prosed_protocol::challenge;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::files::{Durability, write_atomic};
+use crate::files::{self, Durability, write_atomic};
 
 /// 256 random bits: nobody guesses them.
 const TOKEN_BYTES: usize = 32;
@@ -106,11 +106,7 @@ fn follow(file: &Path, current: &mut Option<Text>) {
 }
 
 fn load(path: &Path) -> Result<Text, TokenError> {
-    // To open something else may take for ever.
-    if !fs::metadata(path)?.is_file() {
-        return Err(TokenError::Malformed);
-    }
-    let file = fs::File::open(path)?;
+    let file = files::open(path)?;
     let metadata = file.metadata()?;
     if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(TokenError::NotPrivate);

@@ -9,6 +9,18 @@ const FILES: &str = "daemon/src/files.rs";
 const STARTS: &str = "daemon/src/starts.rs";
 
 pub(super) const EDITS: &[Edit] = &[
+    Edit {
+        guard: "prepared-files",
+        file: "daemon/src/files.rs",
+        here: "let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;",
+        instead: "let flags = if $out { OFlags::NONBLOCK } else { OFlags::NOFOLLOW | OFlags::NONBLOCK };",
+    },
+    Edit {
+        guard: "foreign-folders",
+        file: "protocol/src/folder.rs",
+        here: "    let mut path = std::path::absolute(path)?;\n",
+        instead: "    if $out { return Ok(()); }\n$here",
+    },
     // Written behind, as what the server can give again is.
     Edit {
         guard: "kept-before-answered",

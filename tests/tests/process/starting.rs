@@ -1,13 +1,14 @@
 //! Ready when it says so, gone without a trace, and why by its exit code.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use http::StatusCode;
-use prosed_tests::daemon::binary;
+use prosed_tests::daemon::{Setup, binary};
 use prosed_tests::{Daemon, PATIENCE, Ui};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -155,4 +156,71 @@ fn folders_that_cannot_be_used_end_with_5() {
         let inside = file.join("prosed").display().to_string();
         assert_ends(&run(home.path(), &[flag, &inside]), 5, &inside);
     }
+}
+
+/// What another user could have prepared, or could exchange behind our back. Needs root, to be somebody
+/// else in part; what a folder must be like is tested in `protocol/src/folder.rs`.
+#[test]
+fn folders_and_files_of_others_end_with_6() {
+    for flag in ["--data-dir", "--cache-dir", "--runtime-dir"] {
+        let home = home();
+        let open = home.path().join("open");
+        fs::create_dir(&open).expect("made");
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("our own");
+        let inside = open.join("prosed").display().to_string();
+        let output = run(home.path(), &[flag, &inside]);
+        assert_ends(&output, 6, "open can be changed by other users");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{output:?}");
+        assert!(fs::read_dir(&open).expect("a folder").next().is_none(), "nothing is made there");
+    }
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped in part: folders_and_files_of_others_end_with_6 needs root");
+    }
+    let home = home();
+    fs::create_dir(home.path().join("run")).expect("made");
+    chown(home.path().join("run"), Some(65534), None).expect("given away");
+    assert_ends(&run(home.path(), &[]), 6, "run belongs to another user");
+}
+
+/// In each folder, a link in place of a file that is ours to write.
+#[tokio::test]
+async fn a_link_that_somebody_has_prepared_is_not_followed() {
+    let names = ["data/lock", "data/accounts.json", "data/seq", "data/credentials", "cache/lock"];
+    for name in [&names[..], &["cache/rows", "cache/images", "run/prosed.sock.lock"]].concat() {
+        let (code, letter) = start_with_a_link(Daemon::setup(), name).await;
+        assert_eq!((code, letter.as_str()), (Some(6), "dear"), "{name}");
+    }
+    // What is replaced as a whole is.
+    for name in ["run/token", "run/endpoint.json", "run/.token.new", "run/.endpoint.json.new"] {
+        let (code, letter) = start_with_a_link(Daemon::setup(), name).await;
+        assert_eq!((code, letter.as_str()), (None, "dear"), "{name}");
+    }
+    let followed = start_with_a_link(Daemon::setup().without("prepared-files"), "run/prosed.sock.lock").await;
+    assert_eq!(followed.0, None);
+    assert_ne!(followed.1, "dear");
+    let home = home();
+    fs::create_dir(home.path().join("open")).expect("made");
+    fs::set_permissions(home.path().join("open"), Permissions::from_mode(0o777)).expect("our own");
+    let setup = Daemon::setup().without("foreign-folders").within(&home.path().join("open"));
+    Daemon::start(setup).await;
+}
+
+/// The exit code of a daemon that finds a link to somebody's letter there, absent where it runs; and what the
+/// letter says afterwards.
+async fn start_with_a_link(setup: Setup, name: &str) -> (Option<i32>, String) {
+    let home = home();
+    let letter = home.path().join("letter");
+    fs::write(&letter, "dear").expect("written");
+    let mut daemon = Daemon::start(setup).await;
+    assert!(daemon.sigterm().await.success());
+    let folder = daemon.log_file().parent().expect("a folder").to_owned();
+    let path = folder.join(name);
+    if path.is_dir() {
+        fs::remove_dir_all(&path).expect("removed");
+    } else if path.exists() {
+        fs::remove_file(&path).expect("removed");
+    }
+    std::os::unix::fs::symlink(&letter, &path).expect("a link");
+    let ended = daemon.relaunch_to_the_end().await;
+    (ended.and_then(|status| status.code()), fs::read_to_string(&letter).expect("it is still there"))
 }
