@@ -240,6 +240,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         metrics,
         token,
         allowed_origins: config.allowed_origins.clone(),
+        descriptors: service::descriptors(),
     };
     let mut doors = rpc::serve(listeners, services).map_err(failed(Exit::Address))?;
     let endpoint = Endpoint {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask,
 };
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +25,15 @@ pub(crate) fn harden() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Takes as many file descriptors as we may have, and says how many: each session, each UI and each
+/// file of the cache needs one.
+pub(crate) fn descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let granted = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    granted.unwrap_or(u64::MAX)
 }
 
 /// Logs each panic: where it happened, and what was said where that was written in the program.
@@ -117,7 +126,7 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{Pid, Signal as Number, dumpable_behavior, kill_process};
+    use rustix::process::{Pid, Signal as Number, dumpable_behavior, getrlimit, kill_process};
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;

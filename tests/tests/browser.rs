@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use prosed_tests::daemon::Setup;
 use prosed_tests::hostile::{Hostile, Served};
 use prosed_tests::xml::find;
-use prosed_tests::{Daemon, Ui, browser};
+use prosed_tests::{Daemon, Ui, browser, ports};
 use serde_json::{Value, json};
 
 const ME: &str = "me@prosed.test";
@@ -77,7 +78,7 @@ async fn no_page_gets_in_but_a_listed_one() {
     let guarded = Target::start(&server, &[]).await;
     let no_origin = Target::start(&server, &["origin"]).await;
     let no_host = Target::start(&server, &["host"]).await;
-    let open = Target::start(&server, &["host", "origin", "token", "content-type"]).await;
+    let open = Target::start(&server, &["host", "origin", "foreign-page", "token", "content-type"]).await;
     let pages = [&STRANGERS[..], &[REBOUND, "listed"]].concat();
     let daemons = [
         guarded.described(&pages),
@@ -92,9 +93,7 @@ async fn no_page_gets_in_but_a_listed_one() {
     let attempts = read[&guarded.name].as_object().expect("a report");
     assert!(attempts.len() >= 450, "{}", attempts.len());
     for (attempt, text) in attempts.iter().filter(|(attempt, _)| !attempt.starts_with("listed")) {
-        // The name is the page's own, so it may read that it is turned away.
-        let refused = text.as_str().is_some_and(|text| text.starts_with("this Host is not served here"));
-        assert!(text.is_null() || attempt.starts_with(REBOUND) && refused, "{attempt} read {text}");
+        assert!(text.is_null(), "{attempt} read {text}");
     }
 
     // Without the guard on origins, whoever has the token gets in from anywhere …
@@ -113,4 +112,33 @@ async fn no_page_gets_in_but_a_listed_one() {
         let expected = each(&OPEN_TO, with, &weapons);
         assert!(entered.is_superset(&expected), "{:#?}", &expected - &entered);
     }
+}
+
+/// What a page sees of each of these, it must see of a port where nobody listens.
+#[tokio::test]
+async fn a_page_can_not_tell_us_from_a_closed_port() {
+    let port = |daemon: &Daemon| -> u16 {
+        daemon.address().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    };
+    let guarded = Daemon::start(Daemon::setup()).await;
+    let setup = ["host", "origin", "foreign-page"].into_iter().fold(Daemon::setup(), Setup::without);
+    let open = Daemon::start(setup).await;
+    let ports = json!({ "guarded": port(&guarded), "open": port(&open), "closed": ports::free() });
+    let seen = browser::run("presence.mjs", &ports).await;
+    for page in ["cross-site", "other-port", "sandboxed", "file", REBOUND] {
+        let [guarded, open, closed] =
+            ["guarded", "open", "closed"].map(|port| seen[port][page].as_object().expect("a report"));
+        assert!(closed.len() >= 15, "{closed:#?}");
+        for (probe, what) in closed {
+            assert_eq!(&guarded[probe], what, "{page}: {probe}");
+        }
+        let told: Vec<_> = closed.iter().filter(|(probe, what)| &open[*probe] != *what).collect();
+        assert!(!told.is_empty(), "{page}: no probe finds out anything: {closed:#?}");
+    }
+    // `prosectl open` leads there by such a page.
+    let console = |port: &str| seen[port]["opening"].clone();
+    assert_eq!((console("guarded"), console("closed")), (json!(null), json!(null)));
+    std::fs::write(guarded.runtime_dir().join("open.html"), "").expect("the folder can be written");
+    let opened = browser::run("presence.mjs", &ports).await;
+    assert_eq!(opened["guarded"]["opening"], "prosed");
 }

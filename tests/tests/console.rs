@@ -78,8 +78,12 @@ async fn it_is_the_same_for_everybody_and_bound_to_itself() {
         !policy.contains("unsafe") && !String::from_utf8_lossy(&page.body).contains(&daemon.token()),
         "{policy}"
     );
+    let own = [("sec-fetch-site", "same-origin")];
     for (path, status) in [("/client/prosed.js", 200), ("/console/console.css", 200), ("/console/x.js", 401)]
     {
-        assert_eq!(request(&daemon, "GET", path, &[], "").await.expect("an answer").status, status, "{path}");
+        for (headers, status) in [(&own[..], status), (&[], 401)] {
+            let answer = request(&daemon, "GET", path, headers, "").await.expect("an answer");
+            assert_eq!(answer.status, status, "{path} {headers:?}");
+        }
     }
 }

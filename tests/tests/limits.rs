@@ -1,12 +1,20 @@
 //! What one program may ask of the real daemon: each limit, and that without its guard there is none.
 //! The size of a request and of a batch are in `refusals.rs`, the ping is in `faults.rs`.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use prosed_tests::daemon::Setup;
 use prosed_tests::hostile::Hostile;
-use prosed_tests::http::{bearer, request};
+use prosed_tests::http::{bearer, request, request_unix};
 use prosed_tests::xml::find;
 use prosed_tests::{Daemon, Ui};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a call of the user's own may take, on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// Waits for events that don't come, longer than any test.
 const LONG_POLL: u64 = 60;
@@ -26,6 +34,33 @@ async fn after_connections(setup: Setup) -> Option<u16> {
     }
     let more = Ui::connect_with(&daemon, &[("authorization", &bearer(&daemon))]).await;
     more.err().map(|status| status.as_u16())
+}
+
+/// Where the process may open few files, they take those of the socket and of the sessions, too.
+#[tokio::test]
+async fn three_hundred_strangers_keep_nobody_out() {
+    assert_eq!(served_beside_strangers(Daemon::setup()).await, [5, 5]);
+    let few = Daemon::setup().descriptors(64);
+    assert_eq!(served_beside_strangers(few.clone()).await, [5, 5]);
+    assert_eq!(served_beside_strangers(few.without("strangers")).await, [0, 0]);
+}
+
+/// How many of five calls with the token are answered at once at the port, and of five at the socket.
+async fn served_beside_strangers(setup: Setup) -> [usize; 2] {
+    let daemon = Daemon::start(setup).await;
+    // Where nobody takes them in, the kernel lets some wait.
+    let strangers = (0..300).map(|_| timeout(Duration::from_secs(1), TcpStream::connect(daemon.address())));
+    let _strangers = join_all(strangers).await;
+    let token = bearer(&daemon);
+    let headers = [("content-type", "application/json"), ("authorization", token.as_str())];
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "get_version" }).to_string();
+    let at_the_port = (0..5).map(|_| timeout(AT_ONCE, request(&daemon, "POST", "/rpc", &headers, &call)));
+    let at_the_socket =
+        (0..5).map(|_| timeout(AT_ONCE, request_unix(&daemon, "POST", "/rpc", &headers[..1], &call)));
+    let (port, socket) = tokio::join!(join_all(at_the_port), join_all(at_the_socket));
+    [port, socket].map(|answers| {
+        answers.iter().filter(|answer| matches!(answer, Ok(Ok(answer)) if answer.status == 200)).count()
+    })
 }
 
 #[tokio::test]

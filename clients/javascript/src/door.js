@@ -64,12 +64,12 @@ async function whyNot(url, token, signal) {
     return unreachable("it has just started, or has no room for another connection");
   }
   if (answer) return unreachable(`${url} answers ${answer.status}`);
-  const isThere = () => ask("/healthz", { mode: "no-cors" });
+  // The daemon gives a page that it does not list no sign of itself.
   const origin = globalThis.location?.origin;
-  if (origin && (await isThere()) && !(await health()) && (await isThere())) {
-    return new ProsedError(
-      "originRefused",
-      `prosed lets in no pages of ${origin}. List it in its config.toml: allowed_origins = ["${origin}"]`,
+  if (origin && origin !== new URL(base).origin) {
+    return unreachable(
+      `nobody answers at ${url}, or prosed lets in no pages of ${origin}. ` +
+        `If it runs, list them in its config.toml: allowed_origins = ["${origin}"]`,
     );
   }
   return unreachable(`nobody answers at ${url}`);

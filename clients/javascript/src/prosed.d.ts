@@ -19,7 +19,7 @@ export type * from "./api.js";
  *
  * The connection is made anew whenever it is lost, until `close` is called.
  *
- * @throws {ProsedError} unreachable, unauthorized; in a page also originRefused, tokenMissing
+ * @throws {ProsedError} unreachable, unauthorized; in a page also tokenMissing
  */
 export function connect(options?: ConnectOptions): Promise<Prosed>;
 
@@ -175,12 +175,10 @@ export type StandardErrorKind =
   | "internalError";
 
 export type ConnectionErrorKind =
-  /** Nobody answers there: the daemon is not running. */
+  /** Nobody answers there: the daemon is not running, or does not list the page in `allowed_origins`. */
   | "unreachable"
   /** The token is not the daemon's. */
   | "unauthorized"
-  /** The page's origin is not listed in the daemon's `allowed_origins`. */
-  | "originRefused"
   /** A page was given no token. */
   | "tokenMissing"
   /** The connection was lost before the answer came. */

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use prosed_protocol::endpoint::Endpoint;
+use prosed_protocol::endpoint::{Endpoint, OPENING_PAGE};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
@@ -80,7 +80,7 @@ struct Page(PathBuf);
 
 impl Page {
     fn write(dir: &Path, url: &str, token: &str) -> io::Result<Self> {
-        let path = dir.join("open.html");
+        let path = dir.join(OPENING_PAGE);
         // What an earlier run may have left.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use axum::{Extension, Router};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -29,14 +29,15 @@ use super::connection::Connection;
 use super::console;
 use super::guard::{Guard, Refusal, offers_subprotocol};
 use super::limits::{
-    BATCH_CALLS, CONNECTIONS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS,
+    BATCH_CALLS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS, Shares,
 };
 use super::methods::Api;
 use super::metrics::DoorMetrics;
 use super::subscriptions::Ids;
+use super::visitors::Visitor;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
-/// What stands behind all doors: their connections are counted together.
+/// What stands behind one door, which counts its own connections.
 pub(super) struct Door {
     api: Arc<Api>,
     subscriptions: Methods,
@@ -44,15 +45,26 @@ pub(super) struct Door {
     stop: StopHandle,
 }
 
+/// Marks a response that is not to be sent: the socket closes without a word.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("turned away without a word")]
+pub(super) struct NoAnswer;
+
 impl Door {
-    pub(super) fn new(api: Arc<Api>, subscriptions: Methods, patience: Patience, stop: StopHandle) -> Self {
+    pub(super) fn new(
+        api: Arc<Api>,
+        subscriptions: Methods,
+        patience: Patience,
+        shares: Shares,
+        stop: StopHandle,
+    ) -> Self {
         // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
         // so that the one at `gone_after` finds it.
         let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
         let config = ServerConfig::builder()
             .max_request_body_size(REQUEST_BYTES)
             .max_response_body_size(RESPONSE_BYTES)
-            .max_connections(CONNECTIONS)
+            .max_connections(shares.websockets)
             .max_subscriptions_per_connection(SUBSCRIPTIONS)
             .set_batch_request_config(BatchRequestConfig::Limit(BATCH_CALLS))
             .set_message_buffer_capacity(MESSAGES_UNDER_WAY)
@@ -79,6 +91,15 @@ impl Door {
     }
 }
 
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// What is no page loads nothing, and stands in no frame.
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
+/// Marks a response that holds a picture.
+#[derive(Clone)]
+struct IsPicture;
+
 /// One door, as those see it who come in.
 struct Entrance {
     guard: Guard,
@@ -89,18 +110,36 @@ struct Entrance {
 async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     conceal(&mut parts.headers);
+    // A WebSocket's request outlives this: it must not keep the visitor's seat.
+    let visitor = parts.extensions.remove::<Visitor>();
+    let recognize = || visitor.as_ref().is_none_or(Visitor::recognize);
     let (mut response, cors_origin) = match entrance.guard.check(&parts) {
         Err(refusal) => {
             entrance.counts.refused(refusal);
             (refuse(refusal), None)
         }
         Ok(admission) if admission.preflight => (preflight(&parts.headers), admission.cors_origin),
-        Ok(admission) => (next.run(Request::from_parts(parts, body)).await, admission.cors_origin),
+        Ok(admission) if admission.known && !recognize() => {
+            (StatusCode::TOO_MANY_REQUESTS.into_response(), admission.cors_origin)
+        }
+        Ok(admission) => {
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if admission.foreign && !response.status().is_success() {
+                response.extensions_mut().insert(NoAnswer);
+            }
+            (response, admission.cors_origin)
+        }
     };
+    // Who knows a picture's address has it from somebody with the token.
+    if response.extensions().get::<IsPicture>().is_some() {
+        recognize();
+    }
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.append(VARY, HeaderValue::from_static("origin"));
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NO_PAGE));
+    headers.append(VARY, HeaderValue::from_static("origin, sec-fetch-site"));
     if let Some(origin) = cors_origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
@@ -126,7 +165,12 @@ fn conceal(headers: &mut HeaderMap) {
 
 fn refuse(refusal: Refusal) -> Response {
     tracing::debug!(%refusal, "a request was turned away");
-    let mut response = (refusal.status(), format!("{refusal}\n")).into_response();
+    let Some(status) = refusal.status() else {
+        let mut response = Response::default();
+        response.extensions_mut().insert(NoAnswer);
+        return response;
+    };
+    let mut response = (status, format!("{refusal}\n")).into_response();
     if refusal == Refusal::WrongToken {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -217,9 +261,10 @@ async fn avatar(State(door): State<Arc<Door>>, Path((capability, id)): Path<(Str
         (CONTENT_TYPE, kind.media_type()),
         // An id names the bytes: they never change.
         (CACHE_CONTROL, "private, max-age=31536000, immutable"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        // For the listed pages.
+        (RESOURCE_POLICY, "cross-origin"),
     ];
-    (headers, bytes).into_response()
+    (Extension(IsPicture), headers, bytes).into_response()
 }
 
 #[cfg(test)]

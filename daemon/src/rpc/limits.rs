@@ -5,19 +5,39 @@ use std::time::Duration;
 /// One request: an avatar of 1 MiB fits in base64.
 pub(super) const REQUEST_BYTES: u32 = 2 * 1024 * 1024;
 
+/// A request's head: a token, and whatever a browser adds.
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+
 /// One response: the roster of 10,000 contacts fits.
 pub(super) const RESPONSE_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Calls in one batch.
 pub(super) const BATCH_CALLS: u32 = 32;
 
-/// WebSockets and POSTs in flight, all programs together: every UI and script of one person.
-pub(super) const CONNECTIONS: u32 = 32;
+/// The most sockets that one door holds. A door at a port and the Unix socket have shares of their own:
+/// what fills one leaves room at the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Those who have not shown the token. Few: each is served within milliseconds.
+    pub(super) strangers: usize,
+    /// Those who have, or whom the kernel knows, and who have not opened a WebSocket: every script of one
+    /// person.
+    pub(super) seats: usize,
+    /// WebSockets, and POSTs in flight: every UI and script of one person.
+    pub(super) websockets: u32,
+}
 
-/// Sockets of one listener that have not become a WebSocket. Those who connect and show no token
-/// take none of [`CONNECTIONS`]; this keeps them from taking every file descriptor, and other users,
-/// who can reach the port, from shutting us out of the Unix socket.
-pub(super) const SOCKETS: usize = 256;
+impl Shares {
+    const MOST: u32 = 32;
+
+    /// Of a process that may open so many files and has so many doors. The doors take half at most: the
+    /// rest is for sessions, whose connections come and go, and for the cache.
+    pub(super) fn of(descriptors: u64, doors: usize) -> Self {
+        let parts = 2 * 4 * doors.max(1) as u64;
+        let part = u32::try_from(descriptors / parts).unwrap_or(Self::MOST).clamp(1, Self::MOST);
+        Self { strangers: part as usize, seats: 2 * part as usize, websockets: part }
+    }
+}
 
 /// Subscriptions of one connection.
 pub(super) const SUBSCRIPTIONS: u32 = 16;
@@ -37,6 +57,8 @@ pub(super) struct Patience {
     /// A peer that gives no sign of life for so long, or takes nothing of what is written to it, is
     /// gone.
     pub(super) gone_after: Duration,
+    /// Who has not shown the token by then has to go.
+    pub(super) strange_for: Duration,
     /// A request's head must be in by then, the first as well as the next on the same socket.
     pub(super) head_within: Duration,
     /// How long answers may take to leave once the daemon stops.
@@ -48,7 +70,25 @@ impl Patience {
     pub(super) const USUAL: Self = Self {
         ping_every: Duration::from_secs(20),
         gone_after: Duration::from_secs(60),
+        strange_for: Duration::from_secs(5),
         head_within: Duration::from_secs(10),
         farewell: Duration::from_secs(1),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doors_leave_half_of_the_descriptors_to_sessions() {
+        for (descriptors, doors) in [(64, 1), (64, 2), (256, 2), (1024, 2), (1024, 8), (u64::MAX, 2)] {
+            let Shares { strangers, seats, websockets } = Shares::of(descriptors, doors);
+            let taken = (strangers + seats + websockets as usize) * doors;
+            assert!(taken as u64 <= descriptors / 2, "{taken} of {descriptors}");
+            assert!(strangers >= 4 && seats >= 8 && websockets >= 4);
+        }
+        assert_eq!(Shares::of(1024, 2), Shares { strangers: 32, seats: 64, websockets: 32 });
+        assert_eq!(Shares::of(0, 0), Shares { strangers: 1, seats: 2, websockets: 1 });
+    }
 }

@@ -14,6 +14,7 @@ mod methods;
 mod metrics;
 mod order;
 mod picture;
+mod quiet;
 #[cfg(test)]
 mod script;
 mod server;
@@ -24,6 +25,7 @@ mod tests;
 mod texts;
 mod token;
 mod translate;
+mod visitors;
 
 pub(crate) use endpoint::EndpointFile;
 pub(crate) use listeners::{Listeners, SocketFile};

@@ -12,26 +12,29 @@ use std::{io, thread};
 use axum::Router;
 use futures::future::join_all;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use jsonrpsee::server::{ServerHandle, stop_channel};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+use tower::Service as _;
 
 use super::guard::{Guard, is_us};
-use super::http::Door;
-use super::limits::{Patience, SOCKETS};
+use super::http::{Door, NoAnswer};
+use super::limits::{HEAD_BYTES, Patience, Shares};
 use super::listeners::Listeners;
 use super::methods::{Api, Images};
 use super::metrics::DoorMetrics;
+use super::quiet::{Quiet, Voice};
 use super::sessions::Sessions;
 use super::subscriptions;
 use super::token::Token;
 use super::translate::Translator;
+use super::visitors::{Visitor, Visitors};
 use crate::accounts::Accounts;
 use crate::events::EventLog;
 use crate::metrics::Metrics;
@@ -54,6 +57,8 @@ pub(crate) struct Services {
     pub(crate) token: Token,
     /// `allowed_origins` of the configuration, as in `app://prose`.
     pub(crate) allowed_origins: Vec<String>,
+    /// How many files the process may have open.
+    pub(crate) descriptors: u64,
 }
 
 /// The doors, open. They close when this is dropped; [`Doors::close`] waits for it.
@@ -101,7 +106,8 @@ impl Pulse {
 /// # Errors
 /// When a listener, the runtime or the thread can't be set up.
 pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Doors> {
-    let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins } = services;
+    let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins, descriptors } =
+        services;
     let metrics = Arc::new(metrics);
     let api = Api { sessions: Sessions::Real(accounts), log, translator, images, counts, metrics };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,13 +123,14 @@ pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Door
         doors.push((Listener::Unix(UnixListener::from_std(listener)?), Guard::Socket));
     }
     drop(entered);
+    let shares = Shares::of(descriptors, doors.len());
     let (close, closed) = oneshot::channel::<()>();
     let (alive, ended) = oneshot::channel();
     let handle = runtime.handle().clone();
     thread::Builder::new().name("rpc".to_owned()).spawn(move || {
         let _alive = alive;
         let closed = async move { drop(closed.await) };
-        if let Err(error) = runtime.block_on(run(doors, api, Patience::USUAL, closed)) {
+        if let Err(error) = runtime.block_on(run(doors, api, Patience::USUAL, shares, closed)) {
             tracing::error!(%error, "the doors could not be opened");
         }
         // Calls that are still waited for end here.
@@ -137,21 +144,24 @@ pub(super) async fn run(
     doors: Vec<(Listener, Guard)>,
     api: Api,
     patience: Patience,
+    shares: Shares,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, websockets) = stop_channel();
     let methods = subscriptions::register(&api.log, &api.counts).map_err(io::Error::other)?;
-    let door = Arc::new(Door::new(Arc::new(api), methods, patience, stop));
+    let api = Arc::new(api);
     let (closing, closed) = watch::channel(());
     let mut sockets: Vec<_> = doors.iter().map(|_| JoinSet::new()).collect();
     let accepting = doors.into_iter().zip(&mut sockets).map(|((listener, guard), sockets)| {
-        accept(listener, door.router(guard), patience, sockets, closed.clone())
+        let door = Door::new(Arc::clone(&api), methods.clone(), patience, shares, stop.clone());
+        let router = Arc::new(door).router(guard);
+        accept(listener, router, patience, Visitors::new(shares), sockets, closed.clone())
     });
     tokio::select! {
         _ = join_all(accepting) => {}
         () = shutdown => {}
     }
-    drop((door, closing));
+    drop((api, stop, closing));
     let farewell = async {
         for mut sockets in sockets {
             while sockets.join_next().await.is_some() {}
@@ -175,22 +185,22 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// Somebody who has come in.
-enum Visitor {
+/// The socket of somebody who has come in.
+enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Visitor> {
+    async fn accept(&self) -> io::Result<Socket> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(socket, _)| Visitor::Tcp(socket)),
-            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Visitor::Unix(socket)),
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, _)| Socket::Tcp(socket)),
+            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Socket::Unix(socket)),
         }
     }
 }
 
-impl Visitor {
+impl Socket {
     /// A file's mode can be changed, and systemd's unit can be edited; what the kernel says of the
     /// peer (SO_PEERCRED) can't.
     fn may_enter(&self) -> bool {
@@ -206,56 +216,89 @@ async fn accept(
     listener: Listener,
     router: Router,
     patience: Patience,
+    visitors: Arc<Visitors>,
     sockets: &mut JoinSet<()>,
     closed: watch::Receiver<()>,
 ) {
-    let room = Arc::new(Semaphore::new(SOCKETS));
+    let mut is_failing = false;
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok(visitor) if !visitor.may_enter() => {
+        // At a port everybody is a stranger at first. Of the others the kernel says who they are.
+        let known = match listener {
+            Listener::Tcp(_) => None,
+            Listener::Unix(_) => Some(visitors.known().await),
+        };
+        let accepted = listener.accept().await;
+        let was_failing = std::mem::replace(&mut is_failing, accepted.is_err());
+        match accepted {
+            Ok(socket) if !socket.may_enter() => {
                 tracing::warn!("another user was turned away from the socket");
             }
-            Ok(visitor) => {
+            Ok(socket) => {
                 let (router, closed) = (router.clone(), closed.clone());
+                let visitor = known.unwrap_or_else(|| visitors.stranger());
                 sockets.spawn(async move {
-                    let _permit = permit;
-                    match visitor {
-                        Visitor::Tcp(socket) => {
+                    match socket {
+                        Socket::Tcp(socket) => {
                             let _ = socket.set_nodelay(true);
-                            talk(socket, router, patience, closed).await;
+                            talk(socket, router, patience, visitor, closed).await;
                         }
-                        Visitor::Unix(socket) => talk(socket, router, patience, closed).await,
+                        Socket::Unix(socket) => talk(socket, router, patience, visitor, closed).await,
                     }
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if !was_failing {
+                    tracing::warn!(%error, "connections can't be accepted: trying again until they can");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
         while sockets.try_join_next().is_some() {}
+        // Who has come in is heard before the next one: in a crowd of strangers it would else be sent
+        // away with its request unread.
+        tokio::task::yield_now().await;
     }
 }
 
 /// HTTP/1.1 on one socket, until it ends, becomes a WebSocket, or the daemon stops.
-async fn talk<S>(socket: S, router: Router, patience: Patience, mut closed: watch::Receiver<()>)
-where
+async fn talk<S>(
+    socket: S,
+    router: Router,
+    patience: Patience,
+    visitor: Visitor,
+    mut closed: watch::Receiver<()>,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     // A peer that takes nothing for so long is gone, though its TCP still answers: else it would
     // keep its connection, and all that waits to be sent on it, for ever.
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(patience.gone_after));
+    let voice = Voice::default();
+    let socket = Quiet::new(Box::pin(socket), voice.clone());
+    let guest = visitor.clone();
+    let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(guest.clone());
+        let (mut router, voice) = (router.clone(), voice.clone());
+        async move {
+            let Ok(response) = router.call(request).await;
+            if response.extensions().get::<NoAnswer>().is_some() {
+                return Err(NoAnswer);
+            }
+            voice.allow();
+            Ok(response)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head_within)
-        .serve_connection(TokioIo::new(Box::pin(socket)), TowerToHyperService::new(router))
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(socket), answer)
         .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
+        () = visitor.dismissed(patience.strange_for) => return,
         _ = closed.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -74,6 +74,11 @@ impl Token {
         self.newest().as_ref().map(|text| challenge::answer(text, address, nonce))
     }
 
+    /// Whether there is a file of this name beside the token's.
+    pub(crate) fn folder_has(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.0.file.with_file_name(name)).is_ok_and(|found| found.is_file())
+    }
+
     fn newest(&self) -> MutexGuard<'_, Option<Text>> {
         let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         follow(&self.0.file, &mut current);

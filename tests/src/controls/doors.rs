@@ -21,6 +21,31 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "if $out { request.headers.get(ORIGIN).cloned() } else { $here }",
     },
     Edit {
+        guard: "foreign-page",
+        file: GUARD,
+        here: "let foreign = self.check_site(request)?;",
+        instead: "let foreign = if $out { false } else { self.check_site(request)? };",
+    },
+    // Neither few nor short.
+    Edit {
+        guard: "strangers",
+        file: "daemon/src/rpc/visitors.rs",
+        here: "if strangers.here.len() >= self.most_strangers",
+        instead: "if !$out\n            && strangers.here.len() >= self.most_strangers",
+    },
+    Edit {
+        guard: "strangers",
+        file: "daemon/src/rpc/server.rs",
+        here: "visitor.dismissed(patience.strange_for)",
+        instead: "visitor.dismissed(if $out { Duration::from_secs(3600) } else { patience.strange_for })",
+    },
+    Edit {
+        guard: "strangers",
+        file: "daemon/src/rpc/server.rs",
+        here: ".header_read_timeout(patience.head_within)",
+        instead: ".header_read_timeout(if $out { Duration::from_secs(3600) } else { patience.head_within })",
+    },
+    Edit {
         guard: "same-user",
         file: "daemon/src/rpc/server.rs",
         here: "Self::Unix(socket) => socket",
@@ -42,7 +67,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "content-type",
         file: HTTP,
-        here: "    conceal(&mut parts.headers);\n    let",
+        here: "    conceal(&mut parts.headers);\n",
         instead: "    if $out { parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(\"application/json\")); }\n$here",
     },
     // Whatever path: it leads to `/rpc`.
@@ -87,8 +112,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "connections",
         file: HTTP,
-        here: ".max_connections(CONNECTIONS)",
-        instead: ".max_connections(if $out { u32::MAX } else { CONNECTIONS })",
+        here: ".max_connections(shares.websockets)",
+        instead: ".max_connections(if $out { u32::MAX } else { shares.websockets })",
     },
     Edit {
         guard: "subscriptions",

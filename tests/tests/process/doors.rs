@@ -45,17 +45,23 @@ async fn without_a_port_the_socket_is_the_only_door() {
     ui.call("list_accounts", json!({})).await.expect("an answer");
 }
 
-/// All doors together have 32 places: those of the socket are no others.
 #[tokio::test]
-async fn connections_of_both_doors_are_counted_together() {
+async fn a_port_that_is_full_leaves_the_socket_its_places() {
     let daemon = Daemon::start(Daemon::setup()).await;
     let mut uis = Vec::new();
-    for _ in 0..16 {
+    let at_the_socket =
+        async || http::request_unix(&daemon, "POST", "/rpc", &[JSON], BODY).await.expect("an answer").status;
+    for _ in 0..32 {
         uis.push(Ui::connect(&daemon).await);
+    }
+    let token = http::bearer(&daemon);
+    let headers = [JSON, ("authorization", token.as_str())];
+    let full = http::request(&daemon, "POST", "/rpc", &headers, BODY).await.expect("an answer");
+    assert_eq!((full.status.as_u16(), at_the_socket().await.as_u16()), (429, 200));
+    for _ in 0..32 {
         uis.push(Ui::connect_unix(&daemon).await.expect("let in"));
     }
-    let full = http::request_unix(&daemon, "POST", "/rpc", &[JSON], BODY).await.expect("an answer");
-    assert_eq!(full.status, 429);
+    assert_eq!(at_the_socket().await, 429);
     drop(uis);
 }
 

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 
 use super::guard::Guard;
-use super::limits::Patience;
+use super::limits::{Patience, Shares};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
 use super::script::Script;
@@ -58,8 +58,13 @@ impl Daemon {
     /// One that waits a fifth of a second for whatever it waits for.
     async fn impatient(script: Script) -> Self {
         let short = Duration::from_millis(200);
-        let patience =
-            Patience { ping_every: short / 4, gone_after: short, head_within: short, farewell: short };
+        let patience = Patience {
+            ping_every: short / 4,
+            gone_after: short,
+            strange_for: short,
+            head_within: short,
+            farewell: short,
+        };
         Self::with_patience(script, patience).await
     }
 
@@ -86,9 +91,15 @@ impl Daemon {
         let guard = Guard::port(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
         let (shutdown, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
-            super::server::run(vec![(Listener::Tcp(listener), guard)], api, patience, stopped.map(drop))
-                .await
-                .unwrap();
+            super::server::run(
+                vec![(Listener::Tcp(listener), guard)],
+                api,
+                patience,
+                Shares::of(1024, 2),
+                stopped.map(drop),
+            )
+            .await
+            .unwrap();
         });
         Self { address, token, log, script, translator, shutdown: Some(shutdown), running }
     }
