@@ -8,7 +8,7 @@
 //!                              ┌→ aside (parser) ────────────────────────────────┐
 //! dns → dial → prompt → tls ─→ limiter (scanner) ─→ tokio-xmpp's parser ─→ StanzaStream ─→ Stream
 //!                                offer → sasl (scram, token) → exchange ─→ connector (backoff) ─┘
-//!                                           └─ binding
+//!                                           └─ binding                                outbox ─┘
 //! ```
 //!
 //! tokio-xmpp binds, counts and resumes, and parses what we don't. What it leaves open is done here:
@@ -28,6 +28,7 @@ mod limiter;
 mod limits;
 mod network;
 mod offer;
+mod outbox;
 mod parser;
 mod prompt;
 mod sasl;
@@ -45,7 +46,7 @@ use futures::{FutureExt, StreamExt};
 use jid::{BareJid, FullJid};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
-use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent as LibraryEvent};
+use tokio_xmpp::stanzastream::{Event, StanzaStream, StreamEvent as LibraryEvent};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stream_features::StreamFeatures;
@@ -56,6 +57,8 @@ use self::connector::{Connector, Current, News, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
 use self::error::short;
 use self::limiter::Link;
+pub(crate) use self::outbox::Full;
+use self::outbox::{DEPTH, Outbox};
 use self::sasl::Login;
 
 /// Whom we trust, and how: see [`tls_config`].
@@ -69,12 +72,6 @@ pub(crate) use self::tls::tls_config;
 /// Those that read stanzas quote them in warnings, too: what they may log, whatever is asked for.
 pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error";
 
-/// Stanzas that may wait in front of the library. A login with thousands of contacts asks for
-/// things a few at a time; this many means that the connection has been stuck for long.
-const QUEUE: usize = 4096;
-/// Stanzas that the library holds and has not sent, and as many that it has read ahead. Few: what
-/// it holds can't be taken back when a stream is lost for good.
-const DEPTH: usize = 32;
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);
 /// The part of it for what is still to be sent.
@@ -145,11 +142,6 @@ pub(crate) enum StreamEvent {
     Ended,
 }
 
-/// Too much waits to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many stanzas wait to be sent")]
-pub(crate) struct Full;
-
 /// Whether the connection still lives is being found out.
 struct Probe {
     deadline: Instant,
@@ -179,10 +171,9 @@ pub(crate) struct Stream {
     probe_id: String,
     /// What has happened and was not told yet.
     events: VecDeque<StreamEvent>,
-    /// What waits to be handed to the library.
-    queue: VecDeque<Stanza>,
-    /// What the library has and may not have sent, oldest first.
-    handed: VecDeque<StanzaToken>,
+    outbox: Outbox,
+    /// Why we have cut the connection, where that is worth telling.
+    cut_for: Option<ConnectError>,
     /// A stream is bound and its connection is up.
     online: bool,
     /// The last connection came to a bound stream, whatever became of it.
@@ -210,8 +201,8 @@ impl Stream {
             probe: None,
             probe_id: String::new(),
             events: VecDeque::new(),
-            queue: VecDeque::new(),
-            handed: VecDeque::new(),
+            outbox: Outbox::new(),
+            cut_for: None,
             online: false,
             was_online: false,
         };
@@ -239,7 +230,7 @@ impl Stream {
                 return event;
             }
             self.hand_over();
-            self.step(!self.queue.is_empty()).await;
+            self.step(self.outbox.is_waiting()).await;
         }
     }
 
@@ -248,12 +239,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// 4,096 stanzas wait already.
+    /// Too much waits already: 4,096 requests or 16 MiB of them, 1,024 answers or 2 MiB of them, or 16
+    /// answers to the same peer.
     pub(crate) fn send(&mut self, stanza: Stanza) -> Result<(), Full> {
-        if self.queue.len() >= QUEUE {
-            return Err(Full);
-        }
-        self.queue.push_back(stanza);
+        self.outbox.push(stanza)?;
         self.hand_over();
         Ok(())
     }
@@ -282,7 +271,7 @@ impl Stream {
     pub(crate) async fn close(mut self) {
         let deadline = Instant::now() + CLOSE;
         let flush = async {
-            while self.online && !self.sent() {
+            while self.online && !self.outbox.is_sent() {
                 self.hand_over();
                 self.step(true).await;
                 self.events.clear();
@@ -316,36 +305,25 @@ impl Stream {
                 }
             },
             Some(report) = self.reports.recv(), if self.early.is_empty() => self.on_report(report),
-            () = oldest_is_sent(&mut self.handed), if sending => {}
-            () = deadline(&self.probe), if self.online => self.on_probed(),
-        }
-    }
-
-    fn sent(&mut self) -> bool {
-        self.prune();
-        self.queue.is_empty() && self.handed.is_empty()
-    }
-
-    /// Forgets what the library has sent.
-    fn prune(&mut self) {
-        while self.handed.front().is_some_and(|token| token.state() != StanzaStage::Queued) {
-            self.handed.pop_front();
+            () = self.outbox.moves(), if sending => {}
+            () = deadline(self.probe.as_ref().map(|probe| probe.deadline)), if self.online => self.on_probed(),
+            () = deadline(self.outbox.stalled_at()), if self.online => self.on_stalled(),
         }
     }
 
     /// Hands stanzas to the library as long as it takes them without waiting: whoever waits for it
     /// to send must not be the one who reads, or both stand still.
     fn hand_over(&mut self) {
-        self.prune();
+        self.outbox.prune();
         let Some(stanzas) = self.stanzas.as_ref().filter(|_| self.online) else { return };
-        while self.handed.len() < DEPTH {
-            let Some(stanza) = self.queue.pop_front() else { return };
+        while let Some(due) = self.outbox.next() {
+            let (stanza, bytes, is_answer) = due.into_parts();
             // Its channel has room for DEPTH and holds less, so this is ready at once (the
             // runtime's own budget aside, hence `unconstrained`). It panics where its worker has,
             // which `next` will find out in its own time.
             let send = tokio::task::unconstrained(stanzas.send(Box::new(stanza)));
             match AssertUnwindSafe(send).catch_unwind().now_or_never() {
-                Some(Ok(token)) => self.handed.push_back(token),
+                Some(Ok(token)) => self.outbox.handed(token, bytes, is_answer),
                 Some(Err(_)) | None => return tracing::error!("the stream's worker is gone"),
             }
         }
@@ -361,7 +339,7 @@ impl Stream {
             }
             Event::Stream(LibraryEvent::Resumed) => {
                 self.on_reports();
-                (self.online, self.was_online) = (true, true);
+                self.begin();
                 self.events.push_back(StreamEvent::Resumed);
             }
             Event::Stream(LibraryEvent::Suspended) => {
@@ -377,8 +355,8 @@ impl Stream {
                 self.on_reports();
                 match bound_jid.try_into_full() {
                     Ok(jid) if jid.to_bare() == self.account => {
-                        self.queue.clear();
-                        (self.online, self.was_online) = (true, true);
+                        self.outbox.clear();
+                        self.begin();
                         self.events.push_back(StreamEvent::Online { jid, features: Box::new(features) });
                     }
                     _ => self.give_up(ConnectError::Protocol {
@@ -387,6 +365,24 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// A bound stream has a connection.
+    fn begin(&mut self) {
+        (self.online, self.was_online) = (true, true);
+        self.cut_for = None;
+        self.outbox.begin();
+    }
+
+    /// The server takes, or acknowledges, nothing of what we send, while it keeps on sending. What waits
+    /// for it must not grow.
+    fn on_stalled(&mut self) {
+        let seconds = outbox::STALLED.as_secs();
+        let text = format!("the server has acknowledged nothing for {seconds} s of what was sent to it");
+        tracing::warn!(account = %self.account, "{text}");
+        self.cut_for = Some(ConnectError::Protocol { text });
+        self.link().cut();
+        self.outbox.begin();
     }
 
     /// The time for an answer is over.
@@ -439,7 +435,10 @@ impl Stream {
             }
             // Of a bound stream's end `Suspended` has told.
             News::Lost { retry_at } if self.was_online => {
-                self.events.push_back(StreamEvent::Waiting { retry_at });
+                self.events.push_back(match self.cut_for.take() {
+                    Some(error) => StreamEvent::ConnectFailed { error, retry_at: Some(retry_at) },
+                    None => StreamEvent::Waiting { retry_at },
+                });
             }
             News::Lost { retry_at } => {
                 let error = ConnectError::Unreachable {
@@ -461,7 +460,7 @@ impl Stream {
     /// Lets the tasks behind us end.
     fn stop(&mut self) {
         self.stanzas = None;
-        self.queue.clear();
+        self.outbox.clear();
         self.online = false;
         self.closing.send_replace(true);
     }
@@ -477,18 +476,10 @@ impl Drop for Stream {
     }
 }
 
-async fn deadline(probe: &Option<Probe>) {
-    match probe {
-        Some(probe) => tokio::time::sleep_until(probe.deadline).await,
+async fn deadline(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until the library has sent, or lost, the oldest stanza that it was given.
-async fn oldest_is_sent(handed: &mut VecDeque<StanzaToken>) {
-    if let Some(token) = handed.front_mut() {
-        token.wait_for(StanzaStage::Sent).await;
-        handed.pop_front();
     }
 }
 

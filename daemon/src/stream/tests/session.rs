@@ -234,7 +234,7 @@ async fn thousands_are_sent_in_order_while_as_many_come_in() {
             came += 1;
         }
         // What is still to be sent.
-        while !stream.sent() {
+        while !stream.outbox.is_sent() {
             drive(&mut stream).await;
         }
     };
@@ -245,8 +245,114 @@ async fn thousands_are_sent_in_order_while_as_many_come_in() {
 async fn a_queue_that_nobody_empties_is_bounded() {
     let server = Server::new().await;
     let mut stream = server.client("secret");
-    (0..QUEUE).for_each(|id| stream.send(message(id)).unwrap());
-    assert_eq!(stream.send(message(QUEUE)), Err(Full));
+    (0..4096).for_each(|id| stream.send(message(id)).unwrap());
+    assert_eq!(stream.send(message(4096)), Err(Full));
+}
+
+fn answer(to: usize, id: usize) -> Stanza {
+    let to = format!("peer{to}@example.org/x").parse().unwrap();
+    Iq::Result { from: None, to: Some(to), id: format!("a{id}"), payload: None }.into()
+}
+
+/// Sends answers to this many peers, and lets the library take what it may. Says how many were taken in.
+async fn send_answers(stream: &mut Stream, peers: usize, answers: usize) -> usize {
+    let mut taken = 0;
+    for id in 0..answers {
+        taken += usize::from(stream.send(answer(id % peers, id)).is_ok());
+        if id % 16 == 0 {
+            tokio::task::yield_now().await;
+            assert!(stream.next().now_or_never().is_none());
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn answers_that_nobody_acknowledges_are_bounded_and_leave_room_for_requests() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    let taken = send_answers(&mut stream, 5_000, 20_000).await;
+    assert_eq!(taken, 256 + 1_024);
+    // A request goes out behind what the library already has.
+    stream.send(message(1)).unwrap();
+    let (said, _) = tokio::join!(conn.until("id='m1'"), drive(&mut stream));
+    assert_eq!(said.matches("id='a").count(), 256);
+    // Acknowledged, they make room for those that wait.
+    conn.send(&format!("<a xmlns='{SM}' h='257'/>")).await;
+    let (said, _) = tokio::join!(conn.until("id='a511'"), drive(&mut stream));
+    assert_eq!(said.matches("id='a").count(), 256);
+}
+
+#[tokio::test]
+async fn one_peer_gets_few_of_the_places_for_answers() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    assert_eq!(send_answers(&mut stream, 1, 1_000).await, 16);
+    stream.send(answer(1, 0)).unwrap();
+}
+
+#[tokio::test]
+async fn large_requests_wait_for_those_before_them_to_be_acknowledged() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    let large = |id: usize| {
+        let mut large = xmpp_parsers::message::Message::chat(None);
+        large.id = Some(xmpp_parsers::message::Id(format!("m{id}")));
+        large.bodies.insert(Default::default(), "x".repeat(1 << 20));
+        Stanza::from(large)
+    };
+    let taken = (0..100).filter(|id| stream.send(large(*id)).is_ok()).count();
+    assert!((16..=20).contains(&taken), "{taken} MiB");
+    let (said, _) = tokio::join!(conn.until("id='m3'"), async {
+        for _ in 0..20 {
+            drive(&mut stream).await;
+        }
+    });
+    drop(said);
+    conn.until("</message>").await;
+    conn.send(&format!("<r xmlns='{SM}'/>")).await;
+    drive(&mut stream).await;
+    let said = conn.until("<a xmlns").await;
+    assert!(!said.contains("<message"), "more than 4 MiB are not acknowledged");
+    conn.send(&format!("<a xmlns='{SM}' h='1'/>")).await;
+    tokio::join!(conn.until("id='m4'"), async {
+        for _ in 0..20 {
+            drive(&mut stream).await;
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_server_that_acknowledges_nothing_is_left_after_two_minutes() {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    (0..1_100).for_each(|id| stream.send(message(id)).unwrap());
+    // Time runs by itself while nobody has anything to do.
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let chatter = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            conn.send("<message from='a@example.org'/>").await;
+        }
+    };
+    let left = async {
+        loop {
+            match stream.next().await {
+                StreamEvent::Stanza(_) | StreamEvent::Suspended => {}
+                StreamEvent::ConnectFailed { error, retry_at } => break (error, retry_at),
+                _ => panic!("something else happened"),
+            }
+        }
+    };
+    let (error, retry_at) = tokio::select! {
+        left = left => left,
+        () = chatter => unreachable!("it has no end"),
+    };
+    let seconds = start.elapsed().as_secs();
+    assert!((115..=130).contains(&seconds), "left after {seconds} s");
+    assert!(matches!(error, ConnectError::Protocol { .. }), "{error}");
+    assert!(retry_at.is_some());
 }
 
 #[tokio::test]
