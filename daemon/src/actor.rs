@@ -1,6 +1,8 @@
 //! One account at work: a task that owns the stream, carries inputs into the session and effects
 //! out of it, in order. What to do is the session's business; this is only the carrying.
 
+mod login;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,17 +17,22 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::accounts::{AccountError, Login, Reply, Shell};
+use crate::cache::Share;
 use crate::credentials::{Password, Secret, StoreName};
 use crate::metrics::{StanzaKind, StateGauge};
 use crate::registry::Connection;
 use crate::starts::Step;
-use crate::stream::{self, Stream, StreamEvent};
+use crate::stream::{Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
 
 /// What is at hand is handled together, so that changes that arrive together are told together;
-/// no more than this, so that callers and timers get their turn.
+/// no more than this, so that callers and timers get their turn …
 const BATCH: usize = 256;
-/// Writes that are handed to the cache together, and bytes of pictures in them.
+/// … and for no longer than this, whatever the stanzas cost: then it is other accounts' turn.
+const TURN: Duration = Duration::from_millis(2);
+/// Calls that are taken in with them, so that callers do not depend on what the server sends.
+const CALLS: usize = 16;
+/// Writes that are handed to the cache together, and bytes of pictures and texts in them.
 const WRITES: usize = 64;
 const WRITES_BYTES: usize = 128 * 1024;
 /// A call after so long a silence has the connection looked after: whoever calls wants to know.
@@ -93,8 +100,10 @@ pub(crate) struct Actor<'a> {
     effects: Vec<Effect>,
     /// What the session wants kept, and the cache has not been given yet.
     writes: Vec<(Write, Option<Ticket>)>,
-    /// Bytes of pictures in it.
+    /// Bytes of pictures and texts in it.
     writes_bytes: usize,
+    /// What of it may be under way to the cache.
+    share: Share,
     ended: Option<Ended>,
 }
 
@@ -153,6 +162,7 @@ impl<'a> Actor<'a> {
             effects: Vec::new(),
             writes: Vec::new(),
             writes_bytes: 0,
+            share: Share::default(),
             ended: None,
         }
     }
@@ -167,16 +177,37 @@ impl<'a> Actor<'a> {
                 return ended;
             }
             let event = self.next_event().await;
-            self.handle(event).await;
-            for _ in 0..BATCH {
-                match self.event_at_hand() {
-                    Some(event) => self.handle(event).await,
-                    None => break,
-                }
-            }
+            let is_over = self.turn(event).await;
             self.session.settle(now(), &mut self.effects);
             self.carry_out().await;
+            if !is_over {
+                // To the end of the line: whoever is ready works first, and sockets are looked at.
+                tokio::task::yield_now().await;
+            }
         }
+    }
+
+    /// Handles an event and what else is at hand. Returns whether that was all.
+    async fn turn(&mut self, event: Event) -> bool {
+        let begun = Instant::now();
+        self.handle(event).await;
+        for _ in 0..CALLS {
+            let Some(message) = self.message_at_hand() else { break };
+            self.handle(Event::Message(message)).await;
+        }
+        for _ in 0..BATCH {
+            let Some(event) = self.event_at_hand() else { return true };
+            self.handle(event).await;
+            if begun.elapsed() >= TURN {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whoever calls an account that has come to its end is to learn that.
+    fn message_at_hand(&mut self) -> Option<Message> {
+        if self.ended.is_some() { None } else { self.lasting.inbox.try_recv().ok() }
     }
 
     /// Tells UIs what the crash of another actor before this one has changed, and goes on.
@@ -276,39 +307,6 @@ impl<'a> Actor<'a> {
         call
     }
 
-    async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
-        if self.lasting.stream.is_none() {
-            let (secret, found) = match login.password {
-                Some(password) => (Secret::Password(password), None),
-                None => {
-                    let found = self.shell.secret(&self.account).await?;
-                    (found.secret, Some(found.store))
-                }
-            };
-            self.secret_store = found;
-            self.unkept = None;
-            let credentials = match secret {
-                Secret::Password(password) => {
-                    self.password = Some(password.clone());
-                    stream::Credentials::Password(password)
-                }
-                Secret::Scram(keys) => stream::Credentials::Keys(keys),
-            };
-            self.remember = login.remember;
-            self.connection = self.shell.way(&self.account, login.connection);
-            let settings = self.shell.settings(&self.account, self.connection.clone());
-            self.input(Input::Connecting);
-            self.shell.starts.note(Step::Connecting, &self.account);
-            #[cfg(debug_assertions)]
-            crate::provocation::connecting(&self.account);
-            self.lasting.stream = Some(Stream::connect(settings, credentials));
-        }
-        self.keep_what_is_owed().await;
-        let (reply, receiver) = oneshot::channel();
-        self.command(Command::Login, reply, true);
-        Ok(receiver)
-    }
-
     async fn leave(&mut self, why: Leaving) -> Result<(), AccountError> {
         info!(account = %self.account, ?why, "account leaves");
         self.unkept = None;
@@ -398,56 +396,21 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// The server has accepted the secret: it is worth keeping, if that is wanted.
-    async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
-        let unkept = self.unkept.take().flatten();
-        let secret = match (keys, self.password.take()) {
-            (Some(keys), _) => Some(Secret::Scram(keys)),
-            (None, Some(password)) => Some(Secret::Password(password)),
-            (None, None) => unkept,
-        };
-        self.keep(secret).await;
-    }
-
-    /// Tries again what a full disk refused: whoever calls may have made room.
-    async fn keep_what_is_owed(&mut self) {
-        if let Some(secret) = self.unkept.take() {
-            self.keep(secret).await;
-        }
-    }
-
-    async fn keep(&mut self, secret: Option<Secret>) {
-        let (account, found) = (&self.account, self.secret_store);
-        let kept = self.shell.welcome(account, &self.connection, self.remember, secret.clone(), found).await;
-        match kept {
-            Ok(store) => self.secret_store = store,
-            Err(error) if self.remember => {
-                warn!(%account, %error, "the account can't be kept yet");
-                self.unkept = Some(secret);
-            }
-            Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
-        }
-    }
-
     /// Does what the session wants, in its order.
     async fn carry_out(&mut self) {
         let mut login_failed = false;
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Save { write, ticket } => {
-                    if let Write::Image { data, .. } = &write {
-                        self.writes_bytes += data.len();
-                    }
+                    self.writes_bytes += write.bytes();
                     self.writes.push((write, ticket));
                 }
                 Effect::Send(stanza) => {
                     let kind = StanzaKind::of(&stanza);
-                    let sent =
-                        self.lasting.stream.as_mut().is_some_and(|stream| stream.send(*stanza).is_ok());
-                    if sent {
-                        self.shell.metrics.sent(kind);
-                    } else {
-                        debug!(account = %self.account, "no stream to send to");
+                    match self.lasting.stream.as_mut().map(|stream| stream.send(*stanza)) {
+                        Some(Ok(())) => self.shell.metrics.sent(kind),
+                        Some(Err(error)) => debug!(account = %self.account, %error, "not sent"),
+                        None => debug!(account = %self.account, "no stream to send to"),
                     }
                 }
                 Effect::Reply { call, result } => {
@@ -473,7 +436,7 @@ impl<'a> Actor<'a> {
         if !self.writes.is_empty() {
             let writes = std::mem::take(&mut self.writes);
             self.writes_bytes = 0;
-            self.shell.store.write(&self.account, writes, &self.receipts_to).await;
+            self.shell.store.write(&self.account, writes, &self.receipts_to, &self.share).await;
         }
     }
 

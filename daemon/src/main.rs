@@ -68,6 +68,9 @@ const END_WITHIN: Duration = Duration::from_millis(100);
 const OPENING_ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// Threads for sessions and their streams; the cache and the doors have one of their own each.
 const WORKERS: usize = 2;
+/// Sockets and timers are looked at after so many turns of tasks. Servers that flood us keep all threads
+/// busy: at tokio's own 61 turns an account that has little to do would hear of it late.
+const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// Why the process ends, as its exit code says it.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +143,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("session")
+        .event_interval(TURNS_BETWEEN_LOOKS)
         .enable_all()
         .build()
         .map_err(failed(Exit::Other))?;

@@ -166,6 +166,21 @@ pub struct Profile {
     pub note: Option<String>,
 }
 
+impl Profile {
+    /// How many bytes its texts have.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { full_name, nickname, organization, title, role, birthday, note, address, .. } = self;
+        let address = address.iter().flat_map(|address| {
+            let Address { street, locality, region, postal_code, country } = address;
+            [street, locality, region, postal_code, country]
+        });
+        let single = [full_name, nickname, organization, title, role, birthday, note];
+        let lists = [&self.emails, &self.phones, &self.urls];
+        single.into_iter().chain(address).flatten().map(String::len).sum::<usize>()
+            + lists.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
 /// A postal address (RFC 6350 §6.3.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are RFC 6350's")]

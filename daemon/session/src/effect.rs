@@ -7,7 +7,9 @@ use xmpp_parsers::stanza::Stanza;
 use crate::command::{Answer, Call, Command, SubscriptionRequest};
 use crate::contact::Contact;
 use crate::failure::Failure;
-use crate::snapshot::{CapsKey, CapsRecord, ImageId, ImageType, OwnPresence, PersonRecord, RosterItem};
+use crate::snapshot::{
+    CapsKey, CapsRecord, ImageId, ImageType, OwnPresence, PersonRecord, ProfileRecord, RosterItem,
+};
 use crate::time::Timestamp;
 
 /// Everything that can happen to a session.
@@ -87,6 +89,37 @@ pub enum Write {
     SubscriptionRequest { jid: BareJid, request: Option<SubscriptionRequest> },
     /// Our own presence. No server can give it back, so it does not live in the cache.
     OwnPresence(OwnPresence),
+}
+
+impl Write {
+    /// About how many bytes of texts and pictures are in it.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Roster { items, .. } => items
+                .iter()
+                .map(|item| item.jid.as_str().len() + length(&item.name) + total(item.groups.iter()))
+                .sum(),
+            Self::Person { person, .. } => person.as_ref().map_or(0, |person| {
+                let ProfileRecord { vcard4, prose, temp } = &person.profile;
+                [vcard4, prose, temp].into_iter().flatten().map(|profile| profile.bytes()).sum()
+            }),
+            Self::Image { data, .. } => data.len(),
+            Self::Caps { record, .. } => record.as_ref().map_or(0, |record| total(record.features.iter())),
+            Self::SubscriptionRequest { request, .. } => {
+                request.as_ref().map_or(0, |request| length(&request.nick) + length(&request.status))
+            }
+            Self::OwnPresence(presence) => length(&presence.status),
+            Self::ImageUnused { .. } => 0,
+        }
+    }
+}
+
+fn length(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
+}
+
+fn total<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
+    texts.map(String::len).sum()
 }
 
 /// Hands out receipts, each once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jid::BareJid;
 use prosed_session::{ImageId, Snapshot, Ticket, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::StoreError;
@@ -46,6 +46,8 @@ pub(super) enum Job {
         account: BareJid,
         batch: Vec<(Write, Option<Ticket>)>,
         receipts: mpsc::UnboundedSender<(Ticket, bool)>,
+        /// Its place in its account's share, until it is done.
+        room: Option<OwnedSemaphorePermit>,
     },
     Forget {
         account: BareJid,
@@ -200,7 +202,7 @@ impl Keeper {
         // A reply that nobody waits for any more is lost, and that is fine.
         match job {
             Job::Load { account, reply } => drop(reply.send(self.load(account))),
-            Job::Write { account, batch, receipts } => {
+            Job::Write { account, batch, receipts, room } => {
                 for (write, ticket) in batch {
                     let is_image = matches!(write, Write::Image { .. });
                     let stored = self.apply(&account, write);
@@ -211,6 +213,7 @@ impl Keeper {
                         None => {}
                     }
                 }
+                drop(room);
             }
             Job::Forget { account, reply } => drop(reply.send(self.forget(&account))),
             Job::Discard { id } => {

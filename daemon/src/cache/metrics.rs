@@ -140,7 +140,9 @@ mod tests {
         };
         let (receipts, mut received) = mpsc::unbounded_channel();
         let write = async |store: &Store, write: Write| {
-            store.write(&me, vec![(write, Some(Ticket(1)))], &receipts).await;
+            store
+                .write(&me, vec![(write, Some(Ticket(1)))], &receipts, &super::super::Share::default())
+                .await;
         };
         for data in [&b"one"[..], b"twelve bytes", b"one"] {
             write(&store, image(data)).await;

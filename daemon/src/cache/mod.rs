@@ -14,10 +14,11 @@ mod rows;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jid::BareJid;
 use prosed_session::{ImageId, ImageType, Snapshot, Ticket, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::files::{self, Lock};
 use crate::registry::Registry;
@@ -27,6 +28,11 @@ use metrics::CacheMetrics;
 /// Jobs that wait for the store thread. Whoever has one more waits, and with it the stream of
 /// that account: a server can't fill our memory faster than our disk takes it.
 const QUEUE: usize = 64;
+/// One account's share of it, in KiB: the largest picture, and what else comes meanwhile.
+const SHARE_KIB: u32 = 2048;
+/// However little is in a batch of writes, it counts for so much of that: no more than eight of one account
+/// wait.
+const JOB_KIB: u32 = 256;
 
 /// Why there is no cache at all, or why something was not forgotten.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +93,9 @@ impl Store {
     /// Hands over writes, to be applied in their order, each all at once or not at all. Returns
     /// when they have their place in the queue; it waits for one while the disk is behind.
     ///
+    /// An account that has more under way than its [`Share`] waits, too: nobody's writes stand behind
+    /// those of an account that floods us, and what stands in the queue is bounded in bytes.
+    ///
     /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with
     /// whether it can be read.
     /// Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
@@ -95,8 +104,10 @@ impl Store {
         account: &BareJid,
         batch: Vec<(Write, Option<Ticket>)>,
         receipts: &mpsc::UnboundedSender<(Ticket, bool)>,
+        share: &Share,
     ) {
-        let job = Job::Write { account: account.clone(), batch, receipts: receipts.clone() };
+        let room = share.take(batch.iter().map(|(write, _)| write.bytes()).sum()).await;
+        let job = Job::Write { account: account.clone(), batch, receipts: receipts.clone(), room };
         if let Err(mpsc::error::SendError(Job::Write { batch, .. })) = self.jobs.send(job).await {
             refuse(batch, receipts);
         }
@@ -146,6 +157,25 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.ok()?;
         answer.await.ok()
+    }
+}
+
+/// What one account may have under way to the store thread: [`SHARE_KIB`] of writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Share(Arc<Semaphore>);
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SHARE_KIB as usize)))
+    }
+}
+
+impl Share {
+    /// Waits until there is room for so many bytes; it is taken until what this answers is dropped.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(JOB_KIB, SHARE_KIB);
+        // The semaphore is never closed.
+        Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
     }
 }
 

@@ -100,7 +100,7 @@ impl Bench {
     async fn write(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
         let (receipts, mut received) = mpsc::unbounded_channel();
         let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Some(Ticket(n)))).collect();
-        self.store.write(account, batch, &receipts).await;
+        self.store.write(account, batch, &receipts, &Share::default()).await;
         drop(receipts);
         let mut stored = BTreeMap::new();
         while let Some((ticket, is_stored)) = received.recv().await {
@@ -223,7 +223,10 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
 async fn what_has_no_ticket_is_written_behind() {
     let bench = Bench::new();
     let (receipts, _received) = mpsc::unbounded_channel();
-    bench.store.write(&me(), vec![(roster("1", &["a@example.org"]), None)], &receipts).await;
+    bench
+        .store
+        .write(&me(), vec![(roster("1", &["a@example.org"]), None)], &receipts, &Share::default())
+        .await;
     assert_eq!(bench.after_kill().store.load(&me()).await.roster, None, "there was no need to hurry");
     while bench.on_thread(|keeper| keeper.dirty).await {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -457,7 +460,10 @@ async fn what_opening_has_read_is_not_shown_where_it_has_changed_since() {
     bench.write_all(&me(), vec![about("me@example.org", Some(b"old"))]).await;
     let bench = bench.reopen().await;
     let (receipts, _received) = mpsc::unbounded_channel();
-    bench.store.write(&me(), vec![(about("me@example.org", Some(b"new")), None)], &receipts).await;
+    bench
+        .store
+        .write(&me(), vec![(about("me@example.org", Some(b"new")), None)], &receipts, &Share::default())
+        .await;
     let people = bench.store.load(&me()).await.people;
     assert_eq!(people[0].1.avatar.as_ref().unwrap().as_ref().unwrap().id, id(b"new"));
     let bench = bench.reopen().await;
@@ -640,7 +646,7 @@ async fn after_the_end_nothing_is_confirmed() {
 async fn a_flush_writes_everything_out() {
     let bench = Bench::new();
     let (receipts, _received) = mpsc::unbounded_channel();
-    bench.store.write(&me(), vec![(features("v"), None)], &receipts).await;
+    bench.store.write(&me(), vec![(features("v"), None)], &receipts, &Share::default()).await;
     assert!(bench.store.flush().await);
     assert_eq!(bench.after_kill().store.load(&me()).await.caps, [caps("v")]);
 }
@@ -677,7 +683,10 @@ async fn ten_thousand_contacts_are_there_at_once() {
     let people_written = begun.elapsed();
     let begun = Instant::now();
     let (receipts, _received) = mpsc::unbounded_channel();
-    bench.store.write(&me(), pictures.iter().map(|data| (image(data), None)).collect(), &receipts).await;
+    bench
+        .store
+        .write(&me(), pictures.iter().map(|data| (image(data), None)).collect(), &receipts, &Share::default())
+        .await;
     assert!(bench.store.flush().await);
     let images_written = begun.elapsed();
     bench.store.shutdown().await;
@@ -704,4 +713,33 @@ async fn a_store_that_is_stuck_does_not_answer() {
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut answer).await.is_err());
     drop(stuck);
     answer.await;
+}
+
+/// How many of its batches, of so many bytes each, an account gets into the queue of a disk that hangs.
+async fn under_way(bench: &Bench, bytes: usize) -> usize {
+    let _stopped = bench.stop_thread().await;
+    let (me, receipts) = (me(), mpsc::unbounded_channel().0);
+    let (share, others_share) = (Share::default(), Share::default());
+    let mut under_way = 0;
+    loop {
+        let batch = vec![(image(&vec![0; bytes]), None)];
+        let write = bench.store.write(&me, batch, &receipts, &share);
+        if tokio::time::timeout(Duration::from_millis(50), write).await.is_err() {
+            break;
+        }
+        under_way += 1;
+    }
+    // Another account has its own.
+    let batch = vec![(features("v"), None)];
+    let others = bench.store.write(&me, batch, &receipts, &others_share);
+    tokio::time::timeout(Duration::from_secs(10), others).await.expect("there is room");
+    under_way
+}
+
+#[tokio::test]
+async fn an_account_has_no_more_than_its_share_of_the_queue() {
+    assert_eq!(under_way(&Bench::new(), 1).await, 8);
+    assert_eq!(under_way(&Bench::new(), 1024 * 1024).await, 2);
+    // The largest fits, alone.
+    assert_eq!(under_way(&Bench::new(), 4 * 1024 * 1024).await, 1);
 }

@@ -31,7 +31,8 @@ pub enum Level {
 
 /// A play, as the name of an account spells it: level, number of contacts, and what may follow: `x7`
 /// another account of the same play, `d50` each answer takes 50 ms, `p1000` so many changes of presence a
-/// second follow, without end.
+/// second follow, without end. Hostile ones: `f1` all contacts change as fast as the connection takes it, `v1` and `q1`
+/// the same with profiles and with pings, `u1` nothing that the client sends is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Play {
     /// The account's name.
@@ -44,6 +45,21 @@ pub struct Play {
     pub delay_ms: u64,
     /// Changes of presence a second, once all is told.
     pub presences: u64,
+    /// What the server floods the client with, once all is told.
+    pub flood: Option<Flood>,
+    /// Whether stanzas are acknowledged (XEP-0198).
+    pub acknowledges: bool,
+}
+
+/// What comes as fast as the connection takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// Presences: each changes a contact.
+    Presences,
+    /// Large profiles: each changes a contact, and goes to the disk.
+    Profiles,
+    /// Pings of the server: each wants an answer.
+    Pings,
 }
 
 impl Play {
@@ -52,8 +68,15 @@ impl Play {
     /// # Errors
     /// The name, where it spells none.
     pub fn parse(name: &str) -> Result<Self, String> {
-        let mut play =
-            Self { name: name.to_owned(), level: Level::A, contacts: 0, delay_ms: 0, presences: 0 };
+        let mut play = Self {
+            name: name.to_owned(),
+            level: Level::A,
+            contacts: 0,
+            delay_ms: 0,
+            presences: 0,
+            flood: None,
+            acknowledges: true,
+        };
         let mut rest = name;
         while let Some(letter) = rest.chars().next() {
             let behind = &rest[letter.len_utf8()..];
@@ -65,6 +88,10 @@ impl Play {
                 'b' => (play.level, play.contacts) = (Level::B, number as usize),
                 'd' => play.delay_ms = number,
                 'p' => play.presences = number,
+                'f' => play.flood = Some(Flood::Presences),
+                'v' => play.flood = Some(Flood::Profiles),
+                'q' => play.flood = Some(Flood::Pings),
+                'u' => play.acknowledges = false,
                 'x' => {}
                 _ => return Err(name.to_owned()),
             }
@@ -183,6 +210,34 @@ pub fn presence(play: &Play, number: usize, status: &str) -> String {
         "<presence from='{from}/phone' to='{to}'><show>away</show><status>{status}</status>\
          <priority>5</priority>{caps}</presence>"
     )
+}
+
+/// What a flood consists of, to be sent again and again.
+pub fn flood(play: &Play, flood: Flood) -> String {
+    // Two rounds, so that each stanza changes something.
+    let rounds = (0..2).flat_map(|round| (0..play.contacts).map(move |number| (round, number)));
+    match flood {
+        Flood::Presences => {
+            rounds.map(|(round, number)| presence(play, number, &format!("Round {round}"))).collect()
+        }
+        Flood::Profiles => {
+            let urls = format!("<url><uri>https://{DOMAIN}/{}</uri></url>", "u".repeat(900)).repeat(20);
+            let vcard = |round| {
+                format!("<vcard xmlns='{PROSE_VCARD4}'><fn><text>Round {round}</text></fn>{urls}</vcard>")
+            };
+            rounds.map(|(round, number)| event(play, number, VCARD4, "current", &vcard(round))).collect()
+        }
+        Flood::Pings => {
+            let to = play.full_jid();
+            let ping = |number| {
+                format!(
+                    "<iq type='get' id='q{number}' from='{DOMAIN}' to='{to}'>\
+                     <ping xmlns='urn:xmpp:ping'/></iq>"
+                )
+            };
+            (0..500).map(ping).collect()
+        }
+    }
 }
 
 /// An event that wraps one item.

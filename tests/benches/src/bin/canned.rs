@@ -40,12 +40,14 @@ enum Piece {
     Events(Arc<Script>),
     Last(Arc<Script>),
     Avatar(Arc<Script>, usize),
+    /// Again and again, until the connection ends.
+    Flood(Vec<u8>),
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Own(bytes) => bytes,
+            Self::Own(bytes) | Self::Flood(bytes) => bytes,
             Self::Roster(script) => &script.roster,
             Self::Presences(script) => &script.presences,
             Self::Events(script) => &script.events,
@@ -147,6 +149,15 @@ async fn write(
             sleep_until(due).await;
         }
         writer.write_all(piece.bytes()).await?;
+        if let Piece::Flood(flood) = piece {
+            // What else is to be sent comes in between.
+            loop {
+                while let Ok((_, piece)) = pieces.try_recv() {
+                    writer.write_all(piece.bytes()).await?;
+                }
+                writer.write_all(&flood).await?;
+            }
+        }
         if pieces.is_empty() {
             writer.flush().await?;
         }
@@ -218,7 +229,7 @@ impl Session {
             self.say("<enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>");
         } else if stanza.starts_with(b"<resume") {
             self.say("<failed xmlns='urn:xmpp:sm:3' h='0'/>");
-        } else if stanza.starts_with(b"<r ") {
+        } else if stanza.starts_with(b"<r ") && play.acknowledges {
             self.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.asked.stanzas));
         }
     }
@@ -234,6 +245,9 @@ impl Session {
         if is_first_with_caps {
             self.send(Piece::Events(script.clone()));
             self.send(Piece::Last(script));
+            if let Some(flood) = play.flood {
+                self.send(Piece::Flood(play::flood(play, flood).into_bytes()));
+            }
             if play.presences > 0 {
                 tokio::spawn(change_presences(self.pieces.clone(), play.clone()));
             }

@@ -1,6 +1,7 @@
 //! Measures the goals S1 to S10 and prints one table: see `tests/benches/README.md`.
 
 mod figures;
+mod floods;
 mod local;
 mod many;
 mod network;
@@ -27,7 +28,7 @@ const SLIXMPP_CONTACTS: usize = 1000;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Only the goals named: S1, S3 …; or idle (a part of S8), memory, size
+    /// Only the goals named: S1, S3 …; or idle (a part of S8), memory, floods, size
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// How often each is measured
@@ -133,6 +134,10 @@ async fn measure(arguments: &Arguments) -> (Vec<Row>, Vec<Runs>) {
     }
     if arguments.wants("memory") {
         take(&mut rows, vec![many::churn(arguments.churn()).await]);
+    }
+    if arguments.wants("floods") {
+        let (seconds, contacts) = if smoke { (1, 10) } else { (20, 1000) };
+        take(&mut rows, floods::rows(seconds, contacts).await);
     }
     if arguments.wants("size") {
         take(&mut rows, size::rows());

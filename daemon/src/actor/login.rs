@@ -1,0 +1,77 @@
+//! Logging in, and keeping what the server has accepted.
+
+use prosed_session::{Command, Input};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::Actor;
+use crate::accounts::{AccountError, Login, Reply};
+use crate::credentials::Secret;
+use crate::starts::Step;
+use crate::stream::{self, Stream};
+
+impl Actor<'_> {
+    pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        if self.lasting.stream.is_none() {
+            let (secret, found) = match login.password {
+                Some(password) => (Secret::Password(password), None),
+                None => {
+                    let found = self.shell.secret(&self.account).await?;
+                    (found.secret, Some(found.store))
+                }
+            };
+            self.secret_store = found;
+            self.unkept = None;
+            let credentials = match secret {
+                Secret::Password(password) => {
+                    self.password = Some(password.clone());
+                    stream::Credentials::Password(password)
+                }
+                Secret::Scram(keys) => stream::Credentials::Keys(keys),
+            };
+            self.remember = login.remember;
+            self.connection = self.shell.way(&self.account, login.connection);
+            let settings = self.shell.settings(&self.account, self.connection.clone());
+            self.input(Input::Connecting);
+            self.shell.starts.note(Step::Connecting, &self.account);
+            #[cfg(debug_assertions)]
+            crate::provocation::connecting(&self.account);
+            self.lasting.stream = Some(Stream::connect(settings, credentials));
+        }
+        self.keep_what_is_owed().await;
+        let (reply, receiver) = oneshot::channel();
+        self.command(Command::Login, reply, true);
+        Ok(receiver)
+    }
+
+    /// The server has accepted the secret: it is worth keeping, if that is wanted.
+    pub(super) async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
+        let unkept = self.unkept.take().flatten();
+        let secret = match (keys, self.password.take()) {
+            (Some(keys), _) => Some(Secret::Scram(keys)),
+            (None, Some(password)) => Some(Secret::Password(password)),
+            (None, None) => unkept,
+        };
+        self.keep(secret).await;
+    }
+
+    /// Tries again what a full disk refused: whoever calls may have made room.
+    pub(super) async fn keep_what_is_owed(&mut self) {
+        if let Some(secret) = self.unkept.take() {
+            self.keep(secret).await;
+        }
+    }
+
+    async fn keep(&mut self, secret: Option<Secret>) {
+        let (account, found) = (&self.account, self.secret_store);
+        let kept = self.shell.welcome(account, &self.connection, self.remember, secret.clone(), found).await;
+        match kept {
+            Ok(store) => self.secret_store = store,
+            Err(error) if self.remember => {
+                warn!(%account, %error, "the account can't be kept yet");
+                self.unkept = Some(secret);
+            }
+            Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
+        }
+    }
+}
