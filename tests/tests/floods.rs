@@ -13,14 +13,20 @@ use tokio::time::{Instant, sleep};
 
 /// Contacts of a flooding account: each change of one is an event.
 const CONTACTS: usize = 200;
-/// Changes of the honest account that are timed.
+/// Devices of a contact that the session keeps.
+const DEVICES: usize = 32;
+/// Changes of the honest account that are timed, each of another contact.
 const CHANGES: usize = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_beside_two_floods_of_presences_hears_in_time() {
-    let flood = (0..2 * CONTACTS).map(|step| {
-        let (contact, round) = (step % CONTACTS, step / CONTACTS);
-        format!("<presence from='c{contact}@prosed.test/phone'><status>Round {round}</status></presence>")
+    // Each contact has the most devices that are kept, each with a long status.
+    let status = "s".repeat(1_000);
+    let flood = (0..2 * DEVICES * CONTACTS).map(|step| {
+        let (contact, device, round) = (step % CONTACTS, step / CONTACTS % DEVICES, step / CONTACTS / DEVICES);
+        format!(
+            "<presence from='c{contact}@prosed.test/{device}'><status>Round {round} {status}</status></presence>"
+        )
     });
     beside(flood.collect()).await;
 }
@@ -52,7 +58,7 @@ async fn beside(flood: String) {
     let hostile = Hostile::listen().await;
     let daemon = Daemon::start(Daemon::setup().trust_ca(&hostile.ca_pem)).await;
     let ui = Ui::connect(&daemon).await;
-    ui.subscribe(json!({ "account": "honest@prosed.test" })).await;
+    ui.subscribe(json!({})).await;
     let honest = log_in(&hostile, &ui, "honest").await;
     let mut floods = JoinSet::new();
     for name in ["flood1", "flood2"] {
@@ -63,11 +69,11 @@ async fn beside(flood: String) {
     sleep(Duration::from_secs(1)).await;
     let (mut changes, mut calls) = (Vec::new(), Vec::new());
     for number in 0..CHANGES {
-        let status = format!("Change {number}");
+        let (contact, status) = (format!("c{number}@prosed.test"), format!("Change {number}"));
         let sent = Instant::now();
-        let presence = format!("<presence from='c0@prosed.test/phone'><status>{status}</status></presence>");
+        let presence = format!("<presence from='{contact}/phone'><status>{status}</status></presence>");
         honest.send(&presence).await.expect("the daemon reads");
-        ui.contact("c0@prosed.test", |contact| contact["status"] == status).await;
+        ui.contact(&contact, |contact| contact["status"] == status).await;
         changes.push(sent.elapsed());
         for account in ["honest", "flood1"] {
             let called = Instant::now();

@@ -58,7 +58,7 @@ pub(crate) use self::error::ConnectError;
 use self::error::short;
 use self::limiter::Link;
 pub(crate) use self::outbox::Full;
-use self::outbox::{DEPTH, Outbox};
+use self::outbox::{DEPTH, Due, Outbox};
 use self::sasl::Login;
 
 /// Whom we trust, and how: see [`tls_config`].
@@ -316,8 +316,7 @@ impl Stream {
     fn hand_over(&mut self) {
         self.outbox.prune();
         let Some(stanzas) = self.stanzas.as_ref().filter(|_| self.online) else { return };
-        while let Some(due) = self.outbox.next() {
-            let (stanza, bytes, is_answer) = due.into_parts();
+        while let Some(Due { stanza, bytes, is_answer }) = self.outbox.next() {
             // Its channel has room for DEPTH and holds less, so this is ready at once (the
             // runtime's own budget aside, hence `unconstrained`). It panics where its worker has,
             // which `next` will find out in its own time.

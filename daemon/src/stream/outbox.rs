@@ -78,11 +78,11 @@ struct Handed {
     is_answer: bool,
 }
 
-/// A stanza that may be handed to the library now.
+/// A stanza that may be handed to the library now, and what [`Outbox::handed`] wants to know of it.
 pub(super) struct Due {
     pub(super) stanza: Stanza,
-    bytes: usize,
-    is_answer: bool,
+    pub(super) bytes: usize,
+    pub(super) is_answer: bool,
 }
 
 impl Outbox {
@@ -203,13 +203,6 @@ impl Outbox {
         self.requests.clear();
         self.answers.clear();
         self.answers_to.clear();
-    }
-}
-
-impl Due {
-    /// What [`Outbox::handed`] wants to know of it.
-    pub(super) fn into_parts(self) -> (Stanza, usize, bool) {
-        (self.stanza, self.bytes, self.is_answer)
     }
 }
 

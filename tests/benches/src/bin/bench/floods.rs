@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::figures::{Row, Sample, short};
+use crate::figures::{Row, short};
 use crate::process::Canned;
 use crate::ui::Ui;
 
@@ -74,7 +74,7 @@ async fn beside(kind: &str, letter: &str, seconds: u64, contacts: usize) -> Vec<
         at_most,
     };
     let [mut of_honest, mut of_flooded] = waits;
-    let mut p99 = |waits: &mut Vec<f64>| {
+    let p99 = |waits: &mut Vec<f64>| {
         waits.sort_by(f64::total_cmp);
         waits.get(waits.len() * 99 / 100).copied().unwrap_or(f64::INFINITY)
     };
