@@ -1,7 +1,7 @@
 // What pages of strangers can see of ports: all that a page can load, embed or open, and what the browser
 // then tells of it. Timing excepted.
 //
-// Task: `{name: port}`. Says `{name: {page: {probe: what was seen}, opening: title of the console}}`.
+// Task: `ports`: {name: port}, `looks`: from which of the pages below. Says `{name: {page: {probe: what was seen}, opening: title of the console}}`.
 
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { browse, task } from "./browser.mjs";
 
 const PAGE = "<!doctype html><title>a page</title><body>";
-const targets = task();
+const { ports, looks } = task();
 
 const stranger = createServer((request, response) => {
   response.writeHead(200, { "content-type": "text/html", "connection": "close" }).end(PAGE);
@@ -35,7 +35,7 @@ writeFileSync(file, PAGE);
 
 /** Runs inside the page: may use nothing from out here. */
 async function probe(base) {
-  const patience = (promise) => Promise.race([promise, new Promise((end) => setTimeout(end, 5_000, "nothing"))]);
+  const patience = (promise) => Promise.race([promise, new Promise((end) => setTimeout(end, 30_000, "nothing"))]);
   const fetched = async (path, options) => {
     try {
       const response = await fetch(base + path, { cache: "no-store", ...options });
@@ -55,16 +55,16 @@ async function probe(base) {
   // An error page is loaded again by a new fragment, a real one is not.
   const framed = async (path) => {
     const frame = document.createElement("iframe");
-    let loads = 0;
-    frame.onload = () => { loads += 1; };
-    frame.src = base + path;
     document.body.append(frame);
-    await new Promise((end) => setTimeout(end, 700));
-    frame.src = `${base}${path}#x`;
-    await new Promise((end) => setTimeout(end, 700));
+    const load = (url) => new Promise((resolve) => {
+      frame.onload = () => resolve("loads");
+      setTimeout(resolve, 12_000, "stays");
+      frame.src = url;
+    });
+    const loads = [await load(base + path), await load(`${base}${path}#x`)];
     let inside;
     try { inside = String(frame.contentWindow.location.href); } catch (error) { inside = error.name; }
-    return `${loads} loads, ${frame.contentWindow?.length} frames, ${inside}`;
+    return `${loads}, ${frame.contentWindow?.length} frames, ${inside}`;
   };
   const socket = () => new Promise((resolve) => {
     const opened = new WebSocket(`${base.replace("http", "ws")}/rpc`);
@@ -76,9 +76,12 @@ async function probe(base) {
   const opened = async (path) => {
     const tab = window.open(base + path);
     if (!tab) return "blocked";
-    await new Promise((end) => setTimeout(end, 1_000));
-    let where;
-    try { where = tab.location.href; } catch (error) { where = error.name; }
+    // Until it is no longer the empty page that it began as.
+    let where = "about:blank";
+    for (let tries = 0; where === "about:blank" && tries < 60; tries += 1) {
+      await new Promise((end) => setTimeout(end, 100));
+      try { where = tab.location.href; } catch (error) { where = error.name; }
+    }
     const seen = `closed ${tab.closed}, ${tab.length} frames, ${where}`;
     tab.close();
     return seen;
@@ -101,14 +104,15 @@ async function probe(base) {
     "preload": () => element("link", "/console/console.js", { rel: "preload", as: "script" }),
     "video": () => element("video", "/"),
     "object": () => element("object", "/"),
-    "frame": () => framed("/"),
-    "frame of text": () => framed("/healthz"),
     "WebSocket": socket,
-    "tab": () => opened("/"),
   });
-  const names = Object.keys(probes);
-  const seen = await Promise.all(names.map((name) => patience(probes[name]())));
-  const report = Object.fromEntries(names.map((name, at) => [name, seen[at]]));
+  const report = {};
+  const look = async ([name, use]) => { report[name] = await patience(use()); };
+  await Promise.all(Object.entries(probes).map(look));
+  // By themselves, since each takes a process of the browser's.
+  await look(["frame", () => framed("/")]);
+  await look(["frame of text", () => framed("/healthz")]);
+  await look(["tab", () => opened("/")]);
   // What is told of each load, but for how long it took.
   const told = (entry) => ["responseStatus", "transferSize", "encodedBodySize", "decodedBodySize", "nextHopProtocol",
     "workerStart", "redirectStart", "renderBlockingStatus", "contentType"].map((name) => entry[name]).join(" ");
@@ -138,7 +142,8 @@ const pages = {
 
 async function look(browser, port) {
   const seen = {};
-  for (const [name, [address, frame]] of Object.entries(pages)) {
+  for (const name of looks) {
+    const [address, frame] = pages[name];
     rebound = null;
     const page = await browser.newPage();
     await page.goto(address);
@@ -154,15 +159,15 @@ async function look(browser, port) {
   writeFileSync(`${file}.open.html`, `<!doctype html><meta http-equiv="refresh" content="0;url=http://127.0.0.1:${port}/#x">`);
   const page = await browser.newPage();
   await page.goto(`file://${file}.open.html`).catch(() => {});
-  await page.waitForTimeout(1_500);
-  seen.opening = (await page.title().catch(() => "")) === "prosed" ? "prosed" : null;
+  const opened = page.waitForFunction(() => document.title === "prosed", null, { timeout: 6_000 });
+  seen.opening = await opened.then(() => "prosed", () => null);
   await page.close();
   return seen;
 }
 
 await browse(async (browser) => {
   const seen = {};
-  for (const [name, port] of Object.entries(targets)) seen[name] = await look(browser, port);
+  for (const [name, port] of Object.entries(ports)) seen[name] = await look(browser, port);
   return seen;
 }, { names: { "stranger.example": `127.0.0.1:${strangers}`, "rebind.example": `127.0.0.1:${rebind}` }, args: ["--disable-popup-blocking"] });
 process.exit();

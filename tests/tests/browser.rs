@@ -124,8 +124,9 @@ async fn a_page_can_not_tell_us_from_a_closed_port() {
     let setup = ["host", "origin", "foreign-page"].into_iter().fold(Daemon::setup(), Setup::without);
     let open = Daemon::start(setup).await;
     let ports = json!({ "guarded": port(&guarded), "open": port(&open), "closed": ports::free() });
-    let seen = browser::run("presence.mjs", &ports).await;
-    for page in ["cross-site", "other-port", "sandboxed", "file", REBOUND] {
+    let pages = ["cross-site", "other-port", "sandboxed", "file", REBOUND];
+    let seen = browser::run("presence.mjs", &json!({ "ports": ports, "looks": pages })).await;
+    for page in pages {
         let [guarded, open, closed] =
             ["guarded", "open", "closed"].map(|port| seen[port][page].as_object().expect("a report"));
         assert!(closed.len() >= 15, "{closed:#?}");
@@ -139,6 +140,7 @@ async fn a_page_can_not_tell_us_from_a_closed_port() {
     let console = |port: &str| seen[port]["opening"].clone();
     assert_eq!((console("guarded"), console("closed")), (json!(null), json!(null)));
     std::fs::write(guarded.runtime_dir().join("open.html"), "").expect("the folder can be written");
-    let opened = browser::run("presence.mjs", &ports).await;
+    let again = json!({ "ports": { "guarded": port(&guarded) }, "looks": [] });
+    let opened = browser::run("presence.mjs", &again).await;
     assert_eq!(opened["guarded"]["opening"], "prosed");
 }
