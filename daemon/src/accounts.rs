@@ -557,7 +557,10 @@ impl Shell {
     async fn erase(&self, account: &BareJid, kept: Option<StoreName>) -> Result<bool, String> {
         let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
         let cache = self.store.forget(account).await.map_err(|error| error.to_string());
+        let (starts, noted) = (self.starts.clone(), account.clone());
+        let notes = off_thread(move || starts.forget(&noted)).await.map_err(|error| error.to_string());
         let found = secret? | cache?;
+        notes?;
         self.off_registry(account, Registry::remove).await.map(|()| found)
     }
 

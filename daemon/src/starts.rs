@@ -191,6 +191,25 @@ impl Starts {
         }
     }
 
+    /// Removes an account from the notes. For an account that is forgotten.
+    ///
+    /// # Errors
+    /// What the file system says; the notes are then as they were.
+    pub(crate) fn forget(&self, account: &BareJid) -> io::Result<()> {
+        let mut notes = self.notes();
+        if notes.is_none() {
+            return Ok(());
+        }
+        let text = files::read(&self.0.path)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let names_it =
+            |line: &str| line.split_once(' ').is_some_and(|(_, rest)| rest.trim_end() == account.as_str());
+        let kept: String = text.split_inclusive('\n').filter(|line| !names_it(line)).collect();
+        files::write_atomic(&self.0.path, kept.as_bytes(), Durability::Written)?;
+        *notes = Some(files::append(&self.0.path)?);
+        Ok(())
+    }
+
     /// The start is over, and went well.
     pub(crate) fn over(&self) {
         if self.notes().take().is_some()
@@ -324,5 +343,18 @@ mod tests {
         let (_starts, end) = Starts::open(home.path(), |_| false).unwrap();
         assert!(!std::fs::read_to_string(home.path().join(FILE)).unwrap().contains("a@"));
         drop(end);
+    }
+
+    #[test]
+    fn what_was_noted_of_an_account_can_be_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        let starts = aborted(home.path(), &[(Connecting, "a"), (Connecting, "b")]);
+        starts.forget(&jid("a")).unwrap();
+        starts.note(Connecting, &jid("c"));
+        let notes = std::fs::read_to_string(home.path().join(FILE)).unwrap();
+        assert_eq!(notes, "aborted 0\nconnecting b@example.org\nconnecting c@example.org\n");
+        starts.over();
+        starts.forget(&jid("b")).unwrap();
+        assert!(!home.path().join(FILE).exists());
     }
 }

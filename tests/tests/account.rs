@@ -130,7 +130,7 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
     let alice = Contact::online(&server, "alice").await;
     let (mut daemon, ui, me) = start(&server).await;
     assert_eq!(ui.contacts().await.len(), 1);
-    assert_eq!(traces(&daemon.data_dir()).len(), 2, "the account, and its secret");
+    assert_eq!(traces(&daemon.data_dir()).len(), 3, "the account, its secret, and a note of this start");
     ui.call("logout", json!({ "forget": true })).await.expect("forgotten");
     ui.event("accountChanged", |event| event["removed"] == true).await;
     alice.wait_for_presence(&me, is_gone).await;
