@@ -48,7 +48,8 @@ async fn beside(kind: &str, letter: &str, seconds: u64, contacts: usize) -> Vec<
     for flood in &floods {
         caller.call("login", hostile.login(flood)).await;
     }
-    sleep(Duration::from_millis(500)).await;
+    // What came while nobody read is older than it need be.
+    let _elapsed = timeout(Duration::from_millis(500), ui.until(|_| false)).await;
     ui.seen.ages = Ages::default();
     let mut peak = 0;
     let mut waits = [Vec::new(), Vec::new()];
