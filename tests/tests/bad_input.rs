@@ -268,14 +268,10 @@ async fn strangers_are_refused_before_the_upgrade() {
     let daemon = Daemon::start(Daemon::setup().config("allowed_origins = [\"app://prose\"]")).await;
     let token = bearer(&daemon);
     let right = ("authorization", token.as_str());
-    for (headers, status) in [
-        (&[][..], StatusCode::UNAUTHORIZED),
-        (&[("authorization", "Bearer guess")], StatusCode::UNAUTHORIZED),
-        (&[right, ("host", "evil.test")], StatusCode::MISDIRECTED_REQUEST),
-        (&[right, ("origin", "https://evil.test")], StatusCode::FORBIDDEN),
-        (&[right, ("origin", "null")], StatusCode::FORBIDDEN),
-    ] {
-        assert_eq!(Ui::connect_with(&daemon, headers).await.err(), Some(status), "{headers:?}");
+    // Pages get no answer at all (`refusals.rs`).
+    for headers in [&[][..], &[("authorization", "Bearer guess")]] {
+        let refused = Ui::connect_with(&daemon, headers).await.err();
+        assert_eq!(refused, Some(StatusCode::UNAUTHORIZED), "{headers:?}");
     }
     let protocols = format!("prosed.v1, prosed.bearer.{}", daemon.token());
     let page = [("origin", "app://prose"), ("sec-websocket-protocol", protocols.as_str())];
