@@ -1,11 +1,14 @@
 //! Where the daemon is: `endpoint.json`, which it writes once its doors are open.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::folder;
+use crate::folder::{self, Untrusted, us};
 
 /// The name of the file, in the runtime directory.
 pub const FILE_NAME: &str = "endpoint.json";
@@ -42,8 +45,11 @@ pub struct Endpoint {
 pub enum EndpointError {
     /// There is no `endpoint.json` at this path: no daemon is running.
     Absent(PathBuf),
+    /// Nobody listens any more where the daemon with this process id did: it has ended without removing
+    /// its `endpoint.json`.
+    Stale(u32),
     /// The file at this path can't be read.
-    Unreadable(PathBuf, std::io::Error),
+    Unreadable(PathBuf, io::Error),
     /// The file at this path is not what it should be.
     Malformed(PathBuf, serde_json::Error),
 }
@@ -52,6 +58,9 @@ impl std::fmt::Display for EndpointError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Absent(path) => write!(f, "there is no {}", path.display()),
+            Self::Stale(pid) => {
+                write!(f, "process {pid} has left its {FILE_NAME} behind and listens no more")
+            }
             Self::Unreadable(path, error) => write!(f, "{} can't be read: {error}", path.display()),
             Self::Malformed(path, error) => write!(f, "{} is damaged: {error}", path.display()),
         }
@@ -71,9 +80,29 @@ impl Endpoint {
         let path = dir.join(FILE_NAME);
         match folder::check_own(dir).and_then(|()| std::fs::read(&path)) {
             Ok(json) => serde_json::from_slice(&json).map_err(|error| EndpointError::Malformed(path, error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(EndpointError::Absent(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(EndpointError::Absent(path)),
             Err(error) => Err(EndpointError::Unreadable(path, error)),
         }
+    }
+}
+
+/// Reads the token in the file at `path`. It is the daemon's and ours: what others can read proves nothing.
+///
+/// # Errors
+///
+/// What the file system says; `PermissionDenied` for a file that is not ours alone, `InvalidData` for one
+/// that is empty.
+pub fn read_token(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let found = file.metadata()?;
+    if found.uid() != us() || found.mode() & 0o077 != 0 {
+        return Err(Untrusted::at(path, "is not for its owner alone"));
+    }
+    let mut token = String::new();
+    file.read_to_string(&mut token)?;
+    match token.trim() {
+        "" => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is empty", path.display()))),
+        token => Ok(token.to_owned()),
     }
 }
 
@@ -93,6 +122,8 @@ pub fn runtime_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn dir(variables: &[(&str, &str)]) -> Option<PathBuf> {
@@ -138,5 +169,23 @@ mod tests {
         let error = Endpoint::read(dir.path()).unwrap_err();
         assert!(matches!(error, EndpointError::Unreadable(..)), "{error}");
         assert!(error.to_string().ends_with("can be changed by other users"), "{error}");
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::write(&path, "c2VjcmV0\n").unwrap();
+        for (given, expected) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            mode(given);
+            assert_eq!(read_token(&path).is_ok_and(|token| token == "c2VjcmV0"), expected, "{given:o}");
+        }
+        std::fs::write(&path, "\n").unwrap();
+        mode(0o600);
+        assert_eq!(read_token(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        if std::os::unix::fs::chown(&path, Some(us() + 1), None).is_ok() {
+            assert_eq!(read_token(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
     }
 }

@@ -2,15 +2,20 @@
 #![cfg(feature = "client")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod front;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jsonrpsee::core::SubscriptionError;
 use jsonrpsee::server::{RpcModule, Server, ServerHandle, SubscriptionMessage};
 use jsonrpsee::types::ErrorObjectOwned;
 use prosed_protocol::client::{Client, ClientError};
-use prosed_protocol::endpoint::{Endpoint, FILE_NAME};
+use prosed_protocol::endpoint::{Endpoint, EndpointError, FILE_NAME};
 use prosed_protocol::{
-    AccountParams, ApiError, ErrorKind, Event, EventPayload, LoginParams, SubscribeParams, api, parse_params,
+    AccountParams, ApiError, ErrorKind, Event, EventPayload, LoginParams, SubscribeParams, api, challenge,
+    parse_params,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 const TOKEN: &str = "c2VjcmV0";
+const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 5299);
 
 struct Daemon {
     dir: TempDir,
@@ -28,6 +34,7 @@ impl Daemon {
         let dir = TempDir::new().unwrap();
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
+        std::fs::set_permissions(&token_file, PermissionsExt::from_mode(0o600)).unwrap();
         let endpoint =
             Endpoint { url, socket, token_file, pid: 1, version: "0.1.0".to_owned(), api_level: 1 };
         std::fs::write(dir.path().join(FILE_NAME), serde_json::to_vec(&endpoint).unwrap()).unwrap();
@@ -39,26 +46,85 @@ impl Daemon {
     }
 }
 
-/// Answers the first request with `status`, and tells what its head was.
+fn url(address: SocketAddr) -> Option<String> {
+    Some(format!("ws://{address}/rpc"))
+}
+
+/// Answers a request with `status`, and tells what its head was.
 async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: u16) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+    let head = front::head(&mut stream).await.unwrap();
+    answer(&mut stream, status, "").await;
+    head.to_lowercase()
+}
+
+async fn answer(stream: &mut (impl AsyncWrite + Unpin), status: u16, body: &str) {
+    let answer = format!("HTTP/1.1 {status} So\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(answer.as_bytes()).await.unwrap();
-    String::from_utf8(head).unwrap().to_lowercase()
 }
 
 #[tokio::test]
-async fn brings_the_token_over_tcp() {
+async fn brings_the_token_over_tcp_to_a_program_that_has_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let daemon = Daemon::new(Some(format!("ws://{}/rpc", listener.local_addr().unwrap())), None);
-    let server = async { refuse(listener.accept().await.unwrap().0, 401).await };
+    let address = listener.local_addr().unwrap();
+    let daemon = Daemon::new(url(address), None);
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = front::prove(&mut stream, TOKEN, address).await.unwrap().to_lowercase();
+        answer(&mut stream, 503, "").await;
+        head
+    };
     let (head, client) = tokio::join!(server, Client::find(daemon.path()));
-    assert!(matches!(client, Err(ClientError::Refused(401))), "{client:?}");
+    assert!(matches!(client, Err(ClientError::Refused(503))), "{client:?}");
     assert!(head.starts_with("get /rpc http/1.1"), "{head}");
     assert!(head.contains(&format!("authorization: bearer {}\r\n", TOKEN.to_lowercase())), "{head}");
+}
+
+#[tokio::test]
+async fn nobody_else_gets_more_than_the_challenge() {
+    let answers = [
+        // As the daemon at another address has answered.
+        ("relayed", (|nonce| challenge::answer(TOKEN, ELSEWHERE, nonce)) as fn(&str) -> String),
+        ("guessed", |nonce| challenge::answer("guess", ELSEWHERE, nonce)),
+        ("echoed", |nonce| nonce.to_owned()),
+        ("endless", |_| "a".repeat(1 << 20)),
+    ];
+    for (how, body) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let daemon = Daemon::new(url(listener.local_addr().unwrap()), None);
+        let squatter = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let head = front::head(&mut stream).await.unwrap();
+            let nonce = head.lines().find_map(|line| line.strip_prefix("prosed-nonce: ")).unwrap();
+            let body = body(nonce);
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            // The client may hang up on the way.
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            (head, rest)
+        };
+        let ((head, rest), client) = tokio::join!(squatter, Client::find(daemon.path()));
+        let error = client.unwrap_err();
+        assert!(matches!(error, ClientError::Impostor(_) | ClientError::Unreachable(_)), "{how}: {error}");
+        assert!(!head.contains(TOKEN) && rest.is_empty(), "{how}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_socket_means_that_nobody_is_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("prosed.sock");
+    let daemon = Daemon::new(url(listener.local_addr().unwrap()), Some(socket.clone()));
+    // As `kill -9` leaves it.
+    drop(UnixListener::bind(&socket).unwrap());
+    for _ in 0..2 {
+        let error = Client::find(daemon.path()).await.unwrap_err();
+        assert!(matches!(error, ClientError::Endpoint(EndpointError::Stale(1))), "{error}");
+        let _ = std::fs::remove_file(&socket);
+    }
+    let knock = std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_ready())).await;
+    assert!(!knock, "it went to the port");
 }
 
 #[tokio::test]
@@ -84,36 +150,16 @@ async fn knocks_at_the_socket_of_a_daemon_that_has_not_started() {
 }
 
 #[tokio::test]
-async fn the_token_follows_no_redirection() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let daemon = Daemon::new(Some(format!("ws://{}/rpc", listener.local_addr().unwrap())), None);
-    let location = format!("ws://{}/", elsewhere.local_addr().unwrap());
-    let server = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let answer = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-        stream.read_u8().await.unwrap();
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        stream
-    };
-    let (_stream, client) = tokio::join!(server, Client::find(daemon.path()));
-    assert!(client.is_err());
-    let nobody =
-        std::future::poll_fn(|cx| std::task::Poll::Ready(elsewhere.poll_accept(cx).is_pending())).await;
-    assert!(nobody, "it went where the redirection said");
-}
-
-#[tokio::test]
 async fn says_when_no_daemon_runs() {
     let dir = TempDir::new().unwrap();
     let error = Client::find(dir.path()).await.unwrap_err();
     assert!(matches!(error, ClientError::Endpoint(_)), "{error}");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let daemon = Daemon::new(Some(format!("ws://{}/rpc", listener.local_addr().unwrap())), None);
+    let daemon = Daemon::new(url(listener.local_addr().unwrap()), None);
     drop(listener);
     let error = Client::find(daemon.path()).await.unwrap_err();
-    assert!(matches!(error, ClientError::Unreachable(_)), "{error}");
+    assert!(matches!(error, ClientError::Endpoint(EndpointError::Stale(1))), "{error}");
 }
 
 fn event(seq: u64) -> Value {
@@ -157,7 +203,7 @@ async fn serve() -> (ServerHandle, Client) {
         )
         .unwrap();
     let server = Server::builder().build("127.0.0.1:0").await.unwrap();
-    let daemon = Daemon::new(Some(format!("ws://{}", server.local_addr().unwrap())), None);
+    let daemon = Daemon::new(url(front::open(TOKEN, server.local_addr().unwrap()).await), None);
     let handle = server.start(module);
     (handle, Client::find(daemon.path()).await.unwrap())
 }
@@ -212,7 +258,7 @@ async fn a_lost_daemon_ends_the_events() {
         })
         .unwrap();
     let server = Server::builder().build("127.0.0.1:0").await.unwrap();
-    let daemon = Daemon::new(Some(format!("ws://{}", server.local_addr().unwrap())), None);
+    let daemon = Daemon::new(url(front::open(TOKEN, server.local_addr().unwrap()).await), None);
     let server = server.start(module);
     let client = Client::find(daemon.path()).await.unwrap();
     let mut events = client.subscribe(SubscribeParams::default()).await.unwrap();

@@ -2,6 +2,9 @@
 #![cfg(feature = "client")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod front;
+
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+const TOKEN: &str = "c2VjcmV0";
 const SOON: Duration = Duration::from_secs(20);
 
 /// A daemon's event log, which outlives its servers.
@@ -72,9 +76,10 @@ impl Daemon {
         module.register_subscription("subscribe", "subscription", "unsubscribe", serve).unwrap();
         let server = Server::builder().build("127.0.0.1:0").await.unwrap();
         let token_file = self.dir.path().join("token");
-        std::fs::write(&token_file, "c2VjcmV0").unwrap();
+        std::fs::write(&token_file, TOKEN).unwrap();
+        std::fs::set_permissions(&token_file, PermissionsExt::from_mode(0o600)).unwrap();
         let endpoint = Endpoint {
-            url: Some(format!("ws://{}/rpc", server.local_addr().unwrap())),
+            url: Some(format!("ws://{}/rpc", front::open(TOKEN, server.local_addr().unwrap()).await)),
             socket: None,
             token_file,
             pid: 1,

@@ -22,6 +22,7 @@
 
 pub mod browser;
 pub mod certificates;
+pub mod challenge;
 pub mod contact;
 pub mod contract;
 pub mod controls;
@@ -38,6 +39,7 @@ pub mod process;
 pub mod proxy;
 pub mod scene;
 pub mod server;
+pub mod squatter;
 pub mod stage;
 pub mod ui;
 pub mod xml;

@@ -1,11 +1,13 @@
 //! A TCP proxy that fails on command: between prosed, which is told its port, and a server. TLS goes
 //! through untouched, since a certificate is for a domain and not for an address.
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::challenge;
 use crate::server::Server;
 
 /// Bytes that are read at once: what a pipe of our own holds is little beside the kernel's.
@@ -65,6 +68,8 @@ struct Shared {
     broken: AtomicUsize,
     up: AtomicU64,
     down: AtomicU64,
+    /// Of the daemon behind us.
+    token_file: Mutex<Option<PathBuf>>,
 }
 
 /// A proxy on a free port of 127.0.0.1. Its connections end when it is dropped.
@@ -107,9 +112,16 @@ impl Proxy {
             broken: AtomicUsize::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            token_file: Mutex::new(None),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
         Self { port, shared, task }
+    }
+
+    /// Answers challenges in the place of the daemon behind it, with its token: its own answers are for its
+    /// own address. Such a connection counts from the request behind the challenge on.
+    pub fn answer_challenges(&self, token_file: PathBuf) {
+        *lock(&self.shared.token_file) = Some(token_file);
     }
 
     /// Parameters for prosed's `login` that lead through here.
@@ -208,14 +220,55 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             reset(&client);
             continue;
         }
-        let cut = lock(&shared.cut).take();
+        let token_file = lock(&shared.token_file).clone();
+        // Now, so that connections take their cuts in the order in which they came.
+        let cut = token_file.is_none().then(|| lock(&shared.cut).take());
         let shared = shared.clone();
+        let mut client = client;
         connections.spawn(async move {
+            if let Some(token_file) = token_file
+                && answer_challenges(&mut client, &token_file, &shared).await.is_err()
+            {
+                return;
+            }
+            let cut = cut.unwrap_or_else(|| lock(&shared.cut).take());
             shared.live.fetch_add(1, Ordering::Relaxed);
             carry(client, cut, &shared).await;
             shared.live.fetch_sub(1, Ordering::Relaxed);
         });
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Answers challenges until another request comes.
+///
+/// # Errors
+/// None came.
+async fn answer_challenges(client: &mut TcpStream, token_file: &Path, shared: &Shared) -> io::Result<()> {
+    let mut mood = shared.mood.subscribe();
+    loop {
+        let mut seen = [0; challenge::REQUEST.len()];
+        let length = client.peek(&mut seen).await?;
+        match challenge::REQUEST.as_bytes().strip_prefix(seen.get(..length).unwrap_or_default()) {
+            _ if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            None => return Ok(()),
+            Some(b"") => {}
+            // The rest is on its way.
+            Some(_) => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+        }
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await?);
+        }
+        let token = fs::read_to_string(token_file)?;
+        let head = String::from_utf8_lossy(&head);
+        let answer = challenge::answer(token.trim(), client.local_addr()?, challenge::nonce(&head));
+        drop(mood.wait_for(|mood| *mood != Mood::Stall).await);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+        client.write_all(answer.as_bytes()).await?;
     }
 }
 

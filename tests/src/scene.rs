@@ -36,6 +36,7 @@ impl Scene {
         let proxy = Proxy::beside(APART).await;
         let listen = format!("{APART}:{}", proxy.port);
         let daemon = Daemon::start(Daemon::setup().trust(&server).listen(&listen)).await;
+        proxy.answer_challenges(daemon.token_file());
         let watcher = watcher(&daemon).await;
         watcher.call("login", server.login("me")).await.expect("logged in");
         watcher.contact(&alice.jid, |contact| contact["avatar"].is_object()).await;

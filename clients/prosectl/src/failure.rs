@@ -88,7 +88,7 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (SOFTWARE, "an internal error"),
     (CANT_CREATE, "a file could not be written"),
     (IO, "connection lost"),
-    (NO_PERMISSION, "the token is refused"),
+    (NO_PERMISSION, "no trust in who listens, or in us"),
 ];
 
 /// The exit codes in two columns.
@@ -108,11 +108,10 @@ pub(crate) fn help() -> String {
 pub(crate) enum Failure {
     #[error("prosed can't be found without a home directory: say where with --runtime-dir")]
     NoHome,
-    #[error(
-        "prosed is not running (there is no {}): start it with `systemctl --user start prosed`, or run `prosed`",
-        .0.display()
-    )]
-    NotRunning(PathBuf),
+    #[error("prosed is not running ({0}): start it with `systemctl --user start prosed`, or run `prosed`")]
+    NotRunning(String),
+    #[error("{0}. Does another user's program have prosed's place? `prosectl doctor` says more")]
+    Impostor(ClientError),
     #[error(
         "prosed does not answer: start it anew with `systemctl --user restart prosed`, or run `prosed` ({0})"
     )]
@@ -162,7 +161,10 @@ impl From<ApiError> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Endpoint(EndpointError::Absent(path)) => Self::NotRunning(path),
+            ClientError::Endpoint(error @ (EndpointError::Absent(_) | EndpointError::Stale(_))) => {
+                Self::NotRunning(error.to_string())
+            }
+            ClientError::Impostor(_) => Self::Impostor(error),
             ClientError::Endpoint(error) => Self::NoAnswer(error.to_string()),
             ClientError::Unreachable(text) => Self::NoAnswer(text),
             ClientError::Refused(status) => Self::Refused(status),
@@ -181,7 +183,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NotRunning(_) | Self::NoAnswer(_) | Self::NoPort => UNAVAILABLE,
-            Self::Refused(_) | Self::Token(_) => NO_PERMISSION,
+            Self::Refused(_) | Self::Token(_) | Self::Impostor(_) => NO_PERMISSION,
             Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
             Self::NoPage(_) | Self::Terminal => USAGE,
             Self::File(..) | Self::Page(_) => CANT_CREATE,

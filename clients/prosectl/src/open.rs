@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use prosed_protocol::client::Client;
 use prosed_protocol::endpoint::{Endpoint, OPENING_PAGE};
 use serde::Deserialize;
 use serde_json::json;
@@ -41,6 +42,8 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     if print {
         return output.line(&url);
     }
+    // The page that is served there gets the token: no other program's may.
+    drop(Client::connect(&Endpoint { socket: None, ..endpoint }).await?);
     let page = Page::write(dir, &url, &token(dir, false)?).map_err(Failure::Page)?;
     let opened = Instant::now();
     let mut browser = Command::new("xdg-open")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use prosed_protocol::endpoint::{Endpoint, EndpointError};
+use prosed_protocol::endpoint::{Endpoint, EndpointError, read_token};
 use prosed_protocol::folder;
 
 use crate::failure::Failure;
@@ -28,10 +28,11 @@ pub(crate) fn token(dir: &Path, new: bool) -> Result<String, Failure> {
     if new {
         renew(&path).map_err(Failure::Token)?;
     }
-    match fs::read_to_string(&path) {
-        Ok(token) => Ok(token.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotRunning(path)),
-        Err(error) => Err(Failure::Token(error)),
+    match read_token(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::NotRunning(format!("there is no {}", path.display())))
+        }
+        read => read.map_err(Failure::Token),
     }
 }
 

@@ -116,6 +116,7 @@ class Live(unittest.IsolatedAsyncioTestCase):
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         token_file = Path(folder.name, "token")
+        token_file.touch(0o600)
         token_file.write_text(f"{self.token if token is None else token}\n")
         endpoint = {"url": url, "token_file": str(token_file), "pid": 1, "version": "0.1.0", "apiLevel": 1}
         Path(folder.name, "endpoint.json").write_text(json.dumps(endpoint))

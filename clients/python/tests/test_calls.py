@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
-import shutil
 import tempfile
 import unittest
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
 
 import prosed
+from prosed._doors import challenge_answer
 
 from .stage import Live
 
@@ -125,12 +128,9 @@ class Calls(Live):
         with patch.dict(os.environ, http_proxy=elsewhere, ws_proxy=elsewhere, all_proxy=elsewhere):
             async with self.connect(self.over(self.url)) as client:
                 await client.get_version()
-        with self.assertRaises(prosed.Refused) as refused:
+        with self.assertRaisesRegex(prosed.NotRunning, "does not prove"):
             async with self.connect(self.over(self.url, token="guess")):
                 pass
-        self.assertEqual(refused.exception.status, 401)
-        with self.assertRaises(prosed.Refused):
-            await self.take(self.connect(self.over(self.url, token="guess")).events(), lambda _: True)
         # The socket doesn't; and where there is nothing else, somebody may be woken by a knock.
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "prosed.sock").symlink_to(Path(self.runtime_dir, "prosed.sock"))
@@ -140,39 +140,57 @@ class Calls(Live):
             with self.assertRaises(prosed.NotRunning):
                 async with self.connect(folder):
                     pass
-            # A socket that nobody listens at, and a port that somebody does.
-            shutil.copy(self.over(self.url) / "endpoint.json", Path(folder, "endpoint.json"))
-            async with self.connect(folder) as client:
-                await client.get_version()
+            # A port counts for nothing where there was a socket.
+            endpoint = json.loads((self.over(self.url) / "endpoint.json").read_bytes())
+            endpoint["socket"] = str(Path(folder, "prosed.sock"))
+            Path(folder, "endpoint.json").write_text(json.dumps(endpoint))
+            with self.assertRaisesRegex(prosed.NotRunning, "not running: process 1"):
+                async with self.connect(folder):
+                    pass
         with self.assertRaises(prosed.NotRunning):
             async with self.connect(self.over("ws://127.0.0.1:1/rpc")):
                 pass
 
-    async def test_no_redirection_is_followed(self) -> None:
-        visitors = []
+    async def test_nobody_else_is_told_anything(self) -> None:
+        elsewhere = "127.0.0.2:5299"
+        answers: dict[str, Callable[[str], str]] = {
+            # As the daemon at another address has answered.
+            "relayed": lambda nonce: challenge_answer(self.token, elsewhere, nonce),
+            "echoed": lambda nonce: nonce,
+            "endless": lambda nonce: "a" * (1 << 20),
+            "silent": lambda nonce: "",
+        }
+        for how, answer in answers.items():
+            heard = asyncio.get_running_loop().create_future()
 
-        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            visitors.append(await reader.readuntil(b"\r\n\r\n"))
-            where = f"ws://127.0.0.1:{port if len(visitors) < 2 else elsewhere_port}/rpc"
-            writer.write(f"HTTP/1.1 302 Found\r\nlocation: {where}\r\ncontent-length: 0\r\n\r\n".encode())
-            await writer.drain()
-            writer.close()
+            async def squat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                head = await reader.readuntil(b"\r\n\r\n")
+                nonce = head.split(b"Prosed-Nonce: ")[1].split(b"\r\n")[0].decode()
+                body = answer(nonce)  # noqa: B023
+                writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+                with contextlib.suppress(ConnectionError):
+                    if not body:
+                        writer.close()
+                    head += await reader.read()
+                heard.set_result(head)  # noqa: B023
+                writer.close()
 
-        async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            lost.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.close()
+            server = await asyncio.start_server(squat, "127.0.0.1")
+            async with server:
+                port = server.sockets[0].getsockname()[1]
+                with self.assertRaises(prosed.NotRunning, msg=how):
+                    async with self.connect(self.over(f"ws://127.0.0.1:{port}/rpc")):
+                        pass
+                said = (await heard).decode()
+            self.assertTrue(said.startswith("GET /challenge ") and said.endswith("\r\n\r\n"), said)
+            self.assertNotIn(self.token, said)
 
-        lost: list[bytes] = []
-        server = await asyncio.start_server(redirect, "127.0.0.1")
-        elsewhere = await asyncio.start_server(welcome, "127.0.0.1")
-        async with server, elsewhere:
-            port = server.sockets[0].getsockname()[1]
-            elsewhere_port = elsewhere.sockets[0].getsockname()[1]
-            with self.assertRaises(ConnectionError):
-                async with self.connect(self.over(f"ws://127.0.0.1:{port}/rpc")):
-                    pass
-        self.assertIn(f"Bearer {self.token}".encode(), visitors[0])
-        self.assertEqual(lost, [])
+    async def test_what_is_not_private_proves_nothing(self) -> None:
+        folder = self.over(self.url)
+        (folder / "token").chmod(0o644)
+        with self.assertRaisesRegex(prosed.NotRunning, "alone"):
+            async with self.connect(folder):
+                pass
 
 
 class BlockingCalls(Calls):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import prosed
-from prosed._doors import find_doors, find_runtime_dir
+from prosed._doors import challenge_answer, find_doors, find_runtime_dir, open_connection
 from prosed._wire import LONGEST_WAIT, SHORTEST_WAIT, Backoff, Cursor, moment, request, result_of
 
 EVENT = {"event": "rosterLoaded", "seq": 42, "time": "2026-01-31T09:00:12.250Z", "account": "me@example.org"}
@@ -52,18 +52,21 @@ class Doors(unittest.TestCase):
             (folder / "endpoint.json").write_text("{")
             with self.assertRaisesRegex(prosed.NotRunning, "damaged"):
                 find_doors(folder)
-            (folder / "token").write_text("c2VjcmV0\n")
-            endpoint = {"url": "ws://[::1]:5299/rpc", "token_file": str(folder / "token"), "new": 1}
+            endpoint = {"url": "ws://[::1]:5299/rpc", "token_file": "/run/token", "pid": 7, "new": 1}
             (folder / "endpoint.json").write_text(json.dumps(endpoint))
             doors = find_doors(folder)
-            self.assertIsNone(doors.socket)
-            bearer = {"Authorization": "Bearer c2VjcmV0"}
-            self.assertEqual(doors.port(), ("ws://[::1]:5299/rpc", ("::1", 5299), bearer))
+            self.assertEqual((doors.socket, doors.url, doors.pid), (None, endpoint["url"], 7))
             del endpoint["url"]
             (folder / "endpoint.json").write_text(json.dumps({**endpoint, "socket": "/run/s"}))
             self.assertEqual(find_doors(folder).socket, Path("/run/s"))
-            with self.assertRaisesRegex(prosed.NotRunning, "no port"):
-                find_doors(folder).port()
+            (folder / "endpoint.json").write_text(json.dumps(endpoint))
+            with self.assertRaisesRegex(prosed.NotRunning, "neither a socket nor a port"):
+                open_connection(folder)
+
+    def test_answers_a_challenge_as_the_daemon_does(self) -> None:
+        token = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG8"
+        answer = challenge_answer(token, "127.0.0.1:5299", "00112233445566778899aabbccddeeff")
+        self.assertEqual(answer, "89499e9b68928ca70f1af1748ebb7e9d87b547935bfacbbdd68410b089e48da0")
 
 
 class Wire(unittest.TestCase):

@@ -181,8 +181,12 @@ struct Numbered {
 /// Whether it is over once the daemon is back, or once we have caught up.
 fn mends_itself(error: &ClientError) -> bool {
     match error {
-        ClientError::Endpoint(error) => matches!(error, EndpointError::Absent(_)),
-        ClientError::Unreachable(_)
+        ClientError::Endpoint(error) => {
+            matches!(error, EndpointError::Absent(_) | EndpointError::Stale(_))
+        }
+        // Nothing was said to it, and the daemon may be back with a token that we have yet to read.
+        ClientError::Impostor(_)
+        | ClientError::Unreachable(_)
         | ClientError::Disconnected(_)
         | ClientError::TimedOut
         | ClientError::TooSlow => true,

@@ -1,5 +1,6 @@
 //! A small client for Rust programs: typed calls, and events as a stream.
 
+mod door;
 mod events;
 mod follow;
 
@@ -16,12 +17,15 @@ use jsonrpsee_types::ErrorObjectOwned;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use crate::api::{Method, Subscribe, Unsubscribe};
-use crate::endpoint::{Endpoint, EndpointError, SOCKET_NAME};
+use crate::endpoint::{Endpoint, EndpointError, SOCKET_NAME, read_token};
 use crate::error::{ErrorData, ErrorKind};
 use crate::event::SubscribeParams;
+
+use self::door::{OpenError, open_port, open_socket};
 
 pub use self::events::EventStream;
 pub use self::follow::Follower;
@@ -47,6 +51,10 @@ pub enum ClientError {
     /// The daemon can't be reached, though it left an endpoint.
     #[error("prosed does not answer: {0}")]
     Unreachable(String),
+    /// At this address or socket a program listens that is not the daemon, or does not have the token.
+    /// Nothing was sent to it.
+    #[error("what listens at {0} does not prove to be prosed, and was told nothing")]
+    Impostor(String),
     /// The token can't be read.
     #[error("the token can't be read: {0}")]
     Token(std::io::Error),
@@ -114,39 +122,49 @@ impl Client {
             found => return Self::connect(&found?).await,
         };
         // Where systemd holds the socket, the daemon starts when somebody knocks.
-        match UnixStream::connect(dir.join(SOCKET_NAME)).await {
-            Ok(stream) => Self::connect_unix(stream).await,
-            Err(_) => Err(absent.into()),
+        match soon(open_socket(&dir.join(SOCKET_NAME))).await? {
+            Err(error) if error.is_absence() => Err(absent.into()),
+            opened => Self::connect_unix(opened?).await,
         }
     }
 
-    /// Connects over the Unix socket where there is one, else over TCP with the token.
+    /// Connects over the Unix socket; where the endpoint names none, over TCP with the token. Says nothing
+    /// to another user's program, which may have taken the place of a daemon that has ended.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unreachable`], [`ClientError::Token`] or [`ClientError::Refused`].
+    /// [`ClientError::Endpoint`] where nobody listens any more, [`ClientError::Impostor`] where another
+    /// program does; [`ClientError::Unreachable`], [`ClientError::Token`], [`ClientError::Refused`] or
+    /// [`ClientError::TimedOut`].
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, ClientError> {
-        if let Some(socket) = &endpoint.socket
-            && let Ok(stream) = UnixStream::connect(socket).await
-        {
-            return Self::connect_unix(stream).await;
+        let here = |error: OpenError| match error.is_absence() {
+            true => EndpointError::Stale(endpoint.pid).into(),
+            false => ClientError::from(error),
+        };
+        if let Some(socket) = &endpoint.socket {
+            return Self::connect_unix(soon(open_socket(socket)).await?.map_err(here)?).await;
         }
-        let url = endpoint.url.as_deref().ok_or_else(|| {
-            ClientError::Unreachable("its socket does not answer, and it opened no port".to_owned())
-        })?;
-        let token = tokio::fs::read_to_string(&endpoint.token_file).await.map_err(ClientError::Token)?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        let url = endpoint
+            .url
+            .as_deref()
+            .ok_or_else(|| ClientError::Unreachable("it has neither a socket nor a port".to_owned()))?;
+        let token = read_token(&endpoint.token_file).map_err(ClientError::Token)?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| ClientError::Token(std::io::ErrorKind::InvalidData.into()))?;
         bearer.set_sensitive(true);
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
-        Ok(Self::over(transport(headers).build(parse_url(url)?).await.map_err(refused)?))
+        let stream = soon(open_port(url, &token)).await?.map_err(here)?;
+        // The connection that has proved who is there.
+        Self::upgrade(url, HeaderMap::from_iter([(AUTHORIZATION, bearer)]), stream).await
     }
 
     /// The kernel tells the daemon who we are: no token. The host in the address is not looked at.
-    async fn connect_unix(stream: UnixStream) -> Result<Self, ClientError> {
-        let url = parse_url("ws://localhost/rpc")?;
-        let transport = transport(HeaderMap::new()).build_with_stream(url, stream);
-        Ok(Self::over(transport.await.map_err(refused)?))
+    async fn connect_unix(stream: impl Stream) -> Result<Self, ClientError> {
+        Self::upgrade("ws://localhost/rpc", HeaderMap::new(), stream).await
+    }
+
+    async fn upgrade(url: &str, headers: HeaderMap, stream: impl Stream) -> Result<Self, ClientError> {
+        let transport = transport(headers).build_with_stream(parse_url(url)?, stream);
+        Ok(Self::over(soon(transport).await?.map_err(refused)?))
     }
 
     fn over<S, R>((sender, receiver): (S, R)) -> Self
@@ -209,12 +227,9 @@ impl Client {
 
 fn transport(headers: HeaderMap) -> WsTransportClientBuilder {
     WsTransportClientBuilder {
-        connection_timeout: CONNECT_TIMEOUT,
         headers,
         max_request_size: MAX_REQUEST_BYTES,
         max_response_size: MAX_RESPONSE_BYTES,
-        // The one attempt, and no redirection: the token is for the daemon only.
-        max_redirections: 1,
         ..WsTransportClientBuilder::default()
     }
 }
@@ -231,6 +246,16 @@ fn refused(error: WsHandshakeError) -> ClientError {
         other => ClientError::Unreachable(other.to_string()),
     }
 }
+
+/// What the daemon does at once, or not at all.
+async fn soon<T>(work: impl Future<Output = T>) -> Result<T, ClientError> {
+    timeout(CONNECT_TIMEOUT, work).await.map_err(|_| ClientError::TimedOut)
+}
+
+/// A connection to the daemon.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 
 struct ByName(Box<RawValue>);
 

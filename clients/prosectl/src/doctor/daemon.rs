@@ -56,8 +56,8 @@ async fn accounts(client: &Client) -> Result<Vec<Account>, Failure> {
 pub(super) async fn look(running: &Running) -> Vec<Finding> {
     let (version, _) = match &running.answer {
         Ok(answer) => answer,
-        Err(Failure::NotRunning(path)) => {
-            let message = format!("prosed does not run: there is no {}.", path.display());
+        Err(Failure::NotRunning(why)) => {
+            let message = format!("prosed does not run: {why}.");
             return vec![Finding::fail(CHECK, message, START)];
         }
         Err(failure) => return vec![Finding::fail(CHECK, format!("{failure}."), RESTART)],

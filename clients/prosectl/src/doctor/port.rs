@@ -34,16 +34,15 @@ async fn ours(endpoint: &Endpoint) -> Finding {
     let by_port = Endpoint { socket: None, ..endpoint.clone() };
     match Client::connect(&by_port).await {
         Ok(_) => Finding::ok(CHECK, format!("{url} is open, to those who show the token.")),
-        Err(ClientError::Refused(401)) => Finding::fail(
+        Err(ClientError::Impostor(_) | ClientError::Refused(401)) => Finding::fail(
             CHECK,
-            format!("{url} does not take the token of {}.", endpoint.token_file.display()),
-            "prosectl token --new",
+            format!("What listens at {url} does not know the token of {}.", endpoint.token_file.display()),
+            "systemctl --user restart prosed",
         ),
-        Err(ClientError::Token(error)) => Finding::fail(
-            CHECK,
-            format!("The token of {} can't be read: {error}.", endpoint.token_file.display()),
-            "prosectl token --new",
-        ),
+        // Of which more is said where files are looked at.
+        Err(ClientError::Token(_)) => {
+            Finding::ok(CHECK, format!("{url} was not tried, for want of a token."))
+        }
         Err(error) => Finding::fail(CHECK, format!("{url}: {error}."), "systemctl --user restart prosed"),
     }
 }

@@ -1,7 +1,7 @@
 //! A daemon that answers every method with its own example, and remembers what it was asked.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use crate::front;
 
 /// The events that there are, numbered from one.
 pub(crate) const EVENTS: u64 = 2;
@@ -50,9 +52,11 @@ impl Daemon {
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, TOKEN).unwrap();
         std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let (address, socket) = (server.local_addr().unwrap(), dir.path().join("socket"));
+        front::open_socket(&socket, address);
         let endpoint = Endpoint {
-            url: Some(format!("ws://{}/rpc", server.local_addr().unwrap())),
-            socket: Some(PathBuf::from("/nonexistent/prosed.sock")),
+            url: Some(format!("ws://{}/rpc", front::open(TOKEN, address).await)),
+            socket: Some(socket),
             token_file,
             pid: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),

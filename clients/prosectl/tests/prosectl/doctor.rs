@@ -227,7 +227,9 @@ async fn a_token_that_is_no_secret_is_a_fault() {
     assert!(message.contains("other users") && mend == "prosectl token --new", "{message} {mend}");
     set_mode(&token, 0o600);
     fs::write(&token, &TOKEN[..20]).unwrap();
-    computer.finds("token", "fail").await;
+    let (found, _) = computer.examine(&[]).await;
+    let failed = found.iter().filter(|one| one["result"] == "fail");
+    assert_eq!(failed.map(|one| &one["check"]).collect::<Vec<_>>(), ["port", "token"]);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 mod daemon;
 mod doctor;
+#[path = "../../../../protocol/tests/front/mod.rs"]
+mod front;
 mod methods;
 mod open;
 mod pages;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from os import PathLike
@@ -16,7 +17,7 @@ from websockets.asyncio.client import connect as tcp_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ._api import AsyncMethods, CursorExpired, Event, EventName, Lagged
-from ._doors import TRANSIENT, URL_ON_SOCKET, find_doors, find_runtime_dir
+from ._doors import TRANSIENT, find_runtime_dir, open_connection
 from ._wire import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -47,19 +48,11 @@ def connect(runtime_dir: str | PathLike[str] | None = None) -> Client:
 
 
 async def _open(folder: Path) -> ClientConnection:
-    doors = find_doors(folder)
+    opened = await asyncio.to_thread(open_connection, folder)
+    connect = unix_connect if opened.stream.family == socket.AF_UNIX else tcp_connect
     try:
-        if doors.socket is not None:
-            try:
-                return await unix_connect(str(doors.socket), URL_ON_SOCKET, **OPTIONS)
-            except OSError:
-                if doors.url is None:
-                    raise
-        # An explicit address: no redirection leads away from it.
-        url, (host, port), headers = doors.port()
-        return await tcp_connect(url, host=host, port=port, additional_headers=headers, **OPTIONS)
-    except NotRunning:
-        raise
+        # The connection that has shown who is there; no redirection leads away from it.
+        return await connect(uri=opened.url, sock=opened.stream, additional_headers=opened.headers, **OPTIONS)
     except InvalidStatus as error:
         raise Refused(error.response.status_code) from error
     except TRANSIENT as error:

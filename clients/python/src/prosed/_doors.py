@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import secrets
+import socket
+import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 
-from ._wire import NotRunning
+from ._wire import CONNECT_TIMEOUT, NotRunning, Refused
 
 URL_ON_SOCKET = "ws://localhost/rpc"
 """The host is not looked at there: the kernel tells the daemon who we are."""
+
+PEER = struct.Struct("iII")
+"""`struct ucred` of Linux: process, user, group."""
+
+MAX_HEAD = 4096
+"""Bytes before the answer to a challenge. The daemon's head has some 200."""
 
 TRANSIENT = (ConnectionError, FileNotFoundError, TimeoutError, WebSocketException, ValueError)
 """What becomes of a connection to a daemon that is not there, not yet, or no daemon of ours."""
@@ -22,23 +34,125 @@ TRANSIENT = (ConnectionError, FileNotFoundError, TimeoutError, WebSocketExceptio
 
 @dataclass(frozen=True)
 class Doors:
-    """The ways in, the better one first."""
+    """Where the daemon says that it is."""
 
     socket: Path | None
-    """A Unix socket, which asks for no token."""
+    """Its Unix socket. Where there is one, there is no other way in."""
     url: str | None = None
-    """A port of this machine, which does."""
+    """A port of this machine, which asks for the token."""
     token_file: Path | None = None
+    pid: int | None = None
+    """The process that says so."""
 
-    def port(self) -> tuple[str, tuple[str, int], dict[str, str]]:
-        """The port's URL and address, and what it asks for. The token is read anew each time, since
-        it can be replaced.
-        """
-        if self.url is None or self.token_file is None:
-            raise NotRunning("prosed's socket does not answer, and it opened no port")
-        token = self.token_file.read_text().strip()
-        address = urlsplit(self.url)
-        return self.url, (address.hostname or "", address.port or 80), {"Authorization": f"Bearer {token}"}
+
+@dataclass(frozen=True)
+class Connection:
+    """A connection whose other end is known to be the daemon's. Nothing was said on it yet."""
+
+    stream: socket.socket
+    url: str
+    headers: dict[str, str]
+    """What the daemon asks for."""
+
+
+def open_connection(folder: Path) -> Connection:
+    """Connects to the daemon with this runtime directory. Raises `NotRunning` where it is not the daemon
+    that listens: nothing is said to a program that may have taken its place.
+    """
+    doors = find_doors(folder)
+    try:
+        if doors.socket is not None:
+            return Connection(_open_socket(doors.socket), URL_ON_SOCKET, {})
+        if doors.url is None or doors.token_file is None:
+            raise NotRunning("prosed has neither a socket nor a port")
+        # Read again each time: each start of the daemon makes a new one.
+        token = _read_private(doors.token_file).decode().strip()
+        return Connection(_open_port(doors.url, token), doors.url, {"Authorization": f"Bearer {token}"})
+    except (ConnectionRefusedError, FileNotFoundError) as error:
+        left = f": process {doors.pid} listens no more" if doors.pid else ""
+        raise NotRunning(f"prosed is not running{left}") from error
+    except (NotRunning, Refused):
+        raise
+    except TRANSIENT as error:
+        raise NotRunning(f"prosed does not answer: {error}") from error
+
+
+def _open_socket(path: Path) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        stream.settimeout(CONNECT_TIMEOUT)
+        stream.connect(str(path))
+        # Of the program that began to listen: the daemon, or our own systemd, which passes it the socket.
+        credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+        _pid, uid, _gid = PEER.unpack(credentials)
+        if uid != os.geteuid():
+            raise _impostor(str(path))
+        stream.settimeout(None)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _open_port(url: str, token: str) -> socket.socket:
+    address = urlsplit(url)
+    port = address.port or 80
+    # An address and no name: it is part of what is proved.
+    ip = ip_address(address.hostname or "")
+    place = f"{ip}:{port}" if ip.version == 4 else f"[{ip}]:{port}"
+    nonce = secrets.token_hex(32)
+    expected = challenge_answer(token, place, nonce).encode()
+    deadline = time.monotonic() + CONNECT_TIMEOUT
+    stream = socket.create_connection((str(ip), port), CONNECT_TIMEOUT)
+    try:
+        stream.sendall(f"GET /challenge HTTP/1.1\r\nHost: {place}\r\nProsed-Nonce: {nonce}\r\n\r\n".encode())
+        if _read_answer(stream, len(expected), deadline) != expected:
+            raise _impostor(url)
+        stream.settimeout(None)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def challenge_answer(token: str, address: str, nonce: str) -> str:
+    """What the daemon that listens on an address answers to a challenge (`protocol/README.md`)."""
+    message = f"prosed challenge 1\n{address}\n{nonce}"
+    return hmac.new(token.encode(), message.encode(), "sha256").hexdigest()
+
+
+def _read_answer(stream: socket.socket, length: int, deadline: float) -> bytes:
+    """The body, of so many bytes. The stream then stands before the next response."""
+    read = b""
+    while len(read) <= MAX_HEAD + length:
+        head, blank, body = read.partition(b"\r\n\r\n")
+        if blank and head[9:12] != b"200":
+            raise Refused(int(head[9:12]))
+        if blank and len(body) >= length:
+            return body
+        # Zero would mean not to wait, and not to have waited long enough.
+        stream.settimeout(max(deadline - time.monotonic(), 0.001))
+        piece = stream.recv(MAX_HEAD)
+        if not piece:
+            break
+        read += piece
+    raise ConnectionError("it answers no challenge")
+
+
+def _read_private(path: Path) -> bytes:
+    """A file that nobody else can read: what others know proves nothing."""
+    try:
+        with path.open("rb") as file:
+            found, text = os.fstat(file.fileno()), file.read()
+    except OSError as error:
+        raise NotRunning(f"prosed's token can't be read: {error}") from error
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or not text.strip():
+        raise NotRunning(f"{path} holds no token that is its owner's alone")
+    return text
+
+
+def _impostor(place: str) -> NotRunning:
+    return NotRunning(f"what listens at {place} does not prove to be prosed, and was told nothing")
 
 
 def find_runtime_dir(env: Mapping[str, str] = os.environ) -> Path:
@@ -64,7 +178,10 @@ def find_doors(folder: Path) -> Doors:
     """
     file = folder / "endpoint.json"
     try:
-        endpoint = json.loads(file.read_bytes())
+        with file.open("rb") as opened:
+            if os.fstat(opened.fileno()).st_uid != os.geteuid():
+                raise NotRunning(f"{file} belongs to another user")
+            endpoint = json.loads(opened.read())
     except FileNotFoundError:
         knock = folder / "prosed.sock"
         if knock.is_socket():
@@ -72,5 +189,7 @@ def find_doors(folder: Path) -> Doors:
         raise NotRunning(f"prosed is not running: there is no {file}") from None
     except ValueError as error:
         raise NotRunning(f"{file} is damaged: {error}") from error
-    socket = endpoint.get("socket")
-    return Doors(Path(socket) if socket else None, endpoint.get("url"), Path(endpoint["token_file"]))
+    path = endpoint.get("socket")
+    return Doors(
+        Path(path) if path else None, endpoint.get("url"), Path(endpoint["token_file"]), endpoint.get("pid")
+    )

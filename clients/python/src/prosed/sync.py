@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, unix_connect
 from websockets.sync.client import connect as tcp_connect
 
 from ._api import CursorExpired, Event, EventName, Lagged, Methods
-from ._doors import TRANSIENT, URL_ON_SOCKET, find_doors, find_runtime_dir
+from ._doors import TRANSIENT, find_runtime_dir, open_connection
 from ._wire import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -81,23 +81,14 @@ class _Connection:
 
 
 def _open(folder: Path) -> ClientConnection:
-    doors = find_doors(folder)
+    opened = open_connection(folder)
+    connect = unix_connect if opened.stream.family == socket.AF_UNIX else tcp_connect
     try:
-        if doors.socket is not None:
-            try:
-                connection: ClientConnection = unix_connect(str(doors.socket), URL_ON_SOCKET, **OPTIONS)
-                return connection
-            except OSError:
-                if doors.url is None:
-                    raise
-        url, address, headers = doors.port()
-        # A socket that stands: no redirection leads away from it.
-        stream = socket.create_connection(address, CONNECT_TIMEOUT)
-        stream.settimeout(None)
-        connection = tcp_connect(url, sock=stream, additional_headers=headers, **OPTIONS)
+        # The connection that has shown who is there; no redirection leads away from it.
+        connection: ClientConnection = connect(
+            uri=opened.url, sock=opened.stream, additional_headers=opened.headers, **OPTIONS
+        )
         return connection
-    except NotRunning:
-        raise
     except InvalidStatus as error:
         raise Refused(error.response.status_code) from error
     except TRANSIENT as error:
