@@ -33,12 +33,25 @@ function asked(door) {
   return new Promise((resolve) => door.addEventListener("close", () => resolve(token.value.trim()), { once: true }));
 }
 
+/** Says why this page can't go on. */
+function showEnd(error) {
+  const end = $("#end");
+  end.querySelector(".trouble").textContent = error?.message ?? "";
+  end.showModal();
+}
+
+// At a name, another address may answer than that of the daemon: the client connects to addresses only.
+if (location.hostname === "localhost") {
+  showEnd({ message: `This page is at http://127.0.0.1:${location.port}/ only.` });
+  await new Promise(() => {});
+}
+
 const prosed = await enter();
 const showState = () => {
   $("#link").textContent = prosed.state;
   $("#link").className = `pill ${prosed.state}`;
-  // The token was replaced: there is nothing for this page to go on with.
-  if (prosed.state === "closed") location.reload();
+  // There is a new token. Nothing is loaded again: another program may have the port now.
+  if (prosed.state === "closed") showEnd(prosed.error);
 };
 prosed.addEventListener("statechange", showState);
 showState();
@@ -83,20 +96,25 @@ form.addEventListener("submit", (submitted) => {
 showMethods(prosed, $("#methods"));
 const tell = showEvents($("#events"));
 const load = async () => ({ ...(await prosed.getEvents()), accounts: await prosed.listAccounts() });
-for await (const event of prosed.events({ snapshot: load })) {
-  if (event.event === "snapshot") {
-    accounts.clear();
-    for (const account of event.snapshot.accounts) accounts.set(account.account, account);
-    choose(accounts.has(chosen) ? chosen : accounts.keys().next().value);
-    continue;
+try {
+  for await (const event of prosed.events({ snapshot: load })) {
+    if (event.event === "snapshot") {
+      accounts.clear();
+      for (const account of event.snapshot.accounts) accounts.set(account.account, account);
+      choose(accounts.has(chosen) ? chosen : accounts.keys().next().value);
+      continue;
+    }
+    tell(event);
+    if (event.event === "accountChanged") {
+      const before = accounts.get(event.account);
+      if (event.removed) accounts.delete(event.account);
+      else accounts.set(event.account, event.info);
+      refresh(event.account === chosen ? before : undefined);
+    } else if (event.event.startsWith("subscription") && event.account === chosen) {
+      showRequests(prosed, $("#requests"), chosen);
+    }
   }
-  tell(event);
-  if (event.event === "accountChanged") {
-    const before = accounts.get(event.account);
-    if (event.removed) accounts.delete(event.account);
-    else accounts.set(event.account, event.info);
-    refresh(event.account === chosen ? before : undefined);
-  } else if (event.event.startsWith("subscription") && event.account === chosen) {
-    showRequests(prosed, $("#requests"), chosen);
-  }
+} catch (error) {
+  // Why it has ended for good is shown already.
+  if (prosed.state !== "closed") throw error;
 }

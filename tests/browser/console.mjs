@@ -70,6 +70,13 @@ await browse(async (browser) => {
   await alice.filter({ hasText: "alive again" }).waitFor();
   await page.reload();
   await alice.waitFor();
+  // Once there is another token, it says what to do, keeps nothing, and asks nobody for a page.
+  const renewed = await stage("renew");
+  await page.locator("#end code").waitFor();
+  said.kept = await page.evaluate(() => sessionStorage.length);
+  await page.goto("about:blank");
+  await page.goto(`${url}#token=${renewed}`);
+  await alice.waitFor();
   said.strangers = asked.filter((address) => ![new URL(url).host, ""].includes(new URL(address).host));
   // Sockets that a restart has cut are in the browser's log, as they should be.
   said.errors = said.errors.filter((error) => !/WebSocket|ERR_CONNECTION|ERR_EMPTY/.test(error));

@@ -5,18 +5,95 @@ import { ProsedError, unreachable } from "./error.js";
 /** The daemon is on this machine: it answers within so many milliseconds, or not at all. */
 export const PATIENCE = 5_000;
 
-/** Opens the WebSocket at `url` with the token; `WebSocket` is the class that does it. */
+/** The daemon's answers to challenges are so long. */
+const ANSWER_LENGTH = 64;
+
+/**
+ * Opens the WebSocket at `url` with the token, once what listens there has proved that it has the token:
+ * another program may have taken the port of a daemon that has ended. `WebSocket` is the class that does it.
+ */
 export async function openPort(WebSocket, url, token, signal) {
-  // Pages can't set a header on a WebSocket, and an address is no place for a token.
-  const protocols = ["prosed.v1", `prosed.bearer.${token}`];
-  let socket;
-  try {
-    socket = new WebSocket(url, protocols);
-  } catch (cause) {
-    throw new ProsedError("unreachable", `This is no address or no token: ${cause.message}`, { cause });
+  if (!token) throw new ProsedError("tokenMissing", "prosed asks for its token: it is in the file that endpoint.json names.");
+  const place = parsed(url);
+  const base = place.href.replace(/^ws/, "http");
+  const answer = await challenge(base, token, signal);
+  if (!answer) throw whyNot(base);
+  if (!answer.isRight) {
+    throw new ProsedError(
+      "unauthorized",
+      `What listens at ${url} does not know this token, and was told nothing. prosed makes a new one when it ` +
+        "starts: run `prosectl open` again, or read the file that endpoint.json names. If prosed does not run, " +
+        "another program has its port.",
+    );
   }
-  if (!(await opened(socket, signal))) throw await whyNot(url, token, signal);
-  return { socket, url: url.replace(/^ws/, "http") };
+  // Pages can't set a header on a WebSocket, and an address is no place for a token.
+  const socket = new WebSocket(place.href, ["prosed.v1", `prosed.bearer.${token}`]);
+  if (!(await opened(socket, signal))) {
+    throw unreachable("it has just started, or has no room for another connection");
+  }
+  return { socket, url: base };
+}
+
+/** An address and no name, since it is part of what is proved: at another, somebody else may listen. */
+function parsed(url) {
+  try {
+    const place = new URL(url);
+    if (place.hostname === "localhost") place.hostname = "127.0.0.1";
+    return place;
+  } catch (cause) {
+    throw new ProsedError("unreachable", `${url} is no address.`, { cause });
+  }
+}
+
+/** Asks what listens there to prove that it has the token. Absent where it gives a page no answer. */
+async function challenge(base, token, signal) {
+  if (!globalThis.crypto?.subtle) {
+    throw new ProsedError(
+      "insecurePage",
+      "This page can't check who listens on prosed's port, since browsers let it do no cryptography: " +
+        "serve it from http://localhost or by HTTPS.",
+    );
+  }
+  const nonce = hexadecimal(crypto.getRandomValues(new Uint8Array(32)));
+  const answer = await ask(new URL("/challenge", base), { headers: { "prosed-nonce": nonce }, redirect: "error" }, signal);
+  if (!answer) return undefined;
+  if (answer.status !== 200 && answer.status !== 401) throw unreachable(`it answers ${answer.status}`);
+  const { hostname, port } = new URL(base);
+  const bytes = (text) => new TextEncoder().encode(text);
+  const key = await crypto.subtle.importKey("raw", bytes(token), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const message = bytes(`prosed challenge 1\n${hostname}:${port || 80}\n${nonce}`);
+  const right = hexadecimal(new Uint8Array(await crypto.subtle.sign("HMAC", key, message)));
+  return { isRight: (await beginning(answer)) === right };
+}
+
+/** What a program says that may be anybody's: not more of it than is needed. */
+async function beginning(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    while (text.length <= ANSWER_LENGTH) {
+      const { value, done } = await reader.read();
+      if (done) return text;
+      text += value;
+    }
+  } catch {
+    // It takes too long, or breaks off.
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+  return undefined;
+}
+
+const hexadecimal = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** A request without the token; absent where there is no answer that we may read. */
+function ask(address, options, signal) {
+  const patience = AbortSignal.timeout(PATIENCE);
+  const either = signal ? AbortSignal.any([signal, patience]) : patience;
+  return fetch(address, { signal: either, cache: "no-store", ...options }).catch(() => {
+    signal?.throwIfAborted();
+    return undefined;
+  });
 }
 
 /** Whether a WebSocket opens. */
@@ -41,36 +118,16 @@ export function opened(socket, signal) {
 }
 
 /**
- * A WebSocket says nothing of why it did not open. HTTP does, as far as a page may know. The daemon may
- * come and go while we ask: what is final is said only of one that was there before and after.
+ * Browsers don't tell a page why it gets no answer, and the daemon gives a page that it does not list no sign of
+ * itself.
  */
-async function whyNot(url, token, signal) {
-  const base = url.replace(/^ws/, "http");
-  const ask = async (path, options) => {
-    const patience = AbortSignal.timeout(PATIENCE);
-    const either = signal ? AbortSignal.any([signal, patience]) : patience;
-    return fetch(new URL(path, base), { signal: either, cache: "no-store", ...options }).catch(() => undefined);
-  };
-  const health = () => ask("/healthz");
-  const answer = await health();
-  if (answer?.ok) {
-    const headers = { "authorization": `Bearer ${token}`, "content-type": "application/json" };
-    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "get_version" });
-    const judged = await ask(base, { method: "POST", headers, body });
-    // From a page of another origin the refusal itself is hidden.
-    if (judged ? judged.status === 401 : globalThis.location && (await health())?.ok) {
-      return new ProsedError("unauthorized", "This is not prosed's token: it is in the file that endpoint.json names.");
-    }
-    return unreachable("it has just started, or has no room for another connection");
-  }
-  if (answer) return unreachable(`${url} answers ${answer.status}`);
-  // The daemon gives a page that it does not list no sign of itself.
+function whyNot(base) {
   const origin = globalThis.location?.origin;
   if (origin && origin !== new URL(base).origin) {
     return unreachable(
-      `nobody answers at ${url}, or prosed lets in no pages of ${origin}. ` +
+      `nobody answers at ${base}, or prosed lets in no pages of ${origin}. ` +
         `If it runs, list them in its config.toml: allowed_origins = ["${origin}"]`,
     );
   }
-  return unreachable(`nobody answers at ${url}`);
+  return unreachable(`nobody answers at ${base}`);
 }

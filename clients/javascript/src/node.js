@@ -1,9 +1,9 @@
 // The client in Node, which finds the daemon by itself.
 
-import { readFile } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 import { Prosed } from "./client.js";
 import { PATIENCE, openPort, opened } from "./door.js";
@@ -18,8 +18,8 @@ const POLL = 50;
 /** Connects; see the types. */
 export async function connect({ url, token, runtimeDir = usualRuntimeDir(process.env), signal } = {}) {
   // Asked anew at each attempt: after a restart, the daemon may be elsewhere.
-  const open = url ? (signal) => openGiven(url, token, signal) : (signal) => find(runtimeDir, signal);
-  return Prosed.over(open, signal);
+  const way = url ? (signal) => openGiven(url, token, signal) : (signal) => find(runtimeDir, signal);
+  return Prosed.over(way, signal);
 }
 
 /** As the daemon decides it. */
@@ -36,33 +36,78 @@ async function openGiven(url, token, signal) {
   return openPort(WebSocket, url, token, signal);
 }
 
-/** Goes by `endpoint.json`: to the Unix socket, which no other user can stand in for, else to the port. */
+/** Goes by `endpoint.json`. Where it names a Unix socket and nobody listens there, there is no daemon. */
 async function find(dir, signal) {
   const endpoint = (await readEndpoint(dir)) ?? (await knock(dir, signal));
-  const socket = await openSocket(endpoint.socket, signal);
   const base = endpoint.url?.replace(/^ws/, "http");
-  if (socket) return { socket, url: base };
-  if (!endpoint.url) {
-    throw unreachable("its Unix socket does not answer, or the package ws is missing, and it opened no port");
+  if (endpoint.socket) {
+    await checkSocket(endpoint);
+    const socket = await openSocket(endpoint.socket, signal);
+    if (socket) return { socket, url: base };
   }
-  return openGiven(endpoint.url, await readToken(endpoint.token_file), signal);
+  if (!endpoint.url) throw unreachable("without the package ws its Unix socket is no use, and it opened no port");
+  try {
+    return await openGiven(endpoint.url, await readToken(endpoint.token_file), signal);
+  } catch (error) {
+    // The daemon may be back soon, with another token in its file.
+    if (error.kind === "unauthorized") throw unreachable(error.message.replace(/\.$/, ""), error);
+    throw error;
+  }
+}
+
+/**
+ * Whether our own daemon listens at the socket. Node can't ask the kernel for the other end's user, so nobody
+ * else may be able to put a socket there.
+ */
+async function checkSocket({ socket, pid }) {
+  const isOurs = ({ uid }) => uid === process.geteuid();
+  const visitor = createConnection(socket);
+  try {
+    const [file, folder] = await Promise.all([stat(socket), stat(dirname(socket)), connected(visitor)]);
+    if (!isOurs(file) || !isOurs(folder) || folder.mode & 0o022) {
+      throw unreachable(`others than you may listen at ${socket}: nothing was sent there`);
+    }
+  } catch (error) {
+    const isDead = error.code === "ECONNREFUSED" || error.code === "ENOENT";
+    if (isDead) throw unreachable(`it is not running: process ${pid} listens no more`, error);
+    throw error instanceof ProsedError ? error : unreachable(error.message, error);
+  } finally {
+    visitor.destroy();
+  }
+}
+
+function connected(visitor) {
+  return new Promise((resolve, reject) => visitor.once("connect", resolve).once("error", reject));
 }
 
 async function readEndpoint(dir) {
   const path = join(dir, "endpoint.json");
   try {
-    return JSON.parse(await readFile(path, "utf8"));
+    return JSON.parse(await readOurs(path, 0));
   } catch (error) {
     if (error.code === "ENOENT") return undefined;
     throw unreachable(`${path} can't be read: ${error.message}`, error);
   }
 }
 
+/** What others know proves nothing. */
 async function readToken(path) {
   try {
-    return (await readFile(path, "utf8")).trim();
+    return (await readOurs(path, 0o077)).trim();
   } catch (error) {
     throw unreachable(`its token can't be read: ${error.message}`, error);
+  }
+}
+
+/** Reads a file that is ours, and that grants others none of these rights. */
+async function readOurs(path, rights) {
+  const file = await open(path);
+  try {
+    const { uid, mode } = await file.stat();
+    if (uid !== process.geteuid() || mode & rights) throw new Error("it is not for you alone");
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
   }
 }
 
@@ -71,9 +116,8 @@ async function knock(dir, signal) {
   const path = join(dir, "prosed.sock");
   const visitor = createConnection(path);
   try {
-    await new Promise((resolve, reject) => {
-      visitor.on("connect", resolve);
-      visitor.on("error", () => reject(unreachable(`it is not running: there is no ${join(dir, "endpoint.json")}`)));
+    await connected(visitor).catch(() => {
+      throw unreachable(`it is not running: there is no ${join(dir, "endpoint.json")}`);
     });
     for (let waited = 0; waited < PATIENCE; waited += POLL) {
       const endpoint = await readEndpoint(dir);
@@ -87,13 +131,14 @@ async function knock(dir, signal) {
   }
 }
 
-/** The Unix socket, where there is one and the package ws is here. */
+/** The Unix socket, where the package ws is here. */
 async function openSocket(path, signal) {
-  const WebSocket = path && (await packageWs());
+  const WebSocket = await packageWs();
   if (!WebSocket) return undefined;
-  // Whose socket it is says the kernel; the address counts for nothing.
+  // The address counts for nothing.
   const socket = new WebSocket("ws://localhost/rpc", { createConnection: () => createConnection(path) });
-  return (await opened(socket, signal)) ? socket : undefined;
+  if (await opened(socket, signal)) return socket;
+  throw unreachable("it has just started, or has no room for another connection");
 }
 
 /** What no Node can do by itself: WebSockets over Unix sockets, and in Node 20 any WebSocket. */

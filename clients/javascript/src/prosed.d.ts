@@ -19,7 +19,7 @@ export type * from "./api.js";
  *
  * The connection is made anew whenever it is lost, until `close` is called.
  *
- * @throws {ProsedError} unreachable, unauthorized; in a page also tokenMissing
+ * @throws {ProsedError} unreachable, unauthorized, tokenMissing; in a page also insecurePage
  */
 export function connect(options?: ConnectOptions): Promise<Prosed>;
 
@@ -177,9 +177,11 @@ export type StandardErrorKind =
 export type ConnectionErrorKind =
   /** Nobody answers there: the daemon is not running, or does not list the page in `allowed_origins`. */
   | "unreachable"
-  /** The token is not the daemon's. */
+  /** What listens there does not know the token: the daemon has a new one, or another program has its port. */
   | "unauthorized"
-  /** A page was given no token. */
+  /** Neither https: nor this computer's: such a page can't check who listens, and must not send the token. */
+  | "insecurePage"
+  /** There is an address, and no token for it. */
   | "tokenMissing"
   /** The connection was lost before the answer came. */
   | "disconnected"

@@ -14,17 +14,15 @@ const KEPT_AS = "prosed.token";
 export async function connect({ url = USUAL_URL, token, signal } = {}) {
   const handed = handedToken();
   const shown = token ?? handed ?? tab()?.getItem(KEPT_AS);
-  if (!shown) {
-    throw new ProsedError("tokenMissing", "prosed asks for its token: it is in the file that endpoint.json names.");
-  }
-  try {
-    const prosed = await Prosed.over((signal) => openPort(WebSocket, url, shown, signal), signal);
-    tab()?.setItem(KEPT_AS, shown);
-    return prosed;
-  } catch (error) {
-    if (error.kind === "unauthorized") tab()?.removeItem(KEPT_AS);
-    throw error;
-  }
+  // Asked at each attempt: once the daemon has another token, this one is no use.
+  const open = (signal) =>
+    openPort(WebSocket, url, shown, signal).catch((error) => {
+      if (error.kind === "unauthorized") tab()?.removeItem(KEPT_AS);
+      throw error;
+    });
+  const prosed = await Prosed.over(open, signal);
+  tab()?.setItem(KEPT_AS, shown);
+  return prosed;
 }
 
 /** The token that came behind the page's address, as `#token=…`; it is gone from there then. */

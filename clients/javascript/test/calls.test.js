@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { once } from "node:events";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { Prosed, ProsedError, connect } from "prosed";
 
@@ -95,10 +99,28 @@ test("a closed client says so", async () => {
 
 test("says why it can't connect", async () => {
   await assert.rejects(connect({ url, token: "guess" }), { kind: "unauthorized", retryable: false });
-  await assert.rejects(connect({ url, token: "no token" }), { kind: "unreachable" });
+  await assert.rejects(connect({ url, token: "no token" }), { kind: "unauthorized" });
+  await assert.rejects(connect({ url }), { kind: "tokenMissing" });
+  await assert.rejects(connect({ url: "nowhere", token }), { kind: "unreachable" });
   await assert.rejects(connect({ url: "ws://127.0.0.1:1/rpc", token }), { kind: "unreachable", retryable: true });
   await assert.rejects(connect({ runtimeDir: "/nowhere" }), { kind: "unreachable", message: /not running/ });
   await assert.rejects(connect({ signal: AbortSignal.abort() }), { name: "AbortError" });
   const endpoint = JSON.parse(await readFile(`${runtimeDir}/endpoint.json`, "utf8"));
   assert.equal(endpoint.url, url);
+});
+
+test("leaves the port alone where the socket is dead, and sockets that others could have put there", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "prosed-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const endpoint = JSON.parse(await readFile(`${runtimeDir}/endpoint.json`, "utf8"));
+  const led = async (socket) => {
+    await writeFile(join(folder, "endpoint.json"), JSON.stringify({ ...endpoint, socket }));
+    return connect({ runtimeDir: folder });
+  };
+  await assert.rejects(led(join(folder, "gone")), { kind: "unreachable", message: /not running/ });
+  const server = createServer().listen(join(folder, "prosed.sock"));
+  t.after(() => server.close());
+  await once(server, "listening");
+  await chmod(folder, 0o777);
+  await assert.rejects(led(join(folder, "prosed.sock")), { kind: "unreachable", message: /others than you/ });
 });
