@@ -6,5 +6,6 @@ set -eu
 . "${0%/*}/endpoint.sh"
 { printf '{"jsonrpc":"2.0","id":1,"method":"%s","params":' "$1"; cat; printf '}'; } |
     curl --silent --show-error --unix-socket "$socket" --header 'Content-Type: application/json' \
-        --data-binary @- http://localhost/rpc
+        --data-binary @- http://localhost/rpc ||
+    { [ $? -ne 7 ] || echo "prosed is not running (nobody listens at $socket)" >&2; exit 69; }
 echo

@@ -1,12 +1,17 @@
 // A page of a UI author's own, served as its author would: somebody gives it the token and watches.
 
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { browse, task } from "./browser.mjs";
 
 const { page: html, port, token } = task();
-const server = createServer((request, response) => {
-  const isPage = request.url === "/";
-  response.writeHead(isPage ? 200 : 204, { "content-type": "text/html" }).end(isPage ? html : undefined);
+const client = new URL("../../clients/javascript/src/", import.meta.url);
+const server = createServer(async ({ url }, response) => {
+  if (url === "/") return response.writeHead(200, { "content-type": "text/html" }).end(html);
+  const [, name] = /^\/prosed\/([a-z]+\.js)$/.exec(url) ?? [];
+  if (!name) return response.writeHead(204).end();
+  const script = await readFile(new URL(name, client));
+  return response.writeHead(200, { "content-type": "text/javascript" }).end(script);
 });
 await new Promise((ready) => server.listen(port, "localhost", ready));
 

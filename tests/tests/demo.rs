@@ -83,8 +83,9 @@ fn its_lines_work_and_nothing_stays() {
         assert_eq!(answer["result"]["contacts"].as_array().map(Vec::len), Some(5), "{line}: {answer}");
     }
 
-    let folder =
-        curl.split_once("$(cat ").and_then(|(_, rest)| rest.split_once("/run/token")).expect("a token").0;
+    let socket =
+        curl.split_once("--unix-socket ").and_then(|(_, rest)| rest.split_once("/run/")).expect("a socket");
+    let folder = socket.0;
     assert!(Path::new(folder).exists());
     demo.signal(Signal::INT);
     demo.wait();

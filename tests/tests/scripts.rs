@@ -133,9 +133,7 @@ async fn every_recipe_works() {
         server.jid("me").as_str()
     );
     let contact = json!({ "jid": ALICE }).to_string();
-    for script in ["rpc.sh", "rpc-port.sh"] {
-        assert_eq!(shell.answer(script, &["get_contact"], &contact).await["name"], "Alice", "{script}");
-    }
+    assert_eq!(shell.answer("rpc.sh", &["get_contact"], &contact).await["name"], "Alice");
     shell.answer("presence.sh", &["dnd", r#"reading "K\n", and tea"#], "").await;
     let account = ui.call("get_account", json!({})).await.expect("an account");
     assert_eq!(account["status"], r#"reading "K\n", and tea"#);
@@ -145,7 +143,7 @@ async fn every_recipe_works() {
     assert_eq!(shell.run("avatar.sh", &[ALICE], "").await, picture);
 
     let since = roster["seq"].to_string();
-    for script in ["follow.sh", "follow-port.sh", "poll.sh"] {
+    for script in ["follow.sh", "poll.sh"] {
         let script = scripts().join(script).display().to_string();
         shell.follows(&script, &[], &mut alice).await;
         shell.follows(&script, &[&since], &mut alice).await;

@@ -135,25 +135,17 @@ impl Show {
 
 /// How to join in from another terminal, to be copied as it stands.
 fn invitation(daemon: &Daemon) -> String {
-    let (address, token, websocat) = (daemon.address(), daemon.token_file(), tool("websocat"));
-    let token = token.display();
-    let content = r#"-H "Content-Type: application/json" -d '{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{}}'"#;
-    let over_socket = daemon.socket().map_or_else(String::new, |socket| {
-        let socket = socket.display();
-        format!(
-            "The same without a token, over the Unix socket:\n  \
-             curl -s --unix-socket {socket} {content} http://localhost/rpc | jq\n\n"
-        )
-    });
+    let socket = daemon.socket().unwrap_or_default();
+    let (socket, websocat) = (socket.display(), tool("websocat"));
     format!(
         r#"
 Join in from another terminal. All events, as they come:
-  echo '{{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{{}}}}' | {websocat} -n -H="Authorization: Bearer $(cat {token})" ws://{address}/rpc
+  echo '{{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{{}}}}' | {websocat} -n --ws-c-uri ws://localhost/rpc - ws-c:unix:{socket}
 
 The contacts as they are now:
-  curl -s -H "Authorization: Bearer $(cat {token})" {content} http://{address}/rpc | jq
+  curl -s --unix-socket {socket} -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{{}}}}' http://localhost/rpc | jq
 
-{over_socket}Ctrl-C ends this and removes everything.
+Ctrl-C ends this and removes everything.
 "#
     )
 }
