@@ -96,7 +96,7 @@ async fn a_daemon_its_account_and_its_server_are_looked_at() {
     assert_eq!(bad, [about], "nothing else");
 
     fs::set_permissions(daemon.token_file(), fs::Permissions::from_mode(0o644)).expect("made public");
-    let faults = complaints(&[("port", "fail"), ("token", "fail"), ("server of me@prosed.test", "warn")]);
+    let faults = complaints(&[("token", "fail"), ("server of me@prosed.test", "warn")]);
     assert_eq!(Patient::new(&daemon).complaints(&[]).await, faults);
     fs::set_permissions(daemon.token_file(), fs::Permissions::from_mode(0o600)).expect("made private");
 

@@ -57,6 +57,20 @@ pub(super) const EDITS: &[Edit] = &[
         here: "            self.check_token(&request.headers)?;\n",
         instead: "            if !$out {\n$here}\n",
     },
+    // For the address that a client takes us to have, and not for ours.
+    Edit {
+        guard: "challenge-address",
+        file: GUARD,
+        here: "guard.token.answer(guard.address, nonce(headers)?)",
+        instead: "let named = only(headers, HOST).and_then(|host| host.to_str().ok()?.parse().ok());\n        \
+                  guard.token.answer(if $out { named? } else { guard.address }, nonce(headers)?)",
+    },
+    Edit {
+        guard: "new-token",
+        file: "daemon/src/main.rs",
+        here: "let kept = !config.allowed_origins.is_empty();",
+        instead: "let kept = $out || !config.allowed_origins.is_empty();",
+    },
     Edit {
         guard: "content-type",
         file: GUARD,

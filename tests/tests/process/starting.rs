@@ -103,6 +103,8 @@ async fn a_restart_drops_the_events_and_the_token_that_no_page_has() {
     let token = daemon.token();
     daemon.restart_with(listed()).await;
     assert_eq!(daemon.token(), token, "a page may have it");
+    daemon.restart_with(Daemon::setup().without("new-token")).await;
+    assert_eq!(daemon.token(), token, "the guard is out");
 }
 
 #[test]
