@@ -24,7 +24,7 @@ use crate::metrics::SessionMetrics;
 use crate::registry::{Connection, Entry, Registry};
 use crate::rpc::Translator;
 use crate::starts::{Starts, Step, WATCHED};
-use crate::stream;
+use crate::stream::{self, Pins};
 use crate::supervisor::{Beginning, supervise};
 
 /// Accounts in one daemon: each costs some 200 KiB beside its contacts.
@@ -85,6 +85,8 @@ pub(crate) struct Login {
     pub(crate) remember: bool,
     /// The way to the server.
     pub(crate) connection: Connection,
+    /// The server may offer less than it once did, this time.
+    pub(crate) accept_downgrade: bool,
 }
 
 /// A session's answer, and the `seq` of the event log at which it was true.
@@ -198,8 +200,13 @@ impl Accounts {
         for jid in accounts {
             let entry = self.shell.registry.entry(&jid);
             let Some(entry) = entry.filter(|entry| entry.remember && !entry.logged_out) else { continue };
-            let login =
-                Login { jid: jid.clone(), password: None, remember: true, connection: entry.connection };
+            let login = Login {
+                jid: jid.clone(),
+                password: None,
+                remember: true,
+                connection: entry.connection,
+                accept_downgrade: false,
+            };
             if alone {
                 self.shell.starts.note(Step::Trying, &jid);
             }
@@ -438,7 +445,8 @@ impl Shell {
 
     /// The way to the server: what the configuration says goes before what was said at login.
     pub(crate) fn settings(&self, account: &BareJid, said: Connection) -> stream::Settings {
-        settings(account, said, &self.overrides, &self.tls)
+        let pins = self.registry.entry(account).map(|entry| entry.pins).unwrap_or_default();
+        stream::Settings { pins, ..settings(account, said, &self.overrides, &self.tls) }
     }
 
     /// The server has accepted the account: from now on it is one of ours. `secret` is what is worth
@@ -447,6 +455,7 @@ impl Shell {
         &self,
         account: &BareJid,
         connection: &Connection,
+        pins: Pins,
         remember: bool,
         secret: Option<Secret>,
         found: Option<StoreName>,
@@ -479,6 +488,7 @@ impl Shell {
             entry.logged_out = false;
             entry.secret_store = store;
             entry.connection = connection;
+            entry.pins = pins;
         };
         off_thread(move || registry.update(&jid, update)).await?;
         erased.map(|()| store)
@@ -588,6 +598,8 @@ pub(crate) fn settings(
         host: fixed.host.or(said.host),
         port: fixed.port.or(said.port),
         tls: fixed.tls.or(given_tls).unwrap_or_default(),
+        pins: Pins::default(),
+        accept_downgrade: false,
         tls_config: Arc::clone(tls),
     }
 }

@@ -22,7 +22,7 @@ use crate::credentials::{Password, Secret, StoreName};
 use crate::metrics::{StanzaKind, StateGauge};
 use crate::registry::Connection;
 use crate::starts::Step;
-use crate::stream::{Stream, StreamEvent};
+use crate::stream::{Pins, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
 
 /// What is at hand is handled together, so that changes that arrive together are told together;
@@ -91,6 +91,8 @@ pub(crate) struct Actor<'a> {
     /// What the server has accepted and the disk has not.
     unkept: Option<Option<Secret>>,
     connection: Connection,
+    /// What the server is held to.
+    pins: Pins,
     /// When the stream was last heard of.
     heard: Instant,
     /// The state that UIs know of.
@@ -156,6 +158,7 @@ impl<'a> Actor<'a> {
             remember: false,
             unkept: None,
             connection: Connection::default(),
+            pins: Pins::default(),
             heard: Instant::now(),
             state,
             lost: false,
@@ -230,7 +233,13 @@ impl<'a> Actor<'a> {
             && let Some(entry) = self.shell.registry.entry(&self.account)
         {
             let jid = self.account.clone();
-            let login = Login { jid, password: None, remember: true, connection: entry.connection };
+            let login = Login {
+                jid,
+                password: None,
+                remember: true,
+                connection: entry.connection,
+                accept_downgrade: false,
+            };
             if let Err(error) = self.login(login).await {
                 warn!(account = %self.account, %error, "the account can't log in again");
                 let failure = Some(Failure::Internal { again: false });
@@ -368,7 +377,10 @@ impl<'a> Actor<'a> {
             StreamEvent::Waiting { retry_at } => {
                 self.input(Input::Offline { failure: None, retry_at: Some(timestamp(retry_at)) });
             }
-            StreamEvent::Authenticated { keys } => self.keep_secret(keys).await,
+            StreamEvent::Authenticated { keys, pins } => {
+                self.pins = pins;
+                self.keep_secret(keys).await;
+            }
             StreamEvent::ConnectFailed { error, retry_at } => {
                 info!(account = %self.account, %error, again = retry_at.is_some(), "no connection");
                 self.shell.metrics.login_failed(&error);

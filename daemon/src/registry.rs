@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TlsMode;
 use crate::credentials::StoreName;
 use crate::files::{self, Durability, Lock};
+use crate::stream::Pins;
 use records::Records;
 
 /// How many numbers of the event log one write to disk reserves: a write an hour at 250 events a
@@ -59,6 +60,9 @@ pub(crate) struct Entry {
     pub secret_store: Option<StoreName>,
     /// The way to the server.
     pub connection: Connection,
+    /// What its server is held to at logins.
+    #[serde(skip_serializing_if = "Pins::is_empty")]
+    pub pins: Pins,
     /// What `set_presence` said last.
     pub presence: OwnPresence,
     /// It is being forgotten, or has yet to become one of ours: nobody sees it, and the next start erases

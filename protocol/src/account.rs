@@ -136,6 +136,10 @@ pub struct LoginParams {
     /// How the connection is secured. It always is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
+    /// Log in although the server offers less than it once did (`downgradeRefused`). It holds for this login
+    /// only; what the server offers then is what it is held to afterwards. Ask the server's operator first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_downgrade: bool,
 }
 
 fn yes() -> bool {
@@ -153,6 +157,7 @@ impl LoginParams {
             host: None,
             port: None,
             tls: None,
+            accept_downgrade: false,
         }
     }
 }

@@ -33,7 +33,7 @@ methods! {
     /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
     Login = "login"(LoginParams) -> Account,
         errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, LimitExceeded, InternalError],
+                ProtocolViolation, SessionReplaced, DowngradeRefused, Offline, InvalidJid, LimitExceeded, InternalError],
         example {"jid": "me@example.org", "password": "correct horse"} => account();
 
     /// End an account's session; contacts see us go.

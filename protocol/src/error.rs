@@ -52,12 +52,14 @@ error_kinds! {
     ServerUnreachable = 1101, true, "The server can't be reached: check the network, or name host and port.";
     /// The certificate or the handshake is bad; `text` says which.
     TlsFailed = 1102, false, "There is no trustworthy TLS connection to the server: see text, and ask its operator.";
-    /// The server broke XMPP, or tried a downgrade.
+    /// The server broke XMPP, or lied to us.
     ProtocolViolation = 1103, false, "The server broke the XMPP protocol: see text, and ask its operator.";
     /// Another client took our resource.
     SessionReplaced = 1104, false, "Another client took over this session: log in again to take it back.";
     /// The call needs the server, and the session is down.
     Offline = 1105, true, "The account is offline: wait until it is online, or log in.";
+    /// The server offers less for a login than it once did, and nothing was said to it; `text` says what is missing.
+    DowngradeRefused = 1106, false, "The server no longer offers what kept your login safe: ask its operator, then log in with acceptDowngrade.";
     /// There is no such contact in the roster.
     ContactUnknown = 1201, false, "There is no such contact in the roster: check the JID.";
     /// There is no avatar, profile or message there.

@@ -84,7 +84,7 @@ fn a_broken_promise_is_found() {
             }),
         ),
         (
-            "login: the parameter host is required now",
+            "login: the parameter acceptDowngrade is required now",
             changed(&format!("{login}/params/1"), |param| {
                 param["required"] = json!(true);
             }),
@@ -99,7 +99,7 @@ fn a_broken_promise_is_found() {
         ("set_presence(priority): type", changed(&of_priority, |schema| schema["type"] = json!("string"))),
         (
             "login(remember): default",
-            changed(&format!("{login}/params/4/schema"), |schema| {
+            changed(&format!("{login}/params/5/schema"), |schema| {
                 schema["default"] = json!(false);
             }),
         ),

@@ -309,6 +309,14 @@ async fn on_the_way(ledger: &Ledger) {
     peer.send(conflict).await.expect("sent");
     ledger.enter("login", "sessionReplaced", ui.answer(&replaced).await);
 
+    // The login before has pinned SCRAM.
+    let less = login().await;
+    let mut peer = server.accept_starttls().await.expect("STARTTLS");
+    let _given_up = peer.authenticate(&Sasl::new("me", "secret").offering(&["PLAIN"])).await;
+    ledger.enter("login", "downgradeRefused", ui.answer(&less).await);
+    // It would be tried again, in a minute or so.
+    ui.call("logout", json!({})).await.expect("logged out");
+
     for (kind, method, params) in [
         ("offline", "logout", json!({ "account": "me@prosed.test" })),
         (

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use prosed_tests::hostile::{Hostile, Sasl};
 use prosed_tests::server::{Passwords, Setup};
-use prosed_tests::{Daemon, Kind, Server, Ui, on_both_servers};
+use prosed_tests::{Daemon, Kind, PATIENCE, Server, Ui, on_both_servers};
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 on_both_servers!(keys_take_the_place_of_the_password);
 
@@ -75,4 +78,63 @@ async fn sasl2_serves_where_it_is_offered() {
     assert!(!behind.contains("Client sent opening <stream:stream>"), "{}", server.log());
     let roster = ui.call("load_roster", json!({})).await.expect("a roster");
     assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
+}
+
+/// What a server has once offered outlives the daemon, keys kept or not, until somebody accepts less.
+#[tokio::test]
+async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
+    for remember in [true, false] {
+        let server = Hostile::listen().await;
+        let mut daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
+        let mut login = server.login_starttls("me", "secret");
+        login["remember"] = remember.into();
+        let (less, more) = (Sasl::new("me", "secret"), Sasl::new("me", "secret").binding());
+
+        let ui = Ui::connect(&daemon).await;
+        let call = ui.send_call("login", login.clone()).await;
+        let peer = server.accept_session_by(&more, "").await.serve(|_| None);
+        ui.answer(&call).await.expect("logged in");
+        drop(peer);
+        daemon.restart().await;
+
+        let ui = Ui::connect(&daemon).await;
+        let call = match remember {
+            // It logs in by itself.
+            true => None,
+            false => Some(ui.send_call("login", login.clone()).await),
+        };
+        let mut peer = server.accept_starttls().await.expect("STARTTLS");
+        peer.authenticate(&less).await.expect_err("the client says nothing");
+        assert_eq!(peer.heard(), "", "it leaves without a word");
+        // Another one: calls of one connection wait for each other.
+        let other = Ui::connect(&daemon).await;
+        let refused = async {
+            loop {
+                let account = other.call("get_account", json!({})).await.expect("an account");
+                if account["error"]["data"]["kind"] == "downgradeRefused" {
+                    return account;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let account = timeout(PATIENCE, refused).await.expect("it is told");
+        let text = account["error"]["data"]["text"].as_str().expect("what is missing");
+        assert!(text.starts_with("tls-exporter;"), "{text}");
+
+        // Somebody accepts it, and it is what holds from then on.
+        login["acceptDowngrade"] = true.into();
+        let accepted = other.send_call("login", login.clone()).await;
+        let peer = server.accept_session_by(&less, "").await.serve(|_| None);
+        other.answer(&accepted).await.expect("logged in");
+        if let Some(call) = call {
+            ui.answer(&call).await.expect("whoever waited is in, too");
+        }
+        drop(peer);
+        daemon.restart().await;
+        login["acceptDowngrade"] = false.into();
+        let ui = Ui::connect(&daemon).await;
+        let call = ui.send_call("login", login).await;
+        let _peer = server.accept_session_by(&less, "").await.serve(|_| None);
+        ui.answer(&call).await.expect("logged in");
+    }
 }

@@ -14,8 +14,8 @@ export interface Methods {
    * account.
    *
    * @throws {ProsedError} notAuthorized, credentialsMissing, accountDisabled, serverUnreachable,
-   * tlsFailed, protocolViolation, sessionReplaced, offline, invalidJid, internalError,
-   * limitExceeded
+   * tlsFailed, protocolViolation, sessionReplaced, downgradeRefused, offline, invalidJid,
+   * internalError, limitExceeded
    */
   login(params: LoginParams, options?: CallOptions): Promise<Account>;
 
@@ -219,6 +219,12 @@ export interface Methods {
 export interface LoginParams {
   /** The account: a bare JID. */
   jid: string;
+  /**
+   * Log in although the server offers less than it once did (`downgradeRefused`). It holds for this
+   * login only; what the server offers then is what it is held to afterwards. Ask the server's
+   * operator first.
+   */
+  acceptDowngrade?: boolean;
   /** The server's name or address. Absent: found in DNS. */
   host?: string;
   /** Absent: the remembered secret is used. */
@@ -675,12 +681,17 @@ export type ErrorKind =
   | "serverUnreachable"
   /** The certificate or the handshake is bad; `text` says which. */
   | "tlsFailed"
-  /** The server broke XMPP, or tried a downgrade. */
+  /** The server broke XMPP, or lied to us. */
   | "protocolViolation"
   /** Another client took our resource. */
   | "sessionReplaced"
   /** The call needs the server, and the session is down. */
   | "offline"
+  /**
+   * The server offers less for a login than it once did, and nothing was said to it; `text` says
+   * what is missing.
+   */
+  | "downgradeRefused"
   /** There is no such contact in the roster. */
   | "contactUnknown"
   /** There is no avatar, profile or message there. */

@@ -220,6 +220,10 @@ pub(crate) struct Login {
     /// Keep no password, and stay logged out after a restart.
     #[arg(long)]
     pub(crate) no_remember: bool,
+    /// Log in although the server offers less than it once did, and be content with that from now on. Ask its
+    /// operator first: somebody may stand in between.
+    #[arg(long)]
+    pub(crate) accept_downgrade: bool,
 }
 
 #[derive(Args)]

@@ -17,9 +17,12 @@ pub enum Failure {
     /// Certificate or handshake.
     #[error("no trustworthy TLS connection: {text}")]
     TlsFailed { text: String },
-    /// The server broke XMPP or tried a downgrade.
+    /// The server broke XMPP.
     #[error("the server broke the protocol: {text}")]
     ProtocolViolation { text: String },
+    /// The server offers less for a login than it once did.
+    #[error("the server no longer offers what it did: {text}")]
+    DowngradeRefused { text: String },
     /// Another client took our resource.
     #[error("another client took our resource")]
     SessionReplaced,

@@ -1,6 +1,6 @@
 //! Logging in, and keeping what the server has accepted.
 
-use prosed_session::{Command, Input};
+use prosed_session::{Command, ConnectionState, Input};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -12,6 +12,7 @@ use crate::stream::{self, Stream};
 
 impl Actor<'_> {
     pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
+        self.accept_downgrade(&login);
         if self.lasting.stream.is_none() {
             let (secret, found) = match login.password {
                 Some(password) => (Secret::Password(password), None),
@@ -31,7 +32,9 @@ impl Actor<'_> {
             };
             self.remember = login.remember;
             self.connection = self.shell.way(&self.account, login.connection);
-            let settings = self.shell.settings(&self.account, self.connection.clone());
+            let mut settings = self.shell.settings(&self.account, self.connection.clone());
+            settings.accept_downgrade = login.accept_downgrade;
+            self.pins = settings.pins;
             self.input(Input::Connecting);
             self.shell.starts.note(Step::Connecting, &self.account);
             #[cfg(debug_assertions)]
@@ -42,6 +45,18 @@ impl Actor<'_> {
         let (reply, receiver) = oneshot::channel();
         self.command(Command::Login, reply, true);
         Ok(receiver)
+    }
+
+    /// A stream that is being refused tries again at once, or makes room for one with the new password.
+    fn accept_downgrade(&mut self, login: &Login) {
+        if !login.accept_downgrade || self.session.account().state == ConnectionState::Online {
+            return;
+        }
+        match &self.lasting.stream {
+            Some(_) if login.password.is_some() => self.end_stream(),
+            Some(stream) => stream.accept_downgrade(),
+            None => {}
+        }
     }
 
     /// The server has accepted the secret: it is worth keeping, if that is wanted.
@@ -64,7 +79,10 @@ impl Actor<'_> {
 
     async fn keep(&mut self, secret: Option<Secret>) {
         let (account, found) = (&self.account, self.secret_store);
-        let kept = self.shell.welcome(account, &self.connection, self.remember, secret.clone(), found).await;
+        let kept = self
+            .shell
+            .welcome(account, &self.connection, self.pins, self.remember, secret.clone(), found)
+            .await;
         match kept {
             Ok(store) => self.secret_store = store,
             Err(error) if self.remember => {

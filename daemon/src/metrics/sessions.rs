@@ -46,13 +46,14 @@ struct Failed {
 const STATES: [&str; 5] = ["connecting", "online", "suspended", "offline", "failed"];
 const KINDS: [&str; 3] = ["iq", "message", "presence"];
 const OUTCOMES: [&str; 2] = ["resumed", "anew"];
-const FAILURES: [&str; 6] = [
+const FAILURES: [&str; 7] = [
     "notAuthorized",
     "accountDisabled",
     "serverUnreachable",
     "tlsFailed",
     "protocolViolation",
     "sessionReplaced",
+    "downgradeRefused",
 ];
 
 impl SessionMetrics {
@@ -95,7 +96,7 @@ impl SessionMetrics {
     }
 
     pub(crate) fn login_failed(&self, error: &ConnectError) {
-        let [not_authorized, disabled, unreachable, tls, protocol, replaced] = FAILURES;
+        let [not_authorized, disabled, unreachable, tls, protocol, replaced, downgrade] = FAILURES;
         let kind = match error {
             ConnectError::NotAuthorized { .. } => not_authorized,
             ConnectError::AccountDisabled { .. } => disabled,
@@ -103,6 +104,7 @@ impl SessionMetrics {
             ConnectError::Tls { .. } => tls,
             ConnectError::Protocol { .. } => protocol,
             ConnectError::Replaced => replaced,
+            ConnectError::Downgrade { .. } => downgrade,
         };
         self.failures.get_or_create(&Failed { kind }).inc();
     }

@@ -12,6 +12,7 @@ fn accounts_come_back_as_they_were_left() {
         remember: true,
         logged_out: true,
         secret_store: Some(StoreName::SystemdCredential),
+        pins: serde_json::from_str(r#"{"scram":"Sha1","binding":"tls-exporter","sasl2":true}"#).unwrap(),
         connection: Connection {
             resource: Some("desk".into()),
             host: Some("localhost".into()),

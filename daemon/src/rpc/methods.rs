@@ -79,6 +79,7 @@ pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> A
             port: params.port,
             tls: params.tls.map(translate::tls_mode).unwrap_or_default(),
         },
+        accept_downgrade: params.accept_downgrade,
     };
     let mut turn = place.turn().await;
     let reply = api.sessions.login(login).await.map_err(ApiError::from)?;

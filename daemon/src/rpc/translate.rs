@@ -356,6 +356,7 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::ServerUnreachable { text } => ApiError::new(ErrorKind::ServerUnreachable).text(text),
         Failure::TlsFailed { text } => ApiError::new(ErrorKind::TlsFailed).text(text),
         Failure::ProtocolViolation { text } => ApiError::new(ErrorKind::ProtocolViolation).text(text),
+        Failure::DowngradeRefused { text } => ApiError::new(ErrorKind::DowngradeRefused).text(text),
         Failure::SessionReplaced => ApiError::new(ErrorKind::SessionReplaced),
         Failure::Offline => ApiError::new(ErrorKind::Offline),
         Failure::InvalidJid { text } => ApiError::new(ErrorKind::InvalidJid).text(text),

@@ -7,6 +7,7 @@
 
 use der::asn1::ObjectIdentifier;
 use der::{Reader, SliceReader};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio_rustls::rustls::{ClientConnection, ProtocolVersion};
 
@@ -16,11 +17,13 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 const EXPORTER_LENGTH: usize = 32;
 
 /// A kind of channel binding, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum BindingType {
     /// RFC 5929 §4.
+    #[serde(rename = "tls-server-end-point")]
     EndPoint,
     /// RFC 9266.
+    #[serde(rename = "tls-exporter")]
     Exporter,
 }
 

@@ -26,7 +26,7 @@ use super::offer::Profile;
 use super::sasl::{Login, authenticate};
 use super::scram::ScramKeys;
 use super::tls::{self, Secure};
-use super::{ConnectError, Settings, dns, short};
+use super::{ConnectError, Pins, Settings, dns, short};
 
 /// A silent link is probed after a minute and dead 14 s later: within 75 s, with a second left for a
 /// busy machine. Of the two it is the wait for an answer that is short: it wakes nobody up where all
@@ -59,7 +59,7 @@ pub(super) enum News {
     /// An attempt failed; without a time there won't be another.
     Failed { error: ConnectError, retry_at: Option<SystemTime> },
     /// The server took the credentials and proved itself.
-    Authenticated { keys: Option<ScramKeys> },
+    Authenticated { keys: Option<ScramKeys>, pins: Pins },
 }
 
 pub(super) struct Connector {
@@ -243,15 +243,19 @@ impl Connector {
         let mut stream: LoginStream = pending.skip_features();
         let offer = features(&mut stream).await?;
         let done = authenticate(&mut stream, &offer, &bindings, &mut self.login).await?;
-        let pending = match done.profile {
-            Profile::Sasl => stream.initiate_reset().send_header(header()).await,
+        let mut secure = stream.into_inner();
+        let header = match done.profile {
+            Profile::Sasl => {
+                secure.restart().map_err(ConnectError::from_io)?;
+                header()
+            }
             Profile::Sasl2 => {
-                let mut secure = stream.into_inner();
                 secure.begin_anew();
-                initiate_stream(secure, ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await
+                StreamHeader::default()
             }
         };
-        let (features, stream) = pending
+        let (features, stream) = initiate_stream(secure, ns::JABBER_CLIENT, header, TIMEOUTS)
+            .await
             .map_err(ConnectError::from_io)?
             .recv_features::<FallibleStreamElement>()
             .await
@@ -260,7 +264,7 @@ impl Connector {
         if !features.can_bind() {
             return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
         }
-        self.report(News::Authenticated { keys: done.keys }).await;
+        self.report(News::Authenticated { keys: done.keys, pins: self.login.pins() }).await;
         Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
     }
 

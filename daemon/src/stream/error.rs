@@ -34,11 +34,18 @@ pub(crate) enum ConnectError {
         /// Which, and why.
         text: String,
     },
-    /// The server broke XMPP or tried a downgrade. Tried again, slowly; final where it bound us to
+    /// The server broke XMPP. Tried again, slowly; final where it bound us to
     /// somebody else's account.
     #[error("the server broke the protocol: {text}")]
     Protocol {
         /// What it did.
+        text: String,
+    },
+    /// The server offers less than it once did. Nothing was said. Tried again, slowly: whoever stands in
+    /// between may go away.
+    #[error("the server no longer offers what it did: {text}")]
+    Downgrade {
+        /// What is missing.
         text: String,
     },
     /// Another client took our resource. Final.
@@ -51,7 +58,9 @@ impl ConnectError {
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::NotAuthorized { .. } | Self::AccountDisabled { .. } | Self::Replaced => true,
-            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } => false,
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } | Self::Downgrade { .. } => {
+                false
+            }
         }
     }
 
@@ -105,6 +114,7 @@ impl From<ConnectError> for Failure {
             ConnectError::Unreachable { text } => Self::ServerUnreachable { text },
             ConnectError::Tls { text } => Self::TlsFailed { text },
             ConnectError::Protocol { text } => Self::ProtocolViolation { text },
+            ConnectError::Downgrade { text } => Self::DowngradeRefused { text },
             ConnectError::Replaced => Self::SessionReplaced,
         }
     }

@@ -34,17 +34,25 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::aside::Aside;
-use super::limits::Offence;
+use super::dial::timed_out;
+use super::limits::{Broken, Offence};
 use super::parser::Parser;
 use super::scanner::{Found, Head, Kind, Scanner, Span};
+use super::stage::Stage;
 
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;
+/// How long a stanza may take from its first byte to its last. While it comes, each byte counts as a sign
+/// of life, and one that never ends would keep up a stream that brings nothing. On the slowest link that is
+/// of any use, 5 kB/s, a roster of 10,000 contacts takes seven minutes.
+const STANZA_TIME: Duration = Duration::from_secs(600);
 /// A buffer that has grown beyond this for a big stanza is given back when it is empty.
 const KEEP: usize = 64 * 1024;
 
@@ -110,17 +118,20 @@ pub(super) struct Limiter<S> {
     unsent: u8,
     /// What the stanza that is being read will be replaced by.
     replacement: Option<Vec<u8>>,
+    /// When what is half read began.
+    began: Option<Instant>,
     /// A space is due, to show the parser's watchdog that the link lives.
     space: bool,
     ended: bool,
 }
 
 impl<S> Limiter<S> {
-    pub(super) fn new(inner: S, link: Arc<Link>) -> Self {
+    /// A connection at this stage: the peer's header is due.
+    pub(super) fn new(inner: S, link: Arc<Link>, stage: Stage) -> Self {
         Self {
             inner,
             link,
-            scanner: Scanner::new(),
+            scanner: Scanner::new(stage),
             buffer: Vec::new(),
             start: 0,
             ready: 0,
@@ -130,6 +141,7 @@ impl<S> Limiter<S> {
             counted: false,
             unsent: 0,
             replacement: None,
+            began: None,
             space: false,
             ended: false,
         }
@@ -140,10 +152,23 @@ impl<S> Limiter<S> {
         (self.inner, self.buffer[self.start..].to_vec())
     }
 
-    /// Lets a new parser begin in the middle of the stream, as if it had just been opened: it reads
+    /// The account is logged in, and a new stream begins with headers of its own (RFC 6120 §6.4.6).
+    /// What the server said before it saw ours belongs to no stream.
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        if !self.buffer[self.start..].trim_ascii().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, Broken::Header));
+        }
+        self.buffer.clear();
+        (self.start, self.ready, self.scanned) = (0, 0, 0);
+        self.scanner = Scanner::new(Stage::Session);
+        Ok(())
+    }
+
+    /// The account is logged in. Lets a new parser begin in the middle of the stream, as if it had just been opened: it reads
     /// the peer's header once more, and the one that it writes goes nowhere. SASL2 goes on without
     /// a new header (XEP-0388 §2.6.1), which the library has no way to do. Nothing may be half read.
     pub(super) fn begin_anew(&mut self) {
+        self.scanner.logged_in();
         self.buffer.splice(self.start..self.start, self.header.iter().copied());
         self.ready += self.header.len();
         self.scanned += self.header.len();
@@ -158,6 +183,7 @@ impl<S> Limiter<S> {
             match found {
                 Found::Nothing => {}
                 Found::Unit(unit) => {
+                    self.began = None;
                     if unit.kind == Kind::StreamError && contains(self.unit(), b"<conflict") {
                         self.link.conflict.store(true, Ordering::Release);
                     }
@@ -189,6 +215,15 @@ impl<S> Limiter<S> {
             }
         }
         Ok(())
+    }
+
+    /// What is half read must come to its end.
+    fn check_time(&mut self) -> io::Result<()> {
+        if !self.scanner.is_half_read() {
+            return Ok(());
+        }
+        let began = *self.began.get_or_insert_with(Instant::now);
+        if began.elapsed() <= STANZA_TIME { Ok(()) } else { Err(timed_out("a stanza takes too long")) }
     }
 
     fn unit(&self) -> &[u8] {
@@ -302,6 +337,7 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
             this.ended = read == 0;
             this.link.heard.fetch_add(1, Ordering::Relaxed);
             this.scan()?;
+            this.check_time()?;
             this.space = read > 0 && this.start == this.ready && this.scanner.inside();
         }
     }

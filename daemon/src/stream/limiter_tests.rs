@@ -1,6 +1,9 @@
 use std::fmt::Write as _;
 
-use super::super::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT, MAX_TOKEN};
+use super::super::limits::{
+    LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT,
+    MAX_TOKEN,
+};
 use super::*;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -27,9 +30,14 @@ impl AsyncRead for Chunks {
     }
 }
 
+/// A connection on which somebody is logged in.
+fn session<S>(inner: S, link: Arc<Link>) -> Limiter<S> {
+    Limiter::new(inner, link, Stage::Session)
+}
+
 fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<String> {
     let chunks = Chunks(chunks.into_iter().filter(|chunk| !chunk.is_empty()).map(<[u8]>::to_vec).collect());
-    let mut limiter = Limiter::new(chunks, Arc::default());
+    let mut limiter = session(chunks, Arc::default());
     let mut out = Vec::new();
     match futures::executor::block_on(limiter.read_to_end(&mut out)) {
         // Few tests close the stream that they open.
@@ -108,7 +116,7 @@ fn a_failed_without_a_count_gets_one_and_no_other_does() {
 fn a_connection_that_ends_before_the_stream_is_a_lost_one() {
     let end = |stream: &str| {
         let chunks = Chunks([stream.as_bytes().to_vec()].into());
-        let mut limiter = Limiter::new(chunks, Arc::default());
+        let mut limiter = session(chunks, Arc::default());
         futures::executor::block_on(limiter.read_to_end(&mut Vec::new())).map_err(|error| error.kind())
     };
     for lost in ["", HEADER, &HEADER[..40], &format!("{HEADER}<message"), &format!("{HEADER}{NEXT}")] {
@@ -121,7 +129,7 @@ fn a_connection_that_ends_before_the_stream_is_a_lost_one() {
 fn ordinary_streams_pass_untouched() {
     let stream = format!(
         "{HEADER} <stream:features><mechanisms xmlns='x'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\n\
-        <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0=</success>{HEADER}<stream:features/>\
+        <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0=</success><stream:features/>\
         <iq type='result' id='1' ><bind xmlns='b'><jid>a@b/c</jid></bind></iq>\
         <presence from = \"a@b/c'>\" / ><message><body>1 &lt; 2 > 0 \u{1F600}</body><x a=''/></message>\
         <r xmlns='urn:xmpp:sm:3'/><message><body><![CDATA[<a>]] ]>]]]></body></message></stream:stream>"
@@ -138,9 +146,126 @@ fn depth_is_bounded_and_the_stream_goes_on() {
 }
 
 #[test]
-fn depth_counts_anew_for_each_stanza_and_stream() {
-    let stream = format!("{HEADER}{}{HEADER}{}", nested(MAX_DEPTH).repeat(3), nested(MAX_DEPTH));
+fn depth_is_counted_from_each_stanza() {
+    let stream = format!("{HEADER}{}", nested(MAX_DEPTH).repeat(3));
     assert_eq!(filter(&stream), stream);
+}
+
+/// Runs this behind a header at a stage; answers why it breaks the stream.
+fn breaks(stage: Stage, stream: &str) -> Option<Broken> {
+    let chunks = Chunks([HEADER.as_bytes().to_vec(), stream.as_bytes().to_vec()].into());
+    let mut limiter = Limiter::new(chunks, Arc::default(), stage);
+    let error = futures::executor::block_on(limiter.read_to_end(&mut Vec::new())).unwrap_err();
+    error.downcast::<Broken>().ok()
+}
+
+#[test]
+fn a_stream_has_one_header_and_begins_with_it() {
+    for stage in [Stage::Plain, Stage::Login, Stage::Session] {
+        assert_eq!(breaks(stage, "<stream:features/>"), None);
+        for again in [HEADER, &HEADER[21..], "<x:stream>", "<stream>"] {
+            let expected = if again == HEADER { Broken::Restricted } else { Broken::Header };
+            assert_eq!(breaks(stage, again), Some(expected), "{stage:?} {again}");
+            assert_eq!(breaks(stage, &format!("<stream:features/>{again}")), Some(expected));
+        }
+    }
+    for first in ["<stream:features/>", "<message/>", "<stream:stream/>", "</stream:stream>"] {
+        assert!(run([first.as_bytes()]).is_err(), "{first}");
+    }
+    // In a stanza it is nobody's header.
+    passes("<message><stream:stream/></message>");
+}
+
+#[test]
+fn before_the_login_a_server_has_little_to_say() {
+    const STANZAS: [&str; 3] = ["iq", "message", "presence"];
+    let refused = |stage: Stage, names: &[&str]| {
+        for name in names.iter().chain(&STANZAS) {
+            assert_eq!(breaks(stage, &format!("<{name}/>")), Some(Broken::Early), "{stage:?} {name}");
+        }
+    };
+    refused(Stage::Plain, &["success", "challenge", "enabled", "resumed", "r", "made-up"]);
+    refused(Stage::Login, &["proceed", "enabled", "resumed", "failed", "r", "a", "made-up"]);
+    for name in ["stream:features", "challenge", "success", "failure", "continue", "stream:error"] {
+        assert_eq!(breaks(Stage::Login, &format!("<{name}/>")), None, "{name}");
+    }
+}
+
+#[test]
+fn before_the_login_all_of_it_together_is_bounded() {
+    for stage in [Stage::Plain, Stage::Login] {
+        let deep = |levels: u32| {
+            let inner = levels as usize - 1;
+            format!("<failure>{}{}</failure>", "<x>".repeat(inner), "</x>".repeat(inner))
+        };
+        assert_eq!(breaks(stage, &deep(LOGIN_DEPTH)), None);
+        assert_eq!(breaks(stage, &deep(LOGIN_DEPTH + 1)), Some(Broken::TooMuch));
+        // The header is one.
+        let many = |count: u32| "<failure/>".repeat(count as usize);
+        assert_eq!(breaks(stage, &many(LOGIN_ELEMENTS - 1)), None);
+        assert_eq!(breaks(stage, &many(LOGIN_ELEMENTS)), Some(Broken::TooMuch));
+        for filling in [" ".to_owned(), format!("<failure>{}</failure>", "x".repeat(9_000))] {
+            let long = filling.repeat(LOGIN_SIZE / filling.len() + 1);
+            let fits = filling.repeat((LOGIN_SIZE - HEADER.len()) / filling.len());
+            assert_eq!(breaks(stage, &fits), None);
+            assert_eq!(breaks(stage, &long), Some(Broken::TooMuch));
+        }
+    }
+    assert_eq!(breaks(Stage::Session, &" ".repeat(2 * LOGIN_SIZE)), None);
+}
+
+#[test]
+fn a_new_stream_begins_where_the_login_ends_and_nowhere_else() {
+    let login = |behind: &str| {
+        let success = format!("{HEADER}<success/>{behind}");
+        let chunks = Chunks([success.into_bytes(), format!("{HEADER}{NEXT}").into_bytes()].into());
+        let mut limiter = Limiter::new(chunks, Arc::default(), Stage::Login);
+        futures::executor::block_on(async {
+            let mut said = vec![0; HEADER.len() + "<success/>".len()];
+            limiter.read_exact(&mut said).await?;
+            limiter.restart()?;
+            let mut out = Vec::new();
+            let _not_ended = limiter.read_to_end(&mut out).await;
+            io::Result::Ok(String::from_utf8(out).unwrap())
+        })
+    };
+    assert_eq!(login("").unwrap(), format!("{HEADER}{NEXT}"));
+    assert_eq!(login("\n").unwrap(), format!("{HEADER}{NEXT}"));
+    assert!(login("<stream:features/>").is_err(), "said before our header");
+}
+
+/// Sends this, then these pieces in turn, 20 s apart; answers when reading fails, and how.
+async fn fails_after(first: &str, pieces: &[&str], patience: Duration) -> Option<(Duration, io::ErrorKind)> {
+    use tokio::io::AsyncWriteExt;
+    let (ours, mut server) = tokio::io::duplex(1 << 16);
+    let mut limiter = session(ours, Arc::default());
+    server.write_all(format!("{HEADER}{first}").as_bytes()).await.unwrap();
+    let drip = async {
+        for piece in pieces.iter().cycle() {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            server.write_all(piece.as_bytes()).await.unwrap();
+        }
+    };
+    let start = Instant::now();
+    let mut out = Vec::new();
+    tokio::select! {
+        read = limiter.read_to_end(&mut out) => Some((start.elapsed(), read.unwrap_err().kind())),
+        () = drip => None,
+        () = tokio::time::sleep(patience) => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stanza_that_never_ends_ends_the_stream() {
+    let patience = 2 * STANZA_TIME;
+    for begun in ["<message><body>", "<message id='", "<", "<challenge>", &nested(70)[..400]] {
+        let (after, kind) = fails_after(begun, &["x"], patience).await.expect(begun);
+        assert_eq!(kind, io::ErrorKind::TimedOut, "{begun}");
+        assert!(after > STANZA_TIME && after < STANZA_TIME + Duration::from_secs(60), "{begun}: {after:?}");
+    }
+    // Whatever else comes without end is a stream.
+    assert_eq!(fails_after("", &[" "], patience).await, None);
+    assert_eq!(fails_after("<presence", &["/><presence"], patience).await, None);
 }
 
 #[test]
@@ -191,7 +316,7 @@ fn size_is_bounded_and_so_is_what_is_kept_of_it() {
     let (head, out) = (HEADER.len(), run([HEADER.as_bytes(), fits.as_bytes()]).unwrap());
     assert_eq!(out[head..].trim_start(), fits);
     let chunks = Chunks([HEADER.as_bytes().to_vec(), too_big.repeat(3).into_bytes()].into());
-    let mut limiter = Limiter::new(chunks, Arc::default());
+    let mut limiter = session(chunks, Arc::default());
     let mut out = Vec::new();
     futures::executor::block_on(limiter.read_to_end(&mut out)).unwrap_err();
     assert!(out.len() < 10_000, "{} bytes went on", out.len());
@@ -272,8 +397,7 @@ fn while_a_stanza_waits_the_parser_gets_a_space_for_each_read() {
     let out = run([HEADER.as_bytes(), first, second, b"</body></message>", b"<pres", b"ence/>"]).unwrap();
     assert_eq!(out, format!("{HEADER}  <message><body>hello</body></message><presence/>"));
     // And none while a header is read: there it would not be white space between stanzas.
-    let chunks = HEADER.as_bytes().chunks(10);
-    assert_eq!(run(chunks.clone().chain(chunks)).unwrap(), HEADER.repeat(2));
+    assert_eq!(run(HEADER.as_bytes().chunks(10)).unwrap(), HEADER);
 }
 
 #[test]
@@ -281,7 +405,7 @@ fn a_conflict_is_noticed_and_a_mention_of_one_is_not() {
     let conflict = |stream: &str| {
         let link = Arc::new(Link::default());
         let chunks = Chunks([HEADER.as_bytes().to_vec(), stream.as_bytes().to_vec()].into());
-        let mut limiter = Limiter::new(chunks, link.clone());
+        let mut limiter = session(chunks, link.clone());
         let _end = futures::executor::block_on(limiter.read_to_end(&mut Vec::new()));
         link.conflict()
     };
@@ -299,7 +423,7 @@ fn what_we_can_read_goes_on_as_a_blank_once_the_library_counts() {
         let aside: Arc<Aside> = Arc::default();
         let stream = format!("{HEADER}{BOUND}{began}{READ}{NEXT}<r xmlns='urn:xmpp:sm:3'/>");
         let chunks = stream.as_bytes().chunks(50).map(<[u8]>::to_vec).collect();
-        let mut limiter = Limiter::new(Chunks(chunks), Arc::new(Link::new(aside.clone())));
+        let mut limiter = session(Chunks(chunks), Arc::new(Link::new(aside.clone())));
         let mut out = Vec::new();
         let _not_ended = futures::executor::block_on(limiter.read_to_end(&mut out));
         let out = without_spaces(&String::from_utf8(out).unwrap());
@@ -319,7 +443,7 @@ fn what_we_can_read_goes_on_as_a_blank_once_the_library_counts() {
 async fn a_cut_link_fails_a_read_that_waits() {
     let (ours, _theirs) = tokio::io::duplex(64);
     let link = Arc::new(Link::default());
-    let mut limiter = Limiter::new(ours, link.clone());
+    let mut limiter = session(ours, link.clone());
     let read = tokio::spawn(async move { limiter.read_u8().await });
     tokio::task::yield_now().await;
     link.cut();

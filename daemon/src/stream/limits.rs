@@ -17,6 +17,14 @@ pub(super) const MAX_ELEMENTS: u32 = 100_000;
 /// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
 pub(super) const MAX_STANZA: usize = 16 << 20;
 
+/// Before the login is done, elements inside each other: the features of a server that knows everything
+/// have 5. The parser of that stage builds trees, whatever they are of.
+pub(super) const LOGIN_DEPTH: u32 = 16;
+/// Elements before the login is done, all together: the most that known servers send is 60.
+pub(super) const LOGIN_ELEMENTS: u32 = 1_000;
+/// Bytes before the login is done, all together: the most that known servers send is 5 kB.
+pub(super) const LOGIN_SIZE: usize = 128 * 1024;
+
 /// Which bound a stanza went beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offence {
@@ -41,4 +49,12 @@ pub(super) enum Broken {
     TooBig,
     #[error("data behind the end of the stream")]
     AfterEnd,
+    #[error("a stream header out of place, or none where one was due")]
+    Header,
+    #[error("something that has no place before the login")]
+    Early,
+    #[error("too much before the login")]
+    TooMuch,
+    #[error("a namespace declared twice or in a way that XML forbids")]
+    Namespace,
 }

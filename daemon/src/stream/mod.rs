@@ -23,39 +23,45 @@ mod connector;
 mod dial;
 mod dns;
 mod error;
+mod event;
 mod exchange;
 mod limiter;
 mod limits;
+mod namespaces;
 mod network;
 mod offer;
 mod outbox;
 mod parser;
+mod pins;
 mod prompt;
 mod sasl;
 mod scanner;
 mod scram;
+mod stage;
 mod tls;
 mod token;
+mod unit;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use jid::{BareJid, FullJid};
+use jid::BareJid;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_xmpp::stanzastream::{Event, StanzaStream, StreamEvent as LibraryEvent};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
-use xmpp_parsers::stream_features::StreamFeatures;
 
 use self::aside::Aside;
 pub(crate) use self::check::{Reached, reach};
 use self::connector::{Connector, Current, News, Report, TIMEOUTS};
 pub(crate) use self::error::ConnectError;
 use self::error::short;
+pub(crate) use self::event::{Credentials, Settings, StreamEvent};
 use self::limiter::Link;
 pub(crate) use self::outbox::Full;
 use self::outbox::{DEPTH, Due, Outbox};
@@ -64,6 +70,7 @@ use self::sasl::Login;
 /// Whom we trust, and how: see [`tls_config`].
 pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
 pub(crate) use self::network::network_changes;
+pub(crate) use self::pins::Pins;
 pub(crate) use self::scram::ScramKeys;
 #[cfg(test)]
 pub(crate) use self::scram::ScramMechanism;
@@ -76,71 +83,10 @@ pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_pa
 const CLOSE: Duration = Duration::from_secs(5);
 /// The part of it for what is still to be sent.
 const FLUSH: Duration = Duration::from_secs(3);
+/// From a login to a stream that is bound or resumed, whatever comes in between.
+const BIND: Duration = Duration::from_secs(30);
 /// Reports that may wait for a slow reader; the connector waits then.
 const REPORTS: usize = 8;
-
-/// Where and as whom to connect.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    /// Whose account; certificates are checked for its domain, whatever host it is on.
-    pub account: BareJid,
-    /// What to bind; absent: the server chooses.
-    pub resource: Option<String>,
-    /// A host's name or an IP address, instead of what DNS says.
-    pub host: Option<String>,
-    /// Absent: 5222, or 5223 for direct TLS, or what DNS says.
-    pub port: Option<u16>,
-    /// Without a host of ours: which SRV records count.
-    pub tls: crate::config::TlsMode,
-    /// See [`tls_config`].
-    pub tls_config: Arc<TlsConfig>,
-}
-
-/// What to log in with. No `Debug`.
-pub(crate) enum Credentials {
-    /// Becomes keys where the server lets it: see [`StreamEvent::Authenticated`].
-    Password(crate::credentials::Password),
-    /// What an earlier login made of the password; never PLAIN.
-    Keys(ScramKeys),
-}
-
-/// What happened.
-pub(crate) enum StreamEvent {
-    /// The server took the credentials and proved itself. Always before [`StreamEvent::Online`].
-    Authenticated {
-        /// To be kept instead of the password. Given once, when the server has shown that it asks
-        /// for the same keys each time: at the first login as a rule.
-        keys: Option<ScramKeys>,
-    },
-    /// A new stream is bound; nothing of an earlier one is left, and what waited to be sent is gone.
-    Online {
-        /// What the server bound; the account is ours for certain.
-        jid: FullJid,
-        /// What the server offers behind the login.
-        features: Box<StreamFeatures>,
-    },
-    /// The stream came back with its state (XEP-0198).
-    Resumed,
-    /// The connection is lost; the stream may yet resume. Only after `Online` or `Resumed`.
-    Suspended,
-    /// The connection of a suspended stream is to be replaced.
-    Waiting {
-        /// When the next attempt comes, at the latest.
-        retry_at: SystemTime,
-    },
-    /// The server sent this.
-    Stanza(Box<Stanza>),
-    /// An attempt failed.
-    ConnectFailed {
-        /// Why.
-        error: ConnectError,
-        /// When the next one comes; absent: it won't, and [`StreamEvent::Ended`] follows.
-        retry_at: Option<SystemTime>,
-    },
-    /// Nothing will happen any more: [`Stream::next`] never returns again. Without a
-    /// [`StreamEvent::ConnectFailed`] before it, something below us has failed badly.
-    Ended,
-}
 
 /// Whether the connection still lives is being found out.
 struct Probe {
@@ -161,6 +107,8 @@ pub(crate) struct Stream {
     /// Which connection the library is at, the first being number 1.
     connection: u64,
     closing: watch::Sender<bool>,
+    /// Somebody accepts what the server offers, whatever is pinned.
+    accepts: Arc<AtomicBool>,
     current: Current,
     aside: Arc<Aside>,
     /// Makes the connector try at once.
@@ -169,6 +117,8 @@ pub(crate) struct Stream {
     probe: Option<Probe>,
     /// The last probe's id: its answer is nobody else's business, however late it comes.
     probe_id: String,
+    /// By when the stream that has just been logged in is to be bound or resumed.
+    bind_by: Option<Instant>,
     /// What has happened and was not told yet.
     events: VecDeque<StreamEvent>,
     outbox: Outbox,
@@ -188,6 +138,7 @@ impl Stream {
         let current: Current = Arc::new(Mutex::new(Arc::new(Link::default())));
         let aside: Arc<Aside> = Arc::default();
         let account = settings.account.clone();
+        let accepts = Arc::new(AtomicBool::new(settings.accept_downgrade));
         let mut stream = Stream {
             account,
             stanzas: None,
@@ -195,18 +146,20 @@ impl Stream {
             early: VecDeque::new(),
             connection: 1,
             closing,
+            accepts: accepts.clone(),
             current: current.clone(),
             aside: aside.clone(),
             wake: Arc::default(),
             probe: None,
             probe_id: String::new(),
+            bind_by: None,
             events: VecDeque::new(),
             outbox: Outbox::new(),
             cut_for: None,
             online: false,
             was_online: false,
         };
-        match Login::new(&settings.account, credentials) {
+        match Login::new(&settings.account, credentials, settings.pins, accepts) {
             Err(error) => stream.give_up(error),
             Ok(login) => {
                 let wake = stream.wake.clone();
@@ -266,6 +219,14 @@ impl Stream {
         let _ = self.send(ping.into());
     }
 
+    /// The next login may be weaker than those before it. Comes to it at once, where there is no stream.
+    pub(crate) fn accept_downgrade(&self) {
+        self.accepts.store(true, Ordering::Relaxed);
+        if !self.online {
+            self.wake.notify_one();
+        }
+    }
+
     /// Ends the stream at any moment, also while connecting: sends what is queued, takes leave with
     /// `</stream:stream>`, and is done within 5 s, whatever the server does.
     pub(crate) async fn close(mut self) {
@@ -308,6 +269,7 @@ impl Stream {
             () = self.outbox.moves(), if sending => {}
             () = deadline(self.probe.as_ref().map(|probe| probe.deadline)), if self.online => self.on_probed(),
             () = deadline(self.outbox.stalled_at()), if self.online => self.on_stalled(),
+            () = deadline(self.bind_by) => self.on_unbound(),
         }
     }
 
@@ -338,6 +300,7 @@ impl Stream {
             }
             Event::Stream(LibraryEvent::Resumed) => {
                 self.on_reports();
+                self.bind_by = None;
                 self.begin();
                 self.events.push_back(StreamEvent::Resumed);
             }
@@ -347,11 +310,13 @@ impl Stream {
                 }
                 self.online = false;
                 self.probe = None;
+                self.bind_by = None;
                 self.connection += 1;
                 self.catch_up_reports();
             }
             Event::Stream(LibraryEvent::Reset { bound_jid, features }) => {
                 self.on_reports();
+                self.bind_by = None;
                 match bound_jid.try_into_full() {
                     Ok(jid) if jid.to_bare() == self.account => {
                         self.outbox.clear();
@@ -395,6 +360,14 @@ impl Stream {
         }
     }
 
+    /// What came instead of an answer is no progress. The library waits for as long as anything comes.
+    fn on_unbound(&mut self) {
+        self.bind_by = None;
+        let text = "the server did not bind a session in time".to_owned();
+        self.cut_for = Some(ConnectError::Unreachable { text });
+        self.link().cut();
+    }
+
     fn answers_probe(&self, stanza: &Stanza) -> bool {
         matches!(stanza, Stanza::Iq(Iq::Result { id, .. } | Iq::Error { id, .. }) if *id == self.probe_id)
     }
@@ -424,9 +397,10 @@ impl Stream {
 
     fn on_news(&mut self, news: News) {
         match news {
-            News::Authenticated { keys } => {
+            News::Authenticated { keys, pins } => {
                 self.was_online = false;
-                self.events.push_back(StreamEvent::Authenticated { keys });
+                self.bind_by = Some(Instant::now() + BIND);
+                self.events.push_back(StreamEvent::Authenticated { keys, pins });
             }
             News::Failed { error, retry_at: None } => self.give_up(error),
             News::Failed { error, retry_at } => {
@@ -440,9 +414,9 @@ impl Stream {
                 });
             }
             News::Lost { retry_at } => {
-                let error = ConnectError::Unreachable {
+                let error = self.cut_for.take().unwrap_or_else(|| ConnectError::Unreachable {
                     text: "the server ended the connection before a session was bound".to_owned(),
-                };
+                });
                 self.events.push_back(StreamEvent::ConnectFailed { error, retry_at: Some(retry_at) });
             }
         }

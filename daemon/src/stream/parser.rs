@@ -17,6 +17,8 @@ use xmpp_parsers::presence::{Presence, Priority, Show, Type};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::StanzaError;
 
+use super::namespaces::character;
+
 /// How a stream ends whose header has the prefix that servers must use (RFC 6120 §4.8.5).
 const FOOTER: &str = "</stream:stream>";
 /// A document that has grown beyond this for a big stanza is given back.
@@ -60,14 +62,20 @@ fn is_laborious(stanza: &[u8]) -> bool {
     memchr::memmem::find_iter(stanza, b"xmlns").nth(MAX_DECLARATIONS).is_some()
 }
 
-/// What the two don't agree on: what becomes of a carriage return, that a prefix can't be empty, and
-/// that what is called `xmlns` may have one.
+/// What the two don't agree on: what becomes of a carriage return, that a prefix can't be empty, that
+/// what is called `xmlns` may have one, and that there is no character of some numbers.
 fn is_disputed(stanza: &[u8]) -> bool {
     let disputed = |colon: usize| {
         let (before, behind) = stanza.split_at(colon);
         matches!(before.last(), Some(b'<' | b'/' | b' ' | b'\t' | b'\n')) || behind.starts_with(b":xmlns")
     };
-    memchr::memchr(b'\r', stanza).is_some() || memchr::memchr_iter(b':', stanza).any(disputed)
+    let is_none = |at: usize| {
+        let behind = &stanza[at + 1..];
+        memchr::memchr(b';', behind).and_then(|end| character(&behind[..end])).is_none()
+    };
+    memchr::memchr(b'\r', stanza).is_some()
+        || memchr::memchr_iter(b':', stanza).any(disputed)
+        || memchr::memmem::find_iter(stanza, b"&#").any(is_none)
 }
 
 fn read(stanza: Node<'_, '_>) -> Option<Stanza> {

@@ -8,8 +8,9 @@
 //! bind, we do or don't log in; where they can't, we say so to the server (gs2 `n`) and in the log;
 //! where the server, as far as we were told, has nothing of the kind, we say that (`y`), and a
 //! server that had offered it hears that somebody took the offer away. PLAIN only where the server
-//! knows no SCRAM of any kind, and never once SCRAM has worked or with keys in place of the
-//! password. The connection is TLS by type.
+//! knows no SCRAM of any kind, and never with keys in place of the password. The connection is TLS by type.
+//!
+//! **What was offered once.** An offer that falls short of an earlier one is refused ([`pins`](super::pins)).
 //!
 //! **Keys instead of the password.** They can be kept in its place where the server asks for the
 //! same salt each time. A server that keeps passwords as they are may make up another for each
@@ -23,6 +24,7 @@
 //! asked for the same ones at two logins of the stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use jid::BareJid;
@@ -36,7 +38,7 @@ use super::exchange::{Exchange, LoginStream, Step, Success, disorder};
 use super::offer::{Offer, Profile};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
-use super::{ConnectError, short};
+use super::{ConnectError, Pins, short};
 
 /// Bytes of randomness in a nonce.
 const NONCE: usize = 24;
@@ -57,6 +59,10 @@ pub(super) struct Login {
     /// The server could not bear that question.
     again: bool,
     token: Option<Token>,
+    /// What the server is held to …
+    pins: Pins,
+    /// … unless somebody accepts less, for one login.
+    accepts: Arc<AtomicBool>,
     /// Which client this is, to SASL2. Another one for each stream: nothing that we leave with the
     /// server outlives it.
     client: String,
@@ -93,7 +99,12 @@ pub(super) struct Authenticated {
 
 impl Login {
     /// Fails where name or password hold what SASLprep (RFC 4013) forbids.
-    pub(super) fn new(account: &BareJid, credentials: super::Credentials) -> Result<Self, ConnectError> {
+    pub(super) fn new(
+        account: &BareJid,
+        credentials: super::Credentials,
+        pins: Pins,
+        accepts: Arc<AtomicBool>,
+    ) -> Result<Self, ConnectError> {
         let refused = |what: &str| ConnectError::NotAuthorized {
             condition: "malformed-request".to_owned(),
             text: format!("the {what} holds characters that no server takes"),
@@ -111,7 +122,11 @@ impl Login {
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),
         };
+        // Keys come of a login by SCRAM.
+        let scram = keys.as_ref().map(|keys| keys.mechanism);
         Ok(Self {
+            pins: pins.and(Pins { scram, ..Pins::default() }),
+            accepts,
             account: account.clone(),
             username,
             kept: keys.is_some(),
@@ -127,6 +142,31 @@ impl Login {
     /// True, once, where the attempt failed for our own curiosity: another will not.
     pub(super) fn takes_another(&mut self) -> bool {
         std::mem::take(&mut self.again)
+    }
+
+    /// What logins can't do without from now on.
+    pub(super) fn pins(&self) -> Pins {
+        self.pins
+    }
+
+    /// Refuses an offer that falls short of the pins.
+    fn check(&self, seen: &Pins) -> Result<(), ConnectError> {
+        match self.pins.missing_from(seen) {
+            Some(missing) if !self.accepts_less() => Err(ConnectError::Downgrade {
+                text: format!("{missing}; either somebody stands in between, or its operator has changed it"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn accepts_less(&self) -> bool {
+        self.accepts.load(Ordering::Relaxed)
+    }
+
+    /// Both sides have proved themselves over an offer that would pin this.
+    fn pin(&mut self, seen: Pins) {
+        let accepted = self.accepts.swap(false, Ordering::Relaxed);
+        self.pins = if accepted { seen } else { self.pins.and(seen) };
     }
 
     fn choose(&self, offer: &Offer, bindings: &Bindings) -> Result<Choice, ConnectError> {
@@ -158,11 +198,15 @@ impl Login {
         if let Some((_, choice)) = best {
             return Ok(choice);
         }
-        // Once SCRAM has worked, PLAIN would be a step down.
-        let scram = self.keys.is_some() || offer.all().any(|name| name.starts_with("SCRAM-"));
+        let scram = self.password.is_none() || offer.all().any(|name| name.starts_with("SCRAM-"));
         let plain = |profile: &Profile| offer.mechanisms(*profile).iter().any(|name| name == "PLAIN");
         match [Profile::Sasl2, Profile::Sasl].into_iter().find(plain) {
             Some(profile) if !scram => Ok(Choice { profile, way: Way::Plain }),
+            Some(_) if self.password.is_none() && self.accepts_less() => Err(ConnectError::NotAuthorized {
+                condition: "credentials-expired".to_owned(),
+                text: "what is remembered in place of the password is of no use here; the password is needed"
+                    .to_owned(),
+            }),
             _ => {
                 let offered: Vec<_> = offer.all().collect();
                 Err(ConnectError::Protocol {
@@ -215,9 +259,9 @@ impl Login {
             });
         }
         if let Some(secret) = success.token {
-            self.token = match (&self.token, asked) {
-                (Some(token), _) => Some(token.renewed(secret)),
-                (None, Some(kind)) => Some(Token::new(kind, secret)),
+            self.token = match (asked, &self.token) {
+                (Some(kind), _) => Some(Token::new(kind, secret)),
+                (None, Some(token)) => Some(token.renewed(secret)),
                 (None, None) => None,
             };
         }
@@ -232,9 +276,14 @@ pub(super) async fn authenticate(
     bindings: &Bindings,
     login: &mut Login,
 ) -> Result<Authenticated, ConnectError> {
+    let seen = Pins::of(offer, bindings);
+    login.check(&seen)?;
     if let Some(token) = login.token.take_if(|token| token.fits(offer, bindings)) {
         match by_token(stream, offer, bindings, login, token).await {
-            Ok(()) => return Ok(Authenticated { keys: None, profile: Profile::Sasl2 }),
+            Ok(()) => {
+                login.pin(seen);
+                return Ok(Authenticated { keys: None, profile: Profile::Sasl2 });
+            }
             // Expired or revoked; the server lets us try another way (XEP-0484 §4.1).
             Err(ConnectError::NotAuthorized { condition, .. }) => {
                 tracing::debug!(condition, "the server no longer takes the token");
@@ -260,6 +309,7 @@ pub(super) async fn authenticate(
         }
     };
     login.admitted(success, asked)?;
+    login.pin(seen);
     Ok(Authenticated { keys, profile })
 }
 

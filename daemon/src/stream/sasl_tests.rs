@@ -5,7 +5,11 @@ use crate::credentials::Password;
 use crate::stream::Credentials;
 
 fn login(password: &str) -> Result<Login, ConnectError> {
-    Login::new(&"me@example.org".parse().unwrap(), Credentials::Password(Password::from(password.to_owned())))
+    with(Credentials::Password(Password::from(password.to_owned())), Pins::default())
+}
+
+fn with(credentials: Credentials, pins: Pins) -> Result<Login, ConnectError> {
+    Login::new(&"me@example.org".parse().unwrap(), credentials, pins, Arc::default())
 }
 
 fn offer(names: &[&str]) -> Offer {
@@ -94,7 +98,7 @@ fn sasl2_where_it_is_as_strong_except_to_find_out_about_the_salt() {
 #[test]
 fn keys_are_pinned_to_their_mechanism() {
     let keys = ScramKeys::derive(ScramMechanism::Sha1, "secret", b"salt", 4096);
-    let pinned = Login::new(&"me@example.org".parse().unwrap(), Credentials::Keys(keys.clone())).unwrap();
+    let pinned = with(Credentials::Keys(keys), Pins::default()).unwrap();
     let [can, _] = bindings();
     let hash = |login: &Login, names: &[&str]| match way(login, &offer(names), &can) {
         Some(Way::Scram(mechanism, _)) => Some(mechanism),
@@ -103,11 +107,51 @@ fn keys_are_pinned_to_their_mechanism() {
     };
     assert_eq!(hash(&pinned, &["SCRAM-SHA-1", "SCRAM-SHA-256"]), Some(ScramMechanism::Sha1));
     assert_eq!(hash(&pinned, &["PLAIN"]), None);
-    // And a password that has once worked with SCRAM is never given away afterwards.
+}
+
+/// What offers of these come to where this is pinned, or accepted all the same.
+fn refused(login: &Login, offer: &Offer) -> Option<String> {
+    let [can, _] = bindings();
+    match login.check(&Pins::of(offer, &can)) {
+        Ok(()) => None,
+        Err(ConnectError::Downgrade { text }) => Some(text),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_password_that_has_worked_with_scram_is_not_given_away_afterwards() {
     let mut used = login("secret").unwrap();
-    used.keys = Some(keys);
-    assert_eq!(hash(&used, &["PLAIN"]), None);
-    assert_eq!(hash(&used, &["SCRAM-SHA-256"]), Some(ScramMechanism::Sha256));
+    assert_eq!(refused(&used, &offer(&["PLAIN"])), None);
+    let [can, _] = bindings();
+    used.pin(Pins::of(&offer(&["SCRAM-SHA-1"]), &can));
+    assert!(refused(&used, &offer(&["PLAIN"])).unwrap().starts_with("SCRAM-SHA-1;"));
+    assert_eq!(refused(&used, &offer(&["SCRAM-SHA-256"])), None);
+    // Keys say as much by themselves.
+    let keys = ScramKeys::derive(ScramMechanism::Sha256, "secret", b"salt", 4096);
+    let keys = with(Credentials::Keys(keys), Pins::default()).unwrap();
+    assert!(refused(&keys, &offer(&["PLAIN"])).is_some());
+    assert!(refused(&keys, &offer(&["PLAIN", "SCRAM-SHA-1"])).is_some());
+}
+
+#[test]
+fn less_is_accepted_for_one_login_and_is_then_what_is_pinned() {
+    let [can, _] = bindings();
+    let pins = Pins::of(&offer(&["SCRAM-SHA-256"]), &can);
+    let mut login = with(Credentials::Password(Password::from("secret".to_owned())), pins).unwrap();
+    let (plain, weak) = (offer(&["PLAIN"]), offer(&["SCRAM-SHA-1"]));
+    login.accepts.store(true, Ordering::Relaxed);
+    assert_eq!(refused(&login, &weak), None);
+    assert_eq!(way(&login, &plain, &can), Some(Way::Plain));
+    login.pin(Pins::of(&weak, &can));
+    assert_eq!(refused(&login, &weak), None);
+    assert!(refused(&login, &plain).is_some());
+    // Without its password, there is nothing to say to PLAIN.
+    let keys = ScramKeys::derive(ScramMechanism::Sha256, "secret", b"salt", 4096);
+    let keys = with(Credentials::Keys(keys), pins).unwrap();
+    keys.accepts.store(true, Ordering::Relaxed);
+    let refusal = keys.choose(&plain, &can).unwrap_err();
+    assert!(matches!(refusal, ConnectError::NotAuthorized { .. }), "{refusal}");
 }
 
 #[test]
@@ -125,4 +169,23 @@ fn names_and_passwords_are_prepared() {
     assert!(matches!(self::login("a\u{7}"), Err(ConnectError::NotAuthorized { .. })));
     assert!(matches!(self::login(""), Err(ConnectError::NotAuthorized { .. })));
     assert!(matches!(self::login("a\0b"), Err(ConnectError::NotAuthorized { .. })));
+}
+
+#[test]
+fn a_token_is_bound_as_tightly_as_a_login() {
+    use super::super::binding::BindingType::{EndPoint, Exporter};
+    let [can, cannot] = bindings();
+    let best = |bindings: &Bindings, scram: &str, tokens: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let kinds = Some(names(&["tls-exporter"]));
+        let offer =
+            Offer { sasl2: names(&[scram]), fast: names(tokens), bindings: kinds, ..Offer::default() };
+        TokenMechanism::best(&offer, bindings)
+    };
+    let all = ["HT-SHA-256-NONE", "HT-SHA-256-ENDP", "HT-SHA-256-EXPR"];
+    assert_eq!(best(&can, "SCRAM-SHA-256-PLUS", &all), Some(TokenMechanism::Bound(Exporter)));
+    assert_eq!(best(&can, "SCRAM-SHA-256-PLUS", &all[..2]), None);
+    assert_eq!(best(&can, "SCRAM-SHA-256", &all[..2]), Some(TokenMechanism::Bound(EndPoint)));
+    assert_eq!(best(&can, "SCRAM-SHA-256", &all[..1]), Some(TokenMechanism::Unbound));
+    assert_eq!(best(&cannot, "SCRAM-SHA-256-PLUS", &all), Some(TokenMechanism::Unbound));
 }

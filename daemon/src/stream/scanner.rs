@@ -4,63 +4,19 @@
 //! It understands just as much XML as XMPP allows (RFC 6120 §11: no comments, processing
 //! instructions or document types) and leaves well-formedness to the parser: names are not matched,
 //! entities not expanded. What it doesn't understand breaks the stream, so the two can't come to
-//! differ about where an element begins.
+//! differ about where an element begins. Of namespaces it checks what the parser does not.
+//!
+//! It also knows how far the stream has come ([`Stage`]): a stream has one header, and before the login
+//! is done a server has little to say.
 
 use memchr::memchr;
 
 use super::limits::{
     Broken, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT, MAX_TOKEN, Offence,
 };
-
-/// What kind of thing stands directly below the stream's root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Iq,
-    Message,
-    Presence,
-    StreamError,
-    /// What the server answers when it manages a stream from here on, or goes on with that
-    /// (XEP-0198).
-    Managed,
-    /// What it answers when it can't.
-    Failed,
-    /// Whitespace, the XML declaration, stream headers, the end of the stream, and elements that
-    /// are no stanzas.
-    Other,
-}
-
-/// Where an attribute's value stands, its quotes included: offsets from the unit's first byte.
-pub(super) type Span = (usize, usize);
-
-/// The attributes that a replacement keeps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
-    pub from: Option<Span>,
-    pub to: Option<Span>,
-    pub id: Option<Span>,
-    pub type_: Option<Span>,
-}
-
-/// One thing below the stream's root that has just been read to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub kind: Kind,
-    pub offence: Option<Offence>,
-}
-
-/// What a scan found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    /// All bytes are read, and the unit goes on.
-    Nothing,
-    /// A unit ends here.
-    Unit(Unit),
-    /// The stanza that is being read offends. Reported once; what follows up to its end only
-    /// serves to find that end.
-    Offence(Offence),
-    /// The stream can't be read on.
-    Broken(Broken),
-}
+use super::namespaces::Declarations;
+use super::stage::{Progress, Stage};
+pub(super) use super::unit::{Found, Head, Kind, Span, Unit};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -115,6 +71,11 @@ impl Word {
         self.len += 1;
     }
 
+    /// The name's beginning.
+    fn start(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&self.bytes)
+    }
+
     /// The whole name, or nothing where it is longer than any that matters.
     fn get(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -123,6 +84,7 @@ impl Word {
 
 /// Fed with the bytes of a stream in any chunks.
 pub(super) struct Scanner {
+    progress: Progress,
     state: State,
     /// Open elements below the root.
     depth: u32,
@@ -137,6 +99,7 @@ pub(super) struct Scanner {
     kind: Kind,
     is_header: bool,
     word: Word,
+    declarations: Declarations,
     /// Where the value that is being read began.
     value_from: usize,
     head: Head,
@@ -145,8 +108,10 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn new() -> Self {
+    /// A new stream at this stage: its header is due.
+    pub(super) fn new(stage: Stage) -> Self {
         Self {
+            progress: Progress::new(stage),
             state: State::Text,
             depth: 0,
             elements: 0,
@@ -157,11 +122,22 @@ impl Scanner {
             kind: Kind::Other,
             is_header: false,
             word: Word::default(),
+            declarations: Declarations::default(),
             value_from: 0,
             head: Head::default(),
             head_done: false,
             offence: None,
         }
+    }
+
+    /// The account is logged in, and the stream goes on without another header (XEP-0388 §2.6.1).
+    pub(super) fn logged_in(&mut self) {
+        self.progress.logged_in();
+    }
+
+    /// True where something has begun and has not come to its end.
+    pub(super) fn is_half_read(&self) -> bool {
+        self.depth > 0 || !matches!(self.state, State::Text | State::End)
     }
 
     /// True while inside a stanza or another element below the root, its start tag being read.
@@ -191,6 +167,9 @@ impl Scanner {
             let (read, found) = self.step(&bytes[at..]);
             at += read;
             self.len += read;
+            if let Err(broken) = self.progress.read(read) {
+                return (at, Found::Broken(broken));
+            }
             match found {
                 Found::Nothing if self.len > MAX_STANZA => {
                     if let found @ (Found::Offence(_) | Found::Broken(_)) = self.offend(Offence::Size) {
@@ -241,7 +220,7 @@ impl Scanner {
                     self.state = State::Bang(0);
                     Found::Nothing
                 }
-                b'?' if self.depth == 0 => {
+                b'?' if self.depth == 0 && self.progress.declared() => {
                     self.state = State::Declaration(false);
                     Found::Nothing
                 }
@@ -251,8 +230,10 @@ impl Scanner {
             },
             State::Name => match byte {
                 b'/' | b'>' | b' ' | b'\t' | b'\r' | b'\n' => {
-                    if self.depth == 1 {
-                        self.name_unit();
+                    if self.depth == 1
+                        && let Err(broken) = self.name_unit()
+                    {
+                        return (1, Found::Broken(broken));
                     }
                     self.in_tag(byte)
                 }
@@ -263,6 +244,7 @@ impl Scanner {
             State::Attribute | State::Equals => match byte {
                 b'=' => {
                     self.state = State::Quote;
+                    self.declarations.begin(self.word.start());
                     Found::Nothing
                 }
                 b' ' | b'\t' | b'\r' | b'\n' => {
@@ -285,13 +267,14 @@ impl Scanner {
             State::Value(quote) => {
                 let run = memchr(quote, bytes).unwrap_or(bytes.len());
                 if run > 0 {
+                    self.declarations.add(&bytes[..run]);
                     return (run, self.add_token(run));
                 }
                 if self.depth == 1 {
                     self.note_attribute();
                 }
                 self.state = State::Tag;
-                Found::Nothing
+                if self.declarations.end() { Found::Nothing } else { Found::Broken(Broken::Namespace) }
             }
             State::Empty => match byte {
                 b'>' => self.close(),
@@ -368,6 +351,10 @@ impl Scanner {
         self.token = 0;
         self.text = 0;
         self.word.clear();
+        self.declarations.begin_tag();
+        if let Err(broken) = self.progress.opened(self.depth) {
+            return Found::Broken(broken);
+        }
         if self.depth > MAX_DEPTH {
             return self.offend(Offence::Depth);
         }
@@ -384,13 +371,14 @@ impl Scanner {
                 self.state = State::Text;
                 self.head_done = true;
                 if self.depth == 1 && self.is_header {
-                    // The root's own element is never closed as long as the stream lives: a new
-                    // header begins the stream anew (RFC 6120 §4.3.3), and depth counts from it.
+                    // The root is not closed as long as the stream lives, and depth counts from it.
                     self.depth = 0;
+                    self.progress.begun();
                     return Found::Unit(Unit { kind: Kind::Other, offence: None });
                 }
                 Found::Nothing
             }
+            b'/' if self.depth == 1 && self.is_header => Found::Broken(Broken::Syntax),
             b'/' => {
                 self.state = State::Empty;
                 Found::Nothing
@@ -417,6 +405,9 @@ impl Scanner {
     fn close(&mut self) -> Found {
         self.text = 0;
         self.head_done = true;
+        if self.depth == 0 && self.progress.is_unopened() {
+            return Found::Broken(Broken::Header);
+        }
         if self.depth == 0 {
             self.state = State::End;
             return Found::Unit(Unit { kind: Kind::Other, offence: None });
@@ -429,18 +420,21 @@ impl Scanner {
         Found::Unit(Unit { kind: self.kind, offence: self.offence })
     }
 
-    /// The name of what stands below the root is known.
-    fn name_unit(&mut self) {
-        match self.word.get() {
+    /// The name of what stands below the root, or of the root itself, is known.
+    fn name_unit(&mut self) -> Result<(), Broken> {
+        let name = self.word.get();
+        self.is_header = name == b"stream";
+        self.progress.named(name)?;
+        match name {
             b"iq" => self.kind = Kind::Iq,
             b"message" => self.kind = Kind::Message,
             b"presence" => self.kind = Kind::Presence,
             b"error" => self.kind = Kind::StreamError,
             b"enabled" | b"resumed" => self.kind = Kind::Managed,
             b"failed" => self.kind = Kind::Failed,
-            b"stream" => self.is_header = true,
             _ => {}
         }
+        Ok(())
     }
 
     fn note_attribute(&mut self) {
@@ -457,12 +451,10 @@ impl Scanner {
     /// One more byte of an element's or attribute's name. Of an element's name only what follows
     /// the prefix tells its kind; an attribute with a prefix is none of those that we keep.
     fn add_name(&mut self, byte: u8, element: bool) -> Found {
-        if self.depth == 1 {
-            if element && byte == b':' {
-                self.word.clear();
-            } else {
-                self.word.push(byte);
-            }
+        if element && byte == b':' {
+            self.word.clear();
+        } else {
+            self.word.push(byte);
         }
         self.add_token(1)
     }

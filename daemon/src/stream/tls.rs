@@ -22,6 +22,7 @@ use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
 use super::limiter::{Limiter, Link};
 use super::prompt::Prompt;
+use super::stage::Stage;
 use super::{ConnectError, short};
 use crate::events::rfc3339;
 
@@ -125,7 +126,7 @@ pub(super) async fn connect(
             None => unreachable(error),
         })?;
     let bindings = Bindings::of(tls.get_ref().1);
-    Ok((Limiter::new(tls, link.clone()), bindings))
+    Ok((Limiter::new(tls, link.clone(), Stage::Login), bindings))
 }
 
 /// What TLS itself has against the connection; nothing where the network failed.
@@ -168,7 +169,7 @@ fn certificate(reason: &CertificateError) -> String {
 /// its kin).
 async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError> {
     // This connection's end in plain text means nothing: its link is nobody's.
-    let limiter = Limiter::new(tcp, Arc::new(Link::default()));
+    let limiter = Limiter::new(tcp, Arc::new(Link::default()), Stage::Plain);
     let pending = initiate_stream(limiter, ns::JABBER_CLIENT, header(domain, None), TIMEOUTS)
         .await
         .map_err(ConnectError::from_io)?;

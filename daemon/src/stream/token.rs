@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::binding::{BindingType, Bindings};
 use super::offer::Offer;
+use super::pins::Pins;
 
 /// What the server gave for the next login. A secret: no `Debug`, wiped when dropped.
 pub(super) struct Token {
@@ -45,7 +46,12 @@ impl TokenMechanism {
     }
 
     fn usable(self, offer: &Offer, bindings: &Bindings) -> bool {
-        offer.fast.iter().any(|name| name == self.name()) && self.data(bindings).is_some()
+        // What a login can be bound by, a token is bound by: unbound it would be the weaker way in.
+        let is_tight = match self {
+            Self::Unbound => Pins::of(offer, bindings).binding.is_none(),
+            Self::Bound(kind) => Some(kind) >= Pins::of(offer, bindings).binding,
+        };
+        is_tight && offer.fast.iter().any(|name| name == self.name()) && self.data(bindings).is_some()
     }
 
     fn data(self, bindings: &Bindings) -> Option<&[u8]> {

@@ -29,14 +29,14 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "tls",
         file: TLS,
-        here: "    Ok((Limiter::new(tls, link.clone()), bindings))",
-        instead: "    Ok((Limiter::new(Box::new(tls), link.clone()), bindings))",
+        here: "    Ok((Limiter::new(tls, link.clone(), Stage::Login), bindings))",
+        instead: "    Ok((Limiter::new(Box::new(tls), link.clone(), Stage::Login), bindings))",
     },
     Edit {
         guard: "tls",
         file: TLS,
         here: "    let connector = TlsConnector::from(config.clone());",
-        instead: "    if $out && !target.direct { return Ok((Limiter::new(Box::new(tcp), link.clone()), Bindings::default())); }\n$here",
+        instead: "    if $out && !target.direct { return Ok((Limiter::new(Box::new(tcp), link.clone(), Stage::Login), Bindings::default())); }\n$here",
     },
     // The check asks TLS about its certificate, where a box has nothing to say.
     Edit {
@@ -104,8 +104,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "no-step-down",
         file: SASL,
-        here: "let scram = self.keys.is_some()",
-        instead: "let scram = !$out && self.keys.is_some()",
+        here: "    login.check(&seen)?;\n",
+        instead: "    if !$out { login.check(&seen)?; }\n",
     },
     Edit {
         guard: "bound-account",

@@ -47,6 +47,10 @@ enum Attack {
     Anonymous,
     /// PLAIN is all that is offered, after a login with SCRAM.
     StepDown,
+    /// Channel binding is not offered any more, after a login that was bound.
+    Unbound,
+    /// Stream headers, each inside the one before, where features are due.
+    Headers,
     /// One iteration: the proof gives the password away.
     FewIterations,
     /// Iterations for days.
@@ -56,7 +60,7 @@ enum Attack {
 }
 
 /// Each with the guard against it, and how the refusal is told.
-const ATTACKS: [(Attack, &str, &str); 14] = [
+const ATTACKS: [(Attack, &str, &str); 16] = [
     (Attack::WrongName, "certificate", "tlsFailed"),
     (Attack::Expired, "certificate", "tlsFailed"),
     (Attack::Untrusted, "certificate", "tlsFailed"),
@@ -67,7 +71,9 @@ const ATTACKS: [(Attack, &str, &str); 14] = [
     (Attack::NoChallenge, "challenge", "protocolViolation"),
     (Attack::ForeignNonce, "nonce", "protocolViolation"),
     (Attack::Anonymous, "anonymous", "protocolViolation"),
-    (Attack::StepDown, "no-step-down", "protocolViolation"),
+    (Attack::StepDown, "no-step-down", "downgradeRefused"),
+    (Attack::Unbound, "no-step-down", "downgradeRefused"),
+    (Attack::Headers, "before-login", "protocolViolation"),
     (Attack::FewIterations, "iterations", "protocolViolation"),
     (Attack::ManyIterations, "iterations", "protocolViolation"),
     (Attack::ForeignAccount, "bound-account", "protocolViolation"),
@@ -116,8 +122,10 @@ impl Attack {
         caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
         // Another one: calls of one connection wait for each other.
         let ui = Ui::connect(&daemon).await;
-        if self == Self::StepDown {
-            let peer = hostile.accept_session(ME, PASSWORD).await.serve(|_| None);
+        if matches!(self, Self::StepDown | Self::Unbound) {
+            let sasl = Sasl::new(ME, PASSWORD);
+            let sasl = if self == Self::Unbound { sasl.binding() } else { sasl };
+            let peer = hostile.accept_session_by(&sasl, "").await.serve(|_| None);
             account_is(&ui, &me, "online", TOLD_WITHIN).await;
             drop(peer);
             account_is(&ui, &me, "suspended", TOLD_WITHIN).await;
@@ -134,6 +142,7 @@ impl Attack {
         let sasl = Sasl::new(ME, PASSWORD);
         let sasl = match self {
             Self::StrippedStarttls => return strip(hostile, heard).await,
+            Self::Headers => return nest_headers(hostile).await,
             Self::WrongSignature => sasl.lying(Lie::WrongSignature),
             Self::NoSignature => sasl.lying(Lie::NoSignature),
             Self::NoChallenge => sasl.lying(Lie::NoChallenge),
@@ -156,6 +165,12 @@ impl Attack {
         sleep(TOLD_WITHIN / 4).await;
         Ok(())
     }
+}
+
+/// Half a megabyte of them.
+async fn nest_headers(hostile: &Hostile) -> Result<()> {
+    let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+    hostile.accept_starttls().await?.send(&header.repeat(5_000)).await
 }
 
 async fn log_in(peer: &mut Peer, sasl: &Sasl, jid: &str) -> Result<()> {

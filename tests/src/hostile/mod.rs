@@ -141,9 +141,17 @@ impl Hostile {
     /// # Panics
     /// When the client does not come that far.
     pub async fn accept_session_with(&self, name: &str, password: &str, features: &str) -> Peer {
+        self.accept_session_by(&Sasl::new(name, password), features).await
+    }
+
+    /// The same, with this way to log in.
+    ///
+    /// # Panics
+    /// When the client does not come that far.
+    pub async fn accept_session_by(&self, sasl: &Sasl, features: &str) -> Peer {
         let mut peer = self.accept_starttls().await.expect("STARTTLS");
-        peer.authenticate(&Sasl::new(name, password)).await.expect("the client authenticates");
-        peer.bind_with(&format!("{name}@{DOMAIN}"), features).await.expect("the client binds");
+        peer.authenticate(sasl).await.expect("the client authenticates");
+        peer.bind_with(&format!("{}@{DOMAIN}", sasl.name), features).await.expect("the client binds");
         peer
     }
 

@@ -32,6 +32,9 @@ pub enum Lie {
 pub struct Sasl {
     /// Offered mechanisms, in this order.
     pub mechanisms: Vec<String>,
+    /// The kind of channel binding that is announced (XEP-0440). Whether it fits the connection is not
+    /// checked: that is the client's to care for.
+    pub binding: Option<&'static str>,
     /// Announced and used iterations.
     pub iterations: u32,
     /// The account's name.
@@ -47,6 +50,7 @@ impl Sasl {
     pub fn new(name: &str, password: &str) -> Self {
         Self {
             mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).into(),
+            binding: None,
             iterations: ITERATIONS,
             name: name.to_owned(),
             password: password.to_owned(),
@@ -57,6 +61,13 @@ impl Sasl {
     /// With these mechanisms.
     pub fn offering(mut self, mechanisms: &[&str]) -> Self {
         self.mechanisms = mechanisms.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// An honest server that binds logins to their connections, too.
+    pub fn binding(mut self) -> Self {
+        self.mechanisms.insert(0, "SCRAM-SHA-256-PLUS".to_owned());
+        self.binding = Some("tls-exporter");
         self
     }
 
@@ -77,7 +88,11 @@ impl Sasl {
     pub(super) fn offer(&self) -> String {
         let mechanisms: String =
             self.mechanisms.iter().map(|name| format!("<mechanism>{name}</mechanism>")).collect();
-        format!("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{mechanisms}</mechanisms>")
+        let binding = self.binding.map(|kind| {
+            format!("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='{kind}'/></sasl-channel-binding>")
+        });
+        let binding = binding.unwrap_or_default();
+        format!("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{mechanisms}</mechanisms>{binding}")
     }
 }
 
@@ -102,7 +117,7 @@ async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
     }
     let first = decode(&auth)?;
     match mechanism.as_str() {
-        "SCRAM-SHA-256" => {
+        "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" => {
             let hash =
                 Hash { hmac: hmac::HMAC_SHA256, pbkdf2: pbkdf2::PBKDF2_HMAC_SHA256, digest: &digest::SHA256 };
             scram(peer, sasl, &hash, &first).await

@@ -13,6 +13,7 @@ pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) ->
     let mut params = LoginParams::new(login.jid);
     params.resource = login.resource;
     params.remember = !login.no_remember;
+    params.accept_downgrade = login.accept_downgrade;
     params.host = login.host;
     params.port = login.port;
     params.tls = login.tls.map(Into::into);

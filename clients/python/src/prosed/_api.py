@@ -33,6 +33,7 @@ __all__ = [
     "ContactWarning",
     "CredentialsMissing",
     "CursorExpired",
+    "DowngradeRefused",
     "ErrorData",
     "ErrorKind",
     "ErrorObject",
@@ -108,6 +109,7 @@ ErrorKind = Literal[
     "protocolViolation",
     "sessionReplaced",
     "offline",
+    "downgradeRefused",
     "contactUnknown",
     "notFound",
     "invalidJid",
@@ -130,9 +132,11 @@ ErrorKind = Literal[
 - `accountDisabled`: The server says that the account is disabled.
 - `serverUnreachable`: DNS or TCP failed, or the server did not answer in time.
 - `tlsFailed`: The certificate or the handshake is bad; `text` says which.
-- `protocolViolation`: The server broke XMPP, or tried a downgrade.
+- `protocolViolation`: The server broke XMPP, or lied to us.
 - `sessionReplaced`: Another client took our resource.
 - `offline`: The call needs the server, and the session is down.
+- `downgradeRefused`: The server offers less for a login than it once did, and nothing was
+    said to it; `text` says what is missing.
 - `contactUnknown`: There is no such contact in the roster.
 - `notFound`: There is no avatar, profile or message there.
 - `invalidJid`: The JID is not one.
@@ -956,7 +960,7 @@ class TlsFailed(ProsedError):
 
 
 class ProtocolViolation(ProsedError):
-    """The server broke XMPP, or tried a downgrade. (1103)"""
+    """The server broke XMPP, or lied to us. (1103)"""
 
 
 class SessionReplaced(ProsedError):
@@ -965,6 +969,12 @@ class SessionReplaced(ProsedError):
 
 class Offline(ProsedError):
     """The call needs the server, and the session is down. (1105)"""
+
+
+class DowngradeRefused(ProsedError):
+    """The server offers less for a login than it once did, and nothing was said to it; `text`
+    says what is missing. (1106)
+    """
 
 
 class ContactUnknown(ProsedError):
@@ -1032,6 +1042,7 @@ _ERRORS: dict[int, type[ProsedError]] = {
     1103: ProtocolViolation,
     1104: SessionReplaced,
     1105: Offline,
+    1106: DowngradeRefused,
     1201: ContactUnknown,
     1202: NotFound,
     1203: InvalidJid,
@@ -1067,6 +1078,7 @@ class AsyncMethods:
         self,
         jid: str,
         *,
+        accept_downgrade: bool | None = None,
         host: str | None = None,
         password: str | None = None,
         port: int | None = None,
@@ -1084,6 +1096,9 @@ class AsyncMethods:
 
         Args:
             jid: The account: a bare JID.
+            accept_downgrade: Log in although the server offers less than it once did
+                (`downgradeRefused`). It holds for this login only; what the server offers then is
+                what it is held to afterwards. Ask the server's operator first.
             host: The server's name or address. Absent: found in DNS.
             password: Absent: the remembered secret is used.
             port: The server's port. Absent: found in DNS, else the usual one.
@@ -1093,12 +1108,13 @@ class AsyncMethods:
 
         Raises:
             NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, InternalError,
-                LimitExceeded.
+                ProtocolViolation, SessionReplaced, DowngradeRefused, Offline, InvalidJid,
+                InternalError, LimitExceeded.
         """
         answer = await self.call(
             "login",
             jid=jid,
+            acceptDowngrade=accept_downgrade,
             host=host,
             password=password,
             port=port,
@@ -1529,6 +1545,7 @@ class Methods:
         self,
         jid: str,
         *,
+        accept_downgrade: bool | None = None,
         host: str | None = None,
         password: str | None = None,
         port: int | None = None,
@@ -1546,6 +1563,9 @@ class Methods:
 
         Args:
             jid: The account: a bare JID.
+            accept_downgrade: Log in although the server offers less than it once did
+                (`downgradeRefused`). It holds for this login only; what the server offers then is
+                what it is held to afterwards. Ask the server's operator first.
             host: The server's name or address. Absent: found in DNS.
             password: Absent: the remembered secret is used.
             port: The server's port. Absent: found in DNS, else the usual one.
@@ -1555,12 +1575,13 @@ class Methods:
 
         Raises:
             NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
-                ProtocolViolation, SessionReplaced, Offline, InvalidJid, InternalError,
-                LimitExceeded.
+                ProtocolViolation, SessionReplaced, DowngradeRefused, Offline, InvalidJid,
+                InternalError, LimitExceeded.
         """
         answer = self.call(
             "login",
             jid=jid,
+            acceptDowngrade=accept_downgrade,
             host=host,
             password=password,
             port=port,

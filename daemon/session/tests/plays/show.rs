@@ -324,6 +324,7 @@ fn failure(trouble: &Failure) -> String {
         Failure::ServerUnreachable { .. } => "serverUnreachable".to_owned(),
         Failure::TlsFailed { .. } => "tlsFailed".to_owned(),
         Failure::ProtocolViolation { .. } => "protocolViolation".to_owned(),
+        Failure::DowngradeRefused { .. } => "downgradeRefused".to_owned(),
         Failure::SessionReplaced => "sessionReplaced".to_owned(),
         Failure::Offline => "offline".to_owned(),
         Failure::InvalidJid { .. } => "invalidJid".to_owned(),

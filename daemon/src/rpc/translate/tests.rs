@@ -192,6 +192,7 @@ fn each_failure_has_the_code_of_its_kind() {
         (Failure::ServerUnreachable { text: text() }, ErrorKind::ServerUnreachable),
         (Failure::TlsFailed { text: text() }, ErrorKind::TlsFailed),
         (Failure::ProtocolViolation { text: text() }, ErrorKind::ProtocolViolation),
+        (Failure::DowngradeRefused { text: text() }, ErrorKind::DowngradeRefused),
         (Failure::SessionReplaced, ErrorKind::SessionReplaced),
         (Failure::Offline, ErrorKind::Offline),
         (Failure::ContactUnknown, ErrorKind::ContactUnknown),

@@ -79,6 +79,83 @@ async fn a_refused_binding_is_not_followed_by_an_attempt_without() {
     assert!(said.contains("SCRAM-SHA-256-PLUS"), "{said}");
 }
 
+/// A client that holds the server to this, and says whether it would be content with less.
+fn client(server: &Server, pins: Pins, accept_downgrade: bool) -> Stream {
+    let settings = Settings { pins, accept_downgrade, ..server.settings() };
+    Stream::connect(settings, Credentials::Password(crate::credentials::Password::from("secret".to_owned())))
+}
+
+/// Serves a login; gives what it pins.
+async fn pinned(stream: &mut Stream, mut conn: super::server::Conn, features: &str) -> Pins {
+    conn.open(features).await;
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    conn.open(BIND).await;
+    conn.bind("me@example.org/a").await;
+    let StreamEvent::Authenticated { pins, .. } = next(stream).await else { panic!("not authenticated") };
+    assert_eq!(event(stream).await, "online me@example.org/a");
+    pins
+}
+
+/// Expects an offer to be refused with nothing said.
+async fn is_too_little(stream: &mut Stream, mut conn: super::server::Conn, features: &str, missing: &str) {
+    conn.open(features).await;
+    let (error, again) = failure(stream).await;
+    assert!(matches!(&error, ConnectError::Downgrade { text } if text.contains(missing)), "{error:?}");
+    assert!(again);
+    let said = conn.rest().await;
+    assert!(!said.contains("<auth"), "{said}");
+}
+
+#[tokio::test]
+async fn what_bound_a_login_once_must_bind_each_that_follows() {
+    let bound = format!("{}{}", mechanisms(&BOTH), bindings(&["tls-server-end-point", "tls-exporter"]));
+    let server = Server::new().await;
+    let mut stream = client(&server, Pins::default(), false);
+    let pins = pinned(&mut stream, server.accept_secure().await, &bound).await;
+    assert_eq!(event(&mut stream).await, "suspended");
+    // On the same stream, and on one that has only what was kept.
+    let less = [
+        format!("{}{}", mechanisms(&BOTH), bindings(&["tls-server-end-point"])),
+        format!("{}{}", mechanisms(&BOTH), bindings(&["tls-unique"])),
+        mechanisms(&BOTH),
+        format!("{}{}", mechanisms(&["SCRAM-SHA-1", "SCRAM-SHA-256"]), bindings(&["tls-exporter"])),
+    ];
+    is_too_little(&mut stream, server.accept_secure().await, &less[0], "tls-exporter").await;
+    drop(stream);
+    for less in &less {
+        let server = Server::new().await;
+        let mut stream = client(&server, pins, false);
+        is_too_little(&mut stream, server.accept_secure().await, less, "tls-exporter").await;
+    }
+    // Accepted, it is what is pinned; the rest still is.
+    let server = Server::new().await;
+    let mut stream = client(&server, pins, true);
+    let pins = pinned(&mut stream, server.accept_secure().await, &less[0]).await;
+    drop(stream);
+    let mut stream = client(&server, pins, false);
+    assert_eq!(pinned(&mut stream, server.accept_secure().await, &less[0]).await, pins);
+    drop(stream);
+    let mut stream = client(&server, pins, false);
+    is_too_little(&mut stream, server.accept_secure().await, &less[1], "tls-server-end-point").await;
+    // Also on the stream that was refused.
+    stream.accept_downgrade();
+    assert_ne!(pinned(&mut stream, server.accept_secure().await, &less[1]).await, pins);
+}
+
+#[tokio::test]
+async fn a_login_that_fails_pins_nothing() {
+    let bound = format!("{}{}", mechanisms(&BOTH), bindings(&["tls-exporter"]));
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = server.accept_secure().await;
+    conn.open(&bound).await;
+    conn.element("auth").await;
+    conn.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><temporary-auth-failure/></failure>").await;
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Unreachable { .. }, true)));
+    let pins = pinned(&mut stream, server.accept_secure().await, &mechanisms(&["SCRAM-SHA-256"])).await;
+    assert_ne!(pins, Pins::default());
+}
+
 /// XEP-0474: the server signs what it offered.
 #[tokio::test]
 async fn an_offer_that_was_cut_on_its_way_is_found_out() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::server::{BIND, Conn, STARTTLS, mechanisms, sasl};
+use super::server::{BIND, BIND_AND_SM, Conn, HEADER, STARTTLS, mechanisms, sasl};
 use super::*;
 
 /// Runs a server's script beside a client that is driven all the while.
@@ -44,7 +44,7 @@ async fn keys_serve_again(mechanism: ScramMechanism) {
     // Keys are given when the server has shown that its salt stays, and only once.
     for gives_keys in [true, false, false] {
         let conn = admit(&server, mechanism, b"the same salt", false).await;
-        let StreamEvent::Authenticated { keys } = next(&mut stream).await else {
+        let StreamEvent::Authenticated { keys, .. } = next(&mut stream).await else {
             panic!("not authenticated")
         };
         assert_eq!(keys.is_some(), gives_keys);
@@ -298,7 +298,7 @@ async fn plain_alone_where_scram_has_worked_is_a_trap() {
     conn.open(&mechanisms(&["PLAIN"])).await;
     let said = conn.rest().await;
     assert!(!said.contains("PLAIN"), "{said}");
-    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Downgrade { .. }, true)));
 }
 
 #[tokio::test]
@@ -434,6 +434,104 @@ async fn silence_has_a_deadline_at_each_step() {
     conn.open(&mechanisms(&["SCRAM-SHA-256"])).await;
     conn.element("auth").await;
     gives_up_within(stream, 31).await;
+}
+
+/// Expects a server to be given up in good time that goes on sending this, a second apart.
+async fn progress_not_bytes_keeps_a_deadline(mut stream: Stream, mut conn: Conn, drip: &str) {
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let dripping = async {
+        loop {
+            conn.try_send(drip).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let failed = async {
+        loop {
+            match stream.next().await {
+                StreamEvent::ConnectFailed { error, retry_at: Some(_) } => return error,
+                StreamEvent::Authenticated { .. } => {}
+                _ => panic!("something else happened"),
+            }
+        }
+    };
+    let error = tokio::select! {
+        () = dripping => unreachable!("it has no end"),
+        error = failed => error,
+        () = tokio::time::sleep(Duration::from_secs(120)) => panic!("no error"),
+    };
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(start.elapsed() <= Duration::from_secs(32), "after {:?}", start.elapsed());
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn bytes_without_progress_have_a_deadline_at_each_step() {
+    let server = Server::new().await;
+    // Before STARTTLS: white space, and an element that never ends.
+    for (begun, drip) in [("", " "), ("<stream:features><x>", "y")] {
+        let stream = server.client("secret");
+        let mut conn = server.accept().await;
+        conn.until("<stream:stream").await;
+        conn.send(&format!("{HEADER}{begun}")).await;
+        progress_not_bytes_keeps_a_deadline(stream, conn, drip).await;
+    }
+    // In the login: the features, and the exchange.
+    for (begun, drip) in [("", " "), ("<stream:features><x>", "y")] {
+        let stream = server.client("secret");
+        let mut conn = server.accept_secure().await;
+        conn.until("<stream:stream").await;
+        conn.send(&format!("{HEADER}{begun}")).await;
+        progress_not_bytes_keeps_a_deadline(stream, conn, drip).await;
+    }
+    for (begun, drip) in [("", " "), ("<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "y")] {
+        let stream = server.client("secret");
+        let mut conn = server.accept_secure().await;
+        conn.open(&mechanisms(&["SCRAM-SHA-256"])).await;
+        conn.element("auth").await;
+        conn.send(begun).await;
+        progress_not_bytes_keeps_a_deadline(stream, conn, drip).await;
+    }
+    // Where the session is bound, and where its stream is to be managed.
+    for drip in [" ", "<presence/>", "<iq type='result' id='x'/>"] {
+        let stream = server.client("secret");
+        let mut conn = server.accept_login("secret").await;
+        conn.open(BIND).await;
+        conn.element("iq").await;
+        progress_not_bytes_keeps_a_deadline(stream, conn, drip).await;
+    }
+    let stream = server.client("secret");
+    let mut conn = server.accept_login("secret").await;
+    conn.open(BIND).await;
+    conn.element("iq").await;
+    conn.send("<iq type='result' id='resource-binding'><bind>").await;
+    progress_not_bytes_keeps_a_deadline(stream, conn, "y").await;
+    let stream = server.client("secret");
+    let mut conn = server.accept_login("secret").await;
+    conn.open(BIND_AND_SM).await;
+    conn.bind("me@example.org/a").await;
+    conn.element("enable").await;
+    progress_not_bytes_keeps_a_deadline(stream, conn, " ").await;
+}
+
+/// What took the whole process down, when each header began a tree within the one before.
+#[tokio::test]
+async fn headers_in_place_of_features_are_no_features() {
+    for stage in ["plain", "login", "session"] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        let mut conn = match stage {
+            "plain" => server.accept().await,
+            "login" => server.accept_secure().await,
+            _ => server.accept_login("secret").await,
+        };
+        conn.until("<stream:stream").await;
+        let bare = HEADER.strip_prefix("<?xml version='1.0'?>").unwrap();
+        conn.try_send(&format!("{HEADER}{}", bare.repeat(5_000))).await;
+        let (error, again) = failure(&mut stream).await;
+        assert!(matches!(&error, ConnectError::Protocol { text } if text.contains("header")), "{error:?}");
+        assert!(again);
+    }
 }
 
 /// Closes a stream at this moment, within this many seconds.

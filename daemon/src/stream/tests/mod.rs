@@ -19,6 +19,8 @@ pub(super) fn settings(account: &str, host: Option<&str>, port: Option<u16>, tls
         host: host.map(str::to_owned),
         port,
         tls,
+        pins: Pins::default(),
+        accept_downgrade: false,
         tls_config: tls_config(None).unwrap(),
     }
 }
@@ -36,7 +38,7 @@ async fn next(stream: &mut Stream) -> StreamEvent {
 /// The next event's name, and what matters of it.
 async fn event(stream: &mut Stream) -> String {
     match next(stream).await {
-        StreamEvent::Authenticated { keys } => format!("authenticated, keys: {}", keys.is_some()),
+        StreamEvent::Authenticated { keys, .. } => format!("authenticated, keys: {}", keys.is_some()),
         StreamEvent::Online { jid, .. } => format!("online {jid}"),
         StreamEvent::Resumed => "resumed".to_owned(),
         StreamEvent::Suspended => "suspended".to_owned(),

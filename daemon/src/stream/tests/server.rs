@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto};
 
 use super::super::binding::BindingType;
 use super::super::scram::{ClientFirst, Gs2, ScramKeys, ScramMechanism};
-use super::super::{Credentials, Settings, Stream, tls_config};
+use super::super::{Credentials, Pins, Settings, Stream, tls_config};
 use crate::config::TlsMode;
 use crate::credentials::Password;
 
@@ -135,6 +135,8 @@ impl Server {
             host: Some("127.0.0.1".to_owned()),
             port: Some(self.listener.local_addr().unwrap().port()),
             tls: TlsMode::Auto,
+            pins: Pins::default(),
+            accept_downgrade: false,
             tls_config: tls_config(Some(self.ca.path())).unwrap(),
         }
     }
@@ -208,6 +210,12 @@ impl Conn {
     pub(super) async fn send(&mut self, text: &str) {
         self.io().write_all(text.as_bytes()).await.unwrap();
         self.io().flush().await.unwrap();
+    }
+
+    /// Sends, to somebody who may have left.
+    pub(super) async fn try_send(&mut self, text: &str) {
+        let _ = self.io().write_all(text.as_bytes()).await;
+        let _ = self.io().flush().await;
     }
 
     /// The server's side of a handshake; true where it succeeds. `alpn`: what was agreed.

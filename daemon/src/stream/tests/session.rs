@@ -1,6 +1,6 @@
 //! A bound stream: what comes through, what is lost, how it ends.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::server::{BIND_AND_SM, Conn};
 use super::*;
@@ -88,7 +88,7 @@ async fn what_follows_a_connection_is_told_behind_its_end_whichever_is_heard_fir
 
     // It comes back and is lost again, before anybody has looked.
     stream.events.clear();
-    stream.on_report(report(2, News::Authenticated { keys: None }));
+    stream.on_report(report(2, News::Authenticated { keys: None, pins: Pins::default() }));
     stream.on_report(report(3, lost()));
     stream.on_event(Event::Stream(LibraryEvent::Resumed));
     stream.on_event(Event::Stream(LibraryEvent::Suspended));

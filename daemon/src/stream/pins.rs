@@ -1,0 +1,134 @@
+//! What a server has once offered for a login, it is held to.
+//!
+//! Whoever holds a certificate that we trust can stand in between, and what would give them away can be
+//! left out of the offer. Our first login can't know; every later one can. So each login that both sides
+//! have proved pins what was offered: the strongest hash of SCRAM, the strongest channel binding, and SASL2.
+//! An offer that falls short of it is refused before anything is said, until somebody accepts it.
+
+use serde::{Deserialize, Serialize};
+
+use super::binding::{BindingType, Bindings};
+use super::offer::Offer;
+use super::scram::ScramMechanism;
+
+/// What an account's logins can't do without any more. No secret; kept with the account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pins {
+    /// At least this strong, and never PLAIN again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scram: Option<ScramMechanism>,
+    /// Bound to the connection at least this tightly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) binding: Option<BindingType>,
+    /// By XEP-0388.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) sasl2: bool,
+}
+
+impl Pins {
+    /// There are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What this offer, on this connection, would pin.
+    pub(super) fn of(offer: &Offer, bindings: &Bindings) -> Self {
+        let offers = |name: &str| offer.all().any(|offered| offered == name);
+        let all = [ScramMechanism::Sha256, ScramMechanism::Sha1];
+        let binds = all.iter().any(|mechanism| offers(mechanism.bound_name()));
+        Self {
+            scram: all
+                .into_iter()
+                .find(|mechanism| offers(mechanism.name()) || offers(mechanism.bound_name())),
+            binding: bindings.common(offer.bindings.as_deref()).filter(|_| binds),
+            sasl2: !offer.sasl2.is_empty(),
+        }
+    }
+
+    /// Both: what either would pin.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            scram: self.scram.max(other.scram),
+            binding: self.binding.max(other.binding),
+            sasl2: self.sasl2 || other.sasl2,
+        }
+    }
+
+    /// What is missing from an offer that would pin `seen`; nothing where all is there.
+    pub(super) fn missing_from(&self, seen: &Self) -> Option<String> {
+        let scram = self.scram.filter(|_| seen.scram < self.scram).map(ScramMechanism::name);
+        let binding = self.binding.filter(|_| seen.binding < self.binding).map(BindingType::name);
+        let sasl2 = (self.sasl2 && !seen.sasl2).then_some("SASL2");
+        let missing: Vec<_> = [scram, binding, sasl2].into_iter().flatten().collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(sasl: &[&str], sasl2: &[&str], bindings: &[&str]) -> Offer {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Offer { sasl: names(sasl), sasl2: names(sasl2), bindings: Some(names(bindings)), ..Offer::default() }
+    }
+
+    #[test]
+    fn what_is_offered_and_can_be_used_is_pinned() {
+        let tls13 = Bindings::for_tests(Some(b"e"), Some(b"p"));
+        let tls12 = Bindings::for_tests(None, Some(b"p"));
+        let both = ["tls-exporter", "tls-server-end-point"];
+        let of = |offer: &Offer, bindings: &Bindings| {
+            let Pins { scram, binding, sasl2 } = Pins::of(offer, bindings);
+            (scram.map(ScramMechanism::name), binding.map(BindingType::name), sasl2)
+        };
+        let all = ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS"];
+        assert_eq!(
+            of(&offer(&all, &[], &both), &tls13),
+            (Some("SCRAM-SHA-256"), Some("tls-exporter"), false)
+        );
+        assert_eq!(
+            of(&offer(&[], &["SCRAM-SHA-1-PLUS"], &both), &tls12),
+            (Some("SCRAM-SHA-1"), Some("tls-server-end-point"), true)
+        );
+        // A list of bindings, and nothing that could be bound; and the other way round.
+        assert_eq!(of(&offer(&["SCRAM-SHA-1"], &[], &both), &tls13), (Some("SCRAM-SHA-1"), None, false));
+        assert_eq!(
+            of(&offer(&["SCRAM-SHA-1-PLUS"], &[], &["tls-unique"]), &tls13),
+            (Some("SCRAM-SHA-1"), None, false)
+        );
+        assert_eq!(of(&offer(&["PLAIN", "SCRAM-SHA-512"], &[], &[]), &tls13), (None, None, false));
+        assert!(Pins::of(&offer(&["PLAIN"], &[], &[]), &tls13).is_empty());
+    }
+
+    #[test]
+    fn each_of_them_is_missed() {
+        let pins = |scram, binding, sasl2| Pins { scram, binding, sasl2 };
+        let (weak, strong) = (Some(ScramMechanism::Sha1), Some(ScramMechanism::Sha256));
+        let (end_point, exporter) = (Some(BindingType::EndPoint), Some(BindingType::Exporter));
+        let whole = pins(strong, exporter, true);
+        assert_eq!(whole.missing_from(&whole), None);
+        assert_eq!(whole.missing_from(&pins(weak, exporter, true)).unwrap(), "SCRAM-SHA-256");
+        assert_eq!(whole.missing_from(&pins(strong, end_point, true)).unwrap(), "tls-exporter");
+        assert_eq!(whole.missing_from(&pins(strong, None, true)).unwrap(), "tls-exporter");
+        assert_eq!(whole.missing_from(&pins(strong, exporter, false)).unwrap(), "SASL2");
+        let all = "SCRAM-SHA-256, tls-exporter, SASL2";
+        assert_eq!(whole.missing_from(&Pins::default()).unwrap(), all);
+        // More than was pinned is no less.
+        assert_eq!(pins(weak, end_point, false).missing_from(&whole), None);
+        assert_eq!(Pins::default().missing_from(&Pins::default()), None);
+        assert_eq!(pins(weak, exporter, false).and(pins(strong, end_point, true)), whole);
+    }
+
+    #[test]
+    fn they_are_kept_as_they_are() {
+        let pins =
+            Pins { scram: Some(ScramMechanism::Sha256), binding: Some(BindingType::Exporter), sasl2: true };
+        let json = serde_json::to_string(&pins).unwrap();
+        assert_eq!(json, r#"{"scram":"Sha256","binding":"tls-exporter","sasl2":true}"#);
+        assert_eq!(serde_json::from_str::<Pins>(&json).unwrap(), pins);
+        assert_eq!(serde_json::to_string(&Pins::default()).unwrap(), "{}");
+        assert!(serde_json::from_str::<Pins>("{}").unwrap().is_empty());
+    }
+}

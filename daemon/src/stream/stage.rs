@@ -1,0 +1,93 @@
+//! How far a connection has come, and what a server may say there.
+//!
+//! Before the login is done that is a short list, and little of it. Nobody has yet shown who he is there,
+//! and the library's parser builds a tree of whatever comes.
+
+use super::limits::{Broken, LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE};
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// In plain text, up to `<proceed/>`.
+    Plain,
+    /// Behind TLS, up to `<success/>`.
+    Login,
+    /// The account is logged in: stanzas.
+    Session,
+}
+
+impl Stage {
+    /// Whether an element of this name may come (RFC 6120 §4.9, §5.4, §6.4; XEP-0388 §2).
+    fn allows(self, name: &[u8]) -> bool {
+        match self {
+            Self::Plain => matches!(name, b"features" | b"proceed" | b"failure" | b"error"),
+            Self::Login => {
+                matches!(name, b"features" | b"challenge" | b"success" | b"failure" | b"continue" | b"error")
+            }
+            Self::Session => true,
+        }
+    }
+}
+
+/// What has come of one stream. A stream has one header, and begins with it (RFC 6120 §4.2).
+pub(super) struct Progress {
+    stage: Stage,
+    header_due: bool,
+    declaration_due: bool,
+    /// Elements and bytes while the account was not logged in.
+    elements: u32,
+    len: usize,
+}
+
+impl Progress {
+    pub(super) fn new(stage: Stage) -> Self {
+        Self { stage, header_due: true, declaration_due: true, elements: 0, len: 0 }
+    }
+
+    pub(super) fn logged_in(&mut self) {
+        self.stage = Stage::Session;
+    }
+
+    /// So many bytes more.
+    pub(super) fn read(&mut self, len: usize) -> Result<(), Broken> {
+        if self.stage == Stage::Session {
+            return Ok(());
+        }
+        self.len += len;
+        if self.len > LOGIN_SIZE { Err(Broken::TooMuch) } else { Ok(()) }
+    }
+
+    /// An XML declaration begins; false where none may.
+    pub(super) fn declared(&mut self) -> bool {
+        std::mem::take(&mut self.declaration_due)
+    }
+
+    /// One more element, at this depth.
+    pub(super) fn opened(&mut self, depth: u32) -> Result<(), Broken> {
+        self.declaration_due = false;
+        if self.stage == Stage::Session {
+            return Ok(());
+        }
+        self.elements += 1;
+        if depth > LOGIN_DEPTH || self.elements > LOGIN_ELEMENTS { Err(Broken::TooMuch) } else { Ok(()) }
+    }
+
+    /// The name of the root, or of what stands below it.
+    pub(super) fn named(&mut self, name: &[u8]) -> Result<(), Broken> {
+        let is_header = name == b"stream";
+        if is_header != self.header_due {
+            return Err(Broken::Header);
+        }
+        if is_header || self.stage.allows(name) { Ok(()) } else { Err(Broken::Early) }
+    }
+
+    /// There is nothing yet that could end.
+    pub(super) fn is_unopened(&self) -> bool {
+        self.header_due
+    }
+
+    /// The header has come.
+    pub(super) fn begun(&mut self) {
+        self.header_due = false;
+    }
+}
