@@ -23,6 +23,14 @@ pub(crate) const AVATAR_BYTES: usize = 1024 * 1024;
 pub(crate) const AVATAR_SIDE: usize = 4096;
 /// An avatar's area, in pixels: what a UI can decode without harm.
 pub(crate) const AVATAR_PIXELS: usize = 16_000_000;
+/// An animated avatar's frames: half a minute of film.
+pub(crate) const AVATAR_FRAMES: usize = 1_000;
+/// An animated avatar's frames in pixels, each as large as the whole: 256 MB where a UI keeps them all.
+pub(crate) const AVATAR_FRAMES_PIXELS: usize = 64_000_000;
+/// A JPEG's scans, each of which costs a pass over the picture. Encoders make about ten.
+pub(crate) const AVATAR_SCANS: usize = 32;
+/// Colour profile and texts of an avatar, inflated, in bytes: programs hold them in memory.
+pub(crate) const AVATAR_NOTES_BYTES: usize = 4 * 1024 * 1024;
 /// Questions for what the server did not push, in flight.
 pub(crate) const CATCH_UP_IN_FLIGHT: usize = 8;
 /// Nobody is asked for the same more often.

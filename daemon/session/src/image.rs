@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use imagesize::ImageType as Magic;
 use jid::BareJid;
 use sha1::{Digest, Sha1};
 
@@ -11,9 +10,15 @@ use crate::command::Answer;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
 use crate::people::Person;
-use crate::snapshot::{AvatarRecord, ImageId, ImageInfo, ImageType, PersonRecord};
+use crate::snapshot::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds};
+
+mod format;
+mod gif;
+mod jpeg;
+mod png;
+mod webp;
 
 /// The picture that somebody's metadata names, and the one that they are shown with: until a new
 /// one is saved, that is the old one.
@@ -134,22 +139,10 @@ pub(crate) fn inspect(data: &[u8], id: ImageId) -> Result<ImageInfo, Failure> {
     if Sha1::digest(data)[..] != id.0 {
         return Err(invalid("its SHA-1 is not its id"));
     }
-    let kind = match imagesize::image_type(data) {
-        Ok(Magic::Gif) => ImageType::Gif,
-        Ok(Magic::Jpeg) => ImageType::Jpeg,
-        Ok(Magic::Png) => ImageType::Png,
-        Ok(Magic::Webp) => ImageType::Webp,
-        Ok(_) | Err(_) => return Err(invalid("neither GIF, JPEG, PNG nor WebP")),
-    };
-    let size = imagesize::blob_size(data).map_err(|_| invalid("its size can't be read"))?;
-    let (width, height) = (size.width, size.height);
-    let sides = 1..=bounds::AVATAR_SIDE;
-    if !sides.contains(&width) || !sides.contains(&height) || width * height > bounds::AVATAR_PIXELS {
-        return Err(invalid("larger than 4096 pixels a side or 16 megapixels"));
-    }
+    let (kind, canvas) = format::read(data).map_err(invalid)?;
     let side = |pixels: usize| u16::try_from(pixels).unwrap_or(u16::MAX);
     let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    Ok(ImageInfo { kind, bytes, width: side(width), height: side(height) })
+    Ok(ImageInfo { kind, bytes, width: side(canvas.width), height: side(canvas.height) })
 }
 
 impl Session {
