@@ -37,10 +37,18 @@ export async function showContacts(prosed, place, account, signal) {
   });
 }
 
+const WARNINGS = {
+  mixedScripts: "A word of its name or JID mixes scripts that look alike",
+  bidi: "Its name or JID turns the direction of writing",
+  invisible: "Its name or JID holds characters that can't be seen",
+  lookAlike: "Its name or JID looks like somebody else's, and is another: compare the JIDs",
+  nameIsJid: "Its name looks like a JID, and is not its own",
+};
+
 function entry(prosed, contact) {
   const { jid, name, status, availability, warnings, subscription } = contact;
   const marks = warnings.map((warning) =>
-    element("span", { className: "warning", textContent: `⚠ ${warning}`, title: "This name or JID may be made to deceive" }),
+    element("span", { className: "warning", textContent: `⚠ ${warning}`, title: WARNINGS[warning] ?? "This name or JID may deceive" }),
   );
   const line = status ? said(status, "status") : element("span", { className: "status faint", textContent: AVAILABILITIES[availability] });
   const isMutual = subscription === "both";

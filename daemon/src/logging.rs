@@ -1,11 +1,13 @@
 //! What may be logged, whatever the user's filter asks for.
 
+mod plain;
+
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::stream;
 
@@ -25,7 +27,7 @@ fn caps() -> anyhow::Result<Targets> {
 /// # Errors
 /// Never: only a test can find the caps malformed.
 pub(crate) fn subscriber(wanted: EnvFilter) -> anyhow::Result<impl tracing::Subscriber + Send + Sync> {
-    let writer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let writer = plain::layer(std::io::stderr, std::io::stderr().is_terminal());
     // One filter of both, so that the most detailed level is known beforehand: what is below it costs
     // nothing, and sled has something to say of each row that it reads.
     Ok(tracing_subscriber::registry().with(writer.with_filter(wanted.and(caps()?))))

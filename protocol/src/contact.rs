@@ -102,8 +102,14 @@ pub enum Warning {
     MixedScripts,
     /// It holds characters that turn the direction of writing.
     Bidi,
-    /// It holds characters that can't be seen.
+    /// It holds characters that can't be seen, or nothing that can.
     Invisible,
+    /// The JID or the name looks like another contact's JID or name, or like the account's own JID, and
+    /// is another. Which of the two is the genuine one, no program can tell: both are marked. Equal
+    /// names are not.
+    LookAlike,
+    /// The name looks like a JID, and is not the contact's own.
+    NameIsJid,
 }
 
 /// One connected device of somebody.

@@ -21,6 +21,7 @@ mod openrpc;
 mod params;
 mod secret;
 mod subscription;
+pub mod visible;
 
 pub use account::{
     Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetPresenceParams,

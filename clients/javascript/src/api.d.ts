@@ -957,5 +957,13 @@ export type Warning =
   | "mixedScripts"
   /** It holds characters that turn the direction of writing. */
   | "bidi"
-  /** It holds characters that can't be seen. */
-  | "invisible";
+  /** It holds characters that can't be seen, or nothing that can. */
+  | "invisible"
+  /**
+   * The JID or the name looks like another contact's JID or name, or like the account's own JID,
+   * and is another. Which of the two is the genuine one, no program can tell: both are marked.
+   * Equal names are not.
+   */
+  | "lookAlike"
+  /** The name looks like a JID, and is not the contact's own. */
+  | "nameIsJid";

@@ -3,7 +3,7 @@
 mod arguments;
 mod commands;
 mod doctor;
-mod escape;
+
 mod failure;
 mod open;
 mod output;

@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use prosed_protocol::visible;
 use rustix::termios::tcgetwinsize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::escape;
 use crate::failure::Failure;
 use crate::table::Look;
 
@@ -59,7 +59,11 @@ impl Output {
 
     /// Prints JSON as it is; people get it indented.
     pub(crate) fn raw(&mut self, value: &Value) -> Result<(), Failure> {
-        if self.look.is_some() { self.line(&escape::json(&format!("{value:#}"))) } else { self.json(value) }
+        if self.look.is_some() {
+            self.line(&visible::plain_json(&format!("{value:#}")))
+        } else {
+            self.json(value)
+        }
     }
 
     /// Prints a line that is the same for people and programs, and holds nothing of peers.
@@ -68,7 +72,7 @@ impl Output {
     }
 
     fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        self.line(&escape::json(&value.to_string()))
+        self.line(&visible::plain_json(&value.to_string()))
     }
 
     /// Prints bytes as they are. They hold nothing of peers that is not harmless.
@@ -80,9 +84,9 @@ impl Output {
     pub(crate) fn failure(&self, failure: &Failure) {
         let message = if self.look.is_some() {
             let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
-            escape::plain(&format!("prosectl: {failure}{text}"))
+            visible::plain(&format!("prosectl: {failure}{text}"))
         } else {
-            escape::json(&failure.to_json().to_string())
+            visible::plain_json(&failure.to_json().to_string())
         };
         // Nobody can be told that they can't be told.
         let _ = writeln!(std::io::stderr(), "{message}");

@@ -37,7 +37,7 @@ pub(crate) fn ask(jid: &str) -> Result<Option<Secret>, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(None);
     }
-    let prompt = format!("Password of {}: ", crate::escape::plain(jid));
+    let prompt = format!("Password of {}: ", prosed_protocol::visible::plain(jid));
     let password =
         rpassword::prompt_password(prompt).map_err(|error| Failure::Password(error.to_string()))?;
     if password.is_empty() {

@@ -2,9 +2,8 @@
 //! peers wrote goes through [`Cell`], which makes it harmless.
 
 use anstyle::{AnsiColor, Style};
+use prosed_protocol::visible::plain;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use crate::escape::plain;
 
 /// No cell is wider, in columns: a long status shall not push the rest off the screen.
 const MAX_CELL_COLUMNS: usize = 60;

@@ -33,6 +33,8 @@ pub struct Contact {
     pub status: Option<String>,
     /// Those online, best first.
     pub resources: Vec<Resource>,
+    /// Their name or JID looks like somebody else's, and is another.
+    pub look_alike: bool,
     /// The picture, once it is saved.
     pub avatar: Option<Avatar>,
     /// The vCard.

@@ -19,6 +19,7 @@ mod disco;
 mod effect;
 mod failure;
 mod image;
+mod lookalike;
 mod pace;
 mod pending;
 mod people;
@@ -121,7 +122,7 @@ impl Session {
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             images: image::Images::known(&people),
-            people: People::new(account.clone(), items, people),
+            people: People::new(account.clone(), items, people, seed),
             pace: Pace::default(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             waiting: Waiting::default(),

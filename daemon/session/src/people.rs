@@ -8,6 +8,7 @@ use jid::BareJid;
 use crate::Turn;
 use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
 use crate::effect::Write;
+use crate::lookalike::{LookAlikes, Looks};
 use crate::roster::share_groups;
 use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
 use crate::time::Timestamp;
@@ -26,6 +27,9 @@ pub(crate) struct Person {
     pub(crate) photo: Option<ImageId>,
     pub(crate) profile: ProfileRecord,
     pub(crate) asked_at: Option<Timestamp>,
+    /// How their JID and name looked when that was compared last, and whether somebody else looks so.
+    looks: Option<Looks>,
+    look_alike: bool,
 }
 
 /// One available resource of somebody.
@@ -126,8 +130,13 @@ impl Person {
             status: best.and_then(|best| best.status.clone()),
             avatar: self.shown,
             profile: profile.cloned(),
+            look_alike: self.look_alike,
             resources,
         })
+    }
+
+    fn name(&self) -> Option<String> {
+        Some(name(self.item.as_ref()?, self.profile.best().map(Arc::as_ref)))
     }
 }
 
@@ -161,7 +170,16 @@ pub(crate) struct People {
     /// Boxed: a map's nodes have room for those who may come between, and a person is large.
     known: BTreeMap<BareJid, Box<Person>>,
     /// Those touched since UIs were last told, as UIs know them.
-    before: BTreeMap<BareJid, Option<Contact>>,
+    before: BTreeMap<BareJid, Before>,
+    look_alikes: LookAlikes,
+}
+
+/// Somebody before they were touched.
+struct Before {
+    /// As UIs know them.
+    contact: Option<Contact>,
+    /// How they looked when that was compared last: UIs may be told later than that.
+    looks: Option<Looks>,
 }
 
 impl People {
@@ -169,6 +187,7 @@ impl People {
         account: BareJid,
         mut items: Vec<RosterItem>,
         records: Vec<(BareJid, PersonRecord)>,
+        seed: u64,
     ) -> Self {
         share_groups(&mut items);
         let contacts = items.into_iter().map(|item| {
@@ -183,7 +202,18 @@ impl People {
                 **person = Person { item: person.item.take(), ..Person::from_record(record) };
             }
         }
-        Self { known, before: BTreeMap::new() }
+        let mut look_alikes = LookAlikes::new(seed);
+        let mut shifted = BTreeSet::new();
+        for (jid, person) in &mut known {
+            person.looks = Some(look_alikes.looks(jid, person.name().as_deref()));
+            look_alikes.replace(None, person.looks, &mut shifted);
+        }
+        if !shifted.is_empty() {
+            for person in known.values_mut() {
+                person.look_alike = person.looks.is_some_and(|looks| look_alikes.is_doubtful(looks));
+            }
+        }
+        Self { known, before: BTreeMap::new(), look_alikes }
     }
 
     pub(crate) fn contains(&self, jid: &BareJid) -> bool {
@@ -211,7 +241,7 @@ impl People {
     pub(crate) fn edit(&mut self, jid: &BareJid) -> Option<&mut Person> {
         let person = self.known.get_mut(jid)?;
         if !self.before.contains_key(jid) {
-            self.before.insert(jid.clone(), person.contact());
+            self.before.insert(jid.clone(), Before { contact: person.contact(), looks: person.looks });
         }
         Some(person)
     }
@@ -260,17 +290,54 @@ impl People {
         &mut self,
         mut may_be_told: impl FnMut(&BareJid) -> bool,
     ) -> (Vec<Contact>, Vec<BareJid>) {
+        self.compare_looks();
         let (mut changed, mut removed) = (Vec::new(), Vec::new());
         let touched = std::mem::take(&mut self.before).into_iter();
         let (told, waiting): (Vec<_>, Vec<_>) = touched.partition(|(jid, _)| may_be_told(jid));
         self.before.extend(waiting);
         for (jid, before) in told {
-            match (before, self.contact(&jid)) {
+            match (before.contact, self.contact(&jid)) {
                 (before, Some(after)) if before.as_ref() != Some(&after) => changed.push(after),
                 (Some(_), None) => removed.push(jid),
                 _ => {}
             }
         }
         (changed, removed)
+    }
+
+    /// Finds out who looks like somebody else now, or no longer does: those touched, and those who
+    /// look like them. The looks of a contact are theirs, but whether they are doubtful is the roster's.
+    fn compare_looks(&mut self) {
+        let mut shifted = BTreeSet::new();
+        for (jid, before) in &mut self.before {
+            let mut person = self.known.get_mut(jid);
+            let after = person.as_ref().map(|person| self.look_alikes.looks(jid, person.name().as_deref()));
+            if before.looks != after {
+                self.look_alikes.replace(before.looks, after, &mut shifted);
+                before.looks = after;
+            }
+            if let Some(person) = &mut person {
+                person.looks = after;
+            }
+        }
+        for jid in self.before.keys() {
+            if let Some(person) = self.known.get_mut(jid) {
+                person.look_alike = person.looks.is_some_and(|looks| self.look_alikes.is_doubtful(looks));
+            }
+        }
+        if shifted.is_empty() {
+            return;
+        }
+        for (jid, person) in &mut self.known {
+            let Some(looks) = person.looks.filter(|looks| looks.has_any(&shifted)) else { continue };
+            let look_alike = self.look_alikes.is_doubtful(looks);
+            if person.look_alike != look_alike {
+                // Whoever was touched is in there already, and differs in any case.
+                self.before
+                    .entry(jid.clone())
+                    .or_insert_with(|| Before { contact: person.contact(), looks: person.looks });
+                person.look_alike = look_alike;
+            }
+        }
     }
 }

@@ -1,16 +1,20 @@
 //! Names that were made to deceive (UTS #39): UIs show a warning beside them.
 
 use prosed_protocol::Warning;
-use unicode_script::{Script, UnicodeScript};
+use prosed_protocol::visible::{Sight, characters};
+use unicode_normalization::UnicodeNormalization;
 use unicode_security::MixedScript;
 
-/// The signs of deceit in a JID or a name, each once, in the order of [`Warning`].
-pub(super) fn warnings(texts: &[&str]) -> Vec<Warning> {
-    let any = |found: fn(&str) -> bool| texts.iter().any(|text| found(text));
+/// The signs of deceit in a JID and a name, each once, in the order of [`Warning`]. Whether there is
+/// another contact like this one, the session knows.
+pub(super) fn warnings(jid: &str, name: &str, look_alike: bool) -> Vec<Warning> {
+    let any = |found: fn(&str) -> bool| found(jid) || found(name);
     let signs = [
         (Warning::MixedScripts, any(mixes_scripts)),
         (Warning::Bidi, any(turns)),
         (Warning::Invisible, any(hides)),
+        (Warning::LookAlike, look_alike),
+        (Warning::NameIsJid, names_another(name, jid)),
     ];
     signs.into_iter().filter(|(_, found)| *found).map(|(sign, _)| sign).collect()
 }
@@ -21,47 +25,30 @@ fn mixes_scripts(text: &str) -> bool {
     !text.is_ascii() && text.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_single_script())
 }
 
-/// Whether there are characters that turn the direction of writing (Unicode: Bidi_Control).
+/// Whether there are characters that turn the direction of writing.
 fn turns(text: &str) -> bool {
-    !text.is_ascii()
-        && text.chars().any(|c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    !text.is_ascii() && characters(text).any(|(_, sight)| sight == Sight::Turning)
 }
 
-/// Whether there are characters that can't be seen. Joiners are fine where there is something to
-/// join: between emoji, and in scripts that are written joined up.
+/// Whether there are characters that can't be seen, or none that can.
 fn hides(text: &str) -> bool {
-    if text.is_ascii() {
-        return text.bytes().any(|byte| byte.is_ascii_control());
-    }
-    let mut before = None;
-    text.chars().any(|c| {
-        let before = before.replace(c);
-        match c {
-            '\u{200c}' | '\u{200d}' => !before.is_some_and(joins),
-            '\u{ad}'
-            | '\u{34f}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{17b4}'
-            | '\u{17b5}'
-            | '\u{180e}'
-            | '\u{200b}'
-            | '\u{2060}'..='\u{2064}'
-            | '\u{206a}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{e0001}' => true,
-            _ => c.is_control(),
-        }
+    let is_blank = text.chars().all(|c| c.is_whitespace() || c == '\u{2800}');
+    is_blank || characters(text).any(|(_, sight)| sight == Sight::Unseen)
+}
+
+/// Whether one word of a name looks like a JID with a host, and is another than this one.
+fn names_another(name: &str, jid: &str) -> bool {
+    let words = name.split(|c: char| c.is_whitespace() || "()<>[]{}\",;".contains(c));
+    words.map(compatible).any(|word| {
+        let host = word.rsplit_once('@').filter(|(node, _)| !node.is_empty()).map(|(_, host)| host);
+        host.is_some_and(|host| host.split('.').filter(|label| !label.is_empty()).count() > 1)
+            && word.trim_start_matches("xmpp:") != jid
     })
 }
 
-/// Whether a joiner after this character changes how it looks.
-fn joins(c: char) -> bool {
-    !matches!(c.script(), Script::Latin | Script::Greek | Script::Cyrillic)
-        && !c.is_ascii()
-        && c != '\u{200d}'
+/// A word as JIDs are compared: of compatible characters one, and all of them small.
+fn compatible(word: &str) -> String {
+    word.nfkc().flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -73,26 +60,50 @@ mod tests {
         for (text, expected) in [
             ("marc@prose.org", vec![]),
             ("Valérie Müller", vec![]),
-            ("Иван@пример.рф", vec![]),
+            ("Иван", vec![]),
             ("田中さん", vec![]),
             ("Иван Smith", vec![]),
-            ("p\u{430}ypal@example.org", vec![Warning::MixedScripts]),
+            ("p\u{430}ypal", vec![Warning::MixedScripts]),
             ("Bob\u{202e}gro.live", vec![Warning::Bidi]),
             ("Bob\u{200b}", vec![Warning::Invisible]),
             ("B\u{200d}ob", vec![Warning::Invisible]),
             ("a\nb", vec![Warning::Invisible]),
             ("\u{3164}", vec![Warning::Invisible]),
+            ("\u{ad}", vec![Warning::Invisible]),
+            ("Bo\u{34f}b", vec![Warning::Invisible]),
+            ("Bob \u{115f}", vec![Warning::Invisible]),
+            ("Bob\u{2800}", vec![Warning::Invisible]),
+            (" \u{a0}\u{3000}", vec![Warning::Invisible]),
             ("👩\u{200d}🚀 Ada", vec![]),
             ("❤\u{fe0f}\u{200d}🔥", vec![]),
             ("می\u{200c}خواهم", vec![]),
             ("p\u{430}y\u{200b}\u{202e}", vec![Warning::MixedScripts, Warning::Bidi, Warning::Invisible]),
         ] {
-            assert_eq!(warnings(&[text]), expected, "{text:?}");
+            assert_eq!(warnings("marc@prose.org", text, false), expected, "{text:?}");
         }
     }
 
     #[test]
-    fn any_of_the_texts_counts_once() {
-        assert_eq!(warnings(&["a\u{200b}", "b\u{200b}"]), [Warning::Invisible]);
+    fn jid_and_name_count_once() {
+        assert_eq!(warnings("a\u{200b}@b.org", "b\u{200b}", false), [Warning::Invisible]);
+        assert_eq!(
+            warnings("p\u{430}ypal@example.org", "Pay", true),
+            [Warning::MixedScripts, Warning::LookAlike]
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_a_jid_is_the_contacts_own() {
+        let of = |name: &str| warnings("anna@example.org", name, false);
+        for name in ["anna@example.org", "Anna@Example.org", "Anna (xmpp:anna@example.org)"] {
+            assert_eq!(of(name), [], "{name}");
+        }
+        for name in ["Anna", "@anna", "Anna @ work", "anna@work", "me@", "Dr. A. Berg"] {
+            assert_eq!(of(name), [], "{name}");
+        }
+        for name in ["bob@example.org", "Bob <bob@example.org>", "bob\u{ff20}example.org", "anna@example.net"]
+        {
+            assert_eq!(of(name), [Warning::NameIsJid], "{name}");
+        }
     }
 }

@@ -109,7 +109,7 @@ impl Translator {
     }
 
     fn translate_contact(&self, contact: Contact) -> api::Contact {
-        let warnings = deceit::warnings(&[contact.jid.as_str(), contact.name.as_str()]);
+        let warnings = deceit::warnings(contact.jid.as_str(), &contact.name, contact.look_alike);
         api::Contact {
             jid: contact.jid.into_inner(),
             name: contact.name,

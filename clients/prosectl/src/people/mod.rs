@@ -6,10 +6,10 @@ pub(crate) mod events;
 
 use anstyle::Style;
 use prosed_protocol::api::Version;
+use prosed_protocol::visible::plain;
 use prosed_protocol::{Availability, Warning};
 use serde::Serialize;
 
-use crate::escape::plain;
 use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING};
 
 pub(crate) fn version(daemon: &Version, _: Look) -> String {

@@ -213,12 +213,16 @@ TlsMode = Literal["auto", "direct", "starttls"]
 """
 
 
-ContactWarning = Literal["mixedScripts", "bidi", "invisible"]
+ContactWarning = Literal["mixedScripts", "bidi", "invisible", "lookAlike", "nameIsJid"]
 """A sign of a JID or name that was made to deceive.
 
 - `mixedScripts`: One word mixes scripts that look alike, as Latin and Cyrillic do.
 - `bidi`: It holds characters that turn the direction of writing.
-- `invisible`: It holds characters that can't be seen.
+- `invisible`: It holds characters that can't be seen, or nothing that can.
+- `lookAlike`: The JID or the name looks like another contact's JID or name, or like the
+    account's own JID, and is another. Which of the two is the genuine one, no program can
+    tell: both are marked. Equal names are not.
+- `nameIsJid`: The name looks like a JID, and is not the contact's own.
 """
 
 

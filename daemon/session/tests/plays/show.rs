@@ -128,6 +128,9 @@ impl Show {
     pub(crate) fn contact(self, contact: &Contact) -> String {
         let derived = if contact.roster_name.is_none() { "~" } else { "" };
         let mut text = format!("{} {derived}{:?}", contact.jid, short(&contact.name));
+        if contact.look_alike {
+            text.push_str(" look-alike");
+        }
         text.push_str(&relation(contact.subscription, contact.ask, contact.approved));
         text.push_str(&groups(&contact.groups));
         text.push_str(&presence(contact.availability, contact.status.as_ref()));

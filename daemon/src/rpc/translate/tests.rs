@@ -31,6 +31,7 @@ fn events(log: &Arc<EventLog>) -> Vec<Value> {
 
 fn contact(jid_text: &str) -> Contact {
     Contact {
+        look_alike: false,
         jid: jid(jid_text),
         name: "Romeo".to_owned(),
         roster_name: None,
@@ -90,6 +91,12 @@ fn features_come_in_the_whole_contact_only() {
 fn a_deceptive_jid_is_flagged() {
     let translated = translator().contact(contact("rom\u{435}o@example.net"));
     assert_eq!(translated.warnings, [api::Warning::MixedScripts]);
+}
+
+#[test]
+fn a_look_alike_is_flagged() {
+    let translated = translator().contact(Contact { look_alike: true, ..contact("romeo@example.net") });
+    assert_eq!(translated.warnings, [api::Warning::LookAlike]);
 }
 
 #[test]
