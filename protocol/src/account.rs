@@ -64,6 +64,10 @@ pub struct Account {
     /// Present, and true, where texts are cut or devices left out to keep this small.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Present, and true, where the server's roster has more than 20,000 contacts, or more than 16 MiB of
+    /// JIDs, names and groups: some contacts are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub roster_truncated: bool,
 }
 
 impl Account {

@@ -73,7 +73,8 @@ events! {
     RosterLoaded = "rosterLoaded";
     /// Somebody wants to see our presence.
     SubscriptionRequested = "subscriptionRequested";
-    /// A request is open no more: answered here or on another device, or taken back.
+    /// A request is open no more: answered here or on another device, taken back, or a stranger's that had to
+    /// make room for newer ones.
     SubscriptionResolved = "subscriptionResolved";
 }
 

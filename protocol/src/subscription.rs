@@ -34,7 +34,8 @@ pub struct SubscriptionRequested {
     pub status: Option<String>,
 }
 
-/// A request is open no more: answered here or on another device, or taken back.
+/// A request is open no more: answered here or on another device, taken back, or a stranger's that had to make
+/// room for newer ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionResolved {

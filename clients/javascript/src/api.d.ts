@@ -475,6 +475,11 @@ export interface Account {
   resources: Resource[];
   /** When the next attempt to connect is due. */
   retryAt?: string;
+  /**
+   * Present, and true, where the server's roster has more than 20,000 contacts, or more than 16 MiB
+   * of JIDs, names and groups: some contacts are left out.
+   */
+  rosterTruncated?: boolean;
   /** Where the account's secret is kept; absent where none is. */
   secretStore?: SecretStore;
   /** Since when it stands so. */
@@ -738,7 +743,10 @@ export type ProsedEvent = {
   | RosterLoaded & { event: "rosterLoaded" }
   /** Somebody wants to see our presence. */
   | SubscriptionRequested & { event: "subscriptionRequested" }
-  /** A request is open no more: answered here or on another device, or taken back. */
+  /**
+   * A request is open no more: answered here or on another device, taken back, or a stranger's that
+   * had to make room for newer ones.
+   */
   | SubscriptionResolved & { event: "subscriptionResolved" }
 );
 
@@ -752,7 +760,10 @@ export type EventName =
   | "rosterLoaded"
   /** Somebody wants to see our presence. */
   | "subscriptionRequested"
-  /** A request is open no more: answered here or on another device, or taken back. */
+  /**
+   * A request is open no more: answered here or on another device, taken back, or a stranger's that
+   * had to make room for newer ones.
+   */
   | "subscriptionResolved";
 
 /** Events, for those who poll. */
@@ -924,7 +935,10 @@ export interface SubscriptionRequested {
   status?: string;
 }
 
-/** A request is open no more: answered here or on another device, or taken back. */
+/**
+ * A request is open no more: answered here or on another device, taken back, or a stranger's that
+ * had to make room for newer ones.
+ */
 export interface SubscriptionResolved {
   /** Who had asked: a bare JID. */
   jid: string;

@@ -4,8 +4,6 @@
 //! Left out: images by URL (§4.2.1, never fetched: the URL's host would learn
 //! who and where we are), several sizes (the first that PEP itself has is taken).
 
-use std::collections::VecDeque;
-
 use jid::{BareJid, Jid};
 use minidom::Element;
 use sha1::{Digest, Sha1};
@@ -19,6 +17,7 @@ use crate::image;
 use crate::pending::{Outcome, Request};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
+use crate::questions::{Kind, Question};
 use crate::snapshot::{ImageId, ImageInfo};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds, xml};
@@ -33,12 +32,6 @@ pub(crate) const FEATURES: &[&str] =
 pub(crate) enum AvatarStep {
     Data(ImageInfo),
     Metadata,
-}
-
-#[derive(Default)]
-pub(crate) struct State {
-    /// Images to be fetched.
-    queue: VecDeque<ImageId>,
 }
 
 /// What metadata says.
@@ -81,7 +74,7 @@ impl Session {
         self.startup.prolong(turn.now.monotonic);
         match &event.news {
             News::Published(item) => match read_metadata(item) {
-                Some(metadata) => self.note_avatar(owner, metadata, turn),
+                Some(metadata) => self.note_avatar(owner, metadata, false, turn),
                 None => debug!("avatar metadata that we can't use ignored"),
             },
             News::Retracted(ids) => {
@@ -94,7 +87,8 @@ impl Session {
         }
     }
 
-    fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, turn: &mut Turn<'_>) {
+    /// `awaited`: a UI waits for it.
+    fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, awaited: bool, turn: &mut Turn<'_>) {
         match metadata {
             Announced::Nothing => self.assign_no_image(owner, turn),
             Announced::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
@@ -105,33 +99,37 @@ impl Session {
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
                 }
-                if self.assign_image(owner, id, false, turn) {
-                    self.avatars.queue.push_back(id);
-                    self.fetch_avatars(turn);
+                match self.assign_image(owner, id, false, turn) {
+                    true if awaited => self.fetch_avatar(owner.clone(), id, None, turn),
+                    true => self.questions.put(owner, Kind::Avatar),
+                    false => {}
                 }
             }
         }
     }
 
-    /// Fetches an image of which the metadata is known, and which is not on its way.
-    pub(crate) fn fetch_avatar(&mut self, owner: BareJid, id: ImageId, turn: &mut Turn<'_>) {
-        if self.images.want(id, owner) {
-            self.avatars.queue.push_back(id);
-            self.fetch_avatars(turn);
+    /// It is somebody's turn to be asked for their picture: for the one that their metadata names by now.
+    pub(crate) fn ask_for_avatar(&mut self, question: Question, turn: &mut Turn<'_>) {
+        let owner = question.contact.clone();
+        let id = self.people.person(&owner).and_then(Person::wanted_avatar);
+        if let Some(id) = id.filter(|id| self.images.is_wanted(id, &owner) && !self.images.is_coming(id)) {
+            self.fetch_avatar(owner, id, Some(question), turn);
         }
     }
 
-    /// 2.1.6, as many as may be in flight.
-    pub(crate) fn fetch_avatars(&mut self, turn: &mut Turn<'_>) {
-        while self.pending.count(|request| matches!(request, Request::AvatarData { .. }))
-            < bounds::AVATARS_IN_FLIGHT
-        {
-            let Some(id) = self.avatars.queue.pop_front() else { return };
-            let Some(owner) = self.images.owner(&id) else { continue };
-            let query = pep::items_query(ns::AVATAR_DATA, Some(&id.to_string()));
-            let to = Jid::from(owner.clone());
-            self.pending.ask(Some(to), query, Request::AvatarData { jid: owner, id }, turn);
-        }
+    /// 2.1.6. `question`: whose turn it is; absent: a UI wants it.
+    pub(crate) fn fetch_avatar(
+        &mut self,
+        owner: BareJid,
+        id: ImageId,
+        question: Option<Question>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.images.want(id, owner.clone());
+        self.images.asked(id, owner.clone());
+        let query = pep::items_query(ns::AVATAR_DATA, Some(&id.to_string()));
+        let to = Jid::from(owner.clone());
+        self.ask_for(question, Some(to), query, Request::AvatarData { jid: owner, id }, turn);
     }
 
     /// 2.1.7.
@@ -142,14 +140,19 @@ impl Session {
         outcome: Outcome,
         turn: &mut Turn<'_>,
     ) {
+        self.images.answered(&id, &owner);
         let kept = outcome.and_then(|payload| {
+            // Replaced meanwhile, and nobody else's either.
+            if !self.images.is_held(id) {
+                return Err(Failure::NotFound);
+            }
             let data = read_data(payload.as_ref(), id).ok_or(Failure::NotFound)?;
             self.keep_image(id, data, turn)
         });
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
             self.images.give_up(&id, &owner);
-            self.fetch_from_another(id, turn);
+            self.fetch_from_another(id);
             // Replaced meanwhile: who waits, waits for the new one.
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
                 self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
@@ -158,18 +161,25 @@ impl Session {
     }
 
     /// One whom an image was wanted from does not have it: another may.
-    pub(crate) fn fetch_from_another(&mut self, id: ImageId, turn: &mut Turn<'_>) {
-        if self.images.owner(&id).is_some() {
-            self.avatars.queue.push_back(id);
-            self.fetch_avatars(turn);
+    pub(crate) fn fetch_from_another(&mut self, id: ImageId) {
+        let has_it = |owner: &&BareJid| {
+            self.people.person(owner).is_some_and(|person| person.wanted_avatar() == Some(id))
+        };
+        if let Some(owner) = self.images.wanted_by(&id).find(has_it) {
+            self.questions.put(owner, Kind::Avatar);
         }
     }
 
-    /// Asks for what the server has not pushed.
-    pub(crate) fn ask_avatar_metadata(&mut self, jid: BareJid, turn: &mut Turn<'_>) {
+    /// Asks for what the server has not pushed. `question`: whose turn it is; absent: a UI wants it.
+    pub(crate) fn ask_avatar_metadata(
+        &mut self,
+        jid: BareJid,
+        question: Option<Question>,
+        turn: &mut Turn<'_>,
+    ) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(METADATA_NODE, None);
-        self.pending.ask(to, query, Request::AvatarMetadata { jid }, turn);
+        self.ask_for(question, to, query, Request::AvatarMetadata { jid }, turn);
     }
 
     /// Answers why it remains unknown whether there is an avatar.
@@ -191,7 +201,8 @@ impl Session {
         // An event that came meanwhile knows better.
         let unknown = self.people.person(jid).is_some_and(|person| person.avatar.is_none());
         if let Some(metadata) = metadata.filter(|_| unknown) {
-            self.note_avatar(jid, metadata, turn);
+            let awaited = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
+            self.note_avatar(jid, metadata, awaited, turn);
         }
         None
     }
@@ -218,7 +229,7 @@ impl Session {
             self.images.claim(id, self.account.clone());
             let _ = self.keep_image(id, data, turn);
             let request = Request::PublishAvatar { call, id: Some(id), step: AvatarStep::Data(info) };
-            self.pending.ask(None, payload, request, turn);
+            self.ask(None, payload, request, turn);
         }
     }
 
@@ -237,12 +248,7 @@ impl Session {
         let item = id.map_or_else(|| "current".to_owned(), |id| id.to_string());
         let payload =
             pep::publish(METADATA_NODE, &item, Metadata { infos: infos.into_iter().collect() }.into());
-        self.pending.ask(
-            None,
-            payload,
-            Request::PublishAvatar { call, id, step: AvatarStep::Metadata },
-            turn,
-        );
+        self.ask(None, payload, Request::PublishAvatar { call, id, step: AvatarStep::Metadata }, turn);
     }
 
     pub(crate) fn handle_avatar_published(

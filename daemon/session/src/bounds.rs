@@ -5,18 +5,31 @@ use std::time::Duration;
 
 /// Devices of one JID. People have a handful; a hostile contact could invent millions.
 pub(crate) const RESOURCES_PER_JID: usize = 32;
+/// Bytes of what one JID's devices say: their names, statuses, caps, and what the caps mean where that counts
+/// for one device only. With [`PROFILE_BYTES`] of three sources a contact costs 64 KiB at most. Real devices
+/// take half a kilobyte each.
+pub(crate) const ONLINE_BYTES: usize = 32 * 1024;
 /// Verified caps hashes. Real-world clients make a few hundred.
-pub(crate) const CAPS_KNOWN: usize = 2_000;
+pub const CAPS_KNOWN: usize = 2_000;
+/// Bytes of all verified caps hashes, in memory and, as they are encoded, on disk. A real one takes 4 KiB.
+pub const CAPS_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one hash's meaning: several times what the richest clients announce.
+pub const CAPS_RECORD_BYTES: usize = 32 * 1024;
+/// Bytes that one contact's devices may add to the verified hashes, on one stream: a share of
+/// [`CAPS_BYTES`], so that more than a hundred contacts would have to agree to push others' out.
+pub(crate) const CAPS_BYTES_PER_CONTACT: usize = 64 * 1024;
 /// Features of one client: many times what the richest announces.
 pub(crate) const CAPS_FEATURES: usize = 500;
-/// Devices remembered as showing a caps hash that is being asked for; they learn the answer.
-pub(crate) const CAPS_HOLDERS: usize = 10_000;
-/// Devices asked for one hash before we give it up: more would let a liar cost us queries.
-pub(crate) const CAPS_ATTEMPTS: u8 = 3;
+/// Devices of one contact asked for one hash before others are asked instead: a liar costs us no more.
+pub(crate) const CAPS_ATTEMPTS: usize = 3;
+/// Questions on their way to one contact. Whoever does not answer keeps two places for half a minute.
+pub(crate) const QUESTIONS_PER_CONTACT: usize = 2;
 /// Disco queries in flight: enough to hide round trips, too few to look like a flood.
 pub(crate) const DISCO_IN_FLIGHT: usize = 16;
-/// Avatars in flight: each may be 1.4 MB of base64.
+/// Avatars in flight or on their way to the disk: each may be 1.4 MB of base64.
 pub(crate) const AVATARS_IN_FLIGHT: usize = 16;
+/// Old vCards in flight for their pictures, or those on their way to the disk: each may be as large.
+pub(crate) const PHOTOS_IN_FLIGHT: usize = 8;
 /// An avatar's bytes, decoded. XEP-0084 §7.2 advises far less; phones publish more.
 pub(crate) const AVATAR_BYTES: usize = 1024 * 1024;
 /// An avatar's width and height, in pixels.
@@ -39,16 +52,32 @@ pub(crate) const CATCH_UP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 pub const NAME_CHARS: usize = 1_000;
 /// Characters of a status or a profile's note.
 pub const TEXT_CHARS: usize = 4_000;
-/// Requests to see our presence. Strangers make them; a UI shows a handful.
-pub(crate) const SUBSCRIPTION_REQUESTS: usize = 200;
+/// Bytes of one profile of a contact. Real ones take a few hundred.
+pub(crate) const PROFILE_BYTES: usize = 10 * 1024;
+/// Contacts of a roster: twice what prosed is measured with. Ten times what anybody is known to have.
+pub const ROSTER_CONTACTS: usize = 20_000;
+/// Bytes of all JIDs, names and groups of a roster: 800 for each of [`ROSTER_CONTACTS`].
+pub const ROSTER_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a roster's version. Servers use numbers, times and hashes.
+pub(crate) const ROSTER_VERSION_BYTES: usize = 1_024;
+/// Strangers' requests to see our presence. A UI shows a handful. Those of contacts are not counted: they are as
+/// many as the roster has contacts, at most.
+pub const SUBSCRIPTION_REQUESTS: usize = 200;
+/// Of these, requests of one domain.
+pub(crate) const SUBSCRIPTION_REQUESTS_PER_DOMAIN: usize = 50;
+/// Bytes of what one request says: a nickname and a sentence.
+pub(crate) const SUBSCRIPTION_REQUEST_BYTES: usize = 4 * 1024;
 /// Groups of one contact.
 pub const GROUPS: usize = 100;
 /// Phones, emails or URLs of one profile.
 pub const PROFILE_LIST: usize = 20;
 /// Calls that wait for the server, of all UIs.
 pub(crate) const WAITING_CALLS: usize = 4_096;
-/// Requests in flight. The queues above keep us far below it; it is here so that nothing else grows.
+/// Requests in flight for UIs and for ourselves. [`WAITING_CALLS`] keeps us below it; it is here so that nothing
+/// else grows. What contacts have us ask is not counted: it has bounds of its own, above.
 pub(crate) const REQUESTS: usize = 8_192;
+/// What was left out because of these bounds is counted, and told to the log so often.
+pub(crate) const LEFT_OUT_EVERY: Duration = Duration::from_secs(60);
 
 /// How long the server or a peer may take to answer a request.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

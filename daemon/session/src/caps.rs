@@ -4,12 +4,12 @@
 //! fit counts for the one device that said it. Left out: hashes other than SHA-1 and SHA-256,
 //! and clients that announce none (§8).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jid::{FullJid, Jid};
+use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -22,15 +22,19 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::disco::{Form, IdentityText, Info};
 use crate::effect::Write;
+use crate::features::Features;
+use crate::left_out::What;
 use crate::pending::{Outcome, Request};
+use crate::people::{Online, Person};
+use crate::questions::{Kind, Question};
 use crate::snapshot::{CapsKey, CapsRecord};
 use crate::{Session, Turn, avatar, bounds, disco, pep, ping, vcard};
 
 const FEATURES: &[&str] = &[ns::CAPS];
 
-/// Characters of a caps `node`, which is a URL, and of a hash in base64.
-const NODE_CHARS: usize = 500;
-const VER_CHARS: usize = 100;
+/// Bytes of a caps `node`, which is a URL, and of a hash in base64.
+const NODE_BYTES: usize = 500;
+const VER_BYTES: usize = 100;
 
 /// Which program we say that we are.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,27 +152,33 @@ pub(crate) struct Asked {
 }
 
 /// A hash that nobody has explained yet.
-struct Question {
-    node: String,
-    /// Who shows it, and has not failed to explain it.
-    holders: BTreeSet<FullJid>,
-    attempts: u8,
+#[derive(Default)]
+struct Unknown {
+    /// Who shows it and has not failed to explain it, and which node each names: they all learn what it means.
+    holders: BTreeMap<FullJid, String>,
+    /// Who is being asked.
+    asked: Option<FullJid>,
 }
 
 pub(crate) struct State {
     software: Software,
     ver: String,
-    known: BTreeMap<CapsKey, Arc<CapsRecord>>,
-    questions: BTreeMap<CapsKey, Question>,
-    /// Those of the questions that are to be asked.
-    queue: VecDeque<CapsKey>,
+    features: Features,
+    /// One for each hash that devices show, at most: who shows another one leaves it.
+    unknown: BTreeMap<CapsKey, Unknown>,
+    /// Bytes that contacts have explained on this stream.
+    explained: BTreeMap<BareJid, usize>,
 }
 
 impl State {
     pub(crate) fn new(software: Software, known: Vec<(CapsKey, CapsRecord)>) -> Self {
-        let known = known.into_iter().take(bounds::CAPS_KNOWN).map(|(key, record)| (key, Arc::new(record)));
-        let (known, questions) = (known.collect(), BTreeMap::new());
-        Self { ver: software.ver(), software, known, questions, queue: VecDeque::new() }
+        Self {
+            ver: software.ver(),
+            software,
+            features: Features::cached(known),
+            unknown: BTreeMap::new(),
+            explained: BTreeMap::new(),
+        }
     }
 
     /// §6.1: what our presence carries.
@@ -192,34 +202,39 @@ impl State {
     }
 
     /// The stream is gone, and with it whom we could ask.
-    pub(crate) fn forget_questions(&mut self) {
-        self.questions.clear();
-        self.queue.clear();
+    pub(crate) fn forget_unknown(&mut self) {
+        self.unknown.clear();
+        self.explained.clear();
     }
 
-    /// Keeps what a hash means; answers which other one had to go for it.
-    fn learn(&mut self, key: CapsKey, record: Arc<CapsRecord>) -> Option<CapsKey> {
-        let mut forgotten = None;
-        if self.known.len() >= bounds::CAPS_KNOWN {
-            // One that nobody shows: no presence holds it but this table.
-            forgotten = self
-                .known
-                .iter()
-                .find(|(_, record)| Arc::strong_count(record) == 1)
-                .map(|(key, _)| key.clone());
-            forgotten.as_ref().map(|key| self.known.remove(key));
+    /// A device shows a hash no more.
+    fn forget_holder(&mut self, holder: &FullJid, key: &CapsKey) {
+        if let Some(unknown) = self.unknown.get_mut(key) {
+            unknown.holders.remove(holder);
+            if unknown.holders.is_empty() {
+                self.unknown.remove(key);
+            }
         }
-        if self.known.len() < bounds::CAPS_KNOWN {
-            self.known.insert(key, record);
+    }
+
+    /// A device of somebody is gone.
+    pub(crate) fn forget_device(&mut self, owner: &BareJid, resource: &str, online: &Online) {
+        if let (Some(key), Ok(holder)) = (&online.caps, owner.with_resource_str(resource)) {
+            self.forget_holder(&holder, key);
         }
-        forgotten
+    }
+
+    /// Somebody is no contact any more.
+    pub(crate) fn forget_contact(&mut self, jid: &BareJid, person: &Person) {
+        self.explained.remove(jid);
+        person.online.iter().for_each(|(resource, online)| self.forget_device(jid, resource, online));
     }
 }
 
 fn announced(presence: &Presence) -> Option<(CapsKey, String)> {
     let caps = presence.payloads.iter().find(|payload| payload.is("c", ns::CAPS))?;
     let (hash, ver, node) = (caps.attr("hash")?, caps.attr("ver")?, caps.attr("node")?);
-    let readable = matches!(hash, "sha-1" | "sha-256") && ver.len() <= VER_CHARS && node.len() <= NODE_CHARS;
+    let readable = matches!(hash, "sha-1" | "sha-256") && ver.len() <= VER_BYTES && node.len() <= NODE_BYTES;
     readable.then(|| (CapsKey { hash: hash.to_owned(), ver: ver.to_owned() }, node.to_owned()))
 }
 
@@ -229,88 +244,166 @@ impl Session {
         if presence.type_ != Type::None {
             return;
         }
+        let bare = from.to_bare();
         let announced = announced(presence);
-        let known = announced.as_ref().and_then(|(key, _)| self.caps.known.get(key).cloned());
-        let Some(person) = self.people.edit(&from.to_bare()) else { return };
+        let known = announced.as_ref().and_then(|(key, _)| self.caps.features.get(key));
+        let Some(person) = self.people.edit(&bare) else { return };
+        let room = bounds::ONLINE_BYTES.saturating_sub(person.online_bytes(&bare));
         let Some(online) = person.online.get_mut(from.resource().as_str()) else { return };
-        let Some((key, node)) = announced else {
-            (online.caps, online.client) = (None, None);
-            return;
-        };
-        if known.is_some() || online.caps.as_ref() != Some(&key) {
-            online.client.clone_from(&known);
+        let is_new = announced.as_ref().map(|(key, _)| key) != online.caps.as_ref();
+        let before = if is_new { online.forget_caps() } else { None };
+        if let Some(before) = before {
+            self.caps.forget_holder(from, &before);
+        }
+        let Some((key, node)) = announced else { return };
+        if is_new {
+            let bytes = key.bytes() + node.len();
+            if bytes > room {
+                self.left_out.note(What::Devices, turn.now);
+                return;
+            }
             online.caps = Some(key.clone());
+            online.caps_bytes = bytes;
         }
-        if known.is_some() || online.client.is_some() {
-            return;
+        if known.is_some() {
+            online.client = known;
+        } else if online.client.is_none() {
+            // They may be able to explain it by now.
+            online.is_clueless = false;
+            self.caps.unknown.entry(key).or_default().holders.insert(from.clone(), node);
+            self.questions.put(&bare, Kind::Caps);
         }
-        let question = self.caps.questions.entry(key.clone()).or_insert_with(|| {
-            self.caps.queue.push_back(key);
-            Question { node, holders: BTreeSet::new(), attempts: 0 }
-        });
-        if question.holders.len() < bounds::CAPS_HOLDERS {
-            question.holders.insert(from.clone());
-        }
-        self.ask_caps(turn);
     }
 
-    /// Asks as many questions as may be in flight.
-    pub(crate) fn ask_caps(&mut self, turn: &mut Turn<'_>) {
-        while self.pending.count(|request| matches!(request, Request::Disco { .. })) < bounds::DISCO_IN_FLIGHT
-        {
-            let Some(key) = self.caps.queue.pop_front() else { return };
-            let Some(question) = self.caps.questions.get_mut(&key) else { continue };
-            let Some(holder) =
-                question.holders.first().cloned().filter(|_| question.attempts < bounds::CAPS_ATTEMPTS)
-            else {
-                self.caps.questions.remove(&key);
-                continue;
-            };
-            question.attempts += 1;
-            let query = disco::info_query(format!("{}#{}", question.node, key.ver));
-            let asked = Asked { key, holder: holder.clone() };
-            self.pending.ask(Some(Jid::from(holder)), query, Request::Disco { asked }, turn);
+    /// Whether a device may be asked what the hash means that it shows.
+    fn may_explain(&self, holder: &FullJid, key: &CapsKey) -> bool {
+        let Some(person) = self.people.person(&holder.to_bare()) else { return false };
+        let shows = |online: &&Online| online.caps.as_ref() == Some(key);
+        let failed = person.online.values().filter(shows).filter(|online| online.is_clueless).count();
+        let online = person.online.get(holder.resource().as_str()).filter(shows);
+        failed < bounds::CAPS_ATTEMPTS
+            && online.is_some_and(|online| !online.is_clueless && online.client.is_none())
+            && self
+                .caps
+                .unknown
+                .get(key)
+                .is_some_and(|unknown| unknown.asked.is_none() && unknown.holders.contains_key(holder))
+    }
+
+    /// It is a contact's turn to be asked what a hash of theirs means.
+    pub(crate) fn ask_for_caps(&mut self, question: Question, turn: &mut Turn<'_>) {
+        let contact = &question.contact;
+        let Some(person) = self.people.person(contact) else { return };
+        let devices = person.online.iter().filter_map(|(resource, online)| {
+            Some((contact.with_resource_str(resource).ok()?, online.caps.clone()?))
+        });
+        let mut devices = devices.filter(|(holder, key)| self.may_explain(holder, key));
+        let (Some((holder, key)), more) = (devices.next(), devices.next()) else { return };
+        drop(devices);
+        if more.is_some() {
+            self.questions.put(contact, Kind::Caps);
         }
+        let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
+        // Each by their own node: nobody can have others asked for one that they don't have.
+        let Some(node) = unknown.holders.get(&holder) else { return };
+        let query = disco::info_query(format!("{node}#{}", key.ver));
+        unknown.asked = Some(holder.clone());
+        let asked = Asked { key, holder: holder.clone() };
+        self.ask_for(Some(question), Some(Jid::from(holder)), query, Request::Disco { asked }, turn);
     }
 
     pub(crate) fn handle_disco_result(&mut self, asked: Asked, outcome: Outcome, turn: &mut Turn<'_>) {
+        let Asked { key, holder } = asked;
         let info = outcome.ok().flatten().as_ref().and_then(Info::read);
-        let Some(question) = self.caps.questions.get_mut(&asked.key) else { return };
-        match info {
-            Some(info) if fits(&info, &asked.key) => {
-                let holders = std::mem::take(&mut question.holders);
-                self.caps.questions.remove(&asked.key);
-                let record = Arc::new(info.record());
-                for holder in &holders {
-                    self.note_client(holder, &asked.key, &record);
-                }
-                turn.save(Write::Caps { key: asked.key.clone(), record: Some((*record).clone()) });
-                if let Some(key) = self.caps.learn(asked.key, record) {
-                    turn.save(Write::Caps { key, record: None });
-                }
-            }
+        let told = info.map(|info| (fits(&info, &key), info.record()));
+        let told = told.filter(|(_, record)| record.bytes() <= bounds::CAPS_RECORD_BYTES);
+        if let Some(unknown) = self.caps.unknown.get_mut(&key) {
+            unknown.asked.take_if(|asked| *asked == holder);
+        }
+        match told {
+            Some((true, record)) => self.note_meaning(key, &holder, record, turn),
             unfit => {
-                question.holders.remove(&asked.holder);
-                self.caps.queue.push_back(asked.key.clone());
-                if let Some(info) = unfit {
+                self.caps.forget_holder(&holder, &key);
+                self.edit_device(&holder, &key, |online| online.is_clueless = true);
+                if let Some((_, record)) = unfit {
                     debug!("caps hash does not fit: it counts for that device only");
-                    self.note_client(&asked.holder, &asked.key, &Arc::new(info.record()));
+                    self.note_own_client(&holder, &key, &Arc::new(record), turn);
+                }
+                let others =
+                    self.caps.unknown.get(&key).into_iter().flat_map(|unknown| unknown.holders.keys());
+                let other = others.into_iter().find(|other| self.may_explain(other, &key));
+                if let Some(other) = other.map(|other| other.to_bare()) {
+                    self.questions.put(&other, Kind::Caps);
                 }
             }
         }
+        // Their other devices.
+        self.questions.put(&holder.to_bare(), Kind::Caps);
     }
 
-    fn note_client(&mut self, holder: &FullJid, key: &CapsKey, record: &Arc<CapsRecord>) {
-        let Some(person) = self.people.edit(&holder.to_bare()) else { return };
-        let online = person.online.get_mut(holder.resource().as_str());
-        if let Some(online) = online.filter(|online| online.caps.as_ref() == Some(key)) {
+    /// A hash has been explained, and the explanation fits.
+    fn note_meaning(&mut self, key: CapsKey, by: &FullJid, record: CapsRecord, turn: &mut Turn<'_>) {
+        let holders = self.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
+        let explained = self.caps.explained.entry(by.to_bare()).or_default();
+        let (kept, gone) = if *explained + record.bytes() <= bounds::CAPS_BYTES_PER_CONTACT {
+            *explained += record.bytes();
+            self.caps.features.learn(key.clone(), record)
+        } else {
+            (Err(record), Vec::new())
+        };
+        match kept {
+            Ok(record) => {
+                for holder in holders.keys() {
+                    self.edit_device(holder, &key, |online| online.client = Some(Arc::clone(&record)));
+                }
+                turn.save(Write::Caps { key, record: Some((*record).clone()) });
+            }
+            Err(record) => {
+                self.left_out.note(What::Caps, turn.now);
+                let record = Arc::new(record);
+                for holder in holders.keys() {
+                    self.note_own_client(holder, &key, &record, turn);
+                }
+            }
+        }
+        for key in gone {
+            turn.save(Write::Caps { key, record: None });
+        }
+    }
+
+    /// What counts for a device only takes room of its owner's.
+    fn note_own_client(
+        &mut self,
+        holder: &FullJid,
+        key: &CapsKey,
+        record: &Arc<CapsRecord>,
+        turn: &mut Turn<'_>,
+    ) {
+        let bare = holder.to_bare();
+        let Some(person) = self.people.person(&bare) else { return };
+        if person.online_bytes(&bare) + record.bytes() > bounds::ONLINE_BYTES {
+            return self.left_out.note(What::Caps, turn.now);
+        }
+        self.edit_device(holder, key, |online| {
             online.client = Some(Arc::clone(record));
+            online.caps_bytes += record.bytes();
+        });
+    }
+
+    /// Changes a device, if it still shows this hash.
+    fn edit_device(&mut self, holder: &FullJid, key: &CapsKey, change: impl FnOnce(&mut Online)) {
+        let person = self.people.edit(&holder.to_bare());
+        let online = person.and_then(|person| person.online.get_mut(holder.resource().as_str()));
+        if let Some(online) = online.filter(|online| online.caps.as_ref() == Some(key)) {
+            change(online);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// The list of the seed's step 2.1.2.

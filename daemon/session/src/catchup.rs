@@ -4,81 +4,61 @@
 //! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd those of contacts who are
 //! online, at best.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use jid::BareJid;
 
 use crate::contact::Subscription;
-use crate::pending::Request;
 use crate::people::Person;
-use crate::snapshot::AvatarRecord;
+use crate::questions::{Kind, Question};
 use crate::time::Timestamp;
 use crate::{Session, Turn, bounds};
-
-#[derive(Default)]
-pub(crate) struct State {
-    queue: VecDeque<(BareJid, Question)>,
-}
-
-enum Question {
-    Avatar,
-    Profile,
-    Photo,
-}
 
 impl Session {
     /// Looks for who is missing something, and begins to ask.
     pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
         for (jid, person) in self.people.everybody() {
-            if !publishes_to_us(person) || !is_due(person, turn.now.wall) {
-                continue;
+            if publishes_to_us(person) && is_due(person, turn.now.wall) && lacks(person) != (false, false) {
+                self.questions.put(jid, Kind::Missing);
             }
-            if person.avatar.is_none() {
-                self.catchup.queue.push_back((jid.clone(), Question::Avatar));
+            // Named on a stream that ended before it came.
+            if let Some(id) = person.wanted_avatar() {
+                self.images.want(id, jid.clone());
+                self.questions.put(jid, Kind::Avatar);
             }
-            if person.profile.vcard4.is_none() && person.profile.prose.is_none() {
-                self.catchup.queue.push_back((jid.clone(), Question::Profile));
+            if person.photo.is_some() {
+                self.questions.put(jid, Kind::Photo);
             }
         }
-        // Named on a stream that ended before they came.
-        let unsaved = self.people.everybody().filter_map(|(jid, person)| match &person.avatar {
-            Some(Some(AvatarRecord { id, image: None, legacy: false })) => Some((jid.clone(), *id)),
-            _ => None,
-        });
-        for (jid, id) in unsaved.collect::<Vec<_>>() {
-            self.fetch_avatar(jid, id, turn);
-        }
-        let photos: Vec<BareJid> = self
-            .people
-            .everybody()
-            .filter(|(_, person)| person.photo.is_some())
-            .map(|(jid, _)| jid.clone())
-            .collect();
-        self.catchup.queue.extend(photos.into_iter().map(|jid| (jid, Question::Photo)));
         self.ask_on(turn);
     }
 
-    /// Whatever waits for a place among the requests in flight takes it.
+    /// Asks whoever's turn it is, as many as may be in flight.
     pub(crate) fn ask_on(&mut self, turn: &mut Turn<'_>) {
-        if !self.connection.is_online() {
-            return;
-        }
-        self.fetch_avatars(turn);
-        self.ask_caps(turn);
-        while self.pending.count(is_ours) < bounds::CATCH_UP_IN_FLIGHT {
-            match self.catchup.queue.pop_front() {
-                Some((jid, Question::Avatar)) => {
-                    self.note_asked(&jid, turn);
-                    self.ask_avatar_metadata(jid, turn);
-                }
-                Some((jid, Question::Profile)) => {
-                    self.note_asked(&jid, turn);
-                    self.ask_profile(jid, false, turn);
-                }
-                Some((jid, Question::Photo)) => self.fall_back_to_photo(&jid, turn),
-                None => return,
+        while self.connection.is_online() {
+            let Some(question) = self.questions.next(self.images.saving()) else { return };
+            match question.kind {
+                Kind::Avatar => self.ask_for_avatar(question, turn),
+                Kind::Caps => self.ask_for_caps(question, turn),
+                Kind::Missing => self.ask_for_missing(question, turn),
+                Kind::Photo => self.ask_for_photo(question, turn),
             }
+        }
+    }
+
+    /// What has come by now is not asked for.
+    fn ask_for_missing(&mut self, question: Question, turn: &mut Turn<'_>) {
+        let jid = question.contact.clone();
+        let Some((avatar, profile)) = self.people.person(&jid).map(lacks) else { return };
+        if avatar || profile {
+            self.note_asked(&jid, turn);
+        }
+        match avatar {
+            true => self.ask_avatar_metadata(jid.clone(), Some(question), turn),
+            false => self.questions.put(&jid, Kind::Photo),
+        }
+        if profile {
+            self.ask_profile(jid, false, turn);
         }
     }
 
@@ -92,8 +72,9 @@ impl Session {
     }
 }
 
-fn is_ours(request: &Request) -> bool {
-    matches!(request, Request::AvatarMetadata { .. } | Request::Vcard { .. } | Request::VcardTemp { .. })
+/// Whether their avatar, and whether their profile is unknown.
+fn lacks(person: &Person) -> (bool, bool) {
+    (person.avatar.is_none(), person.profile.vcard4.is_none() && person.profile.prose.is_none())
 }
 
 /// Contacts whose presence we may see, and ourselves.

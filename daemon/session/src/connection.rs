@@ -72,6 +72,7 @@ impl Connection {
             profile: us.and_then(|us| us.profile.best().cloned()),
             avatar: us.and_then(|us| us.shown),
             resources: us.map(|us| us.resources()).unwrap_or_default(),
+            roster_truncated: people.is_truncated(),
         }
     }
 
@@ -180,11 +181,10 @@ impl Session {
     fn end_stream(&mut self, state: ConnectionState, turn: &mut Turn<'_>) {
         self.connection.become_(state, turn.now.wall);
         self.startup = crate::startup::State::default();
-        self.avatars = crate::avatar::State::default();
-        self.vcard_temp.forget_queue();
+        self.questions = crate::questions::Questions::default();
+        self.vcard_temp = crate::vcard_temp::State::default();
         self.roster.forget_changes();
-        self.catchup = crate::catchup::State::default();
-        self.caps.forget_questions();
+        self.caps.forget_unknown();
         self.images.forget_wishes();
         for request in self.pending.take_all() {
             tracing::debug!(?request, "request ended with its stream");

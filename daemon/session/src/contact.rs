@@ -6,9 +6,11 @@ use std::sync::Arc;
 use jid::{BareJid, FullJid};
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::failure::Failure;
 use crate::snapshot::{CapsRecord, ImageId, ImageType};
 use crate::time::Timestamp;
+use crate::xml::{fitting, some_text};
 
 /// A roster item and all that is known of its owner.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +70,9 @@ pub struct Account {
     pub avatar: Option<Avatar>,
     /// Our other devices that are online, best first.
     pub resources: Vec<Resource>,
+    /// The server's roster is larger than [`bounds::ROSTER_CONTACTS`] or [`bounds::ROSTER_BYTES`]: some contacts
+    /// are left out.
+    pub roster_truncated: bool,
 }
 
 /// How a session stands.
@@ -180,6 +185,44 @@ impl Profile {
         let lists = [&self.emails, &self.phones, &self.urls];
         single.into_iter().chain(address).flatten().map(String::len).sum::<usize>()
             + lists.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
+    /// Whether it is small enough to be a contact's.
+    pub(crate) fn is_bounded(&self) -> bool {
+        *self == self.clone().bounded()
+    }
+
+    /// As much of it as fits into [`bounds::PROFILE_BYTES`]: what does not is left out; a note is cut.
+    pub(crate) fn bounded(mut self) -> Self {
+        let mut room = bounds::PROFILE_BYTES;
+        let mut fits = |text: &String| {
+            let left = room.checked_sub(size_of::<String>() + text.len());
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let mut address = self.address.unwrap_or_default();
+        for text in [
+            &mut self.full_name,
+            &mut self.nickname,
+            &mut self.organization,
+            &mut self.title,
+            &mut self.role,
+            &mut self.birthday,
+            &mut address.street,
+            &mut address.locality,
+            &mut address.region,
+            &mut address.postal_code,
+            &mut address.country,
+        ] {
+            text.take_if(|text| !fits(text));
+        }
+        for list in [&mut self.emails, &mut self.phones, &mut self.urls] {
+            list.retain(&mut fits);
+            list.shrink_to_fit();
+        }
+        self.address = (address != Address::default()).then_some(address);
+        self.note = self.note.and_then(|note| some_text(fitting(&note, room), bounds::TEXT_CHARS));
+        self
     }
 }
 

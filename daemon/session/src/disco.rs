@@ -76,7 +76,7 @@ impl Info {
         let name = |identity: &IdentityText| Some(short(&identity.name)).filter(|name| !name.is_empty());
         CapsRecord {
             identity: self.identities.first().map(|one| (short(&one.category), short(&one.type_), name(one))),
-            features: self.features.iter().map(|feature| short(feature)).collect(),
+            features: self.features.iter().map(|feature| short(feature).into()).collect(),
         }
     }
 

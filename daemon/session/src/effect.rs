@@ -65,7 +65,8 @@ pub enum Notice {
     AccountChanged,
     /// Somebody wants to see our presence.
     SubscriptionRequested(SubscriptionRequest),
-    /// They have their answer, from here or elsewhere, or have taken it back.
+    /// They have their answer, from here or elsewhere, or have taken it back; or they are strangers, and
+    /// newer requests have taken the place of theirs.
     SubscriptionResolved { jid: BareJid },
     /// The server's roster has been reconciled with ours; `changed` contacts differed.
     RosterLoaded { version: Option<String>, changed: usize },
@@ -118,8 +119,8 @@ fn length(text: &Option<String>) -> usize {
     text.as_ref().map_or(0, String::len)
 }
 
-fn total<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
-    texts.map(String::len).sum()
+fn total(texts: impl Iterator<Item = impl AsRef<str>>) -> usize {
+    texts.map(|text| text.as_ref().len()).sum()
 }
 
 /// Hands out receipts, each once.

@@ -35,8 +35,10 @@ pub(crate) struct Images {
     /// Whose metadata names which picture, saved or not, or who is still shown with it. Pairs, since
     /// most pictures are one person's; each has a person, nobody comes before anybody.
     held: BTreeSet<(ImageId, Option<BareJid>)>,
-    /// Whose pictures are on their way.
+    /// Whose pictures are on their way, or waiting to be asked for.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
+    /// Of whom XEP-0084 pictures are being asked.
+    asked: BTreeMap<ImageId, Vec<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
 }
 
@@ -68,7 +70,7 @@ impl Images {
             if self.held.remove(&(id, Some(owner.clone()))) && self.holders(id).next().is_none() {
                 // Whoever comes back to it finds out whether it is still there.
                 let was_known = self.known.remove(&id).is_some();
-                if was_known || self.saving.values().any(|(saving, _)| *saving == id) {
+                if was_known || self.is_saving(&id) {
                     free.push(id);
                 }
             }
@@ -85,19 +87,57 @@ impl Images {
         self.known.get(id).copied()
     }
 
-    /// Notes whose picture is wanted; answers whether it is the first time that it is.
-    pub(crate) fn want(&mut self, id: ImageId, owner: BareJid) -> bool {
-        let owners = self.wanted.entry(id).or_default();
-        owners.insert(owner) && owners.len() == 1
+    /// Whether anybody has this picture, saved or not.
+    pub(crate) fn is_held(&self, id: ImageId) -> bool {
+        self.holders(id).next().is_some()
+    }
+
+    /// Notes whose picture is wanted.
+    pub(crate) fn want(&mut self, id: ImageId, owner: BareJid) {
+        self.wanted.entry(id).or_default().insert(owner);
     }
 
     pub(crate) fn is_wanted(&self, id: &ImageId, owner: &BareJid) -> bool {
         self.wanted.get(id).is_some_and(|owners| owners.contains(owner))
     }
 
-    /// One whom it can be had from.
-    pub(crate) fn owner(&self, id: &ImageId) -> Option<BareJid> {
-        self.wanted.get(id)?.first().cloned()
+    /// Those whose picture it is, and who want it.
+    pub(crate) fn wanted_by(&self, id: &ImageId) -> impl Iterator<Item = &BareJid> {
+        self.wanted.get(id).into_iter().flatten()
+    }
+
+    /// An owner has been asked for it.
+    pub(crate) fn asked(&mut self, id: ImageId, owner: BareJid) {
+        self.asked.entry(id).or_default().push(owner);
+    }
+
+    /// An owner has answered, or never will.
+    pub(crate) fn answered(&mut self, id: &ImageId, owner: &BareJid) {
+        if let Some(asked) = self.asked.get_mut(id) {
+            asked.retain(|other| other != owner);
+            if asked.is_empty() {
+                self.asked.remove(id);
+            }
+        }
+    }
+
+    /// Whether this very owner has been asked for it, or it is on its way to the disk already.
+    pub(crate) fn is_coming_from(&self, id: &ImageId, owner: &BareJid) -> bool {
+        self.asked.get(id).is_some_and(|asked| asked.contains(owner)) || self.is_saving(id)
+    }
+
+    /// Whether somebody has been asked for it, or it is on its way to the disk already.
+    pub(crate) fn is_coming(&self, id: &ImageId) -> bool {
+        self.asked.contains_key(id) || self.is_saving(id)
+    }
+
+    fn is_saving(&self, id: &ImageId) -> bool {
+        self.saving.values().any(|(saving, _)| saving == id)
+    }
+
+    /// How many are on their way to the disk.
+    pub(crate) fn saving(&self) -> usize {
+        self.saving.len()
     }
 
     /// It can't be had from this owner.
@@ -114,6 +154,7 @@ impl Images {
     pub(crate) fn forget_wishes(&mut self) {
         let saving: BTreeSet<ImageId> = self.saving.values().map(|(id, _)| *id).collect();
         self.wanted.retain(|id, _| saving.contains(id));
+        self.asked.clear();
     }
 
     pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(ImageId, ImageInfo)> {
@@ -154,7 +195,7 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Result<(), Failure> {
         let info = inspect(&data, id)?;
-        if self.images.saving.values().any(|(saving, _)| *saving == id) {
+        if self.images.is_saving(&id) {
             return Ok(());
         }
         let ticket = self.tickets.issue();
@@ -207,8 +248,8 @@ impl Session {
         Ok(Answer::Avatar(shown))
     }
 
-    /// Somebody's picture is the one of this id from now on. Answers whether it has to be fetched,
-    /// which is for the caller to do.
+    /// Somebody's picture is the one of this id from now on, and the one before is wanted no more. Answers
+    /// whether it has to be fetched, which is for the caller to do.
     pub(crate) fn assign_image(
         &mut self,
         owner: &BareJid,
@@ -225,9 +266,24 @@ impl Session {
             person.show_avatar();
             let after = held(person);
             self.people.save(owner, turn);
+            self.want_no_more(owner, before, Some(id));
             self.free_images(owner, before, after, turn);
         }
-        image.is_none() && self.images.want(id, owner.clone())
+        if image.is_none() {
+            self.images.want(id, owner.clone());
+        }
+        image.is_none()
+    }
+
+    /// Whoever changes their picture wants the newest only.
+    fn want_no_more(&mut self, owner: &BareJid, before: Held, now: Option<ImageId>) {
+        for id in before.into_iter().flatten().filter(|id| Some(*id) != now) {
+            self.images.give_up(&id, owner);
+            // They may have been the one to be asked for all others.
+            if !self.images.is_coming(&id) {
+                self.fetch_from_another(id);
+            }
+        }
     }
 
     /// Somebody has no picture, or none any more.
@@ -238,12 +294,14 @@ impl Session {
             person.avatar = Some(None);
             person.show_avatar();
             self.people.save(owner, turn);
+            self.want_no_more(owner, before, None);
             self.free_images(owner, before, Held::default(), turn);
         }
     }
 
     /// Somebody has left the roster, and their pictures with them.
     pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person, turn: &mut Turn<'_>) {
+        self.want_no_more(owner, held(person), None);
         self.free_images(owner, held(person), Held::default(), turn);
     }
 

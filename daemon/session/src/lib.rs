@@ -18,7 +18,9 @@ mod contact;
 mod disco;
 mod effect;
 mod failure;
+mod features;
 mod image;
+mod left_out;
 mod lookalike;
 mod pace;
 mod pending;
@@ -28,6 +30,7 @@ mod picture;
 mod ping;
 mod presence;
 mod profile;
+mod questions;
 mod roster;
 mod snapshot;
 mod startup;
@@ -64,7 +67,7 @@ pub use snapshot::{
 pub use time::{Now, Timestamp};
 
 use pace::Pace;
-use pending::{Outcome, Pending, Request};
+use pending::{Ended, Outcome, Pending, Request};
 use people::People;
 use waiting::{Awaited, Waiting};
 
@@ -75,7 +78,9 @@ pub struct Session {
     people: People,
     pace: Pace,
     pending: Pending,
+    questions: questions::Questions,
     waiting: Waiting,
+    left_out: left_out::LeftOut,
     images: image::Images,
     tickets: effect::Tickets,
     roster: roster::State,
@@ -83,9 +88,7 @@ pub struct Session {
     presence: presence::State,
     subscriptions: subscription::State,
     caps: caps::State,
-    avatars: avatar::State,
     vcard_temp: vcard_temp::State,
-    catchup: catchup::State,
 }
 
 /// One turn of the machine: when it happens, and what it wants so far.
@@ -125,16 +128,16 @@ impl Session {
             people: People::new(account.clone(), items, people, seed),
             pace: Pace::default(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
+            questions: questions::Questions::default(),
             waiting: Waiting::default(),
+            left_out: left_out::LeftOut::default(),
             tickets: effect::Tickets::default(),
             roster,
             startup: startup::State::default(),
             presence: presence::State::new(presence),
             subscriptions: subscription::State::new(requests),
             caps: caps::State::new(software, caps),
-            avatars: avatar::State::default(),
             vcard_temp: vcard_temp::State::default(),
-            catchup: catchup::State::default(),
             account,
         };
         // As it begins it is no news.
@@ -195,6 +198,7 @@ impl Session {
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
             self.presence.next_deadline(),
             self.pace.next_deadline(),
+            self.left_out.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -221,13 +225,13 @@ impl Session {
             Iq::Get { from, id, payload, .. } => self.handle_get(from, id, payload, turn),
             Iq::Set { from, id, payload, .. } => self.handle_set(from, id, payload, turn),
             Iq::Result { from, id, payload, .. } => {
-                if let Some(request) = self.pending.take(&id, from.as_ref(), &self.account) {
-                    self.handle_outcome(request, Ok(payload), turn);
+                if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
+                    self.handle_outcome(ended, Ok(payload), turn);
                 }
             }
             Iq::Error { from, id, error, .. } => {
-                if let Some(request) = self.pending.take(&id, from.as_ref(), &self.account) {
-                    self.handle_outcome(request, Err(xml::stanza_failure(&error)), turn);
+                if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
+                    self.handle_outcome(ended, Err(xml::stanza_failure(&error)), turn);
                 }
             }
         }
@@ -285,6 +289,7 @@ impl Session {
                 _ => {}
             }
         }
+        self.ask_on(turn);
     }
 
     fn handle_presence(&mut self, presence: Presence, turn: &mut Turn<'_>) {
@@ -298,6 +303,7 @@ impl Session {
             self.note_caps(&full, &presence, turn);
             self.note_vcard_photo(&full.to_bare(), &presence, turn);
         }
+        self.ask_on(turn);
     }
 
     fn handle_command(&mut self, call: Call, command: Command, turn: &mut Turn<'_>) {
@@ -330,7 +336,9 @@ impl Session {
     }
 
     /// A request has ended: by its answer, an error, its deadline, or the end of its stream.
-    fn handle_outcome(&mut self, request: Request, outcome: Outcome, turn: &mut Turn<'_>) {
+    fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, turn: &mut Turn<'_>) {
+        let Ended { request, question } = ended;
+        question.iter().for_each(|question| self.questions.end(question));
         if let Err(failure) = &outcome {
             debug!(?request, %failure, "request ended");
         }
@@ -377,6 +385,7 @@ impl Session {
     fn handle_saved(&mut self, ticket: Ticket, stored: bool, turn: &mut Turn<'_>) {
         if let Some(image) = self.images.take_saved(ticket) {
             self.handle_image_saved(image, stored, turn);
+            self.ask_on(turn);
         } else if let Some(saved) = self.presence.take_saved(ticket) {
             self.handle_presence_saved(saved, stored, turn);
         }
@@ -384,8 +393,8 @@ impl Session {
 
     fn handle_tick(&mut self, turn: &mut Turn<'_>) {
         if self.connection.is_online() {
-            for request in self.pending.take_overdue(turn.now.monotonic) {
-                self.handle_outcome(request, Err(Failure::RequestTimedOut), turn);
+            for ended in self.pending.take_overdue(turn.now.monotonic) {
+                self.handle_outcome(ended, Err(Failure::RequestTimedOut), turn);
             }
         }
         for (call, awaited) in self.waiting.take_overdue(turn.now.monotonic) {
@@ -397,6 +406,7 @@ impl Session {
         }
         self.handle_startup_deadlines(turn);
         self.handle_presence_deadlines(turn);
+        self.left_out.tell(turn.now);
     }
 
     /// Tells UIs all that has effectively changed, whatever has to wait else.
@@ -430,6 +440,14 @@ impl Session {
         }
         self.connection.told(news);
         turn.notify(Notice::AccountChanged);
+    }
+
+    /// Somebody is no contact any more: nothing of theirs is left behind.
+    fn forget_contact(&mut self, jid: &BareJid, person: &people::Person, turn: &mut Turn<'_>) {
+        self.let_images_go(jid, person, turn);
+        self.caps.forget_contact(jid, person);
+        self.vcard_temp.forget_contact(jid);
+        self.questions.forget(jid);
     }
 
     /// From our server or our own account, which clients see as an absent or our bare `from`

@@ -1,5 +1,8 @@
 //! Requests in flight, every one by name. Each ends exactly once: answer, error, time-out, or the
 //! end of its stream.
+//!
+//! What UIs and we ourselves ask for has its own share. What contacts have us ask comes with its [`Question`],
+//! whose bounds are in `questions.rs`: none of it takes a place from what somebody waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -10,15 +13,17 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use xmpp_parsers::iq::{Iq, IqPayload};
 
-use crate::Turn;
 use crate::avatar::AvatarStep;
 use crate::bounds;
 use crate::caps::Asked;
 use crate::command::Call;
 use crate::contact::Profile;
 use crate::failure::Failure;
+use crate::left_out::What;
+use crate::questions::Question;
 use crate::snapshot::ImageId;
 use crate::vcard::VcardSource;
+use crate::{Session, Turn};
 
 /// What we asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,37 +47,55 @@ pub(crate) type Outcome = Result<Option<Element>, Failure>;
 struct InFlight {
     to: Option<Jid>,
     request: Request,
+    /// Whose question it is; absent: ours, or a UI's.
+    question: Option<Question>,
     deadline: Instant,
+}
+
+/// A request that has ended.
+pub(crate) struct Ended {
+    pub(crate) request: Request,
+    pub(crate) question: Option<Question>,
 }
 
 pub(crate) struct Pending {
     ids: StdRng,
     in_flight: BTreeMap<String, InFlight>,
+    /// Those with no question.
+    ours: usize,
     deadlines: BTreeSet<(Instant, String)>,
 }
 
 impl Pending {
     pub(crate) fn new(ids: StdRng) -> Self {
-        Self { ids, in_flight: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self { ids, in_flight: BTreeMap::new(), ours: 0, deadlines: BTreeSet::new() }
     }
 
-    /// Sends a request. `to` absent: our own account, by way of our server.
-    pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, turn: &mut Turn<'_>) {
-        if self.in_flight.len() >= bounds::REQUESTS {
-            tracing::warn!(?request, "too many requests in flight: not asked");
-            return;
-        }
+    /// Whether there is room for another request of ours.
+    fn has_room(&self) -> bool {
+        self.ours < bounds::REQUESTS
+    }
+
+    fn send(
+        &mut self,
+        to: Option<Jid>,
+        payload: IqPayload,
+        request: Request,
+        question: Option<Question>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.ours += usize::from(question.is_none());
         // Random, so that nobody can answer in another's name.
         let id = format!("{:016x}{:016x}", self.ids.random::<u64>(), self.ids.random::<u64>());
         let deadline = turn.now.monotonic + bounds::REQUEST_TIMEOUT;
         self.deadlines.insert((deadline, id.clone()));
-        self.in_flight.insert(id.clone(), InFlight { to: to.clone(), request, deadline });
+        self.in_flight.insert(id.clone(), InFlight { to: to.clone(), request, question, deadline });
         let header = xmpp_parsers::iq::IqHeader { from: None, to, id };
         turn.send(Iq::assemble(header, payload));
     }
 
     /// The request that this answers, if the one whom we asked answers (RFC 6120 §8.1.2.1).
-    pub(crate) fn take(&mut self, id: &str, from: Option<&Jid>, account: &BareJid) -> Option<Request> {
+    pub(crate) fn take(&mut self, id: &str, from: Option<&Jid>, account: &BareJid) -> Option<Ended> {
         let asked = self.in_flight.get(id)?;
         let ours = |jid: &Jid| jid.is_bare() && jid.to_bare() == *account;
         let matches = match (&asked.to, from) {
@@ -89,7 +112,7 @@ impl Pending {
     }
 
     /// Those whose time is over.
-    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Request> {
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Ended> {
         let overdue: Vec<String> =
             self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id.clone()).collect();
         overdue.iter().filter_map(|id| self.end(id)).collect()
@@ -98,6 +121,7 @@ impl Pending {
     /// All: their stream has ended.
     pub(crate) fn take_all(&mut self) -> Vec<Request> {
         self.deadlines.clear();
+        self.ours = 0;
         std::mem::take(&mut self.in_flight).into_values().map(|asked| asked.request).collect()
     }
 
@@ -110,17 +134,44 @@ impl Pending {
         }
     }
 
-    pub(crate) fn count(&self, matching: impl Fn(&Request) -> bool) -> usize {
-        self.in_flight.values().filter(|asked| matching(&asked.request)).count()
-    }
-
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    fn end(&mut self, id: &str) -> Option<Request> {
-        let asked = self.in_flight.remove(id)?;
-        self.deadlines.remove(&(asked.deadline, id.to_owned()));
-        Some(asked.request)
+    fn end(&mut self, id: &str) -> Option<Ended> {
+        let InFlight { request, question, deadline, .. } = self.in_flight.remove(id)?;
+        self.deadlines.remove(&(deadline, id.to_owned()));
+        self.ours -= usize::from(question.is_none());
+        Some(Ended { request, question })
+    }
+}
+
+impl Session {
+    /// Asks for something that a UI wants, or that we ourselves need. `to` absent: our own account, by way
+    /// of our server.
+    pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, turn: &mut Turn<'_>) {
+        if self.pending.has_room() {
+            self.pending.send(to, payload, request, None, turn);
+        } else {
+            self.left_out.note(What::Requests, turn.now);
+        }
+    }
+
+    /// The same; where it is somebody's question, it counts as theirs.
+    pub(crate) fn ask_for(
+        &mut self,
+        question: Option<Question>,
+        to: Option<Jid>,
+        payload: IqPayload,
+        request: Request,
+        turn: &mut Turn<'_>,
+    ) {
+        match question {
+            None => self.ask(to, payload, request, turn),
+            Some(question) => {
+                self.questions.begin(&question);
+                self.pending.send(to, payload, request, Some(question), turn);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jid::BareJid;
 
 use crate::Turn;
+use crate::bounds;
 use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
 use crate::effect::Write;
 use crate::lookalike::{LookAlikes, Looks};
@@ -41,12 +42,29 @@ pub(crate) struct Online {
     pub(crate) since: Timestamp,
     pub(crate) idle_since: Option<Timestamp>,
     pub(crate) caps: Option<CapsKey>,
+    /// What the hash and its node take, and what it means where that counts for this device only.
+    pub(crate) caps_bytes: usize,
+    /// It was asked what its hash means, and could not say.
+    pub(crate) is_clueless: bool,
     pub(crate) client: Option<Arc<CapsRecord>>,
     /// From a stream before this one, and not yet confirmed.
     pub(crate) stale: bool,
 }
 
 impl Online {
+    /// What it takes in memory, for [`crate::bounds::ONLINE_BYTES`]. Who shows an unknown hash is noted
+    /// by their full JID, too.
+    pub(crate) fn bytes(&self, owner: &BareJid, resource: &str) -> usize {
+        let status = self.status.as_ref().map_or(0, String::len);
+        size_of::<Self>() + owner.as_str().len() + 2 * resource.len() + status + self.caps_bytes
+    }
+
+    /// It shows another hash, or none; answers which one it showed.
+    pub(crate) fn forget_caps(&mut self) -> Option<CapsKey> {
+        (self.client, self.caps_bytes, self.is_clueless) = (None, 0, false);
+        self.caps.take()
+    }
+
     pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
         (self.availability, self.priority, self.idle_since)
             == (other.availability, other.priority, other.idle_since)
@@ -73,6 +91,19 @@ impl Person {
     /// Which image is theirs, saved or not.
     pub(crate) fn avatar_id(&self) -> Option<ImageId> {
         Some(self.avatar.as_ref()?.as_ref()?.id)
+    }
+
+    /// The XEP-0084 picture that is theirs, and is not saved.
+    pub(crate) fn wanted_avatar(&self) -> Option<ImageId> {
+        match &self.avatar {
+            Some(Some(AvatarRecord { id, image: None, legacy: false })) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// What all their devices take.
+    pub(crate) fn online_bytes(&self, owner: &BareJid) -> usize {
+        self.online.iter().map(|(resource, online)| online.bytes(owner, resource)).sum()
     }
 
     /// Whether their picture is the old vCard's (XEP-0153).
@@ -141,6 +172,16 @@ impl Person {
 }
 
 impl ProfileRecord {
+    /// What a cache holds may be of a time with other bounds.
+    fn bound(&mut self) {
+        for profile in [&mut self.vcard4, &mut self.prose, &mut self.temp] {
+            *profile = profile.take().map(|profile| match profile.is_bounded() {
+                true => profile,
+                false => Arc::new(Profile::clone(&profile).bounded()),
+            });
+        }
+    }
+
     /// The one to show: the standard's node, else the Prose clients', else the old vCard.
     pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
         self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
@@ -165,6 +206,25 @@ fn rank(availability: Availability) -> u8 {
     }
 }
 
+/// What became of a roster item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is as it was.
+    Same,
+    /// It is new, or other than it was.
+    Changed,
+    /// There are too many, or they are too large.
+    NoRoom,
+}
+
+/// What an item takes in memory, for [`bounds::ROSTER_BYTES`]: counted as though it had its groups alone.
+fn item_bytes(item: &RosterItem) -> usize {
+    /// A group's place in the set.
+    const EACH: usize = 32;
+    let groups: usize = item.groups.iter().map(|group| EACH + group.len()).sum();
+    item.jid.as_str().len() + item.name.as_ref().map_or(0, String::len) + groups
+}
+
 /// Contacts and ourselves, nobody else: what strangers send finds no place here.
 pub(crate) struct People {
     /// Boxed: a map's nodes have room for those who may come between, and a person is large.
@@ -172,6 +232,11 @@ pub(crate) struct People {
     /// Those touched since UIs were last told, as UIs know them.
     before: BTreeMap<BareJid, Before>,
     look_alikes: LookAlikes,
+    /// Those who have a roster item, and what their items take.
+    contacts: usize,
+    bytes: usize,
+    /// The roster has more than we take.
+    is_truncated: bool,
 }
 
 /// Somebody before they were touched.
@@ -189,6 +254,16 @@ impl People {
         records: Vec<(BareJid, PersonRecord)>,
         seed: u64,
     ) -> Self {
+        let (mut count, mut bytes) = (0, 0);
+        let offered = items.len();
+        items.retain(|item| {
+            let fits = count < bounds::ROSTER_CONTACTS && bytes + item_bytes(item) <= bounds::ROSTER_BYTES;
+            if fits {
+                (count, bytes) = (count + 1, bytes + item_bytes(item));
+            }
+            fits
+        });
+        let is_truncated = items.len() < offered;
         share_groups(&mut items);
         let contacts = items.into_iter().map(|item| {
             let jid = item.jid.clone();
@@ -200,6 +275,10 @@ impl People {
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
                 **person = Person { item: person.item.take(), ..Person::from_record(record) };
+                // Our own is what UIs may write.
+                if person.item.is_some() {
+                    person.profile.bound();
+                }
             }
         }
         let mut look_alikes = LookAlikes::new(seed);
@@ -213,7 +292,7 @@ impl People {
                 person.look_alike = person.looks.is_some_and(|looks| look_alikes.is_doubtful(looks));
             }
         }
-        Self { known, before: BTreeMap::new(), look_alikes }
+        Self { known, before: BTreeMap::new(), look_alikes, contacts: count, bytes, is_truncated }
     }
 
     pub(crate) fn contains(&self, jid: &BareJid) -> bool {
@@ -246,26 +325,48 @@ impl People {
         Some(person)
     }
 
-    /// Puts a roster item in; answers whether it differs from what was there.
-    pub(crate) fn put_item(&mut self, item: RosterItem) -> bool {
-        let person = self.known.get(&item.jid);
-        if person.is_some_and(|person| person.item.as_ref() == Some(&item)) {
-            return false;
+    /// Whether there is no room for another contact.
+    pub(crate) fn is_full(&self) -> bool {
+        self.contacts >= bounds::ROSTER_CONTACTS || self.bytes >= bounds::ROSTER_BYTES
+    }
+
+    /// Whether the roster has more than we take.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// The server gives us the whole roster, or has said that ours is whole.
+    pub(crate) fn begin_whole(&mut self) {
+        self.is_truncated = false;
+    }
+
+    /// Puts a roster item in, if there is room for it; answers whether it differs from what was there.
+    pub(crate) fn put_item(&mut self, item: &RosterItem) -> Put {
+        let before = self.known.get(&item.jid).and_then(|person| person.item.as_ref());
+        if before == Some(item) {
+            return Put::Same;
         }
-        if person.is_none() {
+        let (contacts, bytes) = before.map_or((0, 0), |before| (1, item_bytes(before)));
+        let (contacts, bytes) = (self.contacts - contacts + 1, self.bytes - bytes + item_bytes(item));
+        if contacts > bounds::ROSTER_CONTACTS || bytes > bounds::ROSTER_BYTES {
+            self.is_truncated = true;
+            return Put::NoRoom;
+        }
+        (self.contacts, self.bytes) = (contacts, bytes);
+        if !self.known.contains_key(&item.jid) {
             self.known.insert(item.jid.clone(), Box::default());
         }
-        let jid = item.jid.clone();
-        if let Some(person) = self.edit(&jid) {
-            person.item = Some(item);
+        if let Some(person) = self.edit(&item.jid) {
+            person.item = Some(item.clone());
         }
-        true
+        Put::Changed
     }
 
     /// Takes a contact out, if it is one.
     pub(crate) fn remove_contact(&mut self, jid: &BareJid) -> Option<Box<Person>> {
         // Noted first, so that UIs are told.
-        self.edit(jid)?.item.as_ref()?;
+        let bytes = item_bytes(self.edit(jid)?.item.as_ref()?);
+        (self.contacts, self.bytes) = (self.contacts - 1, self.bytes - bytes);
         self.known.remove(jid)
     }
 

@@ -5,6 +5,7 @@ use jid::BareJid;
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::people::Person;
+use crate::questions::Kind;
 use crate::snapshot::AvatarRecord;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};
@@ -20,19 +21,24 @@ impl Session {
             _ if !self.connection.is_online() => turn.reply(call, Err(Failure::Offline)),
             (Some(Some(AvatarRecord { id, legacy, .. })), None) => {
                 let (id, legacy) = (*id, *legacy);
-                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !self.is_avatar_on_its_way(&jid) {
+                let is_coming = match legacy {
+                    true => self.is_avatar_on_its_way(&jid),
+                    // It may only be waiting for their turn, which a UI does not.
+                    false => self.images.is_coming_from(&id, &jid),
+                };
+                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !is_coming {
                     if legacy {
                         self.images.want(id, jid.clone());
-                        self.ask_vcard_temp(jid, false, turn);
+                        self.ask_vcard_temp(jid, false, None, turn);
                     } else {
-                        self.fetch_avatar(jid, id, turn);
+                        self.fetch_avatar(jid, id, None, turn);
                     }
                 }
             }
             (None, None) => {
                 let asked = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
                 if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !asked {
-                    self.ask_avatar_metadata(jid, turn);
+                    self.ask_avatar_metadata(jid, None, turn);
                 }
             }
         }
@@ -58,7 +64,11 @@ impl Session {
     /// The avatar's owner has answered: with nothing, the old picture may serve; whoever waits
     /// gets what there is, unless it is on its way. `failure`: why the owner has not answered.
     pub(crate) fn conclude_avatar(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
-        self.fall_back_to_photo(&jid, turn);
+        if self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
+            self.fall_back_to_photo(&jid, None, turn);
+        } else if self.people.person(&jid).is_some_and(|person| person.photo.is_some()) {
+            self.questions.put(&jid, Kind::Photo);
+        }
         if !self.is_avatar_on_its_way(&jid) {
             let shown = self.people.person(&jid).and_then(|person| person.shown);
             let result = shown.map(Answer::Avatar).ok_or(failure.unwrap_or(Failure::NotFound));

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use jid::Jid;
 use minidom::Element;
-use tracing::debug;
 use xmpp_parsers::date::DateTime;
 use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Show, Type};
@@ -16,10 +15,11 @@ use crate::command::{Answer, Call};
 use crate::contact::Availability;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
+use crate::left_out::What;
 use crate::people::Online;
 use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
-use crate::xml::some_text;
+use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
 /// Until prosed keeps messages the server shall: it delivers them, and then deletes them, only to
@@ -101,6 +101,8 @@ fn read(presence: &Presence, now: Timestamp) -> Online {
         since: stamp(presence, "delay", ns::DELAY, "stamp", now).unwrap_or(now),
         idle_since: stamp(presence, "idle", ns::IDLE, "since", now),
         caps: None,
+        caps_bytes: 0,
+        is_clueless: false,
         client: None,
         stale: false,
     }
@@ -123,32 +125,38 @@ impl Session {
             (Type::None, Some(resource)) => {
                 let Some(person) = self.people.edit(&bare) else { return };
                 let mut online = read(presence, turn.now.wall);
-                match person.online.get(&resource) {
-                    Some(before) => {
-                        online.caps.clone_from(&before.caps);
-                        online.client.clone_from(&before.client);
-                        // The same again is as old as it was.
-                        if online.says_the_same_as(before) {
-                            online.since = before.since;
-                        }
-                    }
-                    None if person.online.len() >= bounds::RESOURCES_PER_JID => {
-                        debug!("too many resources of one JID: ignored");
-                        return;
-                    }
-                    None => {}
+                let mut before = person.online.remove(&resource);
+                if let Some(before) = &mut before {
+                    (online.caps, online.client) = (before.caps.take(), before.client.take());
+                    (online.caps_bytes, online.is_clueless) = (before.caps_bytes, before.is_clueless);
+                }
+                let status = online.status.take();
+                let taken = person.online_bytes(&bare) + online.bytes(&bare, &resource);
+                let is_too_much =
+                    taken > bounds::ONLINE_BYTES || person.online.len() >= bounds::RESOURCES_PER_JID;
+                if before.is_none() && is_too_much {
+                    return self.left_out.note(What::Devices, turn.now);
+                }
+                let room = bounds::ONLINE_BYTES.saturating_sub(taken);
+                online.status =
+                    status.and_then(|status| some_text(fitting(&status, room), bounds::TEXT_CHARS));
+                // The same again is as old as it was.
+                if let Some(before) = before.filter(|before| online.says_the_same_as(before)) {
+                    online.since = before.since;
                 }
                 person.online.insert(resource, online);
             }
             (Type::Unavailable, Some(resource)) => {
-                if let Some(person) = self.people.edit(&bare) {
-                    person.online.remove(&resource);
+                let Some(person) = self.people.edit(&bare) else { return };
+                if let Some(online) = person.online.remove(&resource) {
+                    self.caps.forget_device(&bare, &resource, &online);
                 }
             }
             // From the bare JID: of all their resources (§4.5.4), or their server can't be asked.
             (Type::Unavailable | Type::Error, None) => {
-                if let Some(person) = self.people.edit(&bare) {
-                    person.online.clear();
+                let Some(person) = self.people.edit(&bare) else { return };
+                for (resource, online) in std::mem::take(&mut person.online) {
+                    self.caps.forget_device(&bare, &resource, &online);
                 }
             }
             _ => {}
@@ -189,6 +197,7 @@ impl Session {
     /// The session is lost, and with it what we knew of who is there.
     pub(crate) fn forget_presences(&mut self) {
         self.presence.kept_until = None;
+        self.caps.forget_unknown();
         self.edit_online(|person| person.online.clear());
     }
 

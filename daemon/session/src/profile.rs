@@ -21,6 +21,9 @@ impl Session {
         profile: Option<Profile>,
         turn: &mut Turn<'_>,
     ) {
+        // Our own is what UIs may write.
+        let bounded = |profile: Profile| if *owner == self.account { profile } else { profile.bounded() };
+        let profile = profile.map(bounded);
         let Some(person) = self.people.edit(owner) else { return };
         let known = slot(&mut person.profile);
         if known.as_deref() != profile.as_ref() {
@@ -70,7 +73,7 @@ impl Session {
                 self.ask_vcard(jid, VcardSource::Prose, on_request, turn);
             }
             VcardSource::Prose if on_request && known.is_some_and(|known| known.prose.is_none()) => {
-                self.ask_vcard_temp(jid, on_request, turn);
+                self.ask_vcard_temp(jid, on_request, None, turn);
             }
             // Whom a UI asks for has questions of his own in flight, which go further.
             _ if !on_request => {}

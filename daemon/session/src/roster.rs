@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jid::BareJid;
 use minidom::Element;
-use tracing::warn;
 use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::ns;
 use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
@@ -14,8 +13,9 @@ use crate::command::{Answer, Call, RosterSource, SubscriptionAct};
 use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
+use crate::left_out::What;
 use crate::pending::{Outcome, Request};
-use crate::people::Person;
+use crate::people::{Person, Put};
 use crate::snapshot::{RosterItem, RosterRecord};
 use crate::waiting::Awaited;
 use crate::xml::{capped, some_text};
@@ -53,6 +53,7 @@ impl State {
     pub(crate) fn cached(roster: Option<RosterRecord>) -> (Self, Vec<RosterItem>) {
         let known = roster.is_some();
         let RosterRecord { version, items } = roster.unwrap_or_default();
+        let version = version.filter(|version| is_short(version));
         (Self { known, reconciled: false, version, refused: false, changes: Vec::new() }, items)
     }
 
@@ -66,6 +67,11 @@ impl State {
         let ver = versioning.then(|| self.version.clone().filter(|_| self.known).unwrap_or_default());
         Roster { ver, items: Vec::new() }.into()
     }
+}
+
+/// A version that is worth keeping: whatever it is, it is the server's.
+fn is_short(version: &str) -> bool {
+    version.len() <= bounds::ROSTER_VERSION_BYTES
 }
 
 pub(crate) fn is_push(payload: &Element) -> bool {
@@ -116,14 +122,9 @@ fn read(item: &Element) -> Option<News> {
     }))
 }
 
-fn read_all(query: &Element) -> impl Iterator<Item = News> + '_ {
-    query.children().filter(|child| child.is("item", ns::ROSTER)).filter_map(|item| {
-        let change = read(item);
-        if change.is_none() {
-            warn!("malformed roster item ignored");
-        }
-        change
-    })
+/// What is malformed is `None`.
+fn read_all(query: &Element) -> impl Iterator<Item = Option<News>> + '_ {
+    query.children().filter(|child| child.is("item", ns::ROSTER)).map(read)
 }
 
 impl Session {
@@ -150,12 +151,11 @@ impl Session {
         self.announce(turn);
         match outcome {
             Ok(Some(query)) if query.is("query", ns::ROSTER) => {
-                let version = query.attr("ver").map(str::to_owned);
-                self.reconcile(version, read_all(&query).collect(), turn);
+                self.reconcile(&query, turn);
             }
             // §2.6.3: nothing has changed since the version that we named.
             Ok(_) if self.roster.known => self.reconciled(0, turn),
-            Ok(_) => self.reconcile(None, Vec::new(), turn),
+            Ok(_) => self.reconcile(&Element::bare("query", ns::ROSTER), turn),
             // The server owes it to us, and callers wait for it.
             Err(Failure::RequestTimedOut) => self.ask_roster(turn),
             Err(failure) => {
@@ -165,16 +165,21 @@ impl Session {
         }
     }
 
-    /// Makes our roster the server's.
-    fn reconcile(&mut self, version: Option<String>, changes: Vec<News>, turn: &mut Turn<'_>) {
-        let mut items: Vec<RosterItem> = changes
-            .into_iter()
-            .filter_map(|change| match change {
+    /// Makes our roster the server's, as far as there is room for it.
+    fn reconcile(&mut self, query: &Element, turn: &mut Turn<'_>) {
+        let mut items = Vec::new();
+        for change in read_all(query) {
+            match change {
                 // Our own JID never is a contact.
-                News::Put(item) if item.jid != self.account => Some(item),
-                News::Put(_) | News::Remove(_) => None,
-            })
-            .collect();
+                Some(News::Put(item)) if item.jid != self.account => items.push(item),
+                Some(News::Put(_) | News::Remove(_)) => {}
+                None => self.left_out.note(What::RosterItems, turn.now),
+            }
+            // What is beyond that is left out in any case, and need not be read.
+            if items.len() > bounds::ROSTER_CONTACTS {
+                break;
+            }
+        }
         share_groups(&mut items);
         let keep: BTreeSet<&BareJid> = items.iter().map(|item| &item.jid).collect();
         let gone = self.people.contacts_beside(&keep);
@@ -183,15 +188,26 @@ impl Session {
         for jid in &gone {
             self.remove_contact(jid, turn);
         }
-        for item in &items {
-            changed += usize::from(self.people.put_item(item.clone()));
-        }
+        self.people.begin_whole();
+        items.retain(|item| {
+            let put = self.people.put_item(item);
+            changed += usize::from(put == Put::Changed);
+            put != Put::NoRoom
+        });
+        let version = self.version_of(query);
         if changed > 0 || version != self.roster.version || !self.roster.known {
             turn.save(Write::Roster { version: version.clone(), replace: true, items, removed: gone });
         }
         self.roster.known = true;
         self.roster.version = version;
         self.reconciled(changed, turn);
+    }
+
+    /// The version that the server gives the roster. A roster that is not whole has none, so that it comes whole
+    /// again, and with whom there is room for by then.
+    fn version_of(&self, query: &Element) -> Option<String> {
+        let version = query.attr("ver").filter(|version| is_short(version)).map(str::to_owned);
+        version.filter(|_| !self.people.is_truncated())
     }
 
     fn reconciled(&mut self, changed: usize, turn: &mut Turn<'_>) {
@@ -204,23 +220,24 @@ impl Session {
 
     /// §2.1.6. Whose push it is has been checked. Answers whose items have changed.
     pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) -> Vec<BareJid> {
-        if let Some(version) = query.attr("ver") {
-            self.roster.version = Some(version.to_owned());
-        }
         let (mut items, mut removed) = (Vec::new(), Vec::new());
         for change in read_all(query) {
             match change {
-                News::Put(item) if item.jid != self.account => {
-                    self.people.put_item(item.clone());
-                    items.push(item);
-                }
-                News::Put(_) => {}
-                News::Remove(jid) => {
+                Some(News::Put(item)) if item.jid != self.account => match self.people.put_item(&item) {
+                    Put::NoRoom => self.left_out.note(What::Contacts, turn.now),
+                    Put::Same | Put::Changed => items.push(item),
+                },
+                Some(News::Put(_)) => {}
+                Some(News::Remove(jid)) => {
                     if self.remove_contact(&jid, turn) {
                         removed.push(jid);
                     }
                 }
+                None => self.left_out.note(What::RosterItems, turn.now),
             }
+        }
+        if query.attr("ver").is_some() || self.people.is_truncated() {
+            self.roster.version = self.version_of(query);
         }
         let changed = items.iter().map(|item| item.jid.clone()).chain(removed.iter().cloned()).collect();
         // Without the whole there is nothing to keep a part in.
@@ -234,7 +251,7 @@ impl Session {
     fn remove_contact(&mut self, jid: &BareJid, turn: &mut Turn<'_>) -> bool {
         let Some(person) = self.people.remove_contact(jid) else { return false };
         self.people.save(jid, turn);
-        self.let_images_go(jid, &person, turn);
+        self.forget_contact(jid, &person, turn);
         true
     }
 
@@ -256,6 +273,11 @@ impl Session {
         subscribe: bool,
         turn: &mut Turn<'_>,
     ) {
+        // The server would take them, and we could not show them.
+        if self.people.is_full() && self.people.person(&jid).is_none() {
+            let limit = bounds::ROSTER_CONTACTS;
+            return turn.reply(call, Err(Failure::LimitExceeded { what: "contacts of a roster", limit }));
+        }
         self.change_roster(call, wanted(jid, name, groups), subscribe, turn);
     }
 
@@ -292,7 +314,7 @@ impl Session {
         if self.wait(call, Awaited::Outcome(call), turn) {
             let query = Roster { ver: None, items: vec![item.clone()] };
             self.roster.changes.push(Change { call, item, subscribe, confirmed: false, pushed: false });
-            self.pending.ask(None, IqPayload::Set(query.into()), Request::RosterChange { call }, turn);
+            self.ask(None, IqPayload::Set(query.into()), Request::RosterChange { call }, turn);
         }
     }
 

@@ -175,8 +175,29 @@ pub struct CapsKey {
 pub struct CapsRecord {
     /// The first identity: category, type, name.
     pub identity: Option<(String, String, Option<String>)>,
-    /// What it supports.
-    pub features: BTreeSet<String>,
+    /// What it supports; records may have the texts in common.
+    pub features: BTreeSet<Arc<str>>,
+}
+
+impl CapsKey {
+    /// What the texts take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.hash.len() + self.ver.len()
+    }
+}
+
+impl CapsRecord {
+    /// What it takes in memory, at most: counted as though it shared nothing. Rows of a cache that hold more
+    /// than [`crate::bounds::CAPS_BYTES`] are not needed.
+    pub fn bytes(&self) -> usize {
+        /// A text's own bookkeeping: its place in the set, its counts, what the allocator rounds up to.
+        const EACH: usize = 48;
+        let identity = self.identity.iter().map(|(category, type_, name)| {
+            3 * EACH + category.len() + type_.len() + name.as_ref().map_or(0, String::len)
+        });
+        let features = self.features.iter().map(|feature| EACH + feature.len());
+        size_of::<Self>() + EACH + identity.chain(features).sum::<usize>()
+    }
 }
 
 /// Our own presence as `set_presence` said it last.

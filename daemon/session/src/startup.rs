@@ -58,7 +58,7 @@ impl Session {
 
     pub(crate) fn ask_roster(&mut self, turn: &mut Turn<'_>) {
         let roster = self.roster.query(self.startup.roster_versioning);
-        self.pending.ask(None, IqPayload::Get(roster), Request::Roster, turn);
+        self.ask(None, IqPayload::Get(roster), Request::Roster, turn);
     }
 
     /// Says that we are here (1), what we can do (2.1.0), and that we want carbons (2.2.0).
@@ -72,7 +72,7 @@ impl Session {
             turn.send(self.presence.available());
             self.send_presence(turn);
         }
-        self.pending.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, turn);
+        self.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, turn);
         let now = turn.now.monotonic;
         self.startup.settled_at = Some((now + bounds::SETTLED_AFTER, now + bounds::SETTLED_AT_LAST));
         let account = Answer::Account(Box::new(self.account()));

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 
 use jid::{BareJid, Jid};
-use tracing::debug;
 use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Type};
 
 use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
 use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
-use crate::xml::some_text;
+use crate::left_out::What;
+use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
 pub(crate) struct State {
@@ -51,21 +51,56 @@ impl Session {
         let nick = presence.payloads.iter().find(|payload| payload.is("nick", ns::NICK));
         let status = presence.statuses.values().next();
         let known = self.subscriptions.requests.get(from);
-        if known.is_none() && self.subscriptions.requests.len() >= bounds::SUBSCRIPTION_REQUESTS {
-            debug!("too many subscription requests: ignored");
-            return;
-        }
+        let mut room = bounds::SUBSCRIPTION_REQUEST_BYTES;
+        let mut text = |text: &str, chars| {
+            let text = some_text(fitting(text, room), chars);
+            room -= text.as_ref().map_or(0, String::len);
+            text
+        };
         let request = SubscriptionRequest {
             jid: from.clone(),
-            nick: nick.and_then(|nick| some_text(&nick.text(), bounds::NAME_CHARS)),
-            status: status.and_then(|status| some_text(status, bounds::TEXT_CHARS)),
+            nick: nick.and_then(|nick| text(&nick.text(), bounds::NAME_CHARS)),
+            status: status.and_then(|status| text(status, bounds::TEXT_CHARS)),
             received_at: known.map_or(turn.now.wall, |known| known.received_at),
         };
-        if known != Some(&request) {
-            let write = Write::SubscriptionRequest { jid: from.clone(), request: Some(request.clone()) };
-            turn.save(write);
-            self.subscriptions.requests.insert(from.clone(), request.clone());
-            turn.notify(Notice::SubscriptionRequested(request));
+        if known == Some(&request) {
+            return;
+        }
+        if known.is_none() && !self.people.contains(from) {
+            self.make_room_for_stranger(from, turn);
+        }
+        turn.save(Write::SubscriptionRequest { jid: from.clone(), request: Some(request.clone()) });
+        self.subscriptions.requests.insert(from.clone(), request.clone());
+        turn.notify(Notice::SubscriptionRequested(request));
+    }
+
+    /// The oldest go first: of the same domain where it has had its share, else of the domain that has most. Those
+    /// of contacts stay, and so do theirs whom we have asked ourselves: they are in the roster.
+    fn make_room_for_stranger(&mut self, from: &BareJid, turn: &mut Turn<'_>) {
+        loop {
+            let strangers = self.subscriptions.requests.values();
+            let mut domains: BTreeMap<&str, Vec<&SubscriptionRequest>> = BTreeMap::new();
+            for stranger in strangers.filter(|request| !self.people.contains(&request.jid)) {
+                domains.entry(stranger.jid.domain().as_str()).or_default().push(stranger);
+            }
+            let same = domains.get(from.domain().as_str());
+            let crowded = same.filter(|same| same.len() >= bounds::SUBSCRIPTION_REQUESTS_PER_DOMAIN);
+            let is_full = domains.values().map(Vec::len).sum::<usize>() >= bounds::SUBSCRIPTION_REQUESTS;
+            let age = |request: &&&SubscriptionRequest| request.received_at;
+            let largest = || {
+                let most = domains.values().map(Vec::len).max()?;
+                // Of several with as many, the one with the oldest.
+                let crowds = domains.values().filter(|domain| domain.len() == most);
+                crowds.flatten().min_by_key(age)
+            };
+            let oldest = match crowded {
+                Some(same) => same.iter().min_by_key(age),
+                None if is_full => largest(),
+                None => None,
+            };
+            let Some(jid) = oldest.map(|oldest| oldest.jid.clone()) else { return };
+            self.left_out.note(What::SubscriptionRequests, turn.now);
+            self.resolve(&jid, turn);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::contact::{Address, Profile};
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
 use crate::pep::{self, Event, News};
+use crate::questions::{Kind, Question};
 use crate::snapshot::ProfileRecord;
 use crate::waiting::Awaited;
 use crate::xml::some_text;
@@ -165,6 +166,7 @@ impl Session {
         }
     }
 
+    /// `on_request`: a UI waits for it; else it is the owner's question.
     pub(crate) fn ask_vcard(
         &mut self,
         jid: BareJid,
@@ -174,7 +176,8 @@ impl Session {
     ) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(source.node(), None);
-        self.pending.ask(to, query, Request::Vcard { jid, source, on_request }, turn);
+        let question = (!on_request).then(|| Question { contact: jid.clone(), kind: Kind::Missing });
+        self.ask_for(question, to, query, Request::Vcard { jid, source, on_request }, turn);
     }
 
     /// Answers why it remains unknown whether there is a vCard.
@@ -204,7 +207,7 @@ impl Session {
         }
         if self.wait(call, Awaited::Outcome(call), turn) {
             let request = Request::EditVcard { call, profile: Box::new(profile) };
-            self.pending.ask(None, pep::items_query(VCARD4_NODE, None), request, turn);
+            self.ask(None, pep::items_query(VCARD4_NODE, None), request, turn);
         }
     }
 
@@ -230,7 +233,7 @@ impl Session {
     fn publish_vcard(&mut self, call: Call, vcard: Element, source: VcardSource, turn: &mut Turn<'_>) {
         let payload = pep::publish(source.node(), "current", vcard.clone());
         let request = Request::PublishVcard { call, vcard: Box::new(vcard), source };
-        self.pending.ask(None, payload, request, turn);
+        self.ask(None, payload, request, turn);
     }
 
     /// On both nodes, so that everybody finds it.

@@ -3,7 +3,7 @@
 //! A picture is fetched only once login has settled and no XEP-0084 avatar has come: servers
 //! announce the one as the other. Left out: publishing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, Jid};
 use minidom::Element;
@@ -17,6 +17,7 @@ use crate::bounds;
 use crate::contact::{Address, Profile};
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
+use crate::questions::{Kind, Question};
 use crate::snapshot::{AvatarRecord, ImageId};
 use crate::waiting::Awaited;
 use crate::xml::some_text;
@@ -24,13 +25,16 @@ use crate::{Session, Turn, xml};
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// Pictures that their owners' vCards did not have, and so are not asked for again.
-    missing: BTreeSet<(BareJid, ImageId)>,
+    /// The last picture that each owner's vCard did not have, and so is not asked for again.
+    missing: BTreeMap<BareJid, ImageId>,
+    /// Whose vCards are on their way.
+    asked: BTreeSet<BareJid>,
 }
 
 impl State {
-    pub(crate) fn forget_queue(&mut self) {
-        self.missing.clear();
+    /// Somebody is no contact any more.
+    pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
+        self.missing.remove(jid);
     }
 }
 
@@ -93,33 +97,56 @@ impl Session {
         let Some(photo) = announced(presence) else { return };
         let Some(person) = self.people.edit(owner) else { return };
         person.photo = photo;
-        if photo.is_none() && person.is_legacy() {
-            self.assign_no_image(owner, turn);
-        } else if self.startup.is_settled() {
-            self.fall_back_to_photo(owner, turn);
+        match photo {
+            None if person.is_legacy() => self.assign_no_image(owner, turn),
+            Some(_) if self.startup.is_settled() => self.questions.put(owner, Kind::Photo),
+            _ => {}
         }
     }
 
-    /// Takes the picture of the old vCard, where there is one and no better.
-    pub(crate) fn fall_back_to_photo(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
+    /// It is somebody's turn to be asked for the picture of their old vCard.
+    pub(crate) fn ask_for_photo(&mut self, question: Question, turn: &mut Turn<'_>) {
+        let owner = question.contact.clone();
+        // Whether there is a better one is asked first, and then we come back to it.
+        if !self.questions.is_waiting(&owner, Kind::Missing) {
+            self.fall_back_to_photo(&owner, Some(question), turn);
+        }
+    }
+
+    /// Takes the picture of the old vCard, where there is one and no better. `question`: whose turn it is;
+    /// absent: a UI waits for it.
+    pub(crate) fn fall_back_to_photo(
+        &mut self,
+        owner: &BareJid,
+        question: Option<Question>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(person) = self.people.person(owner) else { return };
         let Some(photo) = person.photo else { return };
         let better = matches!(person.avatar, Some(Some(AvatarRecord { legacy: false, .. })));
-        if better || self.vcard_temp.missing.contains(&(owner.clone(), photo)) {
+        if better || self.vcard_temp.missing.get(owner) == Some(&photo) {
             return;
         }
         // Not shared, as XEP-0084's are: each vCard is its own chance.
-        let asked = self.images.is_wanted(&photo, owner);
-        self.assign_image(owner, photo, true, turn);
-        if !asked && self.images.is_wanted(&photo, owner) {
-            self.ask_vcard_temp(owner.clone(), false, turn);
+        let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
+        if self.assign_image(owner, photo, true, turn) && !is_coming {
+            self.ask_vcard_temp(owner.clone(), false, question, turn);
         }
     }
 
-    pub(crate) fn ask_vcard_temp(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
+    /// `on_request`: a UI waits for the profile in it. `question`: whose turn it is; absent: a UI wants it.
+    pub(crate) fn ask_vcard_temp(
+        &mut self,
+        jid: BareJid,
+        on_request: bool,
+        question: Option<Question>,
+        turn: &mut Turn<'_>,
+    ) {
         // Our own is asked of our server, without an address (XEP-0054 §3.1).
         let to = (jid != self.account).then(|| Jid::from(jid.clone()));
-        self.pending.ask(to, IqPayload::Get(VCardQuery.into()), Request::VcardTemp { jid, on_request }, turn);
+        self.vcard_temp.asked.insert(jid.clone());
+        let request = Request::VcardTemp { jid, on_request };
+        self.ask_for(question, to, IqPayload::Get(VCardQuery.into()), request, turn);
     }
 
     /// Answers why it remains unknown whether there is a vCard.
@@ -129,6 +156,7 @@ impl Session {
         outcome: Outcome,
         turn: &mut Turn<'_>,
     ) -> Option<Failure> {
+        self.vcard_temp.asked.remove(owner);
         let vcard = outcome.map(|payload| payload.filter(|payload| payload.is("vCard", ns::VCARD)));
         if let Ok(Some(vcard)) = &vcard {
             let profile = read(vcard);
@@ -161,12 +189,12 @@ impl Session {
             Err(failure) => {
                 debug!(%failure, "no picture in the vCard");
                 self.images.give_up(&id, owner);
-                self.fetch_from_another(id, turn);
+                self.fetch_from_another(id);
                 // A time-out tells nothing.
                 let failure = match vcard {
                     Err(unknown @ Failure::RequestTimedOut) => unknown.clone(),
                     _ => {
-                        self.vcard_temp.missing.insert((owner.clone(), id));
+                        self.vcard_temp.missing.insert(owner.clone(), id);
                         self.assign_no_image(owner, turn);
                         failure
                     }

@@ -45,6 +45,12 @@ pub(crate) fn capped(text: &str, chars: usize) -> String {
     }
 }
 
+/// As much of a text as fits into so many bytes.
+pub(crate) fn fitting(text: &str, bytes: usize) -> &str {
+    let ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
+    &text[..ends.take_while(|end| *end <= bytes).last().unwrap_or(0)]
+}
+
 /// A peer's text, trimmed and capped; absent where nothing is left.
 pub(crate) fn some_text(text: &str, chars: usize) -> Option<String> {
     let text = text.trim();
@@ -73,6 +79,13 @@ pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(fitting("a€€", 6), "a€");
+        assert_eq!(fitting("a€€", 7), "a€€");
+        assert_eq!(fitting("€", 2), "");
+    }
 
     #[test]
     fn base64_may_be_broken_into_lines() {

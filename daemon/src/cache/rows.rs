@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use jid::BareJid;
 use prosed_session::{
     AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot,
-    SubscriptionRequest, Write,
+    SubscriptionRequest, Write, bounds,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,15 +34,12 @@ use crate::files;
 const FORMAT: u8 = 1;
 /// sled's own default is a gigabyte.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// Verified caps hashes that a session starts with: one each of the programs that all its
-/// contacts use, in all their versions. One more costs a question to a contact.
-pub(super) const CAPS_MAX: usize = 2_000;
 /// People that a session starts with, whether or not there is a roster to tell who still matters: as many
-/// as a roster may have items.
-const PEOPLE_MAX: usize = 100_000;
+/// as a roster may have items, and the account itself.
+const PEOPLE_MAX: usize = bounds::ROSTER_CONTACTS + 1;
 
-/// Subscription requests that a session starts with: as many as it takes in.
-const REQUESTS_MAX: usize = 200;
+/// Subscription requests that a session starts with: as many as it takes in, of strangers and of contacts.
+const REQUESTS_MAX: usize = bounds::SUBSCRIPTION_REQUESTS + bounds::ROSTER_CONTACTS;
 
 /// Why the rows can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -157,14 +154,19 @@ impl Rows {
                 self.people.remove(key(account, jid.as_str()))?;
             }
         }
-        let mut caps = Vec::new();
+        // As much as the session would keep: the rest goes from the disk, too.
+        let (mut caps, mut caps_bytes) = (Vec::new(), 0);
         sift(&self.caps, account, None, |rest, value| {
             let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
             else {
                 return false;
             };
-            let keep = caps.len() < CAPS_MAX;
+            let bytes = hash.len() + ver.len() + record.bytes();
+            let keep = caps.len() < bounds::CAPS_KNOWN
+                && record.bytes() <= bounds::CAPS_RECORD_BYTES
+                && caps_bytes + bytes <= bounds::CAPS_BYTES;
             if keep {
+                caps_bytes += bytes;
                 caps.push((CapsKey { hash: hash.to_owned(), ver: ver.to_owned() }, record));
             }
             keep

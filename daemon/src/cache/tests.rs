@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prosed_session::{
     Availability, AvatarRecord, CapsKey, CapsRecord, ImageInfo, OwnPresence, PersonRecord, Profile,
-    ProfileRecord, RosterItem, RosterRecord, Subscription,
+    ProfileRecord, RosterItem, RosterRecord, Subscription, bounds,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -60,7 +60,7 @@ fn about(text: &str, picture: Option<&[u8]>) -> Write {
 fn caps(ver: &str) -> (CapsKey, CapsRecord) {
     let identity = Some(("client".to_owned(), "pc".to_owned(), None));
     let key = CapsKey { hash: "sha-1".to_owned(), ver: ver.to_owned() };
-    (key, CapsRecord { identity, features: BTreeSet::from(["urn:xmpp:ping".to_owned()]) })
+    (key, CapsRecord { identity, features: BTreeSet::from(["urn:xmpp:ping".into()]) })
 }
 
 fn features(ver: &str) -> Write {
@@ -487,11 +487,33 @@ async fn people_who_left_the_roster_are_pruned_and_we_are_not() {
 #[tokio::test]
 async fn features_are_bounded() {
     let bench = Bench::new();
-    bench.write_all(&me(), (0..rows::CAPS_MAX + 10).map(|n| features(&format!("v{n}"))).collect()).await;
-    assert_eq!(bench.store.load(&me()).await.caps.len(), rows::CAPS_MAX);
+    bench.write_all(&me(), (0..bounds::CAPS_KNOWN + 10).map(|n| features(&format!("v{n}"))).collect()).await;
+    assert_eq!(bench.store.load(&me()).await.caps.len(), bounds::CAPS_KNOWN);
     let (key, _) = caps("v1");
     bench.write_all(&me(), vec![Write::Caps { key: key.clone(), record: None }]).await;
     assert!(bench.store.load(&me()).await.caps.iter().all(|(there, _)| *there != key));
+}
+
+/// What another version, or an attacker, has left in the cache.
+#[tokio::test]
+async fn features_are_bounded_by_bytes_and_the_rest_goes_from_the_disk() {
+    let bench = Bench::new();
+    let large = |n: usize, bytes: usize| {
+        let (key, record) = caps(&format!("v{n:04}"));
+        let features = (0..bytes / 1_100).map(|at| format!("{n}-{at:0>1000}").into()).collect();
+        Write::Caps { key, record: Some(CapsRecord { features, ..record }) }
+    };
+    let too_large = large(0, 2 * bounds::CAPS_RECORD_BYTES);
+    let count = 2 * bounds::CAPS_BYTES / bounds::CAPS_RECORD_BYTES;
+    let many = (1..=count).map(|n| large(n, bounds::CAPS_RECORD_BYTES - 2_000));
+    bench.write_all(&me(), [too_large].into_iter().chain(many).collect()).await;
+    let kept = bench.store.load(&me()).await.caps;
+    let bytes: usize = kept.iter().map(|(_, record)| record.bytes()).sum();
+    assert!((bounds::CAPS_BYTES / 2..=bounds::CAPS_BYTES).contains(&bytes), "{bytes}");
+    assert!(kept.iter().all(|(key, _)| key.ver != "v0000"), "one record too large");
+    let forget = kept.into_iter().map(|(key, _)| Write::Caps { key, record: None });
+    bench.write_all(&me(), forget.collect()).await;
+    assert!(bench.store.load(&me()).await.caps.is_empty(), "rows that were not loaded are still there");
 }
 
 #[tokio::test]

@@ -144,5 +144,6 @@ fn online(account: &BareJid) -> Account {
         profile: None,
         avatar: None,
         resources: vec![],
+        roster_truncated: false,
     }
 }

@@ -134,7 +134,8 @@ impl Translator {
         let clients: Vec<_> = contact.resources.iter().map(|resource| resource.client.clone()).collect();
         let mut translated = self.translate_contact(contact);
         for (to, client) in translated.resources.iter_mut().zip(clients) {
-            to.features = client.map(|client| client.features.iter().cloned().collect());
+            to.features = client
+                .map(|client| client.features.iter().map(|feature| feature.as_ref().to_owned()).collect());
         }
         translated
     }
@@ -167,6 +168,7 @@ impl Translator {
             resource_count: count(&account.resources),
             resources: account.resources.into_iter().map(resource).collect(),
             truncated: false,
+            roster_truncated: account.roster_truncated,
         }
     }
 

@@ -172,7 +172,7 @@ EventName = Literal[
 - `rosterLoaded`: The server's roster has been reconciled with the cached one.
 - `subscriptionRequested`: Somebody wants to see our presence.
 - `subscriptionResolved`: A request is open no more: answered here or on another device,
-    or taken back.
+    taken back, or a stranger's that had to make room for newer ones.
 """
 
 
@@ -265,6 +265,10 @@ class Account:
     """
     retry_at: datetime | None = None
     """When the next attempt to connect is due."""
+    roster_truncated: bool = False
+    """Present, and true, where the server's roster has more than 20,000 contacts, or more than
+    16 MiB of JIDs, names and groups: some contacts are left out.
+    """
     secret_store: SecretStore | None = None
     """Where the account's secret is kept; absent where none is."""
     status: str | None = None
@@ -289,6 +293,7 @@ class Account:
             resource_count=json.get("resourceCount", 0),
             resources=[Resource.from_json(item) for item in json.get("resources", [])],
             retry_at=None if (value := json.get("retryAt")) is None else moment(value),
+            roster_truncated=json.get("rosterTruncated", False),
             secret_store=json.get("secretStore"),
             status=json.get("status"),
             truncated=json.get("truncated", False),
@@ -887,7 +892,9 @@ class SubscriptionRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionResolved(Event):
-    """A request is open no more: answered here or on another device, or taken back."""
+    """A request is open no more: answered here or on another device, taken back, or a
+    stranger's that had to make room for newer ones.
+    """
 
     NAME: ClassVar[str] = "subscriptionResolved"
 

@@ -163,6 +163,9 @@ impl Show {
             text.push_str(&format!(" failure {}", failure(trouble)));
         }
         text.push_str(&presence(account.availability, account.status.as_ref()));
+        if account.roster_truncated {
+            text.push_str(" truncated");
+        }
         if let Some(shown) = &account.avatar {
             text.push_str(&format!(" avatar={}", avatar(shown)));
         }

@@ -149,7 +149,7 @@ impl Stage {
                 let mut parts = identity.splitn(3, '/').map(str::to_owned);
                 let identity =
                     parts.next().zip(parts.next()).map(|(category, kind)| (category, kind, parts.next()));
-                let features = features.iter().map(|&feature| feature.to_owned()).collect();
+                let features = features.iter().map(|&feature| feature.into()).collect();
                 self.cached.caps.push((key, CapsRecord { identity, features }));
             }
             ["cached", "presence", rest @ ..] => self.cached.presence = own_presence(rest)?,

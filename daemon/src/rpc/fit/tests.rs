@@ -183,6 +183,7 @@ fn an_account_stays_small_and_its_own_status_whole() {
         resources: (0..32).map(|_| resource("\\".repeat(1_023), &status)).collect(),
         resource_count: 32,
         truncated: false,
+        roster_truncated: false,
     };
     account(&mut own);
     let bytes = serde_json::to_string(&own).unwrap().len();

@@ -50,7 +50,7 @@ fn contact(jid_text: &str) -> Contact {
             idle_since: None,
             client: Some(Arc::new(CapsRecord {
                 identity: Some(("client".to_owned(), "pc".to_owned(), None)),
-                features: BTreeSet::from(["urn:xmpp:ping".to_owned()]),
+                features: BTreeSet::from(["urn:xmpp:ping".into()]),
             })),
         }],
         avatar: Some(Avatar {
@@ -136,6 +136,7 @@ fn an_account_as_an_event() {
         profile: None,
         avatar: None,
         resources: vec![],
+        roster_truncated: false,
     };
     let standing = Standing {
         remembered: true,

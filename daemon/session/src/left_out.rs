@@ -1,0 +1,112 @@
+//! What was left out because a bound was reached: counted, and told to the log once a minute. A line each
+//! would let peers fill the log.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::{bounds, time::Now};
+
+/// What there was too much of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    /// Of one contact.
+    Devices,
+    /// Verified hashes that are kept for one device only, or not at all.
+    Caps,
+    /// Of strangers; older ones gave way.
+    SubscriptionRequests,
+    /// More than a roster holds.
+    Contacts,
+    /// Malformed ones.
+    RosterItems,
+    /// For UIs, and for ourselves.
+    Requests,
+}
+
+impl What {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Devices, "devices of contacts"),
+        (Self::Caps, "meanings of caps hashes"),
+        (Self::SubscriptionRequests, "subscription requests of strangers"),
+        (Self::Contacts, "contacts beyond what a roster holds"),
+        (Self::RosterItems, "malformed roster items"),
+        (Self::Requests, "requests of ours"),
+    ];
+}
+
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    counts: [u64; What::ALL.len()],
+    /// When they are told, if there are any.
+    due: Option<Instant>,
+}
+
+impl LeftOut {
+    pub(crate) fn note(&mut self, what: What, now: Now) {
+        self.counts[what as usize] += 1;
+        self.due.get_or_insert(now.monotonic + bounds::LEFT_OUT_EVERY);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(crate) fn tell(&mut self, now: Now) {
+        if self.due.is_some_and(|due| due <= now.monotonic) {
+            // Ahead of the line, whose text is not made where nobody reads it.
+            let text = self.take();
+            warn!("left out within a minute: {text}");
+        }
+    }
+
+    /// All that was counted, in words.
+    fn take(&mut self) -> String {
+        self.due = None;
+        let mut text = String::new();
+        for ((_, name), count) in What::ALL.iter().zip(std::mem::take(&mut self.counts)) {
+            if count > 0 {
+                let comma = if text.is_empty() { "" } else { ", " };
+                // Writing to a string does not fail.
+                let _ = write!(text, "{comma}{count} {name}");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_flood_is_one_line_a_minute() {
+        let start = Now { monotonic: Instant::now(), wall: Timestamp(0) };
+        let after = |secs| Now { monotonic: start.monotonic + Duration::from_secs(secs), ..start };
+        let mut left_out = LeftOut::default();
+        assert_eq!(left_out.next_deadline(), None);
+        for _ in 0..75_000 {
+            left_out.note(What::Devices, start);
+        }
+        left_out.note(What::RosterItems, after(59));
+        assert_eq!(left_out.next_deadline(), Some(after(60).monotonic));
+        left_out.tell(after(59));
+        assert_eq!(left_out.counts[What::Devices as usize], 75_000);
+        left_out.tell(after(60));
+        assert_eq!(left_out.next_deadline(), None);
+        left_out.note(What::Devices, after(61));
+        left_out.note(What::RosterItems, after(61));
+        assert_eq!(left_out.take(), "1 devices of contacts, 1 malformed roster items");
+    }
+
+    #[test]
+    fn each_count_has_its_name() {
+        for (at, (what, _)) in What::ALL.iter().enumerate() {
+            assert_eq!(*what as usize, at);
+        }
+    }
+}

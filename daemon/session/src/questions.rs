@@ -1,0 +1,256 @@
+//! What contacts have us ask: a queue that is bounded, and fair to each of them.
+//!
+//! It holds whom to ask and for which kind of thing. Which picture, or which hash, is looked up when
+//! the contact's turn comes: whatever they send, they have one place for each kind, and only the newest
+//! is asked for. What a UI asks for is not queued here, and takes nobody's place ([`Pending::ask`]).
+//!
+//! [`Pending::ask`]: crate::pending::Pending::ask
+
+use std::collections::BTreeMap;
+
+use jid::BareJid;
+
+use crate::bounds;
+
+/// What a contact may have us ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The picture that their avatar metadata names.
+    Avatar,
+    /// What a caps hash means that one of their devices shows.
+    Caps,
+    /// What their server has not pushed: avatar metadata and profile.
+    Missing,
+    /// The picture of their old vCard.
+    Photo,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Avatar, Self::Caps, Self::Missing, Self::Photo];
+
+    /// Requests in flight, to all contacts together.
+    fn limit(self) -> usize {
+        match self {
+            Self::Avatar => bounds::AVATARS_IN_FLIGHT,
+            Self::Caps => bounds::DISCO_IN_FLIGHT,
+            Self::Missing => bounds::CATCH_UP_IN_FLIGHT,
+            Self::Photo => bounds::PHOTOS_IN_FLIGHT,
+        }
+    }
+
+    /// Requests that one turn makes, at most.
+    fn requests(self) -> usize {
+        match self {
+            Self::Missing => 2,
+            Self::Avatar | Self::Caps | Self::Photo => 1,
+        }
+    }
+
+    /// Whether an answer may hold a megabyte, which is then on its way to the disk.
+    fn is_picture(self) -> bool {
+        matches!(self, Self::Avatar | Self::Photo)
+    }
+}
+
+/// One thing to ask of one contact.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Question {
+    pub(crate) contact: BareJid,
+    pub(crate) kind: Kind,
+}
+
+/// Those who are to be asked for one kind of thing, each once.
+#[derive(Default)]
+struct Lane {
+    in_flight: usize,
+    last_turn: u64,
+    /// In the order in which they came.
+    turns: BTreeMap<u64, BareJid>,
+    /// Which turn each of them has.
+    waiting: BTreeMap<BareJid, u64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Questions {
+    /// By [`Kind`].
+    lanes: [Lane; Kind::ALL.len()],
+    /// Questions on their way to each contact.
+    in_flight: BTreeMap<BareJid, Vec<Kind>>,
+}
+
+impl Questions {
+    /// Lines a contact up, unless they wait for the same already.
+    pub(crate) fn put(&mut self, contact: &BareJid, kind: Kind) {
+        let lane = &mut self.lanes[kind as usize];
+        if !lane.waiting.contains_key(contact) {
+            lane.last_turn += 1;
+            lane.turns.insert(lane.last_turn, contact.clone());
+            lane.waiting.insert(contact.clone(), lane.last_turn);
+        }
+    }
+
+    /// The next question, if another may be asked now. `saving`: pictures that are on their way to the disk.
+    pub(crate) fn next(&mut self, saving: usize) -> Option<Question> {
+        Kind::ALL.into_iter().find_map(|kind| {
+            let lane = &self.lanes[kind as usize];
+            let busy = lane.in_flight + if kind.is_picture() { saving } else { 0 };
+            if busy + kind.requests() > kind.limit() {
+                return None;
+            }
+            // Those with enough in flight keep their turn. They are few: no more than there are requests in flight.
+            let ready = lane.turns.iter().find(|(_, contact)| self.has_room(contact, kind));
+            let contact = ready.map(|(_, contact)| contact.clone())?;
+            self.lanes[kind as usize].remove(&contact);
+            Some(Question { contact, kind })
+        })
+    }
+
+    fn has_room(&self, contact: &BareJid, kind: Kind) -> bool {
+        let in_flight = self.in_flight.get(contact).map(Vec::as_slice).unwrap_or_default();
+        // Each vCard answers for whatever picture was announced last.
+        let again = kind == Kind::Photo && in_flight.contains(&kind);
+        in_flight.len() + kind.requests() <= bounds::QUESTIONS_PER_CONTACT && !again
+    }
+
+    /// Whether a contact is waiting to be asked.
+    pub(crate) fn is_waiting(&self, contact: &BareJid, kind: Kind) -> bool {
+        self.lanes[kind as usize].waiting.contains_key(contact)
+    }
+
+    /// A request is on its way.
+    pub(crate) fn begin(&mut self, question: &Question) {
+        self.lanes[question.kind as usize].in_flight += 1;
+        self.in_flight.entry(question.contact.clone()).or_default().push(question.kind);
+    }
+
+    /// A request has ended.
+    pub(crate) fn end(&mut self, question: &Question) {
+        let Some(in_flight) = self.in_flight.get_mut(&question.contact) else { return };
+        let Some(at) = in_flight.iter().position(|kind| *kind == question.kind) else { return };
+        in_flight.swap_remove(at);
+        if in_flight.is_empty() {
+            self.in_flight.remove(&question.contact);
+        }
+        self.lanes[question.kind as usize].in_flight -= 1;
+    }
+
+    /// A contact is one no more.
+    pub(crate) fn forget(&mut self, contact: &BareJid) {
+        self.lanes.iter_mut().for_each(|lane| lane.remove(contact));
+    }
+}
+
+impl Lane {
+    fn remove(&mut self, contact: &BareJid) {
+        if let Some(turn) = self.waiting.remove(contact) {
+            self.turns.remove(&turn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(name: &str) -> BareJid {
+        BareJid::new(&format!("{name}@example.org")).unwrap()
+    }
+
+    /// Asks as many as may be asked; answers whom, in their order.
+    fn ask(questions: &mut Questions) -> Vec<String> {
+        let mut asked = Vec::new();
+        while let Some(question) = questions.next(0) {
+            questions.begin(&question);
+            asked.push(question.contact.node().unwrap().to_string());
+        }
+        asked
+    }
+
+    #[test]
+    fn a_contact_waits_once_for_each_kind() {
+        let mut questions = Questions::default();
+        for _ in 0..1_000 {
+            Kind::ALL.iter().for_each(|kind| questions.put(&contact("mallory"), *kind));
+        }
+        let waiting: usize = questions.lanes.iter().map(|lane| lane.turns.len()).sum();
+        assert_eq!(waiting, Kind::ALL.len());
+    }
+
+    #[test]
+    fn no_more_is_in_flight_to_one_contact_than_two() {
+        let mut questions = Questions::default();
+        for _ in 0..10 {
+            questions.put(&contact("mallory"), Kind::Caps);
+            ask(&mut questions);
+        }
+        questions.put(&contact("mallory"), Kind::Avatar);
+        assert_eq!(questions.in_flight[&contact("mallory")], [Kind::Caps, Kind::Caps]);
+        assert!(questions.next(0).is_none());
+        questions.put(&contact("anna"), Kind::Caps);
+        assert_eq!(ask(&mut questions), ["anna"], "whoever waits behind them is asked");
+    }
+
+    /// One who has a new question as soon as the last is answered, and many who have one each.
+    #[test]
+    fn contacts_take_turns() {
+        let mut questions = Questions::default();
+        for n in 0..100 {
+            questions.put(&contact("mallory"), Kind::Caps);
+            questions.put(&contact(&format!("friend{n:02}")), Kind::Caps);
+        }
+        let (mut in_flight, mut order) = (Vec::new(), Vec::new());
+        loop {
+            while let Some(question) = questions.next(0) {
+                questions.begin(&question);
+                order.push(question.contact.clone());
+                in_flight.push(question);
+            }
+            if in_flight.is_empty() || order.len() > 1_000 {
+                break;
+            }
+            let answered = in_flight.remove(0);
+            questions.end(&answered);
+            questions.put(&contact("mallory"), Kind::Caps);
+        }
+        let last = order.iter().position(|asked| *asked == contact("friend99")).unwrap();
+        let mallory = order[..last].iter().filter(|asked| **asked == contact("mallory")).count();
+        // Between two turns of hers everybody else who waited has had one.
+        assert!(mallory <= 3, "{mallory} questions of hers before the last friend's");
+    }
+
+    #[test]
+    fn each_kind_has_its_own_limit() {
+        let mut questions = Questions::default();
+        for n in 0..100 {
+            Kind::ALL.iter().for_each(|kind| questions.put(&contact(&format!("{kind:?}{n}")), *kind));
+        }
+        let asked = ask(&mut questions);
+        let of = |kind: Kind| {
+            let name = format!("{kind:?}").to_lowercase();
+            asked.iter().filter(|asked| asked.starts_with(&name)).count()
+        };
+        assert_eq!(of(Kind::Avatar), bounds::AVATARS_IN_FLIGHT);
+        assert_eq!(of(Kind::Caps), bounds::DISCO_IN_FLIGHT);
+        assert_eq!(of(Kind::Photo), bounds::PHOTOS_IN_FLIGHT);
+    }
+
+    /// A slow disk slows the fetching down: a megabyte each would pile up before it otherwise.
+    #[test]
+    fn pictures_on_their_way_to_the_disk_count() {
+        let mut questions = Questions::default();
+        questions.put(&contact("anna"), Kind::Avatar);
+        assert!(questions.next(bounds::AVATARS_IN_FLIGHT).is_none());
+        assert!(questions.next(bounds::AVATARS_IN_FLIGHT - 1).is_some());
+    }
+
+    #[test]
+    fn who_is_forgotten_is_not_asked() {
+        let mut questions = Questions::default();
+        for _ in 0..1_000 {
+            questions.put(&contact("anna"), Kind::Caps);
+            questions.forget(&contact("anna"));
+        }
+        assert!(questions.next(0).is_none());
+        assert!(questions.lanes.iter().all(|lane| lane.turns.is_empty() && lane.waiting.is_empty()));
+    }
+}
