@@ -114,10 +114,12 @@ async fn a_cut_connection_loses_nothing_and_doubles_nothing() {
     let detour = Detour::to(&daemon);
     let arguments = ["events", "--follow", "--since", &since];
     let follower = Program::start(&prosectl(), &arguments, detour.folder.path());
+    // Our own presence: a contact who never rests is told of twice a second only.
     for turn in 0..40 {
-        alice.set_presence(Some("away"), Some(&format!("turn {turn}"))).await;
+        let presence = json!({ "availability": "away", "status": format!("turn {turn}") });
+        ui.call("set_presence", presence).await.expect("said");
         if turn % 4 == 3 {
-            follower.line("turn").await;
+            follower.line("accountChanged").await;
             detour.cut.notify_waiters();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -17,7 +17,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{
-    BatchRequestConfig, Methods, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
+    BatchRequestConfig, Methods, PingConfig, RegisterMethodError, Server, ServerConfig, StopHandle,
+    TowerServiceBuilder,
 };
 use prosed_protocol::{WEBSOCKET_PROTOCOL, challenge, openrpc};
 use prosed_session::ImageId;
@@ -33,7 +34,7 @@ use super::limits::{
 };
 use super::methods::Api;
 use super::metrics::DoorMetrics;
-use super::subscriptions::Ids;
+use super::subscriptions;
 use super::visitors::Visitor;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
@@ -53,11 +54,12 @@ pub(super) struct NoAnswer;
 impl Door {
     pub(super) fn new(
         api: Arc<Api>,
-        subscriptions: Methods,
         patience: Patience,
         shares: Shares,
         stop: StopHandle,
-    ) -> Self {
+    ) -> Result<Self, RegisterMethodError> {
+        // Of its own, like the numbers of its connections: jsonrpsee knows a subscription by both.
+        let subscriptions = subscriptions::register(&api.log, &api.counts)?;
         // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
         // so that the one at `gone_after` finds it.
         let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
@@ -69,10 +71,10 @@ impl Door {
             .set_batch_request_config(BatchRequestConfig::Limit(BATCH_CALLS))
             .set_message_buffer_capacity(MESSAGES_UNDER_WAY)
             .enable_ws_ping(PingConfig::new().ping_interval(patience.ping_every).inactive_limit(silence))
-            .set_id_provider(Ids::default())
+            .set_id_provider(subscriptions::Ids::default())
             .build();
         let server = Server::builder().set_config(config).to_service_builder();
-        Self { api, subscriptions, server, stop }
+        Ok(Self { api, subscriptions, server, stop })
     }
 
     /// What the door with this guard leads to.

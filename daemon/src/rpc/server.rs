@@ -31,7 +31,6 @@ use super::methods::{Api, Images};
 use super::metrics::DoorMetrics;
 use super::quiet::{Quiet, Voice};
 use super::sessions::Sessions;
-use super::subscriptions;
 use super::token::Token;
 use super::translate::Translator;
 use super::visitors::{Visitor, Visitors};
@@ -148,15 +147,15 @@ pub(super) async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, websockets) = stop_channel();
-    let methods = subscriptions::register(&api.log, &api.counts).map_err(io::Error::other)?;
     let api = Arc::new(api);
     let (closing, closed) = watch::channel(());
     let mut sockets: Vec<_> = doors.iter().map(|_| JoinSet::new()).collect();
-    let accepting = doors.into_iter().zip(&mut sockets).map(|((listener, guard), sockets)| {
-        let door = Door::new(Arc::clone(&api), methods.clone(), patience, shares, stop.clone());
+    let mut accepting = Vec::new();
+    for ((listener, guard), sockets) in doors.into_iter().zip(&mut sockets) {
+        let door = Door::new(Arc::clone(&api), patience, shares, stop.clone()).map_err(io::Error::other)?;
         let router = Arc::new(door).router(guard);
-        accept(listener, router, patience, Visitors::new(shares), sockets, closed.clone())
-    });
+        accepting.push(accept(listener, router, patience, Visitors::new(shares), sockets, closed.clone()));
+    }
     tokio::select! {
         _ = join_all(accepting) => {}
         () = shutdown => {}

@@ -55,6 +55,22 @@ async fn since_then_live() {
     assert_eq!(seqs(&mut ui, 80).await, (21..=100).collect::<Vec<_>>());
 }
 
+/// The first connection of each door, and its first subscription: their numbers are the same.
+#[tokio::test]
+async fn subscriptions_at_two_doors_do_not_end_each_other() {
+    let daemon = Daemon::start().await;
+    let mut first = daemon.connect().await;
+    let mut second = daemon.connect_at(daemon.other_address).await;
+    for ui in [&mut first, &mut second] {
+        ui.call("subscribe", json!({})).await;
+    }
+    daemon.happen(ME, 10);
+    assert_eq!((seqs(&mut first, 1).await, seqs(&mut second, 1).await), (vec![1], vec![1]));
+    drop(second);
+    daemon.happen(ME, 10);
+    assert_eq!(seqs(&mut first, 1).await, [2]);
+}
+
 #[tokio::test]
 async fn without_since_from_the_call_on() {
     let daemon = Daemon::start().await;

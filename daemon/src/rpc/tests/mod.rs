@@ -35,9 +35,11 @@ use crate::metrics::Metrics;
 
 const LISTED_ORIGIN: &str = "app://prose";
 
-/// A running door.
+/// A running daemon with two doors.
 struct Daemon {
     address: SocketAddr,
+    /// The other door's.
+    other_address: SocketAddr,
     token: String,
     log: Arc<EventLog>,
     script: Arc<Script>,
@@ -69,8 +71,8 @@ impl Daemon {
     }
 
     async fn with_patience(script: Script, patience: Patience) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let [listener, other] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, other_address] = [&listener, &other].map(|listener| listener.local_addr().unwrap());
         let token = random_text().unwrap();
         let log = Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap());
         let script = Arc::new(script);
@@ -88,26 +90,30 @@ impl Daemon {
             counts,
             metrics: Arc::new(metrics),
         };
-        let guard = Guard::port(address, vec![LISTED_ORIGIN.to_owned()], Token::from_text(&token).unwrap());
+        let doors = [listener, other].map(|listener| {
+            listener.set_nonblocking(true).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let address = listener.local_addr().unwrap();
+            let token = Token::from_text(&token).unwrap();
+            (Listener::Tcp(listener), Guard::port(address, vec![LISTED_ORIGIN.to_owned()], token))
+        });
         let (shutdown, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
-            super::server::run(
-                vec![(Listener::Tcp(listener), guard)],
-                api,
-                patience,
-                Shares::of(1024, 2),
-                stopped.map(drop),
-            )
-            .await
-            .unwrap();
+            super::server::run(doors.into(), api, patience, Shares::of(1024, 2), stopped.map(drop))
+                .await
+                .unwrap();
         });
-        Self { address, token, log, script, translator, shutdown: Some(shutdown), running }
+        Self { address, other_address, token, log, script, translator, shutdown: Some(shutdown), running }
     }
 
     /// A WebSocket with a valid token.
     async fn connect(&self) -> Ui {
-        let (ui, _) =
-            self.try_connect(&[("authorization", &format!("Bearer {}", self.token))]).await.unwrap();
+        self.connect_at(self.address).await
+    }
+
+    async fn connect_at(&self, address: SocketAddr) -> Ui {
+        let bearer = format!("Bearer {}", self.token);
+        let (ui, _) = self.try_connect_at(address, &[("authorization", &bearer)]).await.unwrap();
         ui
     }
 
@@ -115,11 +121,19 @@ impl Daemon {
         &self,
         headers: &[(&'static str, &str)],
     ) -> Result<(Ui, Response), tokio_tungstenite::tungstenite::Error> {
-        let mut request = format!("ws://{}/rpc", self.address).into_client_request().unwrap();
+        self.try_connect_at(self.address, headers).await
+    }
+
+    async fn try_connect_at(
+        &self,
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(Ui, Response), tokio_tungstenite::tungstenite::Error> {
+        let mut request = format!("ws://{address}/rpc").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let socket = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
         let (socket, response) = tokio_tungstenite::client_async(request, socket).await?;
         Ok((Ui { socket, next: 0, early: Vec::new() }, response))
     }
