@@ -145,6 +145,12 @@ async fn a_daemon_that_starts_anew_is_followed_again() {
     let example = binary().with_file_name("examples").join("follow");
     let example = Program::start(&example, &[], &daemon.runtime_dir());
     example.line("\"Alice\" is ").await;
+    // What it follows begins when it is there, which may be after the example is.
+    let mut beginnings = 0;
+    while follower.lines.wait(Duration::from_millis(500), |_| true).await.is_none() {
+        beginnings += 1;
+        alice.set_presence(Some("away"), Some(&format!("is it there? {beginnings}"))).await;
+    }
 
     for (turn, killed) in [(0, true), (1, false), (2, true)] {
         // Somebody who changes all the while.

@@ -175,14 +175,17 @@ class Events(Live):
     async def test_waiting_for_a_daemon(self) -> None:
         client = self.connect()
         await self.stage("kill")
-        listening = asyncio.create_task(self.take(client.events(), self.told("at last")))
+        arrived = [self.told(f"at last {number}") for number in range(100)]
+        listening = asyncio.create_task(
+            self.take(client.events(), lambda event: any(told(event) for told in arrived))
+        )
         await asyncio.sleep(0.5)
         self.assertFalse(listening.done())
         await self.stage("start")
-        for _ in range(100):
-            # It begins from the moment on in which it is there.
-            await self.presence("not yet")
-            await self.presence("at last")
+        for number in range(100):
+            # It hears what is told once it is there. Each status is a new one: the daemon does not tell of a
+            # change that was taken back within half a second.
+            await self.presence(f"at last {number}")
             await asyncio.sleep(0.1)
             if listening.done():
                 break
