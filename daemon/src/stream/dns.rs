@@ -73,17 +73,27 @@ pub(super) async fn places(settings: &Settings, domain: &str) -> Result<Places, 
     if let Some(target) = given(settings, domain) {
         return Ok(Places { targets: vec![target], trouble: None });
     }
-    let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(|error| {
-        ConnectError::Unreachable { text: format!("DNS: the system's configuration can't be used: {error}") }
-    })?;
-    asked(&resolver, settings.tls, domain).await
+    let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+    asked(resolver, settings.tls, domain).await
 }
 
-async fn asked(resolver: &TokioResolver, mode: TlsMode, domain: &str) -> Result<Places, ConnectError> {
-    let (direct, starttls) = tokio::join!(
-        lookup(resolver, mode != TlsMode::StartTls, "_xmpps-client._tcp", domain),
-        lookup(resolver, mode != TlsMode::Direct, "_xmpp-client._tcp", domain),
-    );
+/// A resolver that can't be set up, for want of a readable `resolv.conf` say, counts as one that does
+/// not answer: the domain itself is tried, which `/etc/hosts` may know (RFC 6120 §3.2.2).
+async fn asked(
+    resolver: Result<TokioResolver, NetError>,
+    mode: TlsMode,
+    domain: &str,
+) -> Result<Places, ConnectError> {
+    let (direct, starttls) = match &resolver {
+        Ok(resolver) => tokio::join!(
+            lookup(resolver, mode != TlsMode::StartTls, "_xmpps-client._tcp", domain),
+            lookup(resolver, mode != TlsMode::Direct, "_xmpp-client._tcp", domain),
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "the system's DNS configuration can't be used");
+            (Answer::Trouble("DNS: the system's configuration can't be used".to_owned()), Answer::Nothing)
+        }
+    };
     let trouble = [&direct, &starttls].into_iter().find_map(|answer| match answer {
         Answer::Trouble(text) => Some(text.clone()),
         Answer::Records(_) | Answer::Nothing => None,
@@ -131,7 +141,7 @@ async fn lookup(resolver: &TokioResolver, wanted: bool, service: &str, domain: &
         Ok(Err(error)) if error.is_no_records_found() && !is_server_failure(&error) => {
             return Answer::Nothing;
         }
-        Ok(Err(error)) => return Answer::Trouble(format!("DNS, {service}: {error}")),
+        Ok(Err(error)) => return Answer::Trouble(format!("DNS, {service}: {}", in_words(&error))),
         Err(_) => return Answer::Trouble(format!("DNS, {service}: no answer")),
     };
     let records: Vec<Record> = found
@@ -148,6 +158,20 @@ async fn lookup(resolver: &TokioResolver, wanted: bool, service: &str, domain: &
         })
         .collect();
     if records.is_empty() { Answer::Nothing } else { Answer::Records(records) }
+}
+
+/// What befell a look-up. The library's own text holds its types' debug form, which is for the log.
+fn in_words(error: &NetError) -> String {
+    tracing::debug!(%error, "a DNS look-up failed");
+    match error {
+        NetError::Dns(DnsError::ResponseCode(code)) => format!("the name server answered: {code}"),
+        NetError::Dns(DnsError::NoRecordsFound(answer)) => {
+            format!("the name server answered: {}", answer.response_code)
+        }
+        NetError::Timeout => "the name server did not answer".to_owned(),
+        NetError::Io(error) => format!("the name server can't be reached: {error}"),
+        _ => "no usable answer from a name server".to_owned(),
+    }
 }
 
 /// The name server answered, and not the question.
@@ -337,7 +361,7 @@ mod tests {
     }
 
     async fn found(script: Script) -> Result<Places, ConnectError> {
-        asked(&resolver(script).await, TlsMode::Auto, "example.org").await
+        asked(Ok(resolver(script).await), TlsMode::Auto, "example.org").await
     }
 
     #[tokio::test]
@@ -374,12 +398,26 @@ mod tests {
     async fn a_name_server_that_fails_or_is_silent_is_told_of() {
         let places = found(|_| Some((ResponseCode::ServFail, vec![]))).await.unwrap();
         assert_eq!(places.targets[0].host, "example.org");
-        assert!(places.trouble.unwrap().starts_with("DNS, _xmpps-client._tcp: "));
+        let trouble = places.trouble.unwrap();
+        assert_eq!(trouble, "DNS, _xmpps-client._tcp: the name server answered: Server Failure");
         let resolver = resolver(|_| None).await;
         tokio::time::pause();
         let start = tokio::time::Instant::now();
-        let places = asked(&resolver, TlsMode::Auto, "example.org").await.unwrap();
+        let places = asked(Ok(resolver), TlsMode::Auto, "example.org").await.unwrap();
         assert!(start.elapsed() <= LOOKUP + Duration::from_secs(1), "after {:?}", start.elapsed());
         assert!(places.trouble.is_some());
+    }
+
+    #[tokio::test]
+    async fn without_name_servers_the_domain_itself_is_tried() {
+        let empty = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+        let empty = TokioResolver::builder_with_config(empty, TokioRuntimeProvider::default()).build();
+        for resolver in [Err(NetError::from("no resolv.conf")), empty] {
+            let places = asked(resolver, TlsMode::Auto, "example.org").await.unwrap();
+            let itself = Target { host: "example.org".to_owned(), port: STARTTLS_PORT, direct: false };
+            assert_eq!(places.targets, [itself]);
+            let trouble = places.trouble.unwrap();
+            assert!(trouble.starts_with("DNS") && !trouble.contains('{'), "{trouble}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::io;
 
 use prosed_session::Failure;
-use tokio_rustls::rustls;
+
+use super::tls::reason;
 
 /// Why there is no connection. Each variant is one error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,10 +66,10 @@ impl ConnectError {
     }
 
     pub(super) fn from_io(error: io::Error) -> Self {
-        let text = short(&error.to_string());
-        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Self::Tls { text };
+        if let Some(text) = reason(&error) {
+            return Self::Tls { text: short(&text) };
         }
+        let text = short(&error.to_string());
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Protocol { text },
             _ => Self::Unreachable { text },

@@ -40,6 +40,7 @@ mod scram;
 mod stage;
 mod tls;
 mod token;
+mod trust;
 mod unit;
 
 use std::collections::VecDeque;

@@ -35,11 +35,12 @@ impl Pins {
     /// What this offer, on this connection, would pin.
     pub(super) fn of(offer: &Offer, bindings: &Bindings) -> Self {
         let offers = |name: &str| offer.all().any(|offered| offered == name);
-        let all = [ScramMechanism::Sha256, ScramMechanism::Sha1];
+        let all = ScramMechanism::ALL;
         let binds = all.iter().any(|mechanism| offers(mechanism.bound_name()));
         Self {
             scram: all
                 .into_iter()
+                .rev()
                 .find(|mechanism| offers(mechanism.name()) || offers(mechanism.bound_name())),
             binding: bindings.common(offer.bindings.as_deref()).filter(|_| binds),
             sasl2: !offer.sasl2.is_empty(),
@@ -98,7 +99,7 @@ mod tests {
             of(&offer(&["SCRAM-SHA-1-PLUS"], &[], &["tls-unique"]), &tls13),
             (Some("SCRAM-SHA-1"), None, false)
         );
-        assert_eq!(of(&offer(&["PLAIN", "SCRAM-SHA-512"], &[], &[]), &tls13), (None, None, false));
+        assert_eq!(of(&offer(&["PLAIN", "SCRAM-SHA3-512"], &[], &[]), &tls13), (None, None, false));
         assert!(Pins::of(&offer(&["PLAIN"], &[], &[]), &tls13).is_empty());
     }
 

@@ -4,7 +4,7 @@
 //! PLAIN or ANONYMOUS.
 //!
 //! **Which.** SCRAM, bound to the connection where that can be (`-PLUS`), before SCRAM that is not;
-//! SHA-256 before SHA-1. An offer of `-PLUS` is never passed over in silence: where both sides can
+//! SHA-512 before SHA-256 before SHA-1. An offer of `-PLUS` is never passed over in silence: where both sides can
 //! bind, we do or don't log in; where they can't, we say so to the server (gs2 `n`) and in the log;
 //! where the server, as far as we were told, has nothing of the kind, we say that (`y`), and a
 //! server that had offered it hears that somebody took the offer away. PLAIN only where the server
@@ -30,6 +30,7 @@ use base64::Engine;
 use jid::BareJid;
 use minidom::Element;
 use minidom::rxml::xml_ncname;
+use unicode_normalization::UnicodeNormalization;
 use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
@@ -47,7 +48,7 @@ const NONCE: usize = 24;
 /// done once.
 pub(super) struct Login {
     account: BareJid,
-    /// SASLprep'd where there is one.
+    /// As [`prepared`], where there is one.
     password: Option<Arc<Zeroizing<String>>>,
     username: String,
     /// Those of the last login, or the ones that were kept.
@@ -98,7 +99,7 @@ pub(super) struct Authenticated {
 }
 
 impl Login {
-    /// Fails where name or password hold what SASLprep (RFC 4013) forbids.
+    /// Fails where there is no name, or a password that SASL can't carry.
     pub(super) fn new(
         account: &BareJid,
         credentials: super::Credentials,
@@ -110,15 +111,15 @@ impl Login {
             text: format!("the {what} holds characters that no server takes"),
         };
         let name = account.node().ok_or_else(|| refused("account has no name, or it"))?;
-        let username = stringprep::saslprep(name.as_str()).map_err(|_| refused("name"))?.into_owned();
+        let username = prepared(name.as_str()).ok_or_else(|| refused("name"))?;
         let (password, keys) = match credentials {
             super::Credentials::Password(password) => {
                 let raw = password.expose();
-                if raw.is_empty() || raw.contains('\0') {
+                if raw.is_empty() {
                     return Err(refused("password is empty, or it"));
                 }
-                let password = stringprep::saslprep(raw).map_err(|_| refused("password"))?;
-                (Some(Arc::new(Zeroizing::new(password.into_owned()))), None)
+                let password = prepared(raw).ok_or_else(|| refused("password"))?;
+                (Some(Arc::new(Zeroizing::new(password))), None)
             }
             super::Credentials::Keys(keys) => (None, Some(keys)),
         };
@@ -178,7 +179,7 @@ impl Login {
         let profiles = [Profile::Sasl, Profile::Sasl2];
         for profile in if self.probe { [profiles[1], profiles[0]] } else { profiles } {
             let offers = |name: &str| offer.mechanisms(profile).iter().any(|offered| offered == name);
-            for mechanism in [ScramMechanism::Sha1, ScramMechanism::Sha256] {
+            for mechanism in ScramMechanism::ALL {
                 let flag = match common {
                     Some(kind) if offers(mechanism.bound_name()) => Flag::Bound(kind),
                     _ if !offers(mechanism.name()) => continue,
@@ -210,7 +211,10 @@ impl Login {
             _ => {
                 let offered: Vec<_> = offer.all().collect();
                 Err(ConnectError::Protocol {
-                    text: short(&format!("no safe way to log in; the server offers: {}", offered.join(" "))),
+                    text: short(&format!(
+                        "prosed knows no safe way to log in among those that the server offers: {}",
+                        offered.join(" ")
+                    )),
                 })
             }
         }
@@ -267,6 +271,18 @@ impl Login {
         }
         Ok(())
     }
+}
+
+/// A name or password as both sides hash it; none where it holds control characters. SASLprep
+/// (RFC 4013), which servers still use, knows the characters of 2002 only and forbids all later ones,
+/// emoji among them. Those are prepared by its successor, OpaqueString (RFC 8265 §4.2): whether the
+/// result is right is for the server to say.
+fn prepared(text: &str) -> Option<String> {
+    if text.contains(char::is_control) {
+        return None;
+    }
+    let opaque = || text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).nfc().collect();
+    Some(stringprep::saslprep(text).map_or_else(|_| opaque(), Into::into))
 }
 
 /// Authenticates, by the strongest way there is, and by no other if that one fails.

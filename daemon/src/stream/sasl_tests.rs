@@ -28,7 +28,7 @@ fn way(login: &Login, offer: &Offer, bindings: &Bindings) -> Option<Way> {
 #[test]
 fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
     use Flag::{Bound, Impossible, NotOffered};
-    use ScramMechanism::{Sha1, Sha256};
+    use ScramMechanism::{Sha1, Sha256, Sha512};
     let login = login("secret").unwrap();
     let [can, cannot] = bindings();
     let choose = |names: &[&str]| {
@@ -45,13 +45,14 @@ fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
     assert_eq!(way(&login, &offer(&all), &cannot), Some(Way::Scram(Sha256, Impossible)));
     assert_eq!(choose(&["PLAIN", "SCRAM-SHA-1"]), Some(Way::Scram(Sha1, NotOffered)));
     assert_eq!(way(&login, &offer(&["PLAIN", "SCRAM-SHA-1"]), &cannot), Some(Way::Scram(Sha1, Impossible)));
+    assert_eq!(choose(&["SCRAM-SHA-512", "SCRAM-SHA-256"]), Some(Way::Scram(Sha512, NotOffered)));
     assert_eq!(choose(&["PLAIN", "ANONYMOUS"]), Some(Way::Plain));
     for nothing in [
-        &["PLAIN", "SCRAM-SHA-512"][..],
+        &["PLAIN", "SCRAM-SHA3-512"][..],
         &["ANONYMOUS"],
         &[],
         // Bound with a hash that we don't know, and another that could have been bound.
-        &["SCRAM-SHA-512-PLUS", "SCRAM-SHA-256", "PLAIN"],
+        &["SCRAM-SHA3-512-PLUS", "SCRAM-SHA-256", "PLAIN"],
     ] {
         assert_eq!(choose(nothing), None, "{nothing:?}");
     }
@@ -166,6 +167,9 @@ fn a_clients_id_is_a_uuid_of_its_own() {
 fn names_and_passwords_are_prepared() {
     let login = login("I\u{AD}X\u{2168}").unwrap();
     assert_eq!(login.password.unwrap().as_str(), "IXIX");
+    // Younger than SASLprep: composed, its space an ASCII one.
+    let login = self::login("horse🐴 bat\u{A0}te\u{301}ry").unwrap();
+    assert_eq!(login.password.unwrap().as_str(), "horse🐴 bat t\u{e9}ry");
     assert!(matches!(self::login("a\u{7}"), Err(ConnectError::NotAuthorized { .. })));
     assert!(matches!(self::login(""), Err(ConnectError::NotAuthorized { .. })));
     assert!(matches!(self::login("a\0b"), Err(ConnectError::NotAuthorized { .. })));

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -52,14 +52,20 @@ pub(crate) enum ScramMechanism {
     Sha1,
     /// RFC 7677.
     Sha256,
+    /// As RFC 7677, with the longer hash (draft-melnikov-scram-sha-512); some servers keep nothing else.
+    Sha512,
 }
 
 impl ScramMechanism {
+    /// All of them, weakest first.
+    pub(super) const ALL: [Self; 3] = [Self::Sha1, Self::Sha256, Self::Sha512];
+
     /// Its name in SASL with channel binding.
     pub(crate) fn bound_name(self) -> &'static str {
         match self {
             Self::Sha1 => "SCRAM-SHA-1-PLUS",
             Self::Sha256 => "SCRAM-SHA-256-PLUS",
+            Self::Sha512 => "SCRAM-SHA-512-PLUS",
         }
     }
 
@@ -68,6 +74,7 @@ impl ScramMechanism {
         match self {
             Self::Sha1 => "SCRAM-SHA-1",
             Self::Sha256 => "SCRAM-SHA-256",
+            Self::Sha512 => "SCRAM-SHA-512",
         }
     }
 
@@ -80,6 +87,7 @@ impl ScramMechanism {
         match self {
             Self::Sha1 => hmac::<Hmac<Sha1>>(key, data),
             Self::Sha256 => hmac::<Hmac<Sha256>>(key, data),
+            Self::Sha512 => hmac::<Hmac<Sha512>>(key, data),
         }
     }
 
@@ -87,6 +95,7 @@ impl ScramMechanism {
         match self {
             Self::Sha1 => Sha1::digest(data).to_vec(),
             Self::Sha256 => Sha256::digest(data).to_vec(),
+            Self::Sha512 => Sha512::digest(data).to_vec(),
         }
     }
 }
@@ -126,6 +135,9 @@ impl ScramKeys {
             }
             ScramMechanism::Sha256 => {
                 pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations).to_vec()
+            }
+            ScramMechanism::Sha512 => {
+                pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password.as_bytes(), salt, iterations).to_vec()
             }
         };
         let keys = Self {

@@ -10,9 +10,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto};
 use tokio_xmpp::xmlstream::{ReadError, XmppStream, XmppStreamElement, initiate_stream};
 use xmpp_parsers::{ns, starttls};
 
@@ -23,6 +24,7 @@ use super::dns::{Target, ip};
 use super::limiter::{Limiter, Link};
 use super::prompt::Prompt;
 use super::stage::Stage;
+use super::trust::Verifier;
 use super::{ConnectError, short};
 use crate::events::rfc3339;
 
@@ -50,6 +52,9 @@ pub(crate) enum TlsConfigError {
     /// The cryptography library refused.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
+    /// It refused the trusted certificates.
+    #[error(transparent)]
+    Verifier(#[from] rustls::client::VerifierBuilderError),
 }
 
 /// Trusts the system's roots (`SSL_CERT_FILE` is honoured), loaded once for the process, and those
@@ -69,22 +74,29 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
         roots
     });
     let mut roots = native.clone();
+    let mut extra = Vec::new();
     if let Some(path) = extra_ca {
         let failed = |source| TlsConfigError::ExtraCa { path: path.to_owned(), source };
-        let before = roots.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
-            roots
-                .add(certificate.map_err(failed)?)
-                .map_err(|_| TlsConfigError::NoCertificate(path.to_owned()))?;
+            let certificate = certificate.map_err(failed)?;
+            roots.add(certificate.clone()).map_err(|_| TlsConfigError::NoCertificate(path.to_owned()))?;
+            extra.push(certificate);
         }
-        if roots.len() == before {
+        if extra.is_empty() {
             return Err(TlsConfigError::NoCertificate(path.to_owned()));
         }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let provider = Arc::new(crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let config = if roots.is_empty() {
+        // Nobody is trusted, which the verifier below takes for a mistake.
+        builder.with_root_certificates(roots).with_no_client_auth()
+    } else {
+        let usual = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build()?;
+        let verifier = Arc::new(Verifier::new(usual, extra));
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+    };
     Ok(Arc::new(config))
 }
 
@@ -129,13 +141,34 @@ pub(super) async fn connect(
     Ok((Limiter::new(tls, link.clone(), Stage::Login), bindings))
 }
 
-/// What TLS itself has against the connection; nothing where the network failed.
-fn reason(error: &io::Error) -> Option<String> {
+/// What TLS itself has against the connection; nothing where the network failed. In words of our own:
+/// the library's hold the names of its types.
+pub(super) fn reason(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    tracing::debug!(%error, "TLS failed");
     Some(match error {
         rustls::Error::InvalidCertificate(reason) => certificate(reason),
-        other => other.to_string(),
+        rustls::Error::AlertReceived(alert) => refused(*alert),
+        rustls::Error::PeerIncompatible(_) => {
+            "the server speaks no version of TLS that is safe: 1.2 or 1.3 is needed".to_owned()
+        }
+        rustls::Error::NoApplicationProtocol => "the server does not speak XMPP on this port".to_owned(),
+        rustls::Error::InvalidMessage(_) => "the server's answer is not TLS".to_owned(),
+        rustls::Error::DecryptError => "what the server sent was changed on its way".to_owned(),
+        _ => "the server broke the rules of TLS".to_owned(),
     })
+}
+
+/// Why the server ended the handshake.
+fn refused(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
+            "the server and we have no safe way of TLS in common".to_owned()
+        }
+        AlertDescription::UnrecognisedName => "the server does not serve this domain".to_owned(),
+        AlertDescription::NoApplicationProtocol => "the server does not speak XMPP on this port".to_owned(),
+        other => format!("the server refused TLS (alert {})", u8::from(other)),
+    }
 }
 
 /// What is wrong with a certificate, in words that its owner understands.
@@ -158,9 +191,25 @@ fn certificate(reason: &CertificateError) -> String {
             format!("the server's certificate is not valid for {}, but for {names}", expected.to_str())
         }
         CertificateError::UnknownIssuer => {
-            "the server's certificate is signed by nobody that this computer trusts".to_owned()
+            "the server's certificate is signed by nobody that this computer trusts; an authority of your own \
+             is trusted once extra_ca in config.toml names its file"
+                .to_owned()
         }
-        other => format!("the server's certificate: {other}"),
+        CertificateError::Revoked => "the server's certificate was revoked".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the server's certificate is not meant for servers".to_owned()
+        }
+        CertificateError::Other(_) => {
+            "the server shows an authority's certificate as its own; list that very certificate in extra_ca \
+             to trust it"
+                .to_owned()
+        }
+        CertificateError::BadSignature => "the signature of the server's certificate is false".to_owned(),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "the server's certificate is signed in a way that is not safe, or not known".to_owned()
+        }
+        _ => "the server's certificate can't be read".to_owned(),
     }
 }
 

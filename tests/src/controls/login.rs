@@ -11,8 +11,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "certificate",
         file: TLS,
-        here: "        .with_no_client_auth();\n    Ok(Arc::new(config))",
-        instead: "        .with_no_client_auth();\n    if $out { return Ok(credulous::config(config)); }\n    Ok(Arc::new(config))",
+        here: "    Ok(Arc::new(config))",
+        instead: "    if $out { return Ok(credulous::config(config)); }\n$here",
     },
     Edit { guard: "certificate", file: TLS, here: "#[cfg(test)]\nmod tests {", instead: CREDULOUS },
     // The types say that there is TLS, so there is no check to take out: what is put in logs in

@@ -30,8 +30,8 @@ async fn admit(server: &Server, mechanism: ScramMechanism, salt: &'static [u8], 
 }
 
 #[tokio::test]
-async fn scram_with_both_hashes_and_again_with_the_keys_it_gave() {
-    tokio::join!(keys_serve_again(ScramMechanism::Sha1), keys_serve_again(ScramMechanism::Sha256));
+async fn scram_with_each_hash_and_again_with_the_keys_it_gave() {
+    futures::future::join_all(ScramMechanism::ALL.map(keys_serve_again)).await;
 }
 
 async fn keys_serve_again(mechanism: ScramMechanism) {
@@ -230,7 +230,7 @@ async fn iterations_beyond_reason_are_not_worked() {
 #[tokio::test]
 async fn anonymous_and_unknown_mechanisms_are_never_used() {
     is_violated(&["ANONYMOUS"], "<auth", async |_| {}).await;
-    is_violated(&["ANONYMOUS", "SCRAM-SHA-512", "PLAIN"], "<auth", async |_| {}).await;
+    is_violated(&["ANONYMOUS", "SCRAM-SHA3-512", "PLAIN"], "<auth", async |_| {}).await;
     is_violated(&[], "<auth", async |_| {}).await;
 }
 
