@@ -92,7 +92,9 @@ pub async fn run(scale: Scale) -> Record {
             let leak = tells_password(&heard);
             record.expect(!login, || format!("{attack:?}: a login"));
             record.expect(!leak, || format!("{attack:?}: the password was said: {heard}"));
-            let refused = login || told.as_deref() == Some(refusal);
+            // On a busy machine the next attempt, which meets nobody, may be told of first.
+            let next = (attack == Attack::Headers).then_some("serverUnreachable");
+            let refused = login || told.is_some() && [Some(refusal), next].contains(&told.as_deref());
             record.expect(refused, || format!("{attack:?}: within {TOLD_WITHIN:?} it was told {told:?}"));
             logins += usize::from(login);
             leaks += usize::from(leak);
