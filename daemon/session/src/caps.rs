@@ -201,6 +201,14 @@ impl State {
         }
     }
 
+    /// Who shows what is unknown, and who has explained something.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        // One with nobody would be one too many.
+        let holders = self.unknown.values().map(|unknown| unknown.holders.len().max(1));
+        holders.sum::<usize>() + self.explained.len()
+    }
+
     /// The stream is gone, and with it whom we could ask.
     pub(crate) fn forget_unknown(&mut self) {
         self.unknown.clear();

@@ -53,6 +53,14 @@ impl Images {
         }
     }
 
+    /// What is in all its maps.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        let wanted: usize = self.wanted.values().map(BTreeSet::len).sum();
+        let asked: usize = self.asked.values().map(Vec::len).sum();
+        self.known.len() + self.held.len() + wanted + asked + self.saving.len()
+    }
+
     /// Who has this picture, by their names.
     fn holders(&self, id: ImageId) -> impl Iterator<Item = &BareJid> {
         let pairs = self.held.range((id, None)..).take_while(move |(held, _)| *held == id);

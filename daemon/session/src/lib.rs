@@ -19,6 +19,8 @@ mod disco;
 mod effect;
 mod failure;
 mod features;
+#[cfg(test)]
+mod growth;
 mod image;
 mod left_out;
 mod lookalike;

@@ -32,6 +32,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.missing.len() + self.asked.len()
+    }
+
     /// Somebody is no contact any more.
     pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
         self.missing.remove(jid);

@@ -29,6 +29,11 @@ impl Waiting {
         self.0.iter().map(|(.., deadline)| *deadline).min()
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_awaited(&self, what: &Awaited) -> bool {
         self.0.iter().any(|(_, awaited, _)| awaited == what)
     }

@@ -1,0 +1,185 @@
+//! Every map of a session that a contact can put something into, and what is in it after a flood. What grows
+//! with the number of stanzas shows here, where no answer and no event would.
+
+use std::time::Instant;
+
+use jid::BareJid;
+use minidom::Element;
+use xmpp_parsers::stanza::Stanza;
+
+use crate::snapshot::RosterRecord;
+use crate::{Effect, Input, Now, RosterItem, Session, Snapshot, Software, Subscription, Timestamp, bounds};
+
+const FLOOD: usize = 1_000;
+
+struct Flood {
+    session: Session,
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+impl Flood {
+    fn new() -> Self {
+        let now = Now { monotonic: Instant::now(), wall: Timestamp(0) };
+        let item = RosterItem {
+            jid: BareJid::new("mallory@evil.example").unwrap(),
+            name: None,
+            subscription: Subscription::Both,
+            ask: false,
+            approved: false,
+            groups: Default::default(),
+        };
+        let cached = Snapshot {
+            roster: Some(RosterRecord { version: None, items: vec![item] }),
+            ..Snapshot::default()
+        };
+        let account = BareJid::new("marc@prose.org").unwrap();
+        let mut session = Session::new(account, Software::prosed(), cached, 1, now);
+        let jid = "marc@prose.org/x".parse().unwrap();
+        session.handle(Input::Online { jid, roster_versioning: false }, now, &mut Vec::new());
+        Self { session, now, effects: Vec::new() }
+    }
+
+    fn sends(&mut self, stanza: &str) {
+        let element: Element = stanza.parse().unwrap();
+        let stanza = match element.name() {
+            "iq" => Stanza::Iq(element.try_into().unwrap()),
+            "message" => Stanza::Message(element.try_into().unwrap()),
+            _ => Stanza::Presence(element.try_into().unwrap()),
+        };
+        self.effects.clear();
+        self.session.handle(Input::Stanza(Box::new(stanza)), self.now, &mut self.effects);
+        self.session.settle(self.now, &mut self.effects);
+    }
+
+    fn presence(&mut self, resource: usize, rest: &str) {
+        self.sends(&format!(
+            "<presence xmlns='jabber:client' from='mallory@evil.example/{resource}'>{rest}</presence>"
+        ));
+    }
+
+    /// All that is asked is answered with nothing.
+    fn refuses_all(&mut self) {
+        let requests = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Send(stanza) => match &**stanza {
+                Stanza::Iq(iq) => Some(Element::from(iq.clone())),
+                _ => None,
+            },
+            _ => None,
+        });
+        let requests: Vec<Element> = requests.filter(|iq| iq.attr("type") == Some("get")).collect();
+        for request in requests {
+            let (id, to) = (request.attr("id").unwrap(), request.attr("to").unwrap_or("marc@prose.org"));
+            self.sends(&format!(
+                "<iq xmlns='jabber:client' type='error' id='{id}' from='{to}'><error type='cancel'>\
+                 <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            ));
+        }
+    }
+
+    #[track_caller]
+    fn nothing_has_piled_up(&self) {
+        let Session { pending, waiting, images, caps, vcard_temp, questions, people, .. } = &self.session;
+        assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
+        assert_eq!(waiting.len(), 0);
+        assert_eq!(people.everybody().count(), 2);
+        // The one that they name by now, one that is shown, and one of ours.
+        assert!(images.entries() <= 3 * 2 + bounds::QUESTIONS_PER_CONTACT, "{} pictures", images.entries());
+        assert!(caps.entries() <= 2 * bounds::RESOURCES_PER_JID + 1, "{} hashes", caps.entries());
+        assert!(vcard_temp.entries() <= 2, "{} old vCards", vcard_temp.entries());
+        assert!(questions.entries() <= 4 + 1, "{} questions", questions.entries());
+    }
+}
+
+#[test]
+fn caps() {
+    let mut flood = Flood::new();
+    for n in 0..FLOOD {
+        let caps = format!(
+            "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://x.example' ver='{n}'/>"
+        );
+        flood.presence(n % 40, &caps);
+        if n % 3 == 0 {
+            flood.sends(&format!(
+                "<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/{}'/>",
+                n % 40
+            ));
+        }
+        if n > FLOOD / 2 {
+            flood.refuses_all();
+        }
+    }
+    flood.nothing_has_piled_up();
+    flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example'/>");
+    assert_eq!(flood.session.caps.entries(), 0, "who is gone shows nothing");
+}
+
+#[test]
+fn avatars() {
+    let mut flood = Flood::new();
+    for n in 0..FLOOD {
+        flood.sends(&format!(
+            "<message xmlns='jabber:client' from='mallory@evil.example'>\
+             <event xmlns='http://jabber.org/protocol/pubsub#event'><items node='urn:xmpp:avatar:metadata'>\
+             <item id='x'><metadata xmlns='urn:xmpp:avatar:metadata'><info id='{n:040}' bytes='1' type='image/png'/>\
+             </metadata></item></items></event></message>"
+        ));
+        if n > FLOOD / 2 {
+            flood.refuses_all();
+        }
+    }
+    flood.nothing_has_piled_up();
+}
+
+#[test]
+fn photos() {
+    let mut flood = Flood::new();
+    flood.now.monotonic += bounds::SETTLED_AT_LAST;
+    for n in 0..FLOOD {
+        if n == 2 {
+            // Login has settled.
+            for _ in 0..2 {
+                flood.now.monotonic += bounds::SETTLED_AT_LAST;
+                flood.session.handle(Input::Tick, flood.now, &mut flood.effects);
+                flood.refuses_all();
+            }
+        }
+        flood.presence(1, &format!("<x xmlns='vcard-temp:x:update'><photo>{n:040}</photo></x>"));
+        if n > FLOOD / 2 {
+            flood.refuses_all();
+        }
+    }
+    flood.nothing_has_piled_up();
+}
+
+/// Only a server can do that: whoever is removed leaves nothing behind.
+#[test]
+fn contacts_who_come_and_go() {
+    let mut flood = Flood::new();
+    let push = |n: usize, rest: &str| {
+        format!(
+            "<iq xmlns='jabber:client' type='set' id='p'><query xmlns='jabber:iq:roster'>\
+             <item jid='contact{n}@evil.example' {rest}/></query></iq>"
+        )
+    };
+    for n in 0..FLOOD {
+        flood.sends(&push(n, "subscription='both'"));
+        flood.sends(&format!(
+            "<presence xmlns='jabber:client' from='contact{n}@evil.example/x'>\
+             <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='{n}'/></presence>"
+        ));
+        flood.sends(&format!(
+            "<message xmlns='jabber:client' from='contact{n}@evil.example'>\
+             <event xmlns='http://jabber.org/protocol/pubsub#event'><items node='urn:xmpp:avatar:metadata'>\
+             <item id='x'><metadata xmlns='urn:xmpp:avatar:metadata'><info id='{n:040}' bytes='1' type='image/png'/>\
+             </metadata></item></items></event></message>"
+        ));
+        flood.sends(&push(n, "subscription='remove'"));
+    }
+    let Session { images, caps, questions, people, .. } = &flood.session;
+    assert_eq!(people.everybody().count(), 2);
+    // What is on its way ends by itself.
+    assert!(images.entries() <= bounds::AVATARS_IN_FLIGHT, "{} pictures", images.entries());
+    assert_eq!(caps.entries(), 0);
+    assert!(questions.entries() <= bounds::AVATARS_IN_FLIGHT + bounds::DISCO_IN_FLIGHT);
+}
