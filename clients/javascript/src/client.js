@@ -12,10 +12,10 @@ export class Prosed extends EventTarget {
   #link;
 
   /** See `Link.open`. */
-  static async over(open, signal) {
+  static async over(way, signal) {
     const prosed = new Prosed();
     const onchange = () => prosed.dispatchEvent(new Event("statechange"));
-    prosed.#link = await Link.open(open, signal, onchange);
+    prosed.#link = await Link.open(way, signal, onchange);
     return prosed;
   }
 
@@ -44,6 +44,10 @@ export class Prosed extends EventTarget {
   avatarUrl(avatar) {
     const { url } = this.#link;
     return avatar && url ? new URL(avatar.url, url).href : undefined;
+  }
+
+  reconnectNow() {
+    this.#link.reconnectNow();
   }
 
   close() {

@@ -13,15 +13,17 @@ export class ProsedError extends Error {
   name = "ProsedError";
 
   constructor(kind, message, { code, data = {}, cause } = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+    // Of an error, structured cloning leaves the message and the cause: what programs need is there as well.
+    super(message, { cause: { kind, code, data, cause } });
     this.code = code;
     this.kind = kind;
     this.data = data;
     this.retryable = data.retryable ?? false;
   }
 
-  /** From an error object of JSON-RPC. */
-  static from({ code, message, data }) {
+  /** From an error object of JSON-RPC, or from what structured cloning has left of one of ours. */
+  static from({ code, message, data, cause }) {
+    if (cause?.kind) return new ProsedError(cause.kind, message, cause);
     const details = typeof data === "object" && data !== null ? data : {};
     // What is left are limits of the connection: -32005 to -32011.
     const kind = details.kind ?? STANDARD[code] ?? "connectionLimit";

@@ -10,6 +10,7 @@ const LONGEST_DELAY = 10_000;
 
 export class Link {
   #open;
+  #watch;
   #onchange;
   #connection;
   /** While connecting: resolves with the next connection. */
@@ -24,14 +25,19 @@ export class Link {
   error;
   /** The daemon's address for pictures, where it has one. */
   url;
+  /** Aborted, it ends the wait for the next attempt. */
+  #hurry = new AbortController();
 
   /**
    * `open` opens a door: it resolves with `{socket, url}`, of which the socket is a WebSocket that is
-   * open, or throws. It is asked anew after each loss. `onchange` is called when `state` has changed.
+   * open, or throws. It is asked anew after each loss. `watch` is called after a loss, with a function to
+   * call when the daemon may be back, and a signal that ends this. `onchange` is called when `state` has
+   * changed.
    */
-  static async open(open, signal, onchange) {
+  static async open({ open, watch }, signal, onchange) {
     const link = new Link();
     link.#open = open;
+    link.#watch = watch;
     link.#use(await open(signal));
     link.#onchange = onchange;
     return link;
@@ -60,6 +66,12 @@ export class Link {
         (error) => done(reject, error),
       );
     });
+  }
+
+  /** Tries at once, where it waits for its next attempt. */
+  reconnectNow() {
+    this.#longest = FIRST_DELAY;
+    this.#hurry.abort();
   }
 
   close(error) {
@@ -93,10 +105,22 @@ export class Link {
   }
 
   async #retry() {
+    const watching = new AbortController();
+    this.#watch(() => this.reconnectNow(), watching.signal);
+    try {
+      return await this.#attempts();
+    } finally {
+      watching.abort();
+    }
+  }
+
+  async #attempts() {
     const { signal } = this.#closing;
     for (;;) {
       // Not all programs of this user at the same moment.
-      await pause(this.#longest * (0.5 + Math.random() / 2), signal);
+      await pause(this.#longest * (0.5 + Math.random() / 2), AbortSignal.any([signal, this.#hurry.signal]));
+      // Who is in a hurry during the attempt gets another.
+      this.#hurry = new AbortController();
       this.#longest = Math.min(2 * this.#longest, LONGEST_DELAY);
       try {
         signal.throwIfAborted();

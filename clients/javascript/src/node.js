@@ -1,9 +1,10 @@
 // The client in Node, which finds the daemon by itself.
 
+import { watch as watchFolder } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 
 import { Prosed } from "./client.js";
 import { PATIENCE, openPort, opened } from "./door.js";
@@ -17,9 +18,28 @@ const POLL = 50;
 
 /** Connects; see the types. */
 export async function connect({ url, token, runtimeDir = usualRuntimeDir(process.env), signal } = {}) {
+  if (url) return Prosed.over({ open: (signal) => openGiven(url, token, signal), watch() {} }, signal);
   // Asked anew at each attempt: after a restart, the daemon may be elsewhere.
-  const way = url ? (signal) => openGiven(url, token, signal) : (signal) => find(runtimeDir, signal);
-  return Prosed.over(way, signal);
+  const open = (signal) => find(runtimeDir, signal);
+  return Prosed.over({ open, watch: (hurry, signal) => watchFor("endpoint.json", runtimeDir, hurry, signal) }, signal);
+}
+
+/** Calls `found` when the file comes or changes. The folder may go with the daemon, and come again. */
+function watchFor(name, dir, found, signal) {
+  const look = (folder, whatever) => {
+    try {
+      const onchange = (_, changed) => whatever(changed);
+      watchFolder(folder, { persistent: false, signal }, onchange).on("error", () => {});
+    } catch {
+      // It is not there, or the system's watches are all taken: the next attempt comes in any case.
+    }
+  };
+  look(dir, (changed) => changed === name && found());
+  look(dirname(dir), (changed) => {
+    if (changed !== basename(dir)) return;
+    look(dir, (changed) => changed === name && found());
+    found();
+  });
 }
 
 /** As the daemon decides it. */

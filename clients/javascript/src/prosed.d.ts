@@ -97,6 +97,12 @@ export class Prosed extends EventTarget {
    */
   avatarUrl(avatar: Avatar | undefined): string | undefined;
 
+  /**
+   * Tries to connect at once, where the client waits for its next attempt. Seldom needed: in Node it
+   * sees when the daemon is back, in a page it tries when the page is looked at or the network changes.
+   */
+  reconnectNow(): void;
+
   /** Calls a method that may be newer than this client, by the API's own name for it. */
   call(method: string, params?: object, options?: CallOptions): Promise<unknown>;
 
@@ -157,6 +163,13 @@ export class ProsedError extends Error {
     message: string,
     details?: { code?: number; data?: Partial<ErrorData>; cause?: unknown },
   );
+
+  /**
+   * Makes one again of what structured cloning (`postMessage`, Electron's IPC, a worker) has left of it:
+   * of an error that is the message and the cause, which holds `kind`, `code` and `data`.
+   */
+  static from(clone: unknown): ProsedError;
+
   readonly name: "ProsedError";
   /** The daemon's code; absent where the error is the connection's. */
   readonly code?: number;

@@ -20,9 +20,15 @@ export async function connect({ url = USUAL_URL, token, signal } = {}) {
       if (error.kind === "unauthorized") tab()?.removeItem(KEPT_AS);
       throw error;
     });
-  const prosed = await Prosed.over(open, signal);
+  const prosed = await Prosed.over({ open, watch }, signal);
   tab()?.setItem(KEPT_AS, shown);
   return prosed;
+}
+
+/** When somebody looks at the page again, or the machine wakes, it is time to look for the daemon. */
+function watch(hurry, signal) {
+  for (const name of ["focus", "online", "pageshow"]) addEventListener(name, hurry, { signal });
+  document.addEventListener("visibilitychange", () => document.hidden || hurry(), { signal });
 }
 
 /** The token that came behind the page's address, as `#token=…`; it is gone from there then. */

@@ -124,3 +124,15 @@ test("leaves the port alone where the socket is dead, and sockets that others co
   await chmod(folder, 0o777);
   await assert.rejects(led(join(folder, "prosed.sock")), { kind: "unreachable", message: /others than you/ });
 });
+
+test("what structured cloning leaves of an error makes it again", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  const error = await prosed.getContact({ jid: "nobody@prosed.test" }).catch((error) => error);
+  assert.equal(error.kind, "contactUnknown");
+  const clone = structuredClone(error);
+  const again = ProsedError.from(clone);
+  assert.ok(clone.kind === undefined && again instanceof ProsedError);
+  const parts = ({ kind, code, data, message, retryable }) => ({ kind, code, data, message, retryable });
+  assert.deepEqual(parts(again), parts(error));
+});

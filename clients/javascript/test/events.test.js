@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 
 import { connect } from "prosed";
 
@@ -146,6 +147,27 @@ test("a killed daemon: the stream says so, or loads anew", async (t) => {
     for (const contact of contacts) state.set(contact.jid, contact);
     if (state.get(alice)?.status === "dead") break;
   }
+});
+
+test("a daemon that is back is seen, and no wait needs to end", async (t) => {
+  const prosed = await connect();
+  t.after(() => prosed.close());
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  await stage("kill");
+  while (prosed.state === "connected") await once(prosed, "statechange");
+  await stage("start");
+  while (prosed.state !== "connected") await once(prosed, "statechange");
+});
+
+test("whoever is in a hurry waits for no timer", async (t) => {
+  const { proxied, token } = await stage("where");
+  const prosed = await connect({ url: proxied, token });
+  t.after(() => prosed.close());
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  await stage("cut");
+  while (prosed.state === "connected") await once(prosed, "statechange");
+  prosed.reconnectNow();
+  while (prosed.state !== "connected") await once(prosed, "statechange");
 });
 
 test("a roster that stays true", async (t) => {
