@@ -49,6 +49,10 @@ class Threaded:
 
         return call
 
+    @property
+    def state(self) -> prosed.LinkState:
+        return self.client.state
+
     def events(self, *args: Any, **kwargs: Any) -> ThreadedStream:
         return ThreadedStream(self.client.events(*args, **kwargs))
 
@@ -69,6 +73,10 @@ class ThreadedStream:
     @property
     def seq(self) -> int | None:
         return self.stream.seq
+
+    @property
+    def state(self) -> prosed.LinkState:
+        return self.stream.state
 
     def __aiter__(self) -> AsyncIterator[prosed.Event]:
         return self

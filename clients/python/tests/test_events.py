@@ -147,7 +147,11 @@ class Events(Live):
             self.assertEqual(state, {contact.jid: contact for contact in now})
 
     async def test_who_goes_on_gets_what_is_still_there(self) -> None:
-        async with self.connect() as client, client.events([prosed.ContactChanged]) as events:
+        states: list[str] = []
+        client = self.connect()
+        self.assertEqual(client.state, "connecting")
+        async with client, client.events([prosed.ContactChanged], on_state=states.append) as events:
+            self.assertEqual((client.state, events.state, states), ("connected", "connected", ["connected"]))
             await self.presence("first life")
             await self.take(events, self.told("first life"))
             await self.stage("kill")
@@ -158,6 +162,8 @@ class Events(Live):
             taken = await self.take(events, self.told("second life"))
             self.assert_counts_up(taken)
             self.assertEqual([event.seq for event in taken], await self.truth(taken, event="contactChanged"))
+        self.assertEqual(states, ["connected", "connecting", "connected", "closed"])
+        self.assertEqual((client.state, events.state), ("closed", "closed"))
 
     async def test_a_reader_that_is_too_slow(self) -> None:
         """The daemon ends the subscription (`lagged`); asked to go on from there, it has no more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import tempfile
 import unittest
 from datetime import UTC, datetime
@@ -41,8 +43,8 @@ class Doors(unittest.TestCase):
             ({**home, "XDG_RUNTIME_DIR": ""}, "/home/me/.local/share/prosed/run"),
         ]:
             self.assertEqual(find_runtime_dir(env), Path(folder), env)
-        with self.assertRaises(prosed.NotRunning):
-            find_runtime_dir({})
+        home_of_user = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        self.assertEqual(find_runtime_dir({}), home_of_user / ".local/share/prosed/run")
 
     def test_reads_what_the_daemon_writes(self) -> None:
         with tempfile.TemporaryDirectory() as name:

@@ -16,12 +16,13 @@
 from . import _api
 from ._api import *  # noqa: F403
 from ._client import Client, EventStream, connect
-from ._wire import Disconnected, NotRunning, ProsedError, Refused, UnexpectedAnswer
+from ._wire import Disconnected, LinkState, NotRunning, ProsedError, Refused, UnexpectedAnswer
 
 __all__ = [
     "Client",
     "Disconnected",
     "EventStream",
+    "LinkState",
     "NotRunning",
     "ProsedError",
     "Refused",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -26,9 +26,11 @@ from ._wire import (
     Backoff,
     Cursor,
     Disconnected,
+    LinkState,
     NotRunning,
     Refused,
     UnexpectedAnswer,
+    Watch,
     read,
     request,
     result_of,
@@ -145,6 +147,13 @@ class Client(AsyncMethods):
         if self._calls is not None:
             await self._calls.close()
 
+    @property
+    def state(self) -> LinkState:
+        """Whether the connection stands. Where it does not, the next call connects; `closed` is final."""
+        if self._is_closed:
+            return "closed"
+        return "connecting" if self._calls is None or self._calls.is_over else "connected"
+
     async def call(self, method: str, /, **params: Any) -> Any:
         """Calls a method by its name on the wire, which may be newer than this package; answers
         with JSON. Parameters that are `None` are left out.
@@ -153,7 +162,12 @@ class Client(AsyncMethods):
 
     @overload
     def events(
-        self, events: Iterable[type[E]], *, account: str | None = None, since: int | None = None
+        self,
+        events: Iterable[type[E]],
+        *,
+        account: str | None = None,
+        since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[E]: ...
 
     @overload
@@ -163,6 +177,7 @@ class Client(AsyncMethods):
         *,
         account: str | None = None,
         since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[Event]: ...
 
     def events(
@@ -171,6 +186,7 @@ class Client(AsyncMethods):
         *,
         account: str | None = None,
         since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[Any]:
         """Events as they happen, for `async for`: those after `since`, or those that come from the
         moment on in which the stream is entered or first waited for.
@@ -179,8 +195,11 @@ class Client(AsyncMethods):
             events: Only these, by their names or classes. Absent: all.
             account: Only this account's: a bare JID. Absent: all accounts'.
             since: First every retained event after this `seq`, as of a roster.
+            on_state: Is told when the stream's connection stands (`connected`), is lost and made
+                again (`connecting`), or was ended (`closed`).
         """
-        stream: EventStream[Any] = EventStream(self._folder, Cursor(events, account, since))
+        cursor, watch = Cursor(events, account, since), Watch(on_state)
+        stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
         self._streams.add(stream)
         return stream
 
@@ -205,12 +224,18 @@ class EventStream(Generic[E]):
     It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
     """
 
-    def __init__(self, folder: Path, cursor: Cursor) -> None:
+    def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
         self._folder = folder
         self._cursor = cursor
+        self._watch = watch
         self._backoff = Backoff()
         self._socket: ClientConnection | None = None
         self._closed = asyncio.Event()
+
+    @property
+    def state(self) -> LinkState:
+        """`connected`, `connecting` before that and after a loss, or `closed`."""
+        return self._watch.state
 
     @property
     def seq(self) -> int | None:
@@ -231,6 +256,7 @@ class EventStream(Generic[E]):
                 event = self._cursor.take(await self._socket.recv())
             except ConnectionClosed:
                 self._socket = None
+                self._watch.become("connecting")
             except Lagged:
                 await self._hang_up()
             else:
@@ -256,6 +282,7 @@ class EventStream(Generic[E]):
     async def aclose(self) -> None:
         """Ends the stream, its loop and its connection."""
         self._closed.set()
+        self._watch.become("closed")
         await self._hang_up()
 
     def __del__(self) -> None:
@@ -290,6 +317,7 @@ class EventStream(Generic[E]):
                 self._backoff.hurry()
             raise
         self._socket = socket
+        self._watch.become("connected")
         if self._closed.is_set():
             await self._hang_up()
 
@@ -301,6 +329,7 @@ class EventStream(Generic[E]):
 
     async def _hang_up(self) -> None:
         socket, self._socket = self._socket, None
+        self._watch.become("connecting")
         if socket is not None:
             await socket.close()
 

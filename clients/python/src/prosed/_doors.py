@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import pwd
 import secrets
 import socket
 import struct
@@ -158,18 +159,22 @@ def _impostor(place: str) -> NotRunning:
 def find_runtime_dir(env: Mapping[str, str] = os.environ) -> Path:
     """The daemon's runtime directory: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
     `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. Variables of XDG that hold no
-    absolute path count as absent (XDG Base Directory Specification).
+    absolute path count as absent (XDG Base Directory Specification). Without `$HOME`, the home
+    directory is that of the user database.
     """
     if given := env.get("PROSED_RUNTIME_DIR"):
         return Path(given)
     for name, below in [
         ("XDG_RUNTIME_DIR", "prosed"),
         ("XDG_DATA_HOME", "prosed/run"),
-        ("HOME", ".local/share/prosed/run"),
     ]:
         if os.path.isabs(folder := env.get(name, "")):
             return Path(folder, below)
-    raise NotRunning("there is no home directory: set XDG_RUNTIME_DIR")
+    try:
+        home = env.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise NotRunning("there is no home directory: set PROSED_RUNTIME_DIR") from None
+    return Path(home, ".local/share/prosed/run")
 
 
 def find_doors(folder: Path) -> Doors:

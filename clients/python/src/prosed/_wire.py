@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from ._api import ErrorData, Event
+
+LinkState = Literal["connecting", "connected", "closed"]
+"""How a connection to the daemon stands."""
 
 CALL_TIMEOUT = 90.0
 """Seconds. Longer than any call of the API takes: `get_events` waits for a minute at most."""
@@ -192,6 +195,21 @@ class Cursor:
         """The events after `seq` are gone. Who reads on gets what is still there."""
         if error.data is not None and error.data.oldest is not None:
             self.seq = error.data.oldest - 1
+
+
+class Watch:
+    """How a connection stands, and who is told when that changes."""
+
+    def __init__(self, on_state: Callable[[LinkState], None] | None = None) -> None:
+        self.state: LinkState = "connecting"
+        self._on_state = on_state
+
+    def become(self, state: LinkState) -> None:
+        if self.state in (state, "closed"):
+            return
+        self.state = state
+        if self._on_state is not None:
+            self._on_state(state)
 
 
 class Backoff:

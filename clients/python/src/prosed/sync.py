@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
@@ -32,8 +32,10 @@ from ._wire import (
     Backoff,
     Cursor,
     Disconnected,
+    LinkState,
     NotRunning,
     Refused,
+    Watch,
     read,
     request,
     result_of,
@@ -130,6 +132,15 @@ class Client(Methods):
         if (connection := self._connection) is not None:
             connection.close()
 
+    @property
+    def state(self) -> LinkState:
+        """Whether the connection stands. Where it does not, the next call connects; `closed` is final."""
+        if self._is_closed:
+            return "closed"
+        connection = self._connection
+        is_open = connection is not None and connection.socket.close_code is None
+        return "connected" if is_open else "connecting"
+
     def call(self, method: str, /, **params: Any) -> Any:
         """Calls a method by its name on the wire, which may be newer than this package; answers
         with JSON. Parameters that are `None` are left out.
@@ -145,7 +156,12 @@ class Client(Methods):
 
     @overload
     def events(
-        self, events: Iterable[type[E]], *, account: str | None = None, since: int | None = None
+        self,
+        events: Iterable[type[E]],
+        *,
+        account: str | None = None,
+        since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[E]: ...
 
     @overload
@@ -155,6 +171,7 @@ class Client(Methods):
         *,
         account: str | None = None,
         since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[Event]: ...
 
     def events(
@@ -163,6 +180,7 @@ class Client(Methods):
         *,
         account: str | None = None,
         since: int | None = None,
+        on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[Any]:
         """Events as they happen, for `for`: those after `since`, or those that come from the moment
         on in which the stream is entered or first waited for.
@@ -171,8 +189,11 @@ class Client(Methods):
             events: Only these, by their names or classes. Absent: all.
             account: Only this account's: a bare JID. Absent: all accounts'.
             since: First every retained event after this `seq`, as of a roster.
+            on_state: Is told when the stream's connection stands (`connected`), is lost and made
+                again (`connecting`), or was ended (`closed`).
         """
-        stream: EventStream[Any] = EventStream(self._folder, Cursor(events, account, since))
+        cursor, watch = Cursor(events, account, since), Watch(on_state)
+        stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
         self._streams.add(stream)
         return stream
 
@@ -197,12 +218,18 @@ class EventStream(Generic[E]):
     It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
     """
 
-    def __init__(self, folder: Path, cursor: Cursor) -> None:
+    def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
         self._folder = folder
         self._cursor = cursor
+        self._watch = watch
         self._backoff = Backoff()
         self._connection: _Connection | None = None
         self._closed = threading.Event()
+
+    @property
+    def state(self) -> LinkState:
+        """`connected`, `connecting` before that and after a loss, or `closed`."""
+        return self._watch.state
 
     @property
     def seq(self) -> int | None:
@@ -247,6 +274,7 @@ class EventStream(Generic[E]):
     def close(self) -> None:
         """Ends the stream, its loop and its connection. Another thread may do so."""
         self._closed.set()
+        self._watch.become("closed")
         self._hang_up()
 
     def __del__(self) -> None:
@@ -278,6 +306,7 @@ class EventStream(Generic[E]):
                 self._backoff.hurry()
             raise
         self._connection = connection
+        self._watch.become("connected")
         if self._closed.is_set():
             self._hang_up()
 
@@ -289,5 +318,6 @@ class EventStream(Generic[E]):
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
+        self._watch.become("connecting")
         if connection is not None:
             connection.close()
