@@ -10,7 +10,7 @@ use prosed_protocol::ErrorKind;
 use serde::Serialize;
 
 use crate::accounts;
-use crate::config::{Config, SecretStoreKind};
+use crate::config::{AccountOverride, Config, SecretStoreKind};
 use crate::events::rfc3339;
 use crate::registry;
 use crate::stream::{self, ConnectError, Reached, TlsConfig};
@@ -30,6 +30,8 @@ struct Settled<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tls: BTreeMap<&'static str, String>,
     secrets: BTreeMap<&'static str, SecretStoreKind>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    accounts: &'a BTreeMap<BareJid, AccountOverride>,
 }
 
 /// What a configuration comes to.
@@ -40,7 +42,7 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
     let path = |path: &std::path::Path| path.display().to_string();
     let file = config.file.as_deref().map_or_else(|| "no file".to_owned(), path);
     let settled = Settled {
-        listen: config.listen,
+        listen: config.listen.map(|port| port.address),
         no_listen: config.listen.is_none(),
         socket: path(&config.socket),
         data_dir: path(&config.data_dir),
@@ -50,6 +52,7 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
         allowed_origins: &config.allowed_origins,
         tls: config.extra_ca.iter().map(|file| ("extra_ca", path(file))).collect(),
         secrets: BTreeMap::from([("store", config.secret_store)]),
+        accounts: &config.accounts,
     };
     let settled = toml::to_string(&settled)?;
     Ok(format!("# The configuration is fine ({file}). It comes to:\n{settled}{}", unreadable(config)))
@@ -83,8 +86,8 @@ enum Found {
     },
 }
 
-/// Whether the account's server can be reached and trusted, the way a login would take; and what to
-/// say of it.
+/// Whether the account's server can be reached and trusted, the way a login would take, or at a host that
+/// is named and perhaps a port; and what to say of it.
 ///
 /// # Errors
 /// What TOML can't hold: nothing that is known of.
@@ -92,9 +95,15 @@ pub(crate) async fn server(
     config: &Config,
     tls: &Arc<TlsConfig>,
     account: &BareJid,
+    (host, port): (Option<String>, Option<u16>),
 ) -> Result<(bool, String), toml::ser::Error> {
     let said = registry::connection(&config.data_dir, account).unwrap_or_default();
-    let found = stream::reach(&accounts::settings(account, said, &config.accounts, tls)).await;
+    let mut settings = accounts::settings(account, said, &config.accounts, tls);
+    if host.is_some() {
+        settings.host = host;
+        settings.port = port;
+    }
+    let found = stream::reach(&settings).await;
     let reached = found.is_ok();
     let time = |time: SystemTime| rfc3339(time.into());
     let found = match found {

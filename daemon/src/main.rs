@@ -47,7 +47,7 @@ use credentials::Credentials;
 use events::EventLog;
 use metrics::{Metrics, SessionMetrics};
 use registry::{Registry, RegistryError};
-use rpc::{DoorMetrics, Doors, EndpointFile, Listeners, Services, Token, Translator};
+use rpc::{DoorMetrics, Doors, Listeners, RunFile, Services, Token, Translator};
 use service::StopSignals;
 use starts::{CleanEnd, Starts};
 
@@ -89,13 +89,22 @@ fn main() -> ExitCode {
     match run(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, error)) => {
-            eprintln!("prosed: {error:#}");
+            eprintln!("prosed: {}", in_one_line(&error));
             // Whatever was to be done with it.
             let untrusted = |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(Untrusted::is);
             let exit = if error.chain().any(untrusted) { Exit::Untrusted } else { exit };
             ExitCode::from(exit as u8)
         }
     }
+}
+
+/// What went wrong and why, each cause once: some say theirs themselves.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.ends_with(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 type Failed = (Exit, anyhow::Error);
@@ -109,6 +118,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         return manual::print().map_err(failed(Exit::Other));
     }
     let (check_config, check_server) = (flags.check_config, flags.check_server.clone());
+    let at = (flags.host.clone(), flags.port);
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
     let home = std::env::home_dir();
     let config = Config::resolve(flags, &environment, home.as_deref()).map_err(failed(Exit::Usage))?;
@@ -124,7 +134,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
     if let Some(account) = check_server {
         let tls = stream::tls_config(config.extra_ca.as_deref()).map_err(failed(Exit::Usage))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let asked = async { check::server(&config, &tls, &account).await };
+        let asked = async { check::server(&config, &tls, &account, at).await };
         let (reached, found) =
             runtime.map_err(failed(Exit::Other))?.block_on(asked).map_err(failed(Exit::Other))?;
         print!("{found}");
@@ -255,7 +265,9 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         version: env!("CARGO_PKG_VERSION").to_owned(),
         api_level: prosed_protocol::API_LEVEL,
     };
-    let _endpoint = EndpointFile::write(&config.runtime_dir, &endpoint).map_err(failed(Exit::Storage))?;
+    let settings = check::config(&config).map_err(failed(Exit::Other))?;
+    let _settings = RunFile::settings(&config.runtime_dir, settings).map_err(failed(Exit::Storage))?;
+    let _endpoint = RunFile::endpoint(&config.runtime_dir, &endpoint).map_err(failed(Exit::Storage))?;
     let places = [endpoint.url, endpoint.socket.map(|path| path.display().to_string())];
     let places = places.into_iter().flatten().collect::<Vec<_>>().join(", ");
     info!(%places, "ready");

@@ -9,7 +9,8 @@ use prosed_protocol::{AccountParams, Contact, ErrorKind, EventName, EventPayload
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let dir = runtime_dir(|name| std::env::var_os(name)).ok_or("there is no home directory")?;
+    let dir = runtime_dir(|name| std::env::var_os(name), std::env::home_dir())
+        .ok_or("there is no home directory")?;
     let (events, since) = (Some(vec![EventName::ContactChanged]), Some(load(&dir).await?));
     let mut events = Follower::start(&dir, SubscribeParams { events, since, account: None }).await?;
     loop {

@@ -13,6 +13,10 @@ use crate::folder::{self, Untrusted, us};
 /// The name of the file, in the runtime directory.
 pub const FILE_NAME: &str = "endpoint.json";
 
+/// What the running daemon has of its configuration, options and environment, as `config.toml` would say it:
+/// in the runtime directory, for `prosectl doctor`.
+pub const SETTINGS_NAME: &str = "settings.toml";
+
 /// The name of the Unix socket, in the runtime directory, unless the daemon is told otherwise.
 pub const SOCKET_NAME: &str = "prosed.sock";
 
@@ -107,17 +111,18 @@ pub fn read_token(path: &Path) -> io::Result<String> {
 }
 
 /// The daemon's runtime directory: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
-/// `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the environment.
+/// `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the environment;
+/// `home` is what [`std::env::home_dir`] says, which also knows where `HOME` is not set.
 ///
 /// XDG variables that hold no absolute path count as absent, as the XDG Base Directory
 /// Specification says. Without a home directory there is none.
-pub fn runtime_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+pub fn runtime_dir(env: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
     let given = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let absolute = |name| given(name).filter(|path| path.is_absolute());
     given("PROSED_RUNTIME_DIR")
         .or_else(|| absolute("XDG_RUNTIME_DIR").map(|dir| dir.join("prosed")))
         .or_else(|| absolute("XDG_DATA_HOME").map(|dir| dir.join("prosed/run")))
-        .or_else(|| absolute("HOME").map(|dir| dir.join(".local/share/prosed/run")))
+        .or_else(|| home.map(|dir| dir.join(".local/share/prosed/run")))
 }
 
 #[cfg(test)]
@@ -127,7 +132,8 @@ mod tests {
     use super::*;
 
     fn dir(variables: &[(&str, &str)]) -> Option<PathBuf> {
-        runtime_dir(|name| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()))
+        let value = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+        runtime_dir(|name| value(name).map(Into::into), value("HOME").map(Into::into))
     }
 
     #[test]

@@ -13,7 +13,7 @@ const server = createServer(async ({ url }, response) => {
   const script = await readFile(new URL(name, client));
   return response.writeHead(200, { "content-type": "text/javascript" }).end(script);
 });
-await new Promise((ready) => server.listen(port, "localhost", ready));
+await new Promise((ready) => server.listen(port, "127.0.0.1", ready));
 
 await browse(async (browser) => {
   const page = await browser.newPage();
@@ -32,7 +32,16 @@ await browse(async (browser) => {
   page.removeAllListeners("dialog");
   await page.reload();
   await alice.waitFor();
-  return { errors, statuses };
+  // Who has no picture shows none, and no broken one.
+  const carol = page.locator("li").filter({ hasText: "carol" });
+  await carol.waitFor();
+  const broken = await carol.locator("img").count();
+  // The same page from where it is not listed says what to do.
+  const unlisted = await browser.newPage();
+  unlisted.on("dialog", (dialog) => dialog.accept(token));
+  await unlisted.goto(`http://127.0.0.1:${port}/`);
+  await unlisted.getByText(`allowed_origins = ["http://127.0.0.1:${port}"]`).waitFor();
+  return { errors, statuses, broken };
 });
 server.closeAllConnections();
 server.close();

@@ -30,9 +30,10 @@ impl Shell {
     fn new(daemon: &Daemon) -> Self {
         let runtime = tempfile::tempdir().expect("a folder");
         symlink(daemon.runtime_dir(), runtime.path().join("prosed")).expect("linked");
-        let target = prosed_tests::daemon::binary().ancestors().nth(2).expect("target").to_owned();
-        let path =
-            format!("{}:{}", target.join("tools/bin").display(), std::env::var("PATH").unwrap_or_default());
+        let built = prosed_tests::daemon::binary().parent().expect("target/debug").to_owned();
+        let tools = built.parent().expect("target").join("tools/bin");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{}:{path}", built.display(), tools.display());
         // Writes down its command line, as `ps` would show it, before the real one takes over.
         for name in ["curl", "websocat"] {
             let shim = runtime.path().join(name);

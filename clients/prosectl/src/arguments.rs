@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Login(Login),
     /// Log an account out, until the next login.
     Logout {
+        /// The account; it may be left out where there is only one.
+        #[arg(value_name = "JID", conflicts_with = "account")]
+        jid: Option<String>,
         /// Erase its cache and its password as well.
         #[arg(long)]
         forget: bool,
@@ -159,6 +162,12 @@ pub(crate) enum Command {
     },
     /// Print the description of the API: an OpenRPC document.
     Discover,
+    /// Show where prosed is to be found, for programs: its endpoint.json, or one part of it.
+    Endpoint {
+        /// Print this part only, as it is.
+        #[arg(value_enum)]
+        part: Option<EndpointPart>,
+    },
     /// Show the versions of prosectl and of the running daemon.
     Version,
     /// Open the web console in the browser.
@@ -186,6 +195,19 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
         all: Option<PathBuf>,
     },
+}
+
+/// What `endpoint` can print by itself.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum EndpointPart {
+    /// The path of endpoint.json, also while prosed does not run.
+    File,
+    /// The path of the Unix socket.
+    Socket,
+    /// The WebSocket's address.
+    Url,
+    /// The path of the file with the token that the address asks for.
+    TokenFile,
 }
 
 /// Who is meant.

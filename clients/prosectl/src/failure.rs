@@ -128,10 +128,10 @@ pub(crate) enum Failure {
     Unwell(usize),
     #[error("prosed opens no port: set `listen` in config.toml, and start it without --no-listen")]
     NoPort,
+    #[error("prosed serves no Unix socket: see `prosectl endpoint url`")]
+    NoSocket,
     #[error("the page that leads to the console can't be written: {0}")]
     Page(std::io::Error),
-    #[error("xdg-open can't open the console: see `prosectl open --print` and `prosectl token` ({0})")]
-    Browser(String),
     #[error("{message}")]
     Rpc { code: i32, message: String, data: Option<Value> },
     #[error("the password can't be read: {0}")]
@@ -184,12 +184,11 @@ impl From<ClientError> for Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning(_) | Self::NoAnswer(_) | Self::NoPort => UNAVAILABLE,
+            Self::NotRunning(_) | Self::NoAnswer(_) | Self::NoPort | Self::NoSocket => UNAVAILABLE,
             Self::Refused(_) | Self::Token(_) | Self::Impostor(_) => NO_PERMISSION,
             Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
             Self::NoPage(_) | Self::Terminal => USAGE,
             Self::File(..) | Self::Page(_) => CANT_CREATE,
-            Self::Browser(_) => OTHER,
             Self::Unwell(_) => UNWELL,
             Self::Damaged(_) => SOFTWARE,
             Self::Output(_) => IO,
@@ -209,6 +208,33 @@ impl Failure {
     pub(crate) fn kind(&self) -> Option<ErrorKind> {
         let Self::Rpc { data: Some(data), .. } = self else { return None };
         ErrorKind::deserialize(data.get("kind")?).ok()
+    }
+
+    /// One sentence, in the words of the command line where the daemon's are those of the API.
+    pub(crate) fn to_people(&self) -> String {
+        match self.kind() {
+            Some(ErrorKind::AccountRequired) => {
+                "There are several accounts: name one with --account JID; `prosectl accounts` lists them."
+                    .to_owned()
+            }
+            Some(ErrorKind::AccountUnknown) => {
+                "There is no such account here: log in first, or see `prosectl accounts`.".to_owned()
+            }
+            Some(ErrorKind::ServerUnreachable) => {
+                "The server can't be reached: check the network, or log in with --host and --port; `prosectl \
+                 doctor JID` says more."
+                    .to_owned()
+            }
+            Some(ErrorKind::DowngradeRefused) => {
+                "The server no longer offers what kept your login safe: ask its operator, then log in with \
+                 --accept-downgrade."
+                    .to_owned()
+            }
+            Some(ErrorKind::CursorExpired) => {
+                "The events after --since are gone: see `prosectl roster` for how things are now.".to_owned()
+            }
+            _ => self.to_string(),
+        }
     }
 
     /// What the server or the system said, where prosed hands it on.
@@ -286,5 +312,24 @@ mod tests {
             "prosed is not running (there is no /run/x/endpoint.json): \
              start it with `systemctl --user start prosed`, or run `prosed`"
         );
+    }
+
+    #[test]
+    fn people_are_told_what_to_type() {
+        for (kind, word) in [
+            (ErrorKind::AccountRequired, "--account JID"),
+            (ErrorKind::AccountUnknown, "`prosectl accounts`"),
+            (ErrorKind::ServerUnreachable, "--host"),
+            (ErrorKind::DowngradeRefused, "--accept-downgrade"),
+            (ErrorKind::CursorExpired, "--since"),
+        ] {
+            let failure = Failure::from(ApiError::new(kind));
+            assert!(failure.to_people().contains(word), "{kind}: {}", failure.to_people());
+        }
+        // The command line asks for no subscription over POST.
+        for kind in ErrorKind::ALL.iter().filter(|kind| **kind != ErrorKind::SubscriptionNeedsWebSocket) {
+            let said = Failure::from(ApiError::new(*kind)).to_people();
+            assert!(!said.contains('_') && !said.contains("acceptDowngrade"), "{kind}: {said}");
+        }
     }
 }

@@ -41,11 +41,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let Arguments { command, account, runtime_dir: given, .. } = arguments;
     let given = given.filter(|dir| !dir.as_os_str().is_empty());
-    let dir = given.or_else(|| runtime_dir(|name| std::env::var_os(name)));
+    let dir = given.or_else(|| runtime_dir(|name| std::env::var_os(name), std::env::home_dir()));
     let prosed = Prosed::new(dir, account);
     match command {
         Command::Login(login) => accounts::login(&prosed, login, output).await,
-        Command::Logout { forget } => accounts::logout(&prosed, forget, output).await,
+        Command::Logout { jid, forget } => accounts::logout(&prosed, jid, forget, output).await,
         Command::Accounts => accounts::all(&prosed, output).await,
         Command::Account => accounts::one(&prosed, output).await,
         Command::Presence { availability, status, priority } => {
@@ -78,6 +78,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Call { method, params } => daemon::call(&prosed, &method, params, output).await,
         Command::Doctor { jids } => doctor::doctor(&prosed, &jids, output).await,
         Command::Discover => daemon::discover(&prosed, output).await,
+        Command::Endpoint { part } => daemon::endpoint(&prosed, part, output),
         Command::Version => daemon::version(&prosed, output).await,
         Command::Open { print } => open::open(&prosed, print, output).await,
         Command::Token { new } => output.line(&token::token(prosed.dir()?, new)?),

@@ -17,7 +17,7 @@ use prosed_protocol::endpoint::{Endpoint, OPENING_PAGE};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{sleep, timeout};
 
 use crate::commands::Prosed;
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ use crate::token::token;
 
 /// A browser that has to start first takes so long to read the page, on a slow machine.
 const READ_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where there is no browser, xdg-open says so sooner.
+const FAILS_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 struct Opened {
@@ -45,30 +48,35 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     // The page that is served there gets the token: no other program's may.
     drop(Client::connect(&Endpoint { socket: None, ..endpoint }).await?);
     let page = Page::write(dir, &url, &token(dir, false)?).map_err(Failure::Page)?;
-    let opened = Instant::now();
-    let mut browser = Command::new("xdg-open")
-        .arg(&page.0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|error| Failure::Browser(error.to_string()))?;
-    let gone = async {
-        let status = browser.wait().await;
-        match status {
-            Ok(status) if status.success() => sleep_until(opened + READ_WITHIN).await,
-            Ok(status) => return Err(Failure::Browser(status.to_string())),
-            Err(error) => return Err(Failure::Browser(error.to_string())),
-        }
-        Ok(())
-    };
+    if !start_browser(&page).await {
+        drop(page);
+        return output.one(json!({"url": url}), |opened: &Opened, _| {
+            people::line(&format!("No browser opens. The console is at {}", opened.url))
+                + &people::line("It asks for the token: see `prosectl token`.")
+        });
+    }
     output.one(json!({"url": url}), |opened: &Opened, _| {
         people::line(&format!("{} opens in your browser. Ctrl-C once it is there.", opened.url))
     })?;
     tokio::select! {
-        result = gone => result,
-        // Some browsers stay with whoever started them.
-        () = sleep_until(opened + READ_WITHIN) => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = sleep(READ_WITHIN) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(())
+}
+
+/// Whether a browser has been started. Some stay with whoever started them, and say nothing.
+async fn start_browser(page: &Page) -> bool {
+    let browser = Command::new("xdg-open")
+        .arg(&page.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut browser) = browser else { return false };
+    match timeout(FAILS_WITHIN, browser.wait()).await {
+        Ok(status) => status.is_ok_and(|status| status.success()),
+        Err(_) => true,
     }
 }
 

@@ -30,6 +30,11 @@ impl Output {
         Self { out: Box::new(out), look }
     }
 
+    /// Whether people read it, and not a program.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.look.is_some()
+    }
+
     /// Prints one result: as one line of JSON, or as `to_text` tells it to people.
     pub(crate) fn one<T: DeserializeOwned>(
         &mut self,
@@ -80,11 +85,17 @@ impl Output {
         self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)
     }
 
+    /// Says on standard error what people wait for.
+    pub(crate) fn meanwhile(&self, line: &str) {
+        // Nobody needs to hear it.
+        let _ = writeln!(std::io::stderr(), "{}", visible::plain(line));
+    }
+
     /// Says on standard error why the command failed, or what it goes on after.
     pub(crate) fn failure(&self, failure: &Failure) {
         let message = if self.look.is_some() {
             let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
-            visible::plain(&format!("prosectl: {failure}{text}"))
+            visible::plain(&format!("prosectl: {}{text}", failure.to_people()))
         } else {
             visible::plain_json(&failure.to_json().to_string())
         };

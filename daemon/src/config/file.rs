@@ -55,19 +55,20 @@ pub(crate) enum SecretStoreKind {
 }
 
 /// `[accounts."me@example.org"]`: what holds for this account in place of what DNS says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccountOverride {
     /// Where to connect to.
-    #[serde(deserialize_with = "host")]
+    #[serde(deserialize_with = "host", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Where to connect to.
-    #[serde(deserialize_with = "port")]
+    #[serde(deserialize_with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// How to come to TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
     /// The resource to ask for (RFC 6120 §7).
-    #[serde(deserialize_with = "resource")]
+    #[serde(deserialize_with = "resource", skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
 }
 

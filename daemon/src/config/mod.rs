@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ use file::File;
 pub(crate) use file::{AccountOverride, SecretStoreKind};
 
 /// Where UIs look for us unless they are told otherwise.
-const DEFAULT_LISTEN: &str = "127.0.0.1:5299";
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5299);
 /// What happened, without the details of how.
 const DEFAULT_LOG: &str = "info";
 
@@ -70,13 +70,19 @@ pub(crate) struct Flags {
     /// Say whether this account's server can be reached and trusted, and stop
     #[arg(long, value_name = "JID")]
     pub check_server: Option<BareJid>,
+    /// With --check-server: look there, a name or an address, and not where a login would
+    #[arg(long, requires = "check_server")]
+    pub host: Option<String>,
+    /// With --host: its port
+    #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
     /// Print the manual page, and stop
     #[arg(long)]
     pub man: bool,
 }
 
 /// How options, environment and file go together.
-pub(crate) const AFTER_HELP: &str = "Each option but those that stop is also an environment variable (PROSED_LISTEN, \
+pub(crate) const AFTER_HELP: &str = "Each option but those that stop, and theirs, is also an environment variable (PROSED_LISTEN, \
     PROSED_DATA_DIR, …) and, --config excepted, a key of the configuration file (listen, data_dir, …). \
     Flags win over the environment, and that over the file.";
 
@@ -112,13 +118,22 @@ impl TryFrom<String> for Listen {
     }
 }
 
-/// All that can be configured, settled.
+/// Where to serve over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// A loopback address; port 0: any free one.
+    pub address: SocketAddr,
+    /// Whether somebody asked for this one. Otherwise any other will do where it is taken.
+    pub asked_for: bool,
+}
+
+/// All that can be configured, settled. Its paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Where to serve over TCP: a loopback address; port 0: any free one. Absent: nowhere.
-    pub listen: Option<SocketAddr>,
+    /// Where to serve over TCP. Absent: nowhere.
+    pub listen: Option<Port>,
     /// Where to serve over a Unix socket.
     pub socket: PathBuf,
     /// What no server can give back.
@@ -194,18 +209,17 @@ impl Config {
             (true, _) => Some(None),
             (false, listen) => listen.map(Some),
         };
-        let listen = match listen {
-            Some(decided) => decided,
+        let asked = match listen {
+            Some(decided) => Some(decided),
             None => match environment.door()? {
-                Some(decided) => decided,
-                None if settings.no_listen => None,
-                None => Some(match settings.listen {
-                    Some(listen) => listen,
-                    None => DEFAULT_LISTEN
-                        .parse()
-                        .map_err(|reason| ConfigError::Value { what: "listen", reason })?,
-                }),
+                None if settings.no_listen => Some(None),
+                None => settings.listen.map(Some),
+                decided => decided,
             },
+        };
+        let listen = match asked {
+            Some(decided) => decided.map(|Listen(address)| Port { address, asked_for: true }),
+            None => Some(Port { address: DEFAULT_LISTEN, asked_for: false }),
         };
 
         let folder = |flag: Option<PathBuf>, variable, setting| {
@@ -242,18 +256,26 @@ impl Config {
 
         Ok(Self {
             file,
-            listen: listen.map(|Listen(address)| address),
-            socket,
-            data_dir,
-            cache_dir,
-            runtime_dir,
+            listen,
+            socket: absolute(socket)?,
+            data_dir: absolute(data_dir)?,
+            cache_dir: absolute(cache_dir)?,
+            runtime_dir: absolute(runtime_dir)?,
             log,
             allowed_origins: settings.allowed_origins,
-            extra_ca: settings.tls.extra_ca,
+            extra_ca: settings.tls.extra_ca.map(absolute).transpose()?,
             secret_store: settings.secrets.store,
             accounts: settings.accounts,
         })
     }
+}
+
+/// What clients are told must lead there from any folder.
+fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&path).map_err(|error| ConfigError::Value {
+        what: "the current folder",
+        reason: format!("{} can't be found from it: {error}", path.display()),
+    })
 }
 
 /// Our view of the environment: an empty variable is an absent one.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
@@ -39,7 +41,7 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
         found,
         Config {
             file: None,
-            listen: Some("127.0.0.1:5299".parse().unwrap()),
+            listen: Some(Port { address: "127.0.0.1:5299".parse().unwrap(), asked_for: false }),
             socket: "/home/me/.local/share/prosed/run/prosed.sock".into(),
             data_dir: "/home/me/.local/share/prosed".into(),
             cache_dir: "/home/me/.cache/prosed".into(),
@@ -97,20 +99,22 @@ fn flags_win_over_environment_over_file_over_defaults() {
         [(1, &arguments[..], &variables[..]), (2, &[], &variables), (3, &[], &[("RUST_LOG", "l4")])]
     {
         let found = resolve(arguments, variables, file).unwrap();
-        assert_eq!(found.listen, Some(format!("127.0.0.1:{digit}").parse().unwrap()));
+        let address = format!("127.0.0.1:{digit}").parse().unwrap();
+        assert_eq!(found.listen, Some(Port { address, asked_for: true }));
         let paths = [found.socket, found.data_dir, found.cache_dir, found.runtime_dir];
         assert_eq!(paths, ["s", "d", "c", "r"].map(|name| PathBuf::from(format!("/{name}{digit}"))));
         assert_eq!(found.log, format!("l{digit}"));
     }
     let empty = resolve(&[], &[("PROSED_LISTEN", ""), ("PROSED_LOG", "")], file).unwrap();
-    assert_eq!(empty.listen, Some("127.0.0.1:3".parse().unwrap()), "an empty variable is an absent one");
+    let address = "127.0.0.1:3".parse().unwrap();
+    assert_eq!(empty.listen, Some(Port { address, asked_for: true }), "an empty variable is an absent one");
     assert_eq!(empty.log, "l3");
 }
 
 #[test]
 fn the_tcp_door_can_be_shut_and_opened_again_from_above() {
     let listen = |arguments: &[&str], pairs: &[(&str, &str)], config| {
-        resolve(arguments, pairs, config).unwrap().listen.map(|address| address.port())
+        resolve(arguments, pairs, config).unwrap().listen.map(|port| port.address.port())
     };
     assert_eq!(listen(&["--no-listen"], &[("PROSED_LISTEN", "127.0.0.1:2")], "listen = '[::1]:3'"), None);
     assert_eq!(listen(&[], &[("PROSED_NO_LISTEN", "1")], "listen = '[::1]:3'"), None);
@@ -224,4 +228,43 @@ fn a_filter_that_says_nothing_is_refused() {
         resolve(&["--log", "prosed=loud"], &[], ""),
         Err(ConfigError::Value { what: "log", .. })
     ));
+}
+
+/// Every key there is, as serde tells it, is in the table; and the example holds each that a file can.
+#[test]
+fn the_page_about_it_has_every_key() {
+    let page = include_str!("../../CONFIGURATION.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = example.replace("my-server.pem", "/dev/null");
+    let found = resolve(&[], &[], &example).unwrap();
+    assert_eq!(found.listen.unwrap().address.port(), 5300);
+    assert_eq!(found.accounts.len(), 1);
+    let mut keys = Vec::new();
+    for (within, shown) in [
+        ("", ""),
+        ("[tls]\n", "tls."),
+        ("[secrets]\n", "secrets."),
+        ("[accounts.'me@example.org']\n", "accounts.\"me@example.org\"."),
+    ] {
+        let (_, reason) = fault(&format!("{within}unheard_of = 1"));
+        let known = reason.split_once("expected ").unwrap().1;
+        keys.extend(known.split('`').skip(1).step_by(2).map(|key| format!("{shown}{key}")));
+    }
+    assert!(keys.len() > 12, "{keys:?}");
+    let table: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
+    // These are tables, and all of theirs are there.
+    keys.retain(|key| !["tls", "secrets", "accounts"].contains(&key.as_str()));
+    let (keys, table): (BTreeSet<_>, BTreeSet<_>) =
+        (keys.iter().map(String::as_str).collect(), table.into_iter().collect());
+    assert_eq!(keys, table);
+}
+
+#[test]
+fn a_relative_folder_leads_there_from_anywhere() {
+    let found = resolve(&["--runtime-dir=here", "--data-dir=there"], &[], "").unwrap();
+    for path in [&found.runtime_dir, &found.data_dir, &found.socket] {
+        assert!(path.is_absolute(), "{}", path.display());
+    }
+    assert!(found.socket.ends_with("here/prosed.sock"));
 }

@@ -1,33 +1,45 @@
-//! `endpoint.json`: where UIs find the door.
+//! `endpoint.json`, where UIs find the door, and what else the runtime folder tells of the daemon.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use prosed_protocol::endpoint::{Endpoint, FILE_NAME};
+use prosed_protocol::endpoint::{Endpoint, FILE_NAME, SETTINGS_NAME};
 
 use crate::files::{self, Durability, write_atomic};
 
-/// The file, for as long as the doors are open: it goes when this is dropped.
-pub(crate) struct EndpointFile {
+/// A file of the runtime folder's, for as long as the doors are open: it goes when this is dropped.
+pub(crate) struct RunFile {
     path: PathBuf,
     content: Vec<u8>,
 }
 
-impl EndpointFile {
-    /// Writes the file into the runtime folder, whole or not at all. Call it once the doors are bound: another user can
-    /// take a port before us, and nobody shall be sent there.
+impl RunFile {
+    /// Writes where the doors are. Call it once they are bound: another user can take a port before us, and
+    /// nobody shall be sent there.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub(crate) fn write(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
-        let path = folder.join(FILE_NAME);
-        let content = serde_json::to_vec(endpoint)?;
+    pub(crate) fn endpoint(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
+        Self::write(folder, FILE_NAME, serde_json::to_vec(endpoint)?)
+    }
+
+    /// Writes what the configuration has come to.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(crate) fn settings(folder: &Path, settings: String) -> io::Result<Self> {
+        Self::write(folder, SETTINGS_NAME, settings.into_bytes())
+    }
+
+    /// Whole or not at all.
+    fn write(folder: &Path, name: &str, content: Vec<u8>) -> io::Result<Self> {
+        let path = folder.join(name);
         write_atomic(&path, &content, Durability::Written)?;
         Ok(Self { path, content })
     }
 }
 
-impl Drop for EndpointFile {
+impl Drop for RunFile {
     fn drop(&mut self) {
         // What another daemon has written since is not ours to remove.
         if files::read(&self.path).is_ok_and(|content| content.as_ref() == Some(&self.content)) {
@@ -59,7 +71,7 @@ mod tests {
     fn is_there_while_the_doors_are_open() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endpoint.json");
-        let file = EndpointFile::write(folder.path(), &endpoint(42)).unwrap();
+        let file = RunFile::endpoint(folder.path(), &endpoint(42)).unwrap();
         let found: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(
             found,
@@ -76,8 +88,8 @@ mod tests {
     fn another_daemons_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endpoint.json");
-        let ours = EndpointFile::write(folder.path(), &endpoint(1)).unwrap();
-        let theirs = EndpointFile::write(folder.path(), &endpoint(2)).unwrap();
+        let ours = RunFile::endpoint(folder.path(), &endpoint(1)).unwrap();
+        let theirs = RunFile::endpoint(folder.path(), &endpoint(2)).unwrap();
         drop(ours);
         assert!(path.exists());
         drop(theirs);

@@ -12,15 +12,14 @@ use prosed_protocol::folder;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use tracing::warn;
 
+use crate::config::Port;
 use crate::files::{Lock, PRIVATE_FILE};
 
 /// Why a door can't be had: exit code 4.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    /// The port is taken, or not ours to take.
-    #[error("{address} can't be bound: {source}")]
-    Tcp { address: SocketAddr, source: io::Error },
     /// What the path says, or another daemon that listens there.
     #[error("the socket {} can't be bound: {source}", path.display())]
     Unix { path: PathBuf, source: io::Error },
@@ -71,16 +70,18 @@ impl Listeners {
     /// Binds what is still missing: what was passed takes the place of what is configured, each
     /// kind for itself. The socket's file is there until what is returned is dropped.
     ///
+    /// A port that can't be had, taken by another user's prosed for example, is done without: accounts
+    /// stay connected, and most programs come by the socket.
+    ///
     /// # Errors
-    /// What can't be bound; the other one is then closed again.
+    /// A socket that can't be bound; the port is then closed again.
     pub(crate) fn or_bind(
         mut self,
-        address: Option<SocketAddr>,
+        port: Option<Port>,
         path: &Path,
     ) -> Result<(Self, Option<SocketFile>), ListenError> {
-        if let (true, Some(address)) = (self.tcp.is_empty(), address) {
-            let bound = TcpListener::bind(address);
-            self.tcp.push(bound.map_err(|source| ListenError::Tcp { address, source })?);
+        if let (true, Some(port)) = (self.tcp.is_empty(), port) {
+            self.tcp.extend(bind(port));
         }
         if !self.unix.is_empty() {
             return Ok((self, None));
@@ -101,6 +102,23 @@ impl Listeners {
         let address = self.unix.first()?.local_addr().ok()?;
         address.as_pathname().map(Path::to_owned)
     }
+}
+
+/// The port, or another where nobody asked for this one.
+fn bind(Port { address, asked_for }: Port) -> Option<TcpListener> {
+    let error = match TcpListener::bind(address) {
+        Ok(listener) => return Some(listener),
+        Err(error) => error,
+    };
+    if !asked_for
+        && let Ok(other) = TcpListener::bind(SocketAddr::new(address.ip(), 0))
+        && let Ok(instead) = other.local_addr()
+    {
+        warn!(%address, %error, %instead, "the usual port can't be had: another is used until the next start");
+        return Some(other);
+    }
+    warn!(%address, %error, "the port can't be had: only the Unix socket is served");
+    None
 }
 
 fn check_listens(socket: impl std::os::fd::AsFd) -> Result<(), String> {
@@ -261,10 +279,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (passed, configured) = (folder.path().join("passed"), folder.path().join("configured"));
         let listeners = Listeners { tcp: Vec::new(), unix: vec![UnixListener::bind(&passed).unwrap()] };
-        let address = "127.0.0.1:0".parse().unwrap();
-        let (listeners, file) = listeners.or_bind(Some(address), &configured).unwrap();
+        let port = Port { address: "127.0.0.1:0".parse().unwrap(), asked_for: true };
+        let (listeners, file) = listeners.or_bind(Some(port), &configured).unwrap();
         assert_eq!(listeners.path(), Some(passed));
         assert!(file.is_none() && !configured.exists());
         assert_ne!(listeners.address().unwrap().port(), 0);
+    }
+
+    #[test]
+    fn a_taken_port_is_done_without_or_replaced_where_nobody_asked_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        for asked_for in [true, false] {
+            let (listeners, file) =
+                Listeners::default().or_bind(Some(Port { address, asked_for }), &path).unwrap();
+            assert_eq!(listeners.path().as_deref(), Some(path.as_path()));
+            match listeners.address() {
+                None => assert!(asked_for),
+                Some(instead) => assert!(!asked_for && instead.ip() == address.ip() && instead != address),
+            }
+            drop(file);
+        }
     }
 }

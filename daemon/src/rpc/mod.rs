@@ -27,7 +27,7 @@ mod token;
 mod translate;
 mod visitors;
 
-pub(crate) use endpoint::EndpointFile;
+pub(crate) use endpoint::RunFile;
 pub(crate) use listeners::{Listeners, SocketFile};
 pub(crate) use methods::Images;
 pub(crate) use metrics::DoorMetrics;

@@ -141,12 +141,25 @@ async fn a_second_daemon_on_the_same_folder_ends_with_3() {
 }
 
 #[test]
-fn a_taken_address_ends_with_4() {
+fn a_socket_that_cannot_be_had_ends_with_4() {
     let home = home();
+    let path = home.path().join("letter");
+    fs::write(&path, "dear").expect("written");
+    let output = run(home.path(), &["--socket", &path.display().to_string()]);
+    let said = format!("prosed: the socket {} can't be bound: something else is there\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(!home.path().join("run/prosed/endpoint.json").exists(), "there is no door to find");
+}
+
+/// Accounts stay connected, and programs come by the socket. `listeners.rs` has the usual port taken.
+#[tokio::test]
+async fn a_port_that_another_program_has_is_done_without() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
-    assert_ends(&run(home.path(), &["--listen", &address]), 4, &address);
-    assert!(!home.path().join("run/prosed/endpoint.json").exists(), "there is no door to find");
+    let daemon = Daemon::start(Daemon::setup().listen(&address)).await;
+    assert_eq!(daemon.endpoint()["url"], Value::Null);
+    assert!(daemon.log().contains("only the Unix socket is served"), "{}", daemon.log());
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! Accounts, their sessions, and our own presence.
 
+use std::pin::pin;
+
 use prosed_protocol::api::{self, Done, NoParams};
-use prosed_protocol::{AccountParams, ErrorKind, LoginParams, LogoutParams, SetPresenceParams};
+use prosed_protocol::client::Client;
+use prosed_protocol::{
+    AccountParams, ErrorKind, EventName, LoginParams, LogoutParams, SetPresenceParams, SubscribeParams,
+};
+use serde_json::Value;
 
 use super::{Prosed, ask};
 use crate::arguments::{Login, Presence};
@@ -23,7 +29,7 @@ pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) ->
         params.password = Some(password::from_command(&command).await?);
     }
     let client = prosed.client().await?;
-    let mut answer = ask::<api::Login>(&client, params.clone()).await;
+    let mut answer = patiently(&client, params.clone(), output).await;
     // A live session or a remembered password needs no question.
     let asks_for_password = |failure: &Failure| {
         matches!(failure.kind(), Some(ErrorKind::CredentialsMissing | ErrorKind::NotAuthorized))
@@ -33,13 +39,45 @@ pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) ->
         && let Some(password) = password::ask(&params.jid)?
     {
         params.password = Some(password);
-        answer = ask::<api::Login>(&client, params).await;
+        answer = patiently(&client, params, output).await;
     }
     output.one(answer?, people::accounts::logged_in)
 }
 
-pub(crate) async fn logout(prosed: &Prosed, forget: bool, output: &mut Output) -> Result<(), Failure> {
-    let answer = prosed.ask::<api::Logout>(LogoutParams { account: prosed.account(), forget }).await?;
+/// Logs in, which may take half a minute where there is hope, and tells people meanwhile what is in the way.
+async fn patiently(client: &Client, params: LoginParams, output: &Output) -> Result<Value, Failure> {
+    let jid = params.jid.clone();
+    let login = ask::<api::Login>(client, params);
+    if !output.is_for_people() {
+        return login.await;
+    }
+    let only =
+        SubscribeParams { events: Some(vec![EventName::AccountChanged]), ..SubscribeParams::default() };
+    let mut events = client.subscribe(only).await?;
+    let mut login = pin!(login);
+    let mut said = String::new();
+    loop {
+        tokio::select! {
+            answer = &mut login => return answer,
+            Some(Ok(event)) = events.next() => {
+                let line = people::accounts::obstacle(&event, &jid).unwrap_or_default();
+                if !line.is_empty() && line != said {
+                    output.meanwhile(&line);
+                    said = line;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) async fn logout(
+    prosed: &Prosed,
+    jid: Option<String>,
+    forget: bool,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let account = jid.or_else(|| prosed.account());
+    let answer = prosed.ask::<api::Logout>(LogoutParams { account, forget }).await?;
     output.one(answer, |_: &Done, _| "Logged out.\n".to_owned())
 }
 

@@ -1,15 +1,15 @@
 //! Events, past ones and those that come.
 
-use prosed_protocol::ErrorKind;
-use prosed_protocol::api::{self, Method};
-use prosed_protocol::client::{ClientError, Follower};
+use prosed_protocol::api::{self, Method, NoParams};
+use prosed_protocol::client::{Client, ClientError, Follower};
+use prosed_protocol::{Account, AccountParams, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::Prosed;
 use crate::arguments::Events;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::people::events::Known;
 
 pub(crate) async fn events(prosed: &Prosed, asked: Events, output: &mut Output) -> Result<(), Failure> {
     // As plain JSON, so that events which are newer than this program can be asked for.
@@ -23,21 +23,44 @@ pub(crate) async fn events(prosed: &Prosed, asked: Events, output: &mut Output) 
 }
 
 async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output) -> Result<(), Failure> {
+    let from_now = !params.contains_key("since");
     let mut follower = Follower::<Value>::start_raw(prosed.dir()?, params).await?;
+    let mut known = Known::default();
+    // What came before is told as it stood then, which is not known.
+    if from_now && output.is_for_people() {
+        learn(&prosed.client().await?, &mut known).await?;
+    }
     loop {
         match follower.next().await {
-            Ok(event) => output.one(event, people::events::one)?,
+            Ok(event) => output.one(event, |event, look| known.tell(event, look))?,
             // The daemon has started anew. What it has told since then comes next; who keeps a picture
             // of the contacts has to draw it anew.
-            Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => output.failure(&error.into()),
+            Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
+                known = Known::default();
+                output.failure(&error.into());
+            }
             Err(ClientError::Unexpected(error)) => output.failure(&Failure::Damaged(error.to_string())),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
+/// The contacts of all accounts as they are, of those that can say so.
+async fn learn(client: &Client, known: &mut Known) -> Result<(), Failure> {
+    for Account { account, .. } in client.call::<api::ListAccounts>(NoParams {}).await? {
+        let params = AccountParams { account: Some(account.clone()) };
+        match client.call::<api::LoadRoster>(params).await {
+            Ok(roster) => known.learn(&account, roster.contacts),
+            Err(ClientError::Call(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 async fn past(prosed: &Prosed, mut params: Map<String, Value>, output: &mut Output) -> Result<(), Failure> {
     let client = prosed.client().await?;
+    let mut known = Known::default();
     loop {
         let since = params.get("since").cloned();
         let mut page: Value = client.call_raw(api::GetEvents::NAME, &params).await?;
@@ -46,9 +69,7 @@ async fn past(prosed: &Prosed, mut params: Map<String, Value>, output: &mut Outp
         if events.as_array().is_none_or(Vec::is_empty) || seq == since {
             return Ok(());
         }
-        output.list(events, |events, look| {
-            events.iter().map(|event| people::events::one(event, look)).collect()
-        })?;
+        output.list(events, |events, look| events.iter().map(|event| known.tell(event, look)).collect())?;
         params.extend(seq.map(|seq| ("since".to_owned(), seq)));
     }
 }

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use prosed_protocol::endpoint::SETTINGS_NAME;
 use serde::Deserialize;
 
+use super::daemon::Running;
 use super::tools::{SOON, Silence, ask_prosed};
 use super::{Finding, first_line};
 
@@ -23,6 +25,9 @@ pub(super) struct Configuration {
     pub(super) allowed_origins: Vec<String>,
     #[serde(default)]
     secrets: Secrets,
+    /// The running daemon's own file of it.
+    #[serde(skip)]
+    pub(super) running: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,8 +51,11 @@ impl Configuration {
     }
 }
 
-pub(super) async fn look() -> (Option<Configuration>, [Finding; 1]) {
-    let said = match ask_prosed(&["--check-config"], SOON).await {
+/// The running daemon's, which may have been started with other options and in another environment than
+/// ours; else what one that starts now would have.
+pub(super) async fn look(dir: Option<&Path>, running: &Running) -> (Option<Configuration>, [Finding; 1]) {
+    let settings = dir.map(|dir| dir.join(SETTINGS_NAME)).filter(|path| running.answers() && path.exists());
+    let said = match ask_prosed(settings.as_deref(), &["--check-config"], SOON).await {
         Ok(said) => said,
         Err(Silence::Absent) => {
             let message = "There is no program prosed in PATH, so its configuration can't be looked at.";
@@ -65,7 +73,11 @@ pub(super) async fn look() -> (Option<Configuration>, [Finding; 1]) {
     match toml::from_str::<Configuration>(&said.out) {
         Ok(found) => {
             // The first line tells which file it was.
-            let message = first_line(&said.out).trim_start_matches(['#', ' ']).replace(". It comes to:", ".");
+            let told = settings.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+            let message = first_line(told.as_deref().unwrap_or(&said.out))
+                .trim_start_matches(['#', ' '])
+                .replace(". It comes to:", ".");
+            let found = Configuration { running: settings, ..found };
             (Some(found), [Finding::ok(CHECK, message)])
         }
         Err(_) => {

@@ -94,7 +94,7 @@ fn which(version: &Version, installed: Option<&str>) -> Finding {
 
 /// The version of the program that would be started next.
 async fn installed() -> Option<String> {
-    let said = ask_prosed(&["--version"], SOON).await.ok()?;
+    let said = ask_prosed(None, &["--version"], SOON).await.ok()?;
     Some(said.out.trim().strip_prefix("prosed ")?.to_owned())
 }
 

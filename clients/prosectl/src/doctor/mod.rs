@@ -65,11 +65,11 @@ impl Finding {
 /// goes, since servers may take their time.
 pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output) -> Result<(), Failure> {
     let mut report = Report { output, failures: 0 };
-    let (configuration, found) = configuration::look().await;
+    let running = Running::find(prosed).await;
+    let (configuration, found) = configuration::look(prosed.dir().ok(), &running).await;
     report.tell(found)?;
     let configuration = configuration.unwrap_or_else(|| Configuration::assumed(prosed.dir().ok()));
     report.tell(port::origins(&configuration))?;
-    let running = Running::find(prosed).await;
     report.tell(daemon::look(&running).await)?;
     report.tell(systemd::look().await)?;
     report.tell(port::look(&configuration, &running).await)?;
@@ -77,12 +77,12 @@ pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output
     report.tell(secrets::look(&configuration).await)?;
     let mut certificates = Vec::new();
     for account in running.accounts() {
-        let (found, certificate) = servers::account(account).await;
+        let (found, certificate) = servers::account(account, &configuration).await;
         report.tell(found)?;
         certificates.extend(certificate);
     }
     for jid in jids {
-        let (found, certificate) = servers::named(jid).await;
+        let (found, certificate) = servers::named(jid, &configuration).await;
         report.tell(found)?;
         certificates.extend(certificate);
     }

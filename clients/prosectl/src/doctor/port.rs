@@ -54,9 +54,11 @@ async fn free(address: SocketAddr) -> Finding {
         return Finding::ok(CHECK, "prosed takes any that is free.");
     }
     match timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Finding::fail(
+        Ok(Ok(_)) => Finding::warn(
             CHECK,
-            format!("Another program has {address}: end it, or let prosed listen elsewhere."),
+            format!(
+                "Another program has {address}: prosed would take another port, or none where `listen` names this one."
+            ),
             format!("ss -tlnp 'sport = :{}'", address.port()),
         ),
         _ => Finding::ok(CHECK, format!("{address} is free.")),

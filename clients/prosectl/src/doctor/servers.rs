@@ -7,6 +7,7 @@ use chrono::DateTime;
 use prosed_protocol::{Account, ConnectionState, ErrorKind};
 use serde::Deserialize;
 
+use super::configuration::Configuration;
 use super::tools::{Silence, WITH_NETWORK, ask_prosed};
 use super::{Finding, first_line};
 
@@ -39,18 +40,21 @@ enum Server {
 }
 
 /// How an account's session stands, and its server.
-pub(super) async fn account(account: &Account) -> (Vec<Finding>, Option<Certificate>) {
+pub(super) async fn account(
+    account: &Account,
+    configuration: &Configuration,
+) -> (Vec<Finding>, Option<Certificate>) {
     let session = session(account);
     if account.state == ConnectionState::Offline {
         return (vec![session], None);
     }
-    let (server, certificate) = server(&account.account).await;
+    let (server, certificate) = server(&account.account, configuration).await;
     (std::iter::once(session).chain(server).collect(), certificate)
 }
 
 /// A server that nobody has an account on yet.
-pub(super) async fn named(jid: &str) -> (Vec<Finding>, Option<Certificate>) {
-    let (server, certificate) = server(jid).await;
+pub(super) async fn named(jid: &str, configuration: &Configuration) -> (Vec<Finding>, Option<Certificate>) {
+    let (server, certificate) = server(jid, configuration).await;
     let unknown =
         || Finding::warn(&check(jid), "prosed can't be asked to look.", "cargo install --path daemon");
     (vec![server.unwrap_or_else(unknown)], certificate)
@@ -90,9 +94,9 @@ fn session(account: &Account) -> Finding {
     }
 }
 
-async fn server(jid: &str) -> (Option<Finding>, Option<Certificate>) {
+async fn server(jid: &str, configuration: &Configuration) -> (Option<Finding>, Option<Certificate>) {
     let check = check(jid);
-    match reach(jid, &check, SystemTime::now()).await {
+    match reach(jid, configuration, &check, SystemTime::now()).await {
         Server::Fine(finding, certificate) => (Some(finding), certificate),
         Server::Wrong(kind, text) => {
             let mend = if kind == "serverUnreachable" {
@@ -108,8 +112,9 @@ async fn server(jid: &str) -> (Option<Finding>, Option<Certificate>) {
     }
 }
 
-async fn reach(jid: &str, check: &str, now: SystemTime) -> Server {
-    let said = match ask_prosed(&[&format!("--check-server={jid}")], WITH_NETWORK).await {
+async fn reach(jid: &str, configuration: &Configuration, check: &str, now: SystemTime) -> Server {
+    let question = format!("--check-server={jid}");
+    let said = match ask_prosed(configuration.running.as_deref(), &[&question], WITH_NETWORK).await {
         Ok(said) => said,
         Err(Silence::Absent) => return Server::Unknown,
         Err(Silence::Broken(error)) => return Server::Wrong("serverUnreachable".to_owned(), error),

@@ -1,7 +1,7 @@
 //! Other programs, asked with patience.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -31,7 +31,12 @@ pub(super) enum Silence {
 /// Runs a program to its end.
 pub(super) async fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<Said, Silence> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments);
+    run(command, patience).await
+}
+
+async fn run(mut command: Command, patience: Duration) -> Result<Said, Silence> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
     match timeout(patience, command.output()).await {
         Ok(Ok(output)) => Ok(Said {
             success: output.status.success(),
@@ -45,13 +50,30 @@ pub(super) async fn ask(program: &str, arguments: &[&str], patience: Duration) -
 }
 
 /// Runs the daemon's program: the one in `PATH`, else the one beside us, else where `cargo install` puts it.
-pub(super) async fn ask_prosed(arguments: &[&str], patience: Duration) -> Result<Said, Silence> {
-    let mut answer = ask("prosed", arguments, patience).await;
+/// With `settings`, those of a running daemon, it goes by them and not by our environment.
+pub(super) async fn ask_prosed(
+    settings: Option<&Path>,
+    arguments: &[&str],
+    patience: Duration,
+) -> Result<Said, Silence> {
+    let with = |program: &Path| {
+        let mut command = Command::new(program);
+        if let Some(settings) = settings {
+            let ours = std::env::vars_os().map(|(name, _)| name);
+            for name in ours.filter(|name| name.to_string_lossy().starts_with("PROSED_")) {
+                command.env_remove(name);
+            }
+            command.arg("--config").arg(settings);
+        }
+        command.args(arguments);
+        command
+    };
+    let mut answer = run(with(Path::new("prosed")), patience).await;
     for place in elsewhere() {
         if !matches!(answer, Err(Silence::Absent)) {
             break;
         }
-        answer = ask(&place.to_string_lossy(), arguments, patience).await;
+        answer = run(with(&place), patience).await;
     }
     answer
 }

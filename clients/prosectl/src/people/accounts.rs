@@ -1,14 +1,25 @@
 //! Accounts and our own presence.
 
-use prosed_protocol::{Account, Availability, ConnectionState};
+use prosed_protocol::{Account, AccountChanged, Availability, ConnectionState, Event, EventPayload};
 
-use super::{availability, contacts, line, word};
+use super::{availability, contacts, line, time, word};
 use crate::table::{self, BAD, Cell, FAINT, GOOD, Look, MIDDLING, Table};
 
 pub(crate) fn logged_in(account: &Account, look: Look) -> String {
     let end = account.jid.as_ref().map_or_else(|| ".".to_owned(), |jid| format!(" as {jid}."));
     let cells = [format!("{} is ", account.account).into(), state(account.state), end.into()];
     table::line(cells, look)
+}
+
+/// What keeps an account from being online, while there is hope.
+pub(crate) fn obstacle(event: &Event, account: &str) -> Option<String> {
+    let EventPayload::AccountChanged(AccountChanged { info: Some(info), .. }) = &event.payload else {
+        return None;
+    };
+    let error = info.error.as_ref().filter(|_| event.account == account)?;
+    let why = error.data.text.as_deref().or(error.data.condition.as_deref()).unwrap_or(&error.message);
+    let next = info.retry_at.as_deref().map(|at| format!("; next attempt at {}", time(at)));
+    Some(format!("Not yet: {why}{}", next?))
 }
 
 pub(crate) fn present(availability: Availability, look: Look) -> String {
@@ -28,8 +39,8 @@ pub(crate) fn all(accounts: &[Account], look: Look) -> String {
         table.row([
             Cell::from(&account.account),
             state(account.state),
-            Cell::from(&account.since),
-            availability(account.availability),
+            Cell::from(time(&account.since)),
+            shown_availability(account).unwrap_or_else(|| "".into()),
             status,
         ]);
     }
@@ -41,21 +52,26 @@ pub(crate) fn one(account: &Account, look: Look) -> String {
     table.fact("account", &account.account);
     table.fact("jid", account.jid.as_deref().unwrap_or_default());
     table.fact("state", state(account.state));
-    table.fact("since", &account.since);
+    table.fact("since", time(&account.since));
     if let Some(error) = &account.error {
         let text = error.data.text.as_ref().or(error.data.condition.as_ref());
         let text = text.map(|text| format!(" ({text})")).unwrap_or_default();
         table.fact("error", Cell::styled(format!("{}{text}", error.message), BAD));
     }
-    table.fact("next attempt", account.retry_at.as_deref().unwrap_or_default());
-    table.fact("last heard of", account.last_stanza_at.as_deref().unwrap_or_default());
-    table.fact("availability", availability(account.availability));
+    table.fact("next attempt", account.retry_at.as_deref().map(time).unwrap_or_default());
+    table.fact("last heard of", account.last_stanza_at.as_deref().map(time).unwrap_or_default());
+    table.fact("availability", shown_availability(account).unwrap_or_else(|| "".into()));
     table.fact("status", account.status.as_deref().unwrap_or_default());
     table.fact("remembered", if account.remembered { "yes" } else { "no" });
     table.fact("secret", account.secret_store.as_ref().map(word).unwrap_or_default());
     contacts::resources(&mut table, &account.resources);
     contacts::picture_and_profile(&mut table, account.avatar.as_ref(), account.profile.as_ref());
     table.to_text(look)
+}
+
+/// How we are there; nobody sees one that is logged out.
+pub(super) fn shown_availability(account: &Account) -> Option<Cell> {
+    (account.state != ConnectionState::Offline).then(|| availability(account.availability))
 }
 
 pub(super) fn state(state: ConnectionState) -> Cell {

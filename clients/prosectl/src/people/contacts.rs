@@ -4,14 +4,14 @@ use prosed_protocol::{
     Avatar, Contact, Profile, ProfileSummary, PublishedAvatar, Resource, Subscription, SubscriptionRequest,
 };
 
-use super::{availability, jid, line, word};
+use super::{availability, jid, line, time, word};
 use crate::table::{Cell, Look, Table};
 
 pub(crate) fn roster(contacts: &[Contact], look: Look) -> String {
     if contacts.is_empty() {
         return line("No contacts.");
     }
-    let mut table = Table::new(&["JID", "NAME", "AVAILABILITY", "STATUS", "SUBSCRIPTION"]);
+    let mut table = Table::new(&["JID", "NAME", "AVAILABILITY", "STATUS", "SUBSCRIPTION", "GROUPS"]);
     for contact in contacts {
         table.row([
             jid(&contact.jid, &contact.warnings),
@@ -19,6 +19,7 @@ pub(crate) fn roster(contacts: &[Contact], look: Look) -> String {
             availability(contact.availability),
             Cell::from(contact.status.as_deref().unwrap_or_default()),
             Cell::from(subscription(contact)),
+            Cell::from(contact.groups.join(", ")),
         ]);
     }
     table.to_text(look)
@@ -45,8 +46,8 @@ pub(super) fn resources(table: &mut Table, resources: &[Resource]) {
             format!("{} ({} {})", client.name.as_deref().unwrap_or("unnamed"), client.category, client.r#type)
         }));
         about.push(format!("priority {}", resource.priority));
-        about.push(format!("since {}", resource.since));
-        about.extend(resource.idle_since.as_ref().map(|since| format!("idle since {since}")));
+        about.push(format!("since {}", time(&resource.since)));
+        about.extend(resource.idle_since.as_ref().map(|since| format!("idle since {}", time(since))));
         table.fact(&format!("resource {}", resource.resource), about.join(", "));
         let features = resource.features.as_ref().map(|features| features.join(" "));
         table.fact("  features", features.unwrap_or_default());
@@ -105,7 +106,7 @@ pub(crate) fn requests(requests: &[SubscriptionRequest], look: Look) -> String {
         table.row([
             Cell::from(&request.jid),
             Cell::from(request.nick.as_deref().unwrap_or_default()),
-            Cell::from(&request.received_at),
+            Cell::from(time(&request.received_at)),
             Cell::from(request.status.as_deref().unwrap_or_default()),
         ]);
     }
@@ -138,10 +139,13 @@ fn parts(profile: &Profile) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn subscription(contact: &Contact) -> String {
-    let ask = match (contact.subscription, contact.ask) {
-        (Subscription::None | Subscription::From, true) => ", asked",
-        _ => "",
-    };
-    format!("{}{ask}", word(&contact.subscription))
+pub(super) fn subscription(contact: &Contact) -> String {
+    let mut words = vec![word(&contact.subscription)];
+    if contact.ask && matches!(contact.subscription, Subscription::None | Subscription::From) {
+        words.push("approval pending".to_owned());
+    }
+    if contact.approved && matches!(contact.subscription, Subscription::None | Subscription::To) {
+        words.push("approved in advance".to_owned());
+    }
+    words.join(", ")
 }

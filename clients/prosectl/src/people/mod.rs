@@ -5,21 +5,40 @@ pub(crate) mod contacts;
 pub(crate) mod events;
 
 use anstyle::Style;
+use chrono::{DateTime, Local};
 use prosed_protocol::api::Version;
 use prosed_protocol::visible::plain;
 use prosed_protocol::{Availability, Warning};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING};
 
-pub(crate) fn version(daemon: &Version, _: Look) -> String {
-    line(&format!("prosectl {}", env!("CARGO_PKG_VERSION")))
-        + &line(&format!("{} {} (API {})", daemon.name, daemon.version, daemon.api_level))
+/// What `prosectl version` answers.
+#[derive(Deserialize)]
+pub(crate) struct Versions {
+    prosectl: String,
+    prosed: Option<Version>,
+}
+
+pub(crate) fn version(versions: &Versions, _: Look) -> String {
+    let daemon = match &versions.prosed {
+        Some(daemon) => format!("{} {} (API {})", daemon.name, daemon.version, daemon.api_level),
+        None => "prosed is not running".to_owned(),
+    };
+    line(&format!("prosectl {}", versions.prosectl)) + &line(&daemon)
 }
 
 /// A line of its own, whatever stands in it.
 pub(crate) fn line(text: &str) -> String {
     plain(text) + "\n"
+}
+
+/// A time of the API's, in the zone of who reads it.
+fn time(text: &str) -> String {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => text.to_owned(),
+    }
 }
 
 fn availability(availability: Availability) -> Cell {

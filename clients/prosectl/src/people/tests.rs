@@ -1,11 +1,18 @@
 use prosed_protocol::api::Method;
-use prosed_protocol::{ConnectionState, ContactChanged, Event, EventPayload, api};
+use prosed_protocol::{
+    Account, AccountChanged, ApiError, ConnectionState, Contact, ContactChanged, ErrorKind, Event,
+    EventPayload, Subscription, api,
+};
 use serde_json::{Value, json};
 
 use super::accounts::{self, logged_in};
 use super::contacts::{one as contact, requests, roster};
-use super::events::one as event;
+use super::events::Known;
 use super::*;
+
+fn event(event: &Event, look: Look) -> String {
+    Known::default().tell(event, look)
+}
 
 const PLAIN: Look = Look { columns: None, colour: false };
 
@@ -21,11 +28,13 @@ fn a_roster_is_aligned_whatever_the_script() {
     mei.name = "美美".to_owned();
     mei.status = None;
     mei.availability = Availability::Unavailable;
+    (mei.subscription, mei.ask) = (Subscription::None, true);
+    mei.groups.clear();
     assert_eq!(
         roster(&[mei, romeo], PLAIN),
-        "JID                NAME   AVAILABILITY  STATUS             SUBSCRIPTION\n\
-         mei@example.org    美美   unavailable                      both\n\
-         romeo@example.net  Romeo  away          Under the balcony  both\n"
+        "JID                NAME   AVAILABILITY  STATUS             SUBSCRIPTION            GROUPS\n\
+         mei@example.org    美美   unavailable                      none, approval pending\n\
+         romeo@example.net  Romeo  away          Under the balcony  both                    Friends\n"
     );
 }
 
@@ -98,13 +107,91 @@ fn events_are_told_in_a_line() {
         .iter()
         .map(|described| event(&serde_json::from_value(described["example"].clone()).unwrap(), PLAIN))
         .collect();
+    let [nine, one, two] =
+        ["2026-01-31T09:00:12.250Z", "2026-01-31T09:01:00.000Z", "2026-01-31T09:02:00.000Z"].map(time);
+    assert!(nine.starts_with("2026-01-3") && nine.ends_with(":12") && nine.len() == 19, "{nine}");
     assert_eq!(
         told,
-        "2026-01-31T09:00:12.250Z #42 me@example.org  romeo@example.net «Romeo» is away: Under the balcony\n\
-         2026-01-31T09:00:12.250Z #43 me@example.org  is online, available\n\
-         2026-01-31T09:00:12.250Z #44 me@example.org  roster loaded, contacts that differ: 1\n\
-         2026-01-31T09:01:00.000Z #45 me@example.org  juliet@example.net (Juliet) wants to see our presence: We met at the ball\n\
-         2026-01-31T09:02:00.000Z #46 me@example.org  juliet@example.net has an answer, or asks no more\n"
+        format!(
+            "{nine} #42 me@example.org  romeo@example.net «Romeo» is away: Under the balcony\n\
+             {nine} #43 me@example.org  is online, available\n\
+             {nine} #44 me@example.org  roster loaded, contacts that differ: 1\n\
+             {one} #45 me@example.org  juliet@example.net (Juliet) wants to see our presence: We met at the ball\n\
+             {two} #46 me@example.org  juliet@example.net has an answer, or asks no more\n"
+        )
+    );
+}
+
+#[test]
+fn an_event_is_told_by_what_it_changes() {
+    let romeo = example::<api::GetContact>();
+    let mut known = Known::default();
+    known.learn("me@example.org", vec![romeo.clone()]);
+    let mut told = |change: &dyn Fn(&mut Contact)| {
+        let mut contact = romeo.clone();
+        change(&mut contact);
+        let mut event = |contact: Contact| {
+            let ids = vec![contact.jid.clone()];
+            let change = ContactChanged { ids, contacts: vec![contact], removed: vec![] };
+            let (time, account) = (String::new(), "me@example.org".to_owned());
+            known.tell(&Event { seq: 1, time, account, payload: EventPayload::ContactChanged(change) }, PLAIN)
+        };
+        let told = event(contact);
+        event(romeo.clone());
+        told.trim().trim_start_matches("#1 me@example.org  romeo@example.net ").to_owned()
+    };
+    assert_eq!(
+        told(&|contact| contact.availability = Availability::Dnd),
+        "«Romeo» is dnd: Under the balcony"
+    );
+    assert_eq!(told(&|contact| contact.status = None), "«Romeo» is away");
+    assert_eq!(told(&|contact| contact.name = "Mo".to_owned()), "«Mo» was «Romeo»");
+    assert_eq!(told(&|contact| contact.avatar = None), "«Romeo» has no picture any more");
+    assert_eq!(told(&|contact| contact.profile = None), "«Romeo» has no profile any more");
+    assert_eq!(told(&|contact| contact.groups = vec![]), "«Romeo» is in no group");
+    assert_eq!(told(&|contact| contact.subscription = Subscription::To), "«Romeo» subscription: to");
+    assert_eq!(told(&|contact| contact.resources.clear()), "«Romeo» is on nothing");
+    let several = |contact: &mut Contact| {
+        contact.groups.push("Exiles".to_owned());
+        contact.status = Some("Mantua".to_owned());
+    };
+    assert_eq!(told(&several), "«Romeo» is away: Mantua; is in Friends, Exiles");
+    assert_eq!(told(&|_| {}), "«Romeo» is away: Under the balcony", "something that is not told of");
+}
+
+#[test]
+fn one_who_is_logged_out_is_not_seen() {
+    let mut account = example::<api::GetAccount>();
+    assert!(accounts::all(std::slice::from_ref(&account), PLAIN).contains("available"));
+    account.state = ConnectionState::Offline;
+    assert!(!accounts::all(std::slice::from_ref(&account), PLAIN).contains("available"));
+    assert!(!accounts::one(&account, PLAIN).contains("available"));
+}
+
+#[test]
+fn what_is_in_the_way_of_a_login_is_told_while_there_is_hope() {
+    let mut info = example::<api::GetAccount>();
+    info.state = ConnectionState::Connecting;
+    info.error = Some(ApiError::new(ErrorKind::ServerUnreachable).text("no such host"));
+    info.retry_at = Some("2026-01-31T09:00:12.250Z".to_owned());
+    let event = |info: &Account, account: &str| Event {
+        seq: 1,
+        time: String::new(),
+        account: account.to_owned(),
+        payload: EventPayload::AccountChanged(AccountChanged {
+            info: Some(Box::new(info.clone())),
+            removed: false,
+        }),
+    };
+    let told = accounts::obstacle(&event(&info, "me@example.org"), "me@example.org");
+    let at = time("2026-01-31T09:00:12.250Z");
+    assert_eq!(told, Some(format!("Not yet: no such host; next attempt at {at}")));
+    assert_eq!(accounts::obstacle(&event(&info, "you@example.org"), "me@example.org"), None);
+    info.retry_at = None;
+    assert_eq!(
+        accounts::obstacle(&event(&info, "me@example.org"), "me@example.org"),
+        None,
+        "the answer says it"
     );
 }
 

@@ -133,6 +133,51 @@ async fn every_method_has_a_command() {
 }
 
 #[tokio::test]
+async fn an_account_can_be_named_where_it_logs_out() {
+    let daemon = Daemon::start().await;
+    daemon.prosectl(&["logout", "me@example.org", "--forget"], "").await;
+    let expected = json!({"account": "me@example.org", "forget": true});
+    assert_eq!(daemon.asked(), [("logout".to_owned(), expected)]);
+}
+
+#[tokio::test]
+async fn it_says_where_the_daemon_is_and_what_it_is_itself() {
+    let daemon = Daemon::start().await;
+    let dir = daemon.dir.path();
+    let said = async |arguments: &[&str]| {
+        let output = daemon.prosectl(arguments, "").await;
+        (output.status.code(), String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    };
+    let file = std::fs::read_to_string(dir.join("endpoint.json")).unwrap();
+    let endpoint: Value = serde_json::from_str(&file).unwrap();
+    let (_, printed) = said(&["endpoint"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), endpoint);
+    for (part, expected) in [
+        ("file", dir.join("endpoint.json").display().to_string()),
+        ("socket", dir.join("socket").display().to_string()),
+        ("url", endpoint["url"].as_str().unwrap().to_owned()),
+        ("token-file", dir.join("token").display().to_string()),
+    ] {
+        assert_eq!(said(&["endpoint", part]).await, (Some(0), expected));
+    }
+    let (_, versions) = said(&["version"]).await;
+    let versions: Value = serde_json::from_str(&versions).unwrap();
+    assert_eq!(versions["prosectl"], env!("CARGO_PKG_VERSION"));
+    assert!(versions["prosed"]["version"].is_string(), "{versions}");
+
+    std::fs::remove_file(dir.join("endpoint.json")).unwrap();
+    let path = dir.join("endpoint.json").display().to_string();
+    assert_eq!(said(&["endpoint", "file"]).await, (Some(0), path), "also without a daemon");
+    assert_eq!(said(&["endpoint", "socket"]).await.0, Some(69));
+    let held = dir.join("prosed.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&held).unwrap();
+    assert_eq!(said(&["endpoint", "socket"]).await, (Some(0), held.display().to_string()), "systemd's");
+    std::fs::remove_file(&held).unwrap();
+    let expected = json!({"prosectl": env!("CARGO_PKG_VERSION"), "prosed": null}).to_string();
+    assert_eq!(said(&["version"]).await, (Some(0), expected));
+}
+
+#[tokio::test]
 async fn a_picture_is_saved() {
     let daemon = Daemon::start().await;
     let picture = (api::CALLS.iter().find(|info| info.name == "load_avatar").unwrap().example)().unwrap().1;

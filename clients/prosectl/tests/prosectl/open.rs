@@ -76,15 +76,16 @@ async fn the_token_is_in_a_private_page_and_in_no_argument() {
 
 #[tokio::test]
 async fn without_a_browser_there_is_the_address() {
-    let (daemon, output) = with(3).await;
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("prosectl open --print"));
-    assert!(!page(&daemon).exists());
+    let (daemon, failing) = with(3).await;
     let nothing = TempDir::new().unwrap();
-    let output = open(&daemon, nothing.path().to_str().unwrap()).output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(!page(&daemon).exists());
-    let output = daemon.prosectl(&["open", "--print"], "").await;
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.starts_with("http://127.0.0.1:") && !said.contains("token"), "{said}");
+    let absent = open(&daemon, nothing.path().to_str().unwrap()).output().await.unwrap();
+    let printed = daemon.prosectl(&["open", "--print"], "").await;
+    let url = String::from_utf8(printed.stdout).unwrap();
+    assert!(url.starts_with("http://127.0.0.1:") && !url.contains("token"), "{url}");
+    for output in [failing, absent] {
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{{\"url\":\"{}\"}}\n", url.trim()));
+        assert!(!page(&daemon).exists());
+    }
 }

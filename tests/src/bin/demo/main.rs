@@ -6,11 +6,11 @@ mod story;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write, stderr, stdout};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use prosed_tests::daemon::binary;
 use prosed_tests::server::{self, Kind, Server};
 use prosed_tests::{Daemon, Ui};
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ use crate::story::Style;
 
 /// Whose account prosed logs in to.
 const ME: &str = "me";
+
+/// The lines to join in by are shown again after so many events: a terminal has some 24 lines.
+const REMIND_AFTER: usize = 20;
 
 /// Shows prosed at work: a real XMPP server, live contacts, and the events as they come.
 #[derive(Parser)]
@@ -92,12 +95,13 @@ impl Show {
         let roster = roster.unwrap_or_else(|error| panic!("no roster: {error:?}\n{}", daemon.log()));
         let seq = roster["seq"].as_u64().unwrap_or_default();
         let contacts = roster["contacts"].as_array().cloned().unwrap_or_default();
-        self.say(&invitation(&daemon));
+        let invitation = invitation(&daemon);
+        self.say(&invitation);
 
         let known = contacts.into_iter().map(|contact| (text(&contact["jid"]), contact)).collect();
         let over = options.seconds.map_or(Duration::MAX, Duration::from_secs);
         tokio::select! {
-            told = self.tell(&ui, known, seq) => match told {
+            told = self.tell(&ui, &invitation, known, seq) => match told {
                 Ok(()) => self.say(&format!("prosed has closed the connection.\n{}", daemon.log())),
                 Err(_reader_left) => {}
             },
@@ -110,7 +114,14 @@ impl Show {
     /// Prints events until the daemon is gone; fails when whoever read them, such as `head`, is.
     ///
     /// What `known` holds was true at `seq`: older events are in it already.
-    async fn tell(&mut self, ui: &Ui, mut known: BTreeMap<String, Value>, seq: u64) -> io::Result<()> {
+    async fn tell(
+        &mut self,
+        ui: &Ui,
+        invitation: &str,
+        mut known: BTreeMap<String, Value>,
+        seq: u64,
+    ) -> io::Result<()> {
+        let mut told = 0;
         while let Some(event) = ui.next_event().await {
             if event["seq"].as_u64().is_some_and(|number| number <= seq) {
                 continue;
@@ -122,6 +133,11 @@ impl Show {
             }
             for line in story::tell(&event, &mut known, self.style) {
                 writeln!(stdout(), "{line}")?;
+                told += 1;
+                // What stood there has gone out of sight.
+                if told % REMIND_AFTER == 0 {
+                    writeln!(stdout(), "{invitation}")?;
+                }
             }
         }
         Ok(())
@@ -135,29 +151,20 @@ impl Show {
 
 /// How to join in from another terminal, to be copied as it stands.
 fn invitation(daemon: &Daemon) -> String {
-    let socket = daemon.socket().unwrap_or_default();
-    let (socket, websocat) = (socket.display(), tool("websocat"));
     format!(
         r#"
-Join in from another terminal. All events, as they come:
-  echo '{{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{{}}}}' | {websocat} -n --ws-c-uri ws://localhost/rpc - ws-c:unix:{socket}
-
-The contacts as they are now:
-  curl -s --unix-socket {socket} -H "Content-Type: application/json" -d '{{"jsonrpc":"2.0","id":1,"method":"load_roster","params":{{}}}}' http://localhost/rpc | jq
+Join in from another terminal:
+  export PROSED_RUNTIME_DIR={} PATH="{}:$PATH"
+  prosectl roster                        # the contacts as they are now
+  prosectl presence away 'Back at five'  # they see it
+  prosectl events --follow               # all events, as they come
+  prosectl open                          # the web console, in a browser
 
 Ctrl-C ends this and removes everything.
-"#
+"#,
+        daemon.runtime_dir().display(),
+        binary().parent().expect("a program is in a folder").display(),
     )
-}
-
-/// A tool as it can be called from another terminal: by its path where tests/install has built it.
-fn tool(name: &str) -> String {
-    let built = std::env::current_exe()
-        .ok()
-        .and_then(|demo| Some(demo.parent()?.parent()?.join("tools/bin").join(name)));
-    built
-        .filter(|path| Path::is_file(path))
-        .map_or_else(|| name.to_owned(), |path| path.display().to_string())
 }
 
 fn text(value: &Value) -> String {
