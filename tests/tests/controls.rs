@@ -59,11 +59,13 @@ const CONTROLS: &[Control] = &[
     ("iterations", ATTACKS, Kind::Prosody, 1, &["FewIterations: a login", "ManyIterations: within"]),
     ("certificate", ATTACKS, Kind::Prosody, 1, &["WrongName: a login", "Expired: a login", "Untrusted: a login"]),
     ("tls", ATTACKS, Kind::Prosody, 1, &["StrippedStarttls: the password was said"]),
+    ("plain-text", ATTACKS, Kind::Prosody, 1, &["InjectedText: a login"]),
     ("server-proof", ATTACKS, Kind::Prosody, 1, &["WrongSignature: a login", "NoSignature: a login"]),
     ("challenge", ATTACKS, Kind::Prosody, 1, &["NoChallenge: a login"]),
     ("nonce", ATTACKS, Kind::Prosody, 1, &["ForeignNonce: a login"]),
     ("anonymous", ATTACKS, Kind::Prosody, 1, &["Anonymous: a login"]),
     ("no-step-down", ATTACKS, Kind::Prosody, 1, &["StepDown: a login", "StepDown: the password was said", "Unbound: a login"]),
+    ("before-login", ATTACKS, Kind::Prosody, 1, &["Headers: the process is gone, signal"]),
     ("bound-account", ATTACKS, Kind::Prosody, 1, &["ForeignAccount: a login"]),
 ];
 

@@ -52,6 +52,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "address: None,",
     },
     Edit {
+        guard: "plain-text",
+        file: TLS,
+        here: "if !rest.is_empty() {",
+        instead: "if !$out && !rest.is_empty() {",
+    },
+    Edit {
         guard: "server-proof",
         file: SCRAM,
         here: "    pub(super) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {\n",

@@ -2,6 +2,7 @@
 
 use super::Edit;
 
+const STAGE: &str = "daemon/src/stream/stage.rs";
 const CONNECTOR: &str = "daemon/src/stream/connector.rs";
 
 pub(super) const EDITS: &[Edit] = &[
@@ -10,6 +11,25 @@ pub(super) const EDITS: &[Edit] = &[
         file: "daemon/src/stream/scanner.rs",
         here: "if self.depth > MAX_DEPTH {",
         instead: "if !$out && self.depth > MAX_DEPTH {",
+    },
+    // Without the first of them, the others still bound how deep headers nest.
+    Edit {
+        guard: "before-login",
+        file: STAGE,
+        here: "if is_header != self.header_due {",
+        instead: "if !$out && is_header != self.header_due {",
+    },
+    Edit {
+        guard: "before-login",
+        file: STAGE,
+        here: "if depth > LOGIN_DEPTH || self.elements > LOGIN_ELEMENTS {",
+        instead: "if !$out && (depth > LOGIN_DEPTH || self.elements > LOGIN_ELEMENTS) {",
+    },
+    Edit {
+        guard: "before-login",
+        file: STAGE,
+        here: "if self.len > LOGIN_SIZE {",
+        instead: "if !$out && self.len > LOGIN_SIZE {",
     },
     // Treated as a lost network is.
     Edit {

@@ -107,7 +107,7 @@ async fn serve(
 ) -> Result<(), SubscriptionError> {
     let parsed = parse_params::<api::Subscribe>(params.as_str()).unwrap();
     asked.lock().unwrap().push((api::Subscribe::NAME.to_owned(), json!(parsed)));
-    let since = parsed.since.unwrap();
+    let since = parsed.since.unwrap_or(EVENTS);
     if since > EVENTS {
         pending.reject(ApiError::cursor_expired(1)).await;
         return Ok(());
