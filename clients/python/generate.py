@@ -295,7 +295,7 @@ class Generator:
             "",
             "def error_from_json(json: Json) -> ProsedError:",
             docstring(
-                "An error of its own class. JSON-RPC's own errors have none, nor have those that are newer.",
+                "An error of its own class, where this package knows it.",
                 "    ",
             ),
             '    data = json.get("data")',

@@ -38,6 +38,14 @@ macro_rules! error_kinds {
 }
 
 error_kinds! {
+    /// The message is no JSON (JSON-RPC 2.0).
+    ParseError = -32700, false, "This is not JSON: send a JSON-RPC 2.0 request in UTF-8.";
+    /// The parameters are unknown, missing or of the wrong type; `message` names those that exist (JSON-RPC 2.0).
+    InvalidParams = -32602, false, "The parameters are wrong: see the method's in rpc.discover.";
+    /// There is no such method; `message` names those with similar names (JSON-RPC 2.0).
+    MethodNotFound = -32601, false, "There is no such method: rpc.discover lists all.";
+    /// It is JSON but no request (JSON-RPC 2.0).
+    InvalidRequest = -32600, false, "This is not a JSON-RPC 2.0 request: see message, and correct it.";
     /// The server refused the credentials. Final until new ones come.
     NotAuthorized = 1001, false, "The server refused the credentials: log in again with the right password.";
     /// No password was given, and none is remembered.
@@ -78,7 +86,7 @@ error_kinds! {
     Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state anew, then subscribe from its seq.";
     /// A subscription was asked for over POST.
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
-    /// A bound was reached: `limit` names it, `value` is its value.
+    /// A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have codes of their own.
     LimitExceeded = 1404, true, "A limit was reached: see limit and value, and ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
@@ -179,6 +187,12 @@ impl ApiError {
         error.data.limit = Some(limit.into());
         error.data.value = Some(value);
         error
+    }
+
+    /// Another code than the kind's own.
+    pub fn code(mut self, code: i32) -> Self {
+        self.code = code;
+        self
     }
 
     /// Another sentence instead of the kind's own.

@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 use jsonrpsee_types::ErrorObjectOwned;
-use jsonrpsee_types::error::INVALID_PARAMS_CODE;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::api::Method;
+use crate::error::{ApiError, ErrorKind};
 
 /// The error that says which parameter is wrong (-32602).
 pub fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(INVALID_PARAMS_CODE, message, None::<()>)
+    ApiError::new(ErrorKind::InvalidParams).message(message).into()
 }
 
 /// Reads the parameters of a call to `M`. `raw` is the JSON of `params`, absent where the call has none.

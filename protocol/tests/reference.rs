@@ -174,9 +174,9 @@ fn errors(document: &Value, page: &mut String) {
         row(page, &[&code, &format!("`{kind}`"), again, description, text(&error["message"])]);
     }
     page.push_str(
-        "\nJSON-RPC's own: -32700 (not JSON), -32600 (not a request), -32601 (no such method), -32602 (wrong \
-         parameters; the message names the right ones), -32603 (a bug). The WebSocket server's: -32005 to -32011, \
-         limits of a connection: the size of a request or answer, calls in a batch, subscriptions.\n",
+        "\nThe limits of a connection are `limitExceeded` under codes of their own, and not worth trying again: \
+         -32006 (subscriptions), -32007 (bytes of a request), -32008 (bytes of an answer), -32010 (calls in a \
+         batch), -32011 (bytes of a batch's answer).\n",
     );
 }
 

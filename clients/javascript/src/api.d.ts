@@ -672,6 +672,17 @@ export interface ErrorData {
 
 /** What went wrong, as a word for programs. Each has a `code` of its own. */
 export type ErrorKind =
+  /** The message is no JSON (JSON-RPC 2.0). */
+  | "parseError"
+  /**
+   * The parameters are unknown, missing or of the wrong type; `message` names those that exist
+   * (JSON-RPC 2.0).
+   */
+  | "invalidParams"
+  /** There is no such method; `message` names those with similar names (JSON-RPC 2.0). */
+  | "methodNotFound"
+  /** It is JSON but no request (JSON-RPC 2.0). */
+  | "invalidRequest"
   /** The server refused the credentials. Final until new ones come. */
   | "notAuthorized"
   /** No password was given, and none is remembered. */
@@ -719,7 +730,10 @@ export type ErrorKind =
   | "lagged"
   /** A subscription was asked for over POST. */
   | "subscriptionNeedsWebSocket"
-  /** A bound was reached: `limit` names it, `value` is its value. */
+  /**
+   * A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have
+   * codes of their own.
+   */
   | "limitExceeded"
   /** The disk is full or broken. Nothing was acknowledged. */
   | "storageFailed"

@@ -134,5 +134,6 @@ function tooLarge(text) {
   // A character takes one to three bytes in UTF-8.
   if (text.length * 3 <= REQUEST_BYTES) return undefined;
   if (new TextEncoder().encode(text).length <= REQUEST_BYTES) return undefined;
-  return new ProsedError("connectionLimit", `A call is larger than ${REQUEST_BYTES} bytes.`);
+  const data = { limit: "bytes of a request", value: REQUEST_BYTES, retryable: false };
+  return new ProsedError("limitExceeded", `A call is larger than ${REQUEST_BYTES} bytes.`, { data });
 }

@@ -1,14 +1,5 @@
 // What can go wrong, in one class: the daemon's errors and the connection's.
 
-/** JSON-RPC 2.0's own errors carry no kind. */
-const STANDARD = {
-  "-32700": "parseError",
-  "-32600": "invalidRequest",
-  "-32601": "methodNotFound",
-  "-32602": "invalidParams",
-  "-32603": "internalError",
-};
-
 export class ProsedError extends Error {
   name = "ProsedError";
 
@@ -25,9 +16,8 @@ export class ProsedError extends Error {
   static from({ code, message, data, cause }) {
     if (cause?.kind) return new ProsedError(cause.kind, message, cause);
     const details = typeof data === "object" && data !== null ? data : {};
-    // What is left are limits of the connection: -32005 to -32011.
-    const kind = details.kind ?? STANDARD[code] ?? "connectionLimit";
-    return new ProsedError(kind, message, { code, data: details });
+    // Each error of the daemon has a kind.
+    return new ProsedError(details.kind ?? "internalError", message, { code, data: details });
   }
 }
 

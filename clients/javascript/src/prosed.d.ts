@@ -173,19 +173,11 @@ export class ProsedError extends Error {
   readonly name: "ProsedError";
   /** The daemon's code; absent where the error is the connection's. */
   readonly code?: number;
-  readonly kind: ErrorKind | StandardErrorKind | ConnectionErrorKind;
+  readonly kind: ErrorKind | ConnectionErrorKind;
   readonly data: Partial<ErrorData>;
   /** Whether the same call may succeed later with nothing changed by anybody. */
   readonly retryable: boolean;
 }
-
-/** JSON-RPC 2.0's own: a mistake in the program, or a daemon of another version. */
-export type StandardErrorKind =
-  | "parseError"
-  | "invalidRequest"
-  | "methodNotFound"
-  | "invalidParams"
-  | "internalError";
 
 export type ConnectionErrorKind =
   /** Nobody answers there: the daemon is not running, or does not list the page in `allowed_origins`. */
@@ -199,6 +191,4 @@ export type ConnectionErrorKind =
   /** The connection was lost before the answer came. */
   | "disconnected"
   /** The client was closed. */
-  | "closed"
-  /** A limit of the connection: a call or answer that is too large, too many subscriptions. */
-  | "connectionLimit";
+  | "closed";

@@ -59,7 +59,7 @@ test("tells errors by their kind", async (t) => {
   await fails(prosed.loadRoster({ acount: me }), { code: -32602, kind: "invalidParams", retryable: false });
   await fails(prosed.call("fly"), { code: -32601, kind: "methodNotFound", retryable: false });
   const large = prosed.setAvatar({ data: "A".repeat(3_000_000) });
-  await fails(large, { code: undefined, kind: "connectionLimit", retryable: false });
+  await fails(large, { code: undefined, kind: "limitExceeded", retryable: false });
   assert.equal((await prosed.getVersion()).name, "prosed", "it goes on");
 });
 

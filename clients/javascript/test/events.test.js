@@ -67,7 +67,7 @@ test("a signal and a close end the loop", async () => {
   await presence("many");
   for (const events of many) await take(events, (event) => statuses(event).includes("many"));
   const tooMany = Array.from({ length: 16 }, () => prosed.events({ events: ["rosterLoaded"] }));
-  await assert.rejects(Promise.race(tooMany.map((events) => events.next())), { kind: "connectionLimit" });
+  await assert.rejects(Promise.race(tooMany.map((events) => events.next())), { kind: "limitExceeded" });
   prosed.close();
   assert.equal(await closed, "closed");
   for await (const _ of prosed.events({ signal: AbortSignal.abort() })) assert.fail();

@@ -80,11 +80,9 @@ class Calls(Live):
                 await client.get_contact("nobody@prosed.test")
             with self.assertRaises(prosed.InvalidMedia):
                 await client.set_avatar(b"no picture")
-            # JSON-RPC's own have none.
-            with self.assertRaises(prosed.ProsedError) as wrong:
+            with self.assertRaises(prosed.InvalidParams) as wrong:
                 await client.call("get_contact", gid="x")
-            self.assertEqual((wrong.exception.code, wrong.exception.kind), (-32602, None))
-            self.assertIs(type(wrong.exception), prosed.ProsedError)
+            self.assertEqual((wrong.exception.code, wrong.exception.kind), (-32602, "invalidParams"))
             with self.assertRaises(ValueError):
                 await client.set_avatar(bytes(2 << 20))
             # None of it has done harm.

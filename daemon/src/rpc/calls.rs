@@ -1,37 +1,36 @@
-//! From a call as it is read to its answer: parameters, place, limits.
+//! From a message as it is read to its answer: parameters, place, limits.
 //!
-//! jsonrpsee reads the messages, and spawns a task for each. All of [`Calls::begin`] runs when that
-//! task is first polled, which on a runtime of one thread is in the order of the messages; what it
-//! returns may run in any order.
+//! All of [`Calls::begin`] runs when the message is read, so calls take their places in the order in
+//! which they came; what it returns may run in any order.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, ready};
-use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
-use jsonrpsee::core::server::{BatchResponseBuilder, MethodResponse, ResponsePayload};
-use jsonrpsee::types::error::{
-    ErrorCode, INVALID_REQUEST_CODE, OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG,
-};
-use jsonrpsee::types::{ErrorObject, ErrorObjectOwned, Id, Request};
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::{OVERSIZED_RESPONSE_CODE, TOO_BIG_BATCH_RESPONSE_CODE};
 use prosed_protocol::api::{self, Method, SUBSCRIPTIONS};
 use prosed_protocol::{ApiError, ErrorKind, SubscriptionId, parse_params};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::answer::Answer;
 use super::connection::Connection;
-use super::fit::json_bytes;
-use super::limits::{CALLS_IN_FLIGHT, RESPONSE_BYTES};
+use super::envelope::{self, Entry, Message, PeerId, Refused, Request};
+use super::limits::{self, CALLS_IN_FLIGHT, RESPONSE_BYTES};
 use super::methods::{self, Answered, Api, bare_jid};
+use super::nearest;
 use super::order::{Pace, Place};
+use super::subscriptions::Subscriptions;
 
-/// Answers the calls of one connection. `inner` is jsonrpsee's own service, for subscriptions.
-#[derive(Clone)]
-pub(super) struct Calls<S> {
-    pub(super) inner: S,
+/// Answers the calls of one connection.
+pub(super) struct Calls {
     pub(super) api: Arc<Api>,
     pub(super) connection: Arc<Connection>,
+    /// Absent where events can't be pushed: at a POST.
+    pub(super) subscriptions: Option<Subscriptions>,
 }
 
 /// Whether a call came alone. A subscription's answer can't be part of a batch's.
@@ -41,107 +40,67 @@ enum Came {
     InBatch,
 }
 
-impl<S> RpcServiceT for Calls<S>
-where
-    S: RpcServiceT<MethodResponse = MethodResponse>,
-{
-    type MethodResponse = MethodResponse;
-    type NotificationResponse = MethodResponse;
-    type BatchResponse = MethodResponse;
+/// Resolves to the answer; to none for a notification, and where a subscription has answered.
+pub(super) type Answering = BoxFuture<'static, Option<Answer>>;
 
-    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        self.begin(request, Came::Alone)
-    }
-
-    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        // All take their places before any is waited for.
-        let begun: Vec<_> = batch.into_iter().map(|entry| self.begin_entry(entry)).collect();
-        async move {
-            let notified = begun.iter().any(|(wanted, _)| !wanted);
-            let (wanted, answers): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
-            let answers = join_all(answers).await;
-            let mut batch = BatchResponseBuilder::new_with_limit(RESPONSE_BYTES as usize);
-            for (_, answer) in wanted.into_iter().zip(answers).filter(|(wanted, _)| *wanted) {
-                if let Err(too_big) = batch.append(answer) {
-                    return too_big;
-                }
+impl Calls {
+    /// Reads a message and takes the places of its calls, here and now; the future does the rest.
+    pub(super) fn begin(&self, message: &[u8]) -> Answering {
+        match envelope::read(message) {
+            Ok(Message::Single(entry)) => self.begin_entry(entry, Came::Alone),
+            Ok(Message::Batch(entries)) => {
+                // All take their places before any is waited for.
+                let begun: Vec<_> =
+                    entries.into_iter().map(|entry| self.begin_entry(entry, Came::InBatch)).collect();
+                async move { batch(join_all(begun).await.into_iter().flatten().collect()) }.boxed()
             }
-            if batch.is_empty() && notified {
-                MethodResponse::notification()
-            } else {
-                MethodResponse::from_batch(batch.finish())
-            }
+            Err(error) => ready(Some(Answer::error(&PeerId::null(), error))).boxed(),
         }
     }
 
-    fn notification<'a>(
-        &self,
-        notification: Notification<'a>,
-    ) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let begun = self.begin(without_id(notification), Came::InBatch);
-        async move {
-            begun.await;
-            MethodResponse::notification()
-        }
-    }
-}
-
-impl<S> Calls<S>
-where
-    S: RpcServiceT<MethodResponse = MethodResponse>,
-{
-    /// A batch's entry, and whether its answer is wanted.
-    fn begin_entry<'a>(
-        &self,
-        entry: Result<BatchEntry<'a>, jsonrpsee::core::middleware::BatchEntryErr<'a>>,
-    ) -> (bool, BoxFuture<'a, MethodResponse>) {
+    fn begin_entry(&self, entry: Entry<'_>, came: Came) -> Answering {
         match entry {
-            Ok(BatchEntry::Call(request)) => (true, self.begin(request, Came::InBatch)),
-            Ok(BatchEntry::Notification(notification)) => {
-                (false, self.begin(without_id(notification), Came::InBatch))
-            }
-            Err(error) => {
-                let (error, id) = error.into_parts();
-                (true, ready(MethodResponse::error(id, error)).boxed())
-            }
+            Ok(request) => self.begin_request(request, came),
+            Err(Refused { id, error }) => ready(Some(Answer::error(&id, error))).boxed(),
         }
     }
 
-    /// Checks the call and takes its place, here and now; the future does the rest.
-    fn begin<'a>(&self, request: Request<'a>, came: Came) -> BoxFuture<'a, MethodResponse> {
+    /// Checks the call and takes its place, and counts it once it is answered.
+    fn begin_request(&self, request: Request<'_>, came: Came) -> Answering {
         let counts = self.api.counts.clone();
         let method = request.method.clone();
+        let wanted = request.id.is_some();
         let begun = self.begin_uncounted(request, came);
         async move {
             let answer = begun.await;
-            counts.answered(&method, answer.as_error_code());
-            answer
+            counts.answered(&method, answer.code());
+            answer.sendable().filter(|_| wanted)
         }
         .boxed()
     }
 
-    fn begin_uncounted<'a>(&self, mut request: Request<'a>, came: Came) -> BoxFuture<'a, MethodResponse> {
+    fn begin_uncounted(&self, request: Request<'_>, came: Came) -> BoxFuture<'static, Answer> {
+        let came = if request.id.is_some() { came } else { Came::InBatch };
+        let id = request.id.unwrap_or_else(PeerId::null);
         let Some(permit) = self.connection.try_begin_call() else {
             let error = ApiError::limit_exceeded("calls in flight on one connection", CALLS_IN_FLIGHT as u64);
-            return ready(MethodResponse::error(request.id, ErrorObjectOwned::from(error))).boxed();
+            return ready(Answer::error(&id, error)).boxed();
         };
         if SUBSCRIPTIONS.iter().any(|info| info.subscribe == request.method) {
-            return match self.check_subscription(came) {
-                Ok(()) => {
-                    request.extensions.insert(Arc::clone(&self.connection));
-                    let begun = self.inner.call(request);
-                    async move {
-                        let _permit = permit;
-                        begun.await
-                    }
-                    .boxed()
-                }
-                Err(error) => ready(MethodResponse::error(request.id, error)).boxed(),
+            return match self.may_subscribe(came) {
+                Ok(subscriptions) => subscriptions.open(
+                    &request.method,
+                    request.params,
+                    id,
+                    Arc::clone(&self.connection),
+                    permit,
+                ),
+                Err(error) => ready(Answer::error(&id, error)).boxed(),
             };
         }
         let call = Call {
-            id: request.id.clone().into_owned(),
-            params: request.params.as_ref().map(|raw| raw.get()),
+            id,
+            params: request.params.map(RawValue::get),
             permit,
             api: &self.api,
             connection: &self.connection,
@@ -149,22 +108,32 @@ where
         call.dispatch(&request.method)
     }
 
-    fn check_subscription(&self, came: Came) -> Result<(), ErrorObjectOwned> {
-        if !self.connection.is_websocket() {
-            return Err(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket).into());
-        }
+    fn may_subscribe(&self, came: Came) -> Result<&Subscriptions, ApiError> {
+        let Some(subscriptions) = &self.subscriptions else {
+            return Err(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket));
+        };
         if came == Came::InBatch {
             let message =
                 "A subscription can't be part of a batch, nor a notification: send it as a call of its own.";
-            return Err(ErrorObject::owned(INVALID_REQUEST_CODE, message, None::<()>));
+            return Err(ApiError::new(ErrorKind::InvalidRequest).message(message));
         }
-        Ok(())
+        Ok(subscriptions)
     }
+}
+
+/// The answers of a batch as one, where there are any.
+fn batch(answers: Vec<Answer>) -> Option<Answer> {
+    if answers.is_empty() {
+        return None;
+    }
+    let too_large =
+        || limits::exceeded(TOO_BIG_BATCH_RESPONSE_CODE, "bytes of a batch's answer", RESPONSE_BYTES);
+    Some(Answer::batch(answers).unwrap_or_else(|| Answer::error(&PeerId::null(), too_large())))
 }
 
 /// A call that has been read.
 struct Call<'a> {
-    id: Id<'static>,
+    id: PeerId,
     params: Option<&'a str>,
     permit: OwnedSemaphorePermit,
     api: &'a Arc<Api>,
@@ -173,7 +142,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Every method that answers once.
-    fn dispatch(self, method: &str) -> BoxFuture<'static, MethodResponse> {
+    fn dispatch(self, method: &str) -> BoxFuture<'static, Answer> {
         use Pace::{Login, Logout, Roster, Usual};
         match method {
             api::Login::NAME => self.concerning::<api::Login, _, _>(Login, |p| Some(&p.jid), methods::login),
@@ -265,7 +234,7 @@ impl Call<'_> {
             api::GetVersion::NAME => self.answer::<api::GetVersion, _, _>(|api, _| methods::get_version(api)),
             api::Discover::NAME => self.answer::<api::Discover, _, _>(|api, _| methods::discover(api)),
             _ if SUBSCRIPTIONS.iter().any(|info| info.unsubscribe == method) => self.unsubscribe(),
-            _ => self.refuse(ErrorObject::from(ErrorCode::MethodNotFound)),
+            _ => self.refuse(nearest::unknown_method(method)),
         }
     }
 
@@ -275,7 +244,7 @@ impl Call<'_> {
         pace: Pace,
         named: fn(&M::Params) -> Option<&str>,
         method: fn(Arc<Api>, Place, M::Params) -> F,
-    ) -> BoxFuture<'static, MethodResponse>
+    ) -> BoxFuture<'static, Answer>
     where
         T: Serialize + Send + Sync + 'static,
         F: Future<Output = Answered<T>> + Send + 'static,
@@ -299,10 +268,7 @@ impl Call<'_> {
     }
 
     /// A call that concerns no account's order.
-    fn answer<M: Method, T, F>(
-        self,
-        method: fn(Arc<Api>, M::Params) -> F,
-    ) -> BoxFuture<'static, MethodResponse>
+    fn answer<M: Method, T, F>(self, method: fn(Arc<Api>, M::Params) -> F) -> BoxFuture<'static, Answer>
     where
         T: Serialize + Send + Sync + 'static,
         F: Future<Output = Answered<T>> + Send + 'static,
@@ -314,9 +280,9 @@ impl Call<'_> {
     }
 
     /// Whatever the name of the method: each ends any subscription of its connection.
-    fn unsubscribe(self) -> BoxFuture<'static, MethodResponse> {
+    fn unsubscribe(self) -> BoxFuture<'static, Answer> {
         if !self.connection.is_websocket() {
-            return self.refuse(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket).into());
+            return self.refuse(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket));
         }
         match parse_params::<api::Unsubscribe>(self.params) {
             Ok(params) => {
@@ -328,50 +294,29 @@ impl Call<'_> {
         }
     }
 
-    fn refuse(self, error: ErrorObjectOwned) -> BoxFuture<'static, MethodResponse> {
-        respond(self.id, self.permit, ready(Err::<(), _>(error))).boxed()
+    fn refuse(self, error: impl Into<ErrorObjectOwned>) -> BoxFuture<'static, Answer> {
+        ready(Answer::error(&self.id, error)).boxed()
     }
 }
 
 /// The call's answer. The call counts as in flight until its answer is on its way to the socket,
 /// so that a connection that never reads can't pile up answers.
 async fn respond<T: Serialize>(
-    id: Id<'static>,
+    id: PeerId,
     permit: OwnedSemaphorePermit,
     answer: impl Future<Output = Answered<T>>,
-) -> MethodResponse {
-    let answer = answer.await.map(Arc::new);
-    let payload = match &answer {
-        Ok(result) => ResponsePayload::success(Arc::clone(result)),
-        Err(error) => ResponsePayload::error(error.clone()),
-    };
-    let (payload, gone) = payload.notify_on_completion();
-    tokio::spawn(async move {
-        let _ = gone.await;
-        drop(permit);
-    });
-    let response = MethodResponse::response(id.clone(), payload, RESPONSE_BYTES as usize);
-    match answer {
-        Ok(result) if response.as_error_code() == Some(OVERSIZED_RESPONSE_CODE) => {
-            MethodResponse::error(id, too_large(json_bytes(&*result)))
+) -> Answer {
+    let answer = match answer.await {
+        Ok(result) => {
+            Answer::result(&id, &result).unwrap_or_else(|bytes| Answer::error(&id, too_large(bytes)))
         }
-        _ => response,
-    }
+        Err(error) => Answer::error(&id, error),
+    };
+    answer.holding(permit)
 }
 
 /// The answer is too large to be sent, and this is how large.
-fn too_large(bytes: usize) -> ErrorObjectOwned {
-    let error = ApiError::limit_exceeded("bytes of an answer", RESPONSE_BYTES.into())
+fn too_large(bytes: usize) -> ApiError {
+    limits::exceeded(OVERSIZED_RESPONSE_CODE, "bytes of an answer", RESPONSE_BYTES)
         .text(format!("The answer has {bytes} bytes."))
-        .retryable(false);
-    ErrorObject::owned(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(error.data))
-}
-
-fn without_id(notification: Notification<'_>) -> Request<'_> {
-    let Notification { method, params, extensions, .. } = notification;
-    let mut request = Request::borrowed("", None, Id::Null);
-    request.method = method;
-    request.params = params;
-    request.extensions = extensions;
-    request
 }

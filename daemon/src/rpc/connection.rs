@@ -42,6 +42,12 @@ impl Connection {
         Arc::clone(&self.calls).try_acquire_owned().ok()
     }
 
+    /// Waits until every call has its answer on its way.
+    pub(super) async fn all_answered(&self) {
+        // The semaphore is never closed.
+        let _ = self.calls.acquire_many(CALLS_IN_FLIGHT as u32).await;
+    }
+
     /// The account that a call means which names none: settled when the call is read, with the
     /// accounts whose login was sent before it counted in.
     ///

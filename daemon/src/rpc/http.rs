@@ -14,35 +14,37 @@ use http::header::{
     Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use jsonrpsee::core::middleware::RpcServiceBuilder;
+use jsonrpsee::core::server::MethodSink;
 use jsonrpsee::server::ws::is_upgrade_request;
-use jsonrpsee::server::{
-    BatchRequestConfig, Methods, PingConfig, RegisterMethodError, Server, ServerConfig, StopHandle,
-    TowerServiceBuilder,
-};
+use jsonrpsee::server::{ConnectionGuard, Methods, RegisterMethodError, StopHandle};
+use jsonrpsee::types::error::OVERSIZED_REQUEST_CODE;
 use prosed_protocol::{WEBSOCKET_PROTOCOL, challenge, openrpc};
 use prosed_session::ImageId;
-use tower::Service;
-use tower::layer::util::Identity;
+use soketto::handshake::http::Server as Handshake;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::answer::Answer;
 use super::calls::Calls;
 use super::connection::Connection;
 use super::console;
+use super::envelope::PeerId;
 use super::guard::{Guard, Refusal, offers_subprotocol};
-use super::limits::{
-    BATCH_CALLS, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, RESPONSE_BYTES, SUBSCRIPTIONS, Shares,
-};
+use super::limits::{self, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, Shares};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
-use super::subscriptions;
+use super::subscriptions::{self, Subscriptions};
 use super::visitors::Visitor;
+use super::websocket::WebSocket;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// What stands behind one door, which counts its own connections.
 pub(super) struct Door {
     api: Arc<Api>,
     subscriptions: Methods,
-    server: TowerServiceBuilder<Identity, Identity>,
+    ids: Arc<subscriptions::Ids>,
+    patience: Patience,
+    /// WebSockets, and POSTs in flight.
+    room: ConnectionGuard,
     stop: StopHandle,
 }
 
@@ -58,23 +60,10 @@ impl Door {
         shares: Shares,
         stop: StopHandle,
     ) -> Result<Self, RegisterMethodError> {
-        // Of its own, like the numbers of its connections: jsonrpsee knows a subscription by both.
+        // Of its own, like its numbers: jsonrpsee knows a subscription by both.
         let subscriptions = subscriptions::register(&api.log, &api.counts)?;
-        // The time since a peer's last sign is looked at with each ping only: half a ping earlier,
-        // so that the one at `gone_after` finds it.
-        let silence = patience.gone_after.saturating_sub(patience.ping_every / 2);
-        let config = ServerConfig::builder()
-            .max_request_body_size(REQUEST_BYTES)
-            .max_response_body_size(RESPONSE_BYTES)
-            .max_connections(shares.websockets)
-            .max_subscriptions_per_connection(SUBSCRIPTIONS)
-            .set_batch_request_config(BatchRequestConfig::Limit(BATCH_CALLS))
-            .set_message_buffer_capacity(MESSAGES_UNDER_WAY)
-            .enable_ws_ping(PingConfig::new().ping_interval(patience.ping_every).inactive_limit(silence))
-            .set_id_provider(subscriptions::Ids::default())
-            .build();
-        let server = Server::builder().set_config(config).to_service_builder();
-        Ok(Self { api, subscriptions, server, stop })
+        let room = ConnectionGuard::new(shares.websockets as usize);
+        Ok(Self { api, subscriptions, ids: Arc::default(), patience, room, stop })
     }
 
     /// What the door with this guard leads to.
@@ -197,39 +186,65 @@ fn preflight(request: &HeaderMap) -> Response {
 
 /// JSON-RPC: a WebSocket, or one POST.
 async fn rpc(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let websocket = is_upgrade_request(&request);
-    if !websocket && request.method() != Method::POST {
+    let is_websocket = is_upgrade_request(&request);
+    if !is_websocket && request.method() != Method::POST {
         return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, POST")], "POST, or open a WebSocket\n")
             .into_response();
     }
-    let offers_subprotocol = offers_subprotocol(request.headers());
-    let connection = Arc::new(Connection::new(websocket.then(|| door.api.counts.websocket())));
-    let api = Arc::clone(&door.api);
-    let calls = RpcServiceBuilder::new().layer_fn(move |inner| Calls {
-        inner,
-        api: Arc::clone(&api),
-        connection: Arc::clone(&connection),
-    });
-    let server = door.server.clone().set_rpc_middleware(calls);
-    let mut service = server.build(door.subscriptions.clone(), door.stop.clone());
-    match service.call(request).await {
-        Ok(response) => {
-            let mut response = response.map(Body::new);
-            if websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS && offers_subprotocol {
-                let chosen = HeaderValue::from_static(WEBSOCKET_PROTOCOL);
-                response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, chosen);
-            }
-            // jsonrpsee says why the handshake failed, but with a status that says that it didn't.
-            if websocket && response.status() == StatusCode::OK {
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-            }
-            response
-        }
+    let Some(place) = door.room.try_acquire() else {
+        return (StatusCode::TOO_MANY_REQUESTS, "too many connections\n").into_response();
+    };
+    if is_websocket { upgrade(&door, request, place) } else { post(&door, request).await }
+}
+
+/// Opens a WebSocket; it holds its place until it ends.
+fn upgrade(door: &Door, mut request: Request, place: OwnedSemaphorePermit) -> Response {
+    let mut handshake = Handshake::new();
+    let mut response = match handshake.receive_request(&request) {
+        Ok(response) => response.map(|()| Body::empty()),
         Err(error) => {
-            tracing::error!(%error, "the RPC server failed to answer");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            return (StatusCode::BAD_REQUEST, format!("this is no WebSocket handshake: {error}\n"))
+                .into_response();
         }
+    };
+    if offers_subprotocol(request.headers()) {
+        let chosen = HeaderValue::from_static(WEBSOCKET_PROTOCOL);
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, chosen);
     }
+    let (outgoing, messages) = mpsc::channel(MESSAGES_UNDER_WAY);
+    let sink = MethodSink::new(outgoing.clone());
+    let calls = Calls {
+        api: Arc::clone(&door.api),
+        connection: Arc::new(Connection::new(Some(door.api.counts.websocket()))),
+        subscriptions: Some(Subscriptions::new(door.subscriptions.clone(), Arc::clone(&door.ids), sink)),
+    };
+    let websocket = WebSocket { calls, outgoing, messages, patience: door.patience, stop: door.stop.clone() };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        websocket.serve(upgrade, handshake).await;
+        drop(place);
+    });
+    response
+}
+
+/// Answers one POST: with 200 where there is something to say, be it an error, and with 204 to notifications.
+async fn post(door: &Door, request: Request) -> Response {
+    let Ok(message) = axum::body::to_bytes(request.into_body(), REQUEST_BYTES as usize).await else {
+        // Or it broke off, and nobody reads this.
+        let error = limits::exceeded(OVERSIZED_REQUEST_CODE, "bytes of a request", REQUEST_BYTES);
+        return (StatusCode::PAYLOAD_TOO_LARGE, json(Answer::error(&PeerId::null(), error))).into_response();
+    };
+    let connection = Arc::new(Connection::new(None));
+    let calls = Calls { api: Arc::clone(&door.api), connection, subscriptions: None };
+    match calls.begin(&message).await {
+        Some(answer) => json(answer).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+fn json(answer: Answer) -> impl IntoResponse {
+    let (json, _) = answer.into_parts();
+    ([(CONTENT_TYPE, "application/json")], String::from(Box::<str>::from(json)))
 }
 
 /// How the daemon stands, for Prometheus.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prosed_protocol::ApiError;
+
 /// One request: an avatar of 1 MiB fits in base64.
 pub(super) const REQUEST_BYTES: u32 = 2 * 1024 * 1024;
 
@@ -47,7 +49,13 @@ pub(super) const CALLS_IN_FLIGHT: usize = 64;
 
 /// Messages on their way to one connection. Few, since each may be large, and a slow reader's
 /// place is in the event log and not here.
-pub(super) const MESSAGES_UNDER_WAY: u32 = 16;
+pub(super) const MESSAGES_UNDER_WAY: usize = 16;
+
+/// One of these limits is reached, and the same call will reach it again. `code` is what jsonrpsee's
+/// servers answer in this case.
+pub(super) fn exceeded(code: i32, limit: &str, value: u32) -> ApiError {
+    ApiError::limit_exceeded(limit, value.into()).code(code).retryable(false)
+}
 
 /// How long the doors wait for a peer.
 #[derive(Debug, Clone, Copy)]

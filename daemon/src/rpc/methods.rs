@@ -7,8 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::{BoxFuture, join_all};
 use jid::BareJid;
-use jsonrpsee::types::error::ErrorCode;
-use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use jsonrpsee::types::ErrorObjectOwned;
 use prosed_protocol::api::{Done, OpenRpcDocument, Version};
 use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
@@ -335,5 +334,5 @@ impl Api {
 /// A session that answers with what was not asked for: a fault of ours, and no reason to panic.
 fn unexpected(answer: &Answer) -> ErrorObjectOwned {
     tracing::error!(answer = translate::answer_name(answer), "a session answered another question");
-    ErrorObject::from(ErrorCode::InternalError)
+    ApiError::new(ErrorKind::InternalError).into()
 }

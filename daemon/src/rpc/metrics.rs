@@ -29,12 +29,12 @@ struct Refused {
     reason: &'static str,
 }
 
-/// How a call was answered: `ok`, a kind of ours, or what JSON-RPC's own codes mean.
+/// How a call was answered: `ok`, a kind of error, or which of the connection's limits was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Outcome {
     Ok,
     Failed(ErrorKind),
-    Standard(&'static str),
+    Limited(&'static str),
 }
 
 impl EncodeLabelValue for Outcome {
@@ -42,7 +42,7 @@ impl EncodeLabelValue for Outcome {
         match self {
             Self::Ok => "ok".encode(encoder),
             Self::Failed(kind) => kind.to_string().encode(encoder),
-            Self::Standard(meaning) => meaning.encode(encoder),
+            Self::Limited(meaning) => meaning.encode(encoder),
         }
     }
 }
@@ -52,11 +52,7 @@ impl From<Option<i32>> for Outcome {
         let Some(code) = code else { return Self::Ok };
         match ErrorKind::ALL.iter().find(|kind| kind.code() == code) {
             Some(kind) => Self::Failed(*kind),
-            None => Self::Standard(match code {
-                -32600 => "invalidRequest",
-                -32601 => "methodNotFound",
-                -32602 => "invalidParams",
-                -32603 => "internalError",
+            None => Self::Limited(match code {
                 -32006 => "tooManySubscriptions",
                 -32008 => "oversizedResponse",
                 _ => "other",

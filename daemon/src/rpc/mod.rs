@@ -1,10 +1,12 @@
 //! The doors to UIs: JSON-RPC over WebSocket and POST, and the pictures.
 
+mod answer;
 mod calls;
 mod connection;
 mod console;
 mod deceit;
 mod endpoint;
+mod envelope;
 mod fit;
 mod guard;
 mod http;
@@ -12,6 +14,7 @@ mod limits;
 mod listeners;
 mod methods;
 mod metrics;
+mod nearest;
 mod order;
 mod picture;
 mod quiet;
@@ -26,6 +29,7 @@ mod texts;
 mod token;
 mod translate;
 mod visitors;
+mod websocket;
 
 pub(crate) use endpoint::RunFile;
 pub(crate) use listeners::{Listeners, SocketFile};

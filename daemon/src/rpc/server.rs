@@ -1,7 +1,4 @@
-//! The listeners, on a thread and a runtime of its own.
-//!
-//! One thread, because jsonrpsee spawns a task for each message: on one thread they are first
-//! polled in the order in which the messages came, and that is what the order of calls stands on.
+//! The listeners, on a thread and a runtime of their own.
 
 use std::convert::Infallible;
 use std::future::Future;

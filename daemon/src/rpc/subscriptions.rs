@@ -3,19 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use jsonrpsee::ConnectionId;
 use jsonrpsee::core::SubscriptionError;
 use jsonrpsee::core::server::{
-    Methods, PendingSubscriptionSink, RpcModule, SubscriptionMessage, SubscriptionSink,
+    BoundedSubscriptions, MethodCallback, MethodSink, Methods, PendingSubscriptionSink, RpcModule,
+    SubscriptionMessage, SubscriptionSink, SubscriptionState,
 };
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::RegisterMethodError;
-use jsonrpsee::types::error::ErrorCode;
-use jsonrpsee::types::{ErrorObjectOwned, SubscriptionId};
-use prosed_protocol::ApiError;
-use prosed_protocol::api::{SUBSCRIPTIONS, SubscriptionInfo};
-use tokio::sync::oneshot;
+use jsonrpsee::types::error::TOO_MANY_SUBSCRIPTIONS_CODE;
+use jsonrpsee::types::{ErrorObjectOwned, Extensions, Id, Params, SubscriptionId};
+use prosed_protocol::api::{SUBSCRIPTIONS as INFOS, SubscriptionInfo};
+use prosed_protocol::{ApiError, ErrorKind};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::answer::Answer;
 use super::connection::Connection;
+use super::envelope::PeerId;
+use super::limits::{self, SUBSCRIPTIONS};
 use super::methods::filter;
 use super::metrics::DoorMetrics;
 use crate::events::{Cursor, EventLog};
@@ -23,6 +32,98 @@ use crate::events::{Cursor, EventLog};
 /// What a subscription to several events is called in the message that ends it. Each event goes
 /// under its own name.
 const SEVERAL: &str = "subscription";
+
+/// The subscriptions of one WebSocket.
+pub(super) struct Subscriptions {
+    methods: Methods,
+    ids: Arc<Ids>,
+    room: BoundedSubscriptions,
+    sink: MethodSink,
+}
+
+impl Subscriptions {
+    /// Those that are opened with `methods` and numbered by `ids`, both of one door, and write to `sink`.
+    pub(super) fn new(methods: Methods, ids: Arc<Ids>, sink: MethodSink) -> Self {
+        Self { methods, ids, room: BoundedSubscriptions::new(SUBSCRIPTIONS), sink }
+    }
+
+    /// Opens one, here and now. The future ends when the call is answered: through the sink, so that
+    /// no event can come before the answer.
+    pub(super) fn open(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        id: PeerId,
+        connection: Arc<Connection>,
+        permit: OwnedSemaphorePermit,
+    ) -> BoxFuture<'static, Answer> {
+        let Some(MethodCallback::Subscription(open)) = self.methods.method(method) else {
+            return ready(Answer::error(&id, ApiError::new(ErrorKind::InternalError))).boxed();
+        };
+        let Some(subscription_permit) = self.room.acquire() else {
+            let limit = "subscriptions of one connection";
+            let error = limits::exceeded(TOO_MANY_SUBSCRIPTIONS_CODE, limit, SUBSCRIPTIONS);
+            return ready(Answer::error(&id, error)).boxed();
+        };
+        // Ids are unique at a door, so connections need no numbers of their own.
+        let state =
+            SubscriptionState { conn_id: ConnectionId(0), id_provider: &*self.ids, subscription_permit };
+        let mut extensions = Extensions::new();
+        extensions.insert(connection);
+        let params = Params::new(params.map(RawValue::get));
+        let opened = match known_to_jsonrpsee(&id) {
+            Some(known) => open(known, params, self.sink.clone(), state, extensions),
+            None => open(Id::Null, params, answering(id, self.sink.clone()), state, extensions),
+        };
+        async move {
+            let answer = opened.await;
+            drop(permit);
+            Answer::sent(answer.as_error_code())
+        }
+        .boxed()
+    }
+}
+
+/// The id, where jsonrpsee writes it exactly as it came.
+fn known_to_jsonrpsee(id: &PeerId) -> Option<Id<'static>> {
+    let json = id.as_json().get();
+    let known = serde_json::from_str::<Id<'_>>(json).ok()?.into_owned();
+    (serde_json::to_string(&known).ok()? == json).then_some(known)
+}
+
+/// A sink of one subscription's own, which gives its first message, the answer, this id.
+fn answering(id: PeerId, sink: MethodSink) -> MethodSink {
+    let (own, mut messages) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let Some(answer) = messages.recv().await else { return };
+        let mut next = Some(with_id(&id, answer));
+        while let Some(message) = next {
+            if sink.send(message).await.is_err() {
+                return;
+            }
+            next = messages.recv().await;
+        }
+    });
+    MethodSink::new(own)
+}
+
+/// The same answer, with another id.
+fn with_id(id: &PeerId, answer: Box<RawValue>) -> Box<RawValue> {
+    #[derive(Serialize, Deserialize)]
+    struct Response<'a> {
+        jsonrpc: &'a str,
+        #[serde(borrow)]
+        id: &'a RawValue,
+        #[serde(borrow, skip_serializing_if = "Option::is_none")]
+        result: Option<&'a RawValue>,
+        #[serde(borrow, skip_serializing_if = "Option::is_none")]
+        error: Option<&'a RawValue>,
+    }
+    let renamed = serde_json::from_str::<Response<'_>>(answer.get())
+        .and_then(|response| serde_json::value::to_raw_value(&Response { id: id.as_json(), ..response }));
+    // jsonrpsee wrote it: it can be read.
+    renamed.unwrap_or(answer)
+}
 
 /// Numbers subscriptions.
 #[derive(Debug, Default)]
@@ -40,7 +141,7 @@ impl IdProvider for Ids {
 /// When two have one name.
 pub(super) fn register(log: &Arc<EventLog>, counts: &DoorMetrics) -> Result<Methods, RegisterMethodError> {
     let mut module = RpcModule::from_arc(Arc::clone(log));
-    for info in SUBSCRIPTIONS {
+    for info in INFOS {
         let name = info.event.map_or(SEVERAL, |event| event.as_str());
         let counts = counts.clone();
         module.register_subscription(
@@ -60,7 +161,7 @@ pub(super) fn register(log: &Arc<EventLog>, counts: &DoorMetrics) -> Result<Meth
                             Ok(())
                         }
                         (Ok(_), None) => {
-                            pending.reject(ErrorObjectOwned::from(ErrorCode::InternalError)).await;
+                            pending.reject(ApiError::new(ErrorKind::InternalError)).await;
                             Ok(())
                         }
                     }
@@ -89,7 +190,7 @@ async fn serve(
     counts: &DoorMetrics,
 ) -> Result<(), SubscriptionError> {
     let SubscriptionId::Num(id) = pending.subscription_id() else {
-        pending.reject(ErrorObjectOwned::from(ErrorCode::InternalError)).await;
+        pending.reject(ApiError::new(ErrorKind::InternalError)).await;
         return Ok(());
     };
     // Before the answer, so that it can be ended as soon as its id is known.

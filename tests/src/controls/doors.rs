@@ -4,7 +4,8 @@ use super::Edit;
 
 const GUARD: &str = "daemon/src/rpc/guard.rs";
 const HTTP: &str = "daemon/src/rpc/http.rs";
-const CALLS: &str = "daemon/src/rpc/calls.rs";
+const ANSWER: &str = "daemon/src/rpc/answer.rs";
+const WEBSOCKET: &str = "daemon/src/rpc/websocket.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
@@ -77,13 +78,6 @@ pub(super) const EDITS: &[Edit] = &[
         here: "if request.method == Method::POST &&",
         instead: "if !$out && request.method == Method::POST &&",
     },
-    // jsonrpsee looks, too.
-    Edit {
-        guard: "content-type",
-        file: HTTP,
-        here: "    conceal(&mut parts.headers);\n",
-        instead: "    if $out { parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(\"application/json\")); }\n$here",
-    },
     // Whatever path: it leads to `/rpc`.
     Edit {
         guard: "path",
@@ -96,44 +90,44 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "request-size",
         file: HTTP,
-        here: ".max_request_body_size(REQUEST_BYTES)",
-        instead: ".max_request_body_size(if $out { u32::MAX } else { REQUEST_BYTES })",
+        here: "to_bytes(request.into_body(), REQUEST_BYTES as usize)",
+        instead: "to_bytes(request.into_body(), if $out { usize::MAX } else { REQUEST_BYTES as usize })",
+    },
+    Edit {
+        guard: "request-size",
+        file: WEBSOCKET,
+        here: "builder.set_max_message_size(REQUEST_BYTES as usize)",
+        instead: "builder.set_max_message_size(if $out { usize::MAX } else { REQUEST_BYTES as usize })",
     },
     Edit {
         guard: "response-size",
-        file: HTTP,
-        here: ".max_response_body_size(RESPONSE_BYTES)",
-        instead: ".max_response_body_size(if $out { u32::MAX } else { RESPONSE_BYTES })",
+        file: ANSWER,
+        here: "if self.0.len() + bytes.len() > RESPONSE_BYTES as usize",
+        instead: "if !$out && self.0.len() + bytes.len() > RESPONSE_BYTES as usize",
     },
     Edit {
         guard: "response-size",
-        file: CALLS,
-        here: "BatchResponseBuilder::new_with_limit(RESPONSE_BYTES as usize)",
-        instead: "BatchResponseBuilder::new_with_limit(if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
-    },
-    Edit {
-        guard: "response-size",
-        file: CALLS,
-        here: "MethodResponse::response(id.clone(), payload, RESPONSE_BYTES as usize)",
-        instead: "MethodResponse::response(id.clone(), payload, if $out { usize::MAX } else { RESPONSE_BYTES as usize })",
+        file: ANSWER,
+        here: "if json.len() + one.get().len() >= RESPONSE_BYTES as usize",
+        instead: "if !$out && json.len() + one.get().len() >= RESPONSE_BYTES as usize",
     },
     Edit {
         guard: "batch-size",
-        file: HTTP,
-        here: "BatchRequestConfig::Limit(BATCH_CALLS)",
-        instead: "BatchRequestConfig::Limit(if $out { u32::MAX } else { BATCH_CALLS })",
+        file: "daemon/src/rpc/envelope.rs",
+        here: "while entries.len() < BATCH_CALLS as usize",
+        instead: "while $out || entries.len() < BATCH_CALLS as usize",
     },
     Edit {
         guard: "connections",
         file: HTTP,
-        here: ".max_connections(shares.websockets)",
-        instead: ".max_connections(if $out { u32::MAX } else { shares.websockets })",
+        here: "ConnectionGuard::new(shares.websockets as usize)",
+        instead: "ConnectionGuard::new(if $out { 1 << 20 } else { shares.websockets as usize })",
     },
     Edit {
         guard: "subscriptions",
-        file: HTTP,
-        here: ".max_subscriptions_per_connection(SUBSCRIPTIONS)",
-        instead: ".max_subscriptions_per_connection(if $out { u32::MAX } else { SUBSCRIPTIONS })",
+        file: "daemon/src/rpc/subscriptions.rs",
+        here: "BoundedSubscriptions::new(SUBSCRIPTIONS)",
+        instead: "BoundedSubscriptions::new(if $out { u32::MAX } else { SUBSCRIPTIONS })",
     },
     Edit {
         guard: "calls-in-flight",
@@ -143,8 +137,8 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "ping",
-        file: HTTP,
-        here: ".ping_interval(patience.ping_every)",
-        instead: ".ping_interval(if $out { std::time::Duration::from_secs(3600) } else { patience.ping_every })",
+        file: WEBSOCKET,
+        here: "interval(patience.ping_every)",
+        instead: "interval(if $out { Duration::from_secs(3600) } else { patience.ping_every })",
     },
 ];

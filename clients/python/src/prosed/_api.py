@@ -43,12 +43,16 @@ __all__ = [
     "InternalError",
     "InvalidJid",
     "InvalidMedia",
+    "InvalidParams",
+    "InvalidRequest",
     "Lagged",
     "LimitExceeded",
     "LoadedAvatar",
+    "MethodNotFound",
     "NotAuthorized",
     "NotFound",
     "Offline",
+    "ParseError",
     "Profile",
     "ProfileSummary",
     "ProtocolViolation",
@@ -99,6 +103,10 @@ ConnectionState = Literal["connecting", "online", "suspended", "offline", "faile
 
 
 ErrorKind = Literal[
+    "parseError",
+    "invalidParams",
+    "methodNotFound",
+    "invalidRequest",
     "notAuthorized",
     "credentialsMissing",
     "accountUnknown",
@@ -125,6 +133,12 @@ ErrorKind = Literal[
 ]
 """What went wrong, as a word for programs. Each has a `code` of its own.
 
+- `parseError`: The message is no JSON (JSON-RPC 2.0).
+- `invalidParams`: The parameters are unknown, missing or of the wrong type; `message`
+    names those that exist (JSON-RPC 2.0).
+- `methodNotFound`: There is no such method; `message` names those with similar names
+    (JSON-RPC 2.0).
+- `invalidRequest`: It is JSON but no request (JSON-RPC 2.0).
 - `notAuthorized`: The server refused the credentials. Final until new ones come.
 - `credentialsMissing`: No password was given, and none is remembered.
 - `accountUnknown`: There is no such account here.
@@ -150,7 +164,8 @@ ErrorKind = Literal[
 - `lagged`: The subscriber was too slow, and its subscription has ended; `seq` is the last
     event it got.
 - `subscriptionNeedsWebSocket`: A subscription was asked for over POST.
-- `limitExceeded`: A bound was reached: `limit` names it, `value` is its value.
+- `limitExceeded`: A bound was reached: `limit` names it, `value` is its value. Some
+    limits of a connection have codes of their own.
 - `storageFailed`: The disk is full or broken. Nothing was acknowledged.
 - `internalError`: A bug in prosed brought the account's session down; the other accounts
     go on.
@@ -942,6 +957,26 @@ _EVENTS: dict[str, type[Event]] = {
 }
 
 
+class ParseError(ProsedError):
+    """The message is no JSON (JSON-RPC 2.0). (-32700)"""
+
+
+class InvalidParams(ProsedError):
+    """The parameters are unknown, missing or of the wrong type; `message` names those that
+    exist (JSON-RPC 2.0). (-32602)
+    """
+
+
+class MethodNotFound(ProsedError):
+    """There is no such method; `message` names those with similar names (JSON-RPC 2.0).
+    (-32601)
+    """
+
+
+class InvalidRequest(ProsedError):
+    """It is JSON but no request (JSON-RPC 2.0). (-32600)"""
+
+
 class NotAuthorized(ProsedError):
     """The server refused the credentials. Final until new ones come. (1001)"""
 
@@ -1031,7 +1066,9 @@ class SubscriptionNeedsWebSocket(ProsedError):
 
 
 class LimitExceeded(ProsedError):
-    """A bound was reached: `limit` names it, `value` is its value. (1404)"""
+    """A bound was reached: `limit` names it, `value` is its value. Some limits of a connection
+    have codes of their own. (1404)
+    """
 
 
 class StorageFailed(ProsedError):
@@ -1043,6 +1080,10 @@ class InternalError(ProsedError):
 
 
 _ERRORS: dict[int, type[ProsedError]] = {
+    -32700: ParseError,
+    -32602: InvalidParams,
+    -32601: MethodNotFound,
+    -32600: InvalidRequest,
     1001: NotAuthorized,
     1002: CredentialsMissing,
     1003: AccountUnknown,
@@ -1070,9 +1111,7 @@ _ERRORS: dict[int, type[ProsedError]] = {
 
 
 def error_from_json(json: Json) -> ProsedError:
-    """An error of its own class. JSON-RPC's own errors have none, nor have those that are
-    newer.
-    """
+    """An error of its own class, where this package knows it."""
     data = json.get("data")
     known = ErrorData.from_json(data) if isinstance(data, dict) and "kind" in data else None
     return _ERRORS.get(json["code"], ProsedError)(json["code"], json["message"], known)

@@ -52,8 +52,8 @@ OPTIONS: dict[str, Any] = {
 
 
 class ProsedError(Exception):
-    """The daemon has answered with an error. Each kind of error is a class of its own; JSON-RPC's
-    own errors, and those that are newer than this package, are of this one.
+    """The daemon has answered with an error. Each kind of error is a class of its own; those
+    that are newer than this package are of this one.
     """
 
     code: int
@@ -61,7 +61,7 @@ class ProsedError(Exception):
     message: str
     """One plain sentence that says what to do."""
     data: ErrorData | None
-    """For programs. Absent with JSON-RPC's own errors."""
+    """For programs. Absent where it can't be read: the daemon is of another version."""
 
     def __init__(self, code: int, message: str, data: ErrorData | None = None) -> None:
         super().__init__(message)

@@ -2,6 +2,7 @@
 
 mod calls;
 mod doors;
+mod envelope;
 mod events;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use prosed_protocol::{EventPayload, RosterLoaded};
 use prosed_session::{ImageId, ImageType};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -40,6 +41,8 @@ struct Daemon {
     address: SocketAddr,
     /// The other door's.
     other_address: SocketAddr,
+    /// The Unix socket's, which is gone when this is dropped.
+    folder: tempfile::TempDir,
     token: String,
     log: Arc<EventLog>,
     script: Arc<Script>,
@@ -97,13 +100,25 @@ impl Daemon {
             let token = Token::from_text(&token).unwrap();
             (Listener::Tcp(listener), Guard::port(address, vec![LISTED_ORIGIN.to_owned()], token))
         });
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let socket = (Listener::Unix(socket), Guard::Socket);
+        let doors: Vec<_> = doors.into_iter().chain([socket]).collect();
         let (shutdown, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
-            super::server::run(doors.into(), api, patience, Shares::of(1024, 2), stopped.map(drop))
-                .await
-                .unwrap();
+            super::server::run(doors, api, patience, Shares::of(1024, 2), stopped.map(drop)).await.unwrap();
         });
-        Self { address, other_address, token, log, script, translator, shutdown: Some(shutdown), running }
+        Self {
+            address,
+            other_address,
+            folder,
+            token,
+            log,
+            script,
+            translator,
+            shutdown: Some(shutdown),
+            running,
+        }
     }
 
     /// A WebSocket with a valid token.

@@ -1,0 +1,236 @@
+//! One WebSocket (RFC 6455): messages in, answers and events out, and a close frame that says why.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use jsonrpsee::server::StopHandle;
+use jsonrpsee::types::error::OVERSIZED_REQUEST_CODE;
+use serde_json::value::RawValue;
+use soketto::connection::Error;
+use soketto::data::ByteSlice125;
+use soketto::handshake::http::Server as Handshake;
+use soketto::{Data, Incoming, Receiver, Sender};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, interval};
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+use super::answer::Answer;
+use super::calls::Calls;
+use super::envelope::PeerId;
+use super::limits::{self, Patience, REQUEST_BYTES};
+
+/// Why we end a WebSocket, as a close frame says it (RFC 6455 §7.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+enum CloseCode {
+    ProtocolError = 1002,
+    NotUtf8 = 1007,
+}
+
+/// What a WebSocket leads to.
+pub(super) struct WebSocket {
+    pub(super) calls: Calls,
+    /// Where answers are put …
+    pub(super) outgoing: mpsc::Sender<Box<RawValue>>,
+    /// … to be written, and events with them.
+    pub(super) messages: mpsc::Receiver<Box<RawValue>>,
+    pub(super) patience: Patience,
+    pub(super) stop: StopHandle,
+}
+
+/// How a conversation ended.
+enum End {
+    /// The peer has gone, or can't be reached.
+    Gone,
+    /// The peer broke the protocol.
+    Broken(CloseCode),
+}
+
+/// When the peer gave its last sign of life.
+struct LastHeard(Mutex<Instant>);
+
+impl LastHeard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn ago(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl WebSocket {
+    /// Talks until the peer leaves or the daemon stops.
+    pub(super) async fn serve(self, upgrade: OnUpgrade, handshake: Handshake) {
+        let socket = match upgrade.await {
+            Ok(socket) => TokioIo::new(socket),
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket could not be opened");
+                return;
+            }
+        };
+        let mut socket = futures::io::BufReader::new(futures::io::BufWriter::new(socket.compat()));
+        // Borrowed, so that the socket is ours again once the conversation has ended.
+        let mut builder = handshake.into_builder(&mut socket);
+        builder.set_max_message_size(REQUEST_BYTES as usize);
+        let (sender, receiver) = builder.finish();
+        if let End::Broken(code) = self.talk(sender, receiver).await
+            && let Err(error) = close(&mut socket, code).await
+        {
+            tracing::debug!(%error, "a WebSocket ended");
+        }
+    }
+
+    async fn talk<T: AsyncRead + AsyncWrite + Unpin>(self, sender: Sender<T>, receiver: Receiver<T>) -> End {
+        let Self { calls, outgoing, messages, patience, stop } = self;
+        let connection = Arc::clone(&calls.connection);
+        let heard = LastHeard(Mutex::new(Instant::now()));
+        let (finish, finished) = oneshot::channel();
+        let reading = read(receiver, calls, outgoing, &heard);
+        let writing = write(sender, messages, finished, patience, &heard);
+        tokio::pin!(writing);
+        tokio::select! {
+            end = reading => return end,
+            () = &mut writing => return End::Gone,
+            () = stop.shutdown() => {}
+        }
+        tokio::select! {
+            () = connection.all_answered() => {}
+            () = &mut writing => return End::Gone,
+        }
+        drop(finish);
+        writing.await;
+        End::Gone
+    }
+}
+
+/// Reads messages until the peer leaves.
+async fn read<T: AsyncRead + AsyncWrite + Unpin>(
+    mut receiver: Receiver<T>,
+    calls: Calls,
+    outgoing: mpsc::Sender<Box<RawValue>>,
+    heard: &LastHeard,
+) -> End {
+    loop {
+        let mut message = Vec::new();
+        let received = receiver.receive(&mut message).await;
+        heard.now();
+        let answering = match received {
+            Ok(Incoming::Data(Data::Text(_))) if std::str::from_utf8(&message).is_err() => {
+                return End::Broken(CloseCode::NotUtf8);
+            }
+            Ok(Incoming::Data(_)) => calls.begin(&message),
+            Ok(Incoming::Pong(_)) => continue,
+            Ok(Incoming::Closed(_)) | Err(Error::Closed) => return End::Gone,
+            Err(Error::MessageTooLarge { .. }) => {
+                let error = limits::exceeded(OVERSIZED_REQUEST_CODE, "bytes of a request", REQUEST_BYTES);
+                std::future::ready(Some(Answer::error(&PeerId::null(), error))).boxed()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket ended");
+                return match error {
+                    Error::Io(_) => End::Gone,
+                    Error::Utf8(_) => End::Broken(CloseCode::NotUtf8),
+                    _ => End::Broken(CloseCode::ProtocolError),
+                };
+            }
+        };
+        drop(message);
+        let mut answering = answering;
+        match (&mut answering).now_or_never() {
+            None => {
+                let outgoing = outgoing.clone();
+                tokio::spawn(async move {
+                    // Nobody waits for it once the connection is gone.
+                    tokio::select! {
+                        () = outgoing.closed() => {}
+                        answer = answering => send(answer, &outgoing).await,
+                    }
+                });
+            }
+            // Others are few. Of these there could be any number: who doesn't read is not read from.
+            Some(Some(answer)) if !answer.is_counted() => send(Some(answer), &outgoing).await,
+            Some(answer) => {
+                let outgoing = outgoing.clone();
+                tokio::spawn(async move { send(answer, &outgoing).await });
+            }
+        }
+    }
+}
+
+/// Puts an answer on its way. Its calls are in flight until then.
+async fn send(answer: Option<Answer>, outgoing: &mpsc::Sender<Box<RawValue>>) {
+    let Some(answer) = answer else { return };
+    let (json, permits) = answer.into_parts();
+    // Fails when the connection is gone.
+    let _ = outgoing.send(json).await;
+    drop(permits);
+}
+
+/// Writes messages and pings until it can't, the peer gives no sign of life for too long, or `finished`
+/// resolves and all is written.
+async fn write<T: AsyncRead + AsyncWrite + Unpin>(
+    mut sender: Sender<T>,
+    mut messages: mpsc::Receiver<Box<RawValue>>,
+    mut finished: oneshot::Receiver<()>,
+    patience: Patience,
+    heard: &LastHeard,
+) {
+    let mut ping = interval(patience.ping_every);
+    // The last sign of life is looked at with each ping only: half a ping earlier, so that the one at
+    // `gone_after` finds it.
+    let silence: Duration = patience.gone_after.saturating_sub(patience.ping_every / 2);
+    let mut finishing = false;
+    loop {
+        let written = tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => send_text(&mut sender, message).await,
+                None => break,
+            },
+            _ = ping.tick() => {
+                if heard.ago() > silence {
+                    return;
+                }
+                send_ping(&mut sender).await
+            }
+            _ = &mut finished, if !finishing => {
+                finishing = true;
+                // What is in there is written still.
+                messages.close();
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "a WebSocket ended");
+            return;
+        }
+    }
+    let _ = sender.close().await;
+}
+
+async fn send_text<T: AsyncRead + AsyncWrite + Unpin>(
+    sender: &mut Sender<T>,
+    message: Box<RawValue>,
+) -> Result<(), Error> {
+    sender.send_text_owned(Box::<str>::from(message).into()).await?;
+    sender.flush().await
+}
+
+async fn send_ping<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>) -> Result<(), Error> {
+    if let Ok(nothing) = ByteSlice125::try_from(&[][..]) {
+        sender.send_ping(nothing).await?;
+        sender.flush().await?;
+    }
+    Ok(())
+}
+
+/// Soketto has no close frame with a code: final, of two bytes, not masked.
+async fn close<T: AsyncWrite + Unpin>(socket: &mut T, code: CloseCode) -> io::Result<()> {
+    let [high, low] = (code as u16).to_be_bytes();
+    socket.write_all(&[0x88, 2, high, low]).await?;
+    socket.close().await
+}
