@@ -110,6 +110,8 @@ pub(crate) enum AccountError {
     Unknown(BareJid),
     #[error("no password given and none remembered")]
     CredentialsMissing(BareJid),
+    #[error("the account is logged out")]
+    Offline(BareJid),
     #[error("the data could not be stored")]
     StorageFailed,
     #[error("the account's session has crashed")]
@@ -292,6 +294,18 @@ impl Accounts {
         }
         self.spawn(&login.jid, Beginning::default(), &mut handles);
         Ok(())
+    }
+
+    /// Has the account connect now, or see whether its connection still lives.
+    pub(crate) async fn reconnect(&self, account: &BareJid) -> Result<(), AccountError> {
+        let (hurried, answer) = oneshot::channel();
+        self.send(account, Message::Hurry { hurried }).await?;
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(AccountError::Offline(account.clone())),
+            Err(_) if self.exists(account) => Err(AccountError::Crashed(account.clone())),
+            Err(_) => Err(AccountError::Unknown(account.clone())),
+        }
     }
 
     /// Ends the session; `forget` also erases cache and secret, be it of an account that has none.

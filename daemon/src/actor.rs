@@ -51,6 +51,8 @@ pub(crate) enum Message {
     Leave { why: Leaving, done: oneshot::Sender<Result<(), AccountError>> },
     /// The network has changed, or the machine has slept: see whether the connection still lives.
     Probe,
+    /// The same, because a UI asks for it. The answer says whether there is anything to hurry.
+    Hurry { hurried: oneshot::Sender<bool> },
     /// Show that there is somebody: the watchdog asks.
     Ping { answer: oneshot::Sender<()> },
 }
@@ -290,6 +292,10 @@ impl<'a> Actor<'a> {
                 let _ = done.send(result);
             }
             Event::Message(Message::Probe) => self.probe(),
+            Event::Message(Message::Hurry { hurried }) => {
+                self.probe();
+                let _ = hurried.send(self.lasting.stream.is_some());
+            }
             Event::Message(Message::Ping { answer }) => drop(answer.send(())),
             Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
             Event::Tick => self.input(Input::Tick),
@@ -466,6 +472,9 @@ impl<'a> Actor<'a> {
             self.ended = Some(Ended::Gone);
             self.hand_over().await;
             self.shell.forget(&self.account).await.ok();
+        } else {
+            let failure = self.session.account().failure;
+            self.input(Input::Offline { failure, retry_at: None });
         }
     }
 

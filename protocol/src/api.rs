@@ -29,8 +29,11 @@ methods! {
     ///
     /// It answers once the account is authenticated and bound and its initial presence is sent; the
     /// rest of the start-up goes on behind it. Where the account has a live session already, that
-    /// session answers, and the password is not read. With the network down it fails with
-    /// `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered account.
+    /// session answers, and the password is not read; one that is `suspended` or waits for its next
+    /// attempt is hurried as by `reconnect`, and answers once it is online. An error that time alone
+    /// does not mend comes at once. With the network down it fails with `serverUnreachable` after 30
+    /// seconds. In both cases a remembered account goes on trying behind that, and no other does.
+    /// `logout` ends a login that is still running, with `offline`.
     Login = "login"(LoginParams) -> Account,
         errors [NotAuthorized, CredentialsMissing, AccountDisabled, ServerUnreachable, TlsFailed,
                 ProtocolViolation, SessionReplaced, DowngradeRefused, Offline, InvalidJid, LimitExceeded, InternalError],
@@ -42,6 +45,16 @@ methods! {
     /// included. Calls that wait for its server fail with `offline`. `forget` also erases cache and secret.
     Logout = "logout"(LogoutParams) -> Done,
         errors [AccountUnknown, AccountRequired, InvalidJid, StorageFailed, InternalError],
+        example {"account": "me@example.org"} => json!({});
+
+    /// Connect now, instead of at `retryAt`; or find out whether the connection still lives.
+    ///
+    /// It answers at once, and `accountChanged` tells what comes of it. There is one attempt a second and eight
+    /// a minute at most, however often it is said: beyond that the next one waits its turn. An online account
+    /// whose server gives no sign of life within 14 seconds becomes `suspended`, and connects anew. An account
+    /// that is logged out, or whose error is final, answers `offline`: log in instead.
+    Reconnect = "reconnect"(AccountParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"account": "me@example.org"} => json!({});
 
     /// All accounts, sorted by JID.

@@ -38,7 +38,13 @@ const LEFT_OUT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "internalError",
-        &["approve_subscription", "deny_subscription", "request_subscription", "cancel_subscription"],
+        &[
+            "approve_subscription",
+            "deny_subscription",
+            "reconnect",
+            "request_subscription",
+            "cancel_subscription",
+        ],
         "it takes a crash in this very moment: they wait for nobody",
     ),
 ];

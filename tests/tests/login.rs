@@ -106,11 +106,13 @@ async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
         let mut peer = server.accept_starttls().await.expect("STARTTLS");
         peer.authenticate(&less).await.expect_err("the client says nothing");
         assert_eq!(peer.heard(), "", "it leaves without a word");
-        // Another one: calls of one connection wait for each other.
-        let other = Ui::connect(&daemon).await;
+        if let Some(call) = call {
+            let error = timeout(PATIENCE, ui.answer(&call)).await.expect("at once").expect_err("refused");
+            assert_eq!(error.kind(), "downgradeRefused");
+        }
         let refused = async {
             loop {
-                let account = other.call("get_account", json!({})).await.expect("an account");
+                let account = ui.call("get_account", json!({})).await.expect("an account");
                 if account["error"]["data"]["kind"] == "downgradeRefused" {
                     return account;
                 }
@@ -120,15 +122,14 @@ async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
         let account = timeout(PATIENCE, refused).await.expect("it is told");
         let text = account["error"]["data"]["text"].as_str().expect("what is missing");
         assert!(text.starts_with("tls-exporter;"), "{text}");
+        let state = if remember { "connecting" } else { "failed" };
+        assert_eq!(account["state"], state, "only what is remembered is tried again");
 
         // Somebody accepts it, and it is what holds from then on.
         login["acceptDowngrade"] = true.into();
-        let accepted = other.send_call("login", login.clone()).await;
+        let accepted = ui.send_call("login", login.clone()).await;
         let peer = server.accept_session_by(&less, "").await.serve(|_| None);
-        other.answer(&accepted).await.expect("logged in");
-        if let Some(call) = call {
-            ui.answer(&call).await.expect("whoever waited is in, too");
-        }
+        ui.answer(&accepted).await.expect("logged in");
         drop(peer);
         daemon.restart().await;
         login["acceptDowngrade"] = false.into();
@@ -137,4 +138,35 @@ async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
         let _peer = server.accept_session_by(&less, "").await.serve(|_| None);
         ui.answer(&call).await.expect("logged in");
     }
+}
+
+/// A server that nobody reaches: the UI that logs in can look meanwhile, hurry the next attempt, and give it up.
+#[tokio::test]
+async fn a_login_can_be_hurried_and_stopped_on_its_own_connection() {
+    let server = Hostile::listen().await;
+    let daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
+    let ui = Ui::connect(&daemon).await;
+    let login = server.login_starttls("me", "secret");
+    let call = ui.send_call("login", login.clone()).await;
+    // Each attempt is dropped, and followed by a longer wait: at last by one of at least 4 s.
+    let mut retry_at = Value::Null;
+    for _ in 0..4 {
+        drop(timeout(Duration::from_secs(3), server.accept_tcp()).await.expect("an attempt at once"));
+        let waits = async {
+            loop {
+                let account = ui.call("get_account", json!({})).await.expect("an account");
+                assert_eq!(account["state"], "connecting");
+                if account["retryAt"].is_string() && account["retryAt"] != retry_at {
+                    return account["retryAt"].clone();
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        retry_at = timeout(PATIENCE, waits).await.expect("reads don't wait");
+        ui.call("reconnect", json!({})).await.expect("hurried");
+    }
+    drop(timeout(Duration::from_secs(3), server.accept_tcp()).await.expect("an attempt at once"));
+    timeout(PATIENCE, ui.call("logout", json!({}))).await.expect("it does not wait").expect("logged out");
+    let error = timeout(PATIENCE, ui.answer(&call)).await.expect("at once").expect_err("stopped");
+    assert_eq!(error.kind(), "offline");
 }

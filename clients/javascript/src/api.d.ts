@@ -9,9 +9,11 @@ export interface Methods {
    *
    * It answers once the account is authenticated and bound and its initial presence is sent; the
    * rest of the start-up goes on behind it. Where the account has a live session already, that
-   * session answers, and the password is not read. With the network down it fails with
-   * `serverUnreachable` after 30 seconds, and goes on trying behind that only for a remembered
-   * account.
+   * session answers, and the password is not read; one that is `suspended` or waits for its next
+   * attempt is hurried as by `reconnect`, and answers once it is online. An error that time alone
+   * does not mend comes at once. With the network down it fails with `serverUnreachable` after 30
+   * seconds. In both cases a remembered account goes on trying behind that, and no other does.
+   * `logout` ends a login that is still running, with `offline`.
    *
    * @throws {ProsedError} notAuthorized, credentialsMissing, accountDisabled, serverUnreachable,
    * tlsFailed, protocolViolation, sessionReplaced, downgradeRefused, offline, invalidJid,
@@ -29,6 +31,20 @@ export interface Methods {
    * internalError, limitExceeded
    */
   logout(params?: LogoutParams, options?: CallOptions): Promise<Done>;
+
+  /**
+   * Connect now, instead of at `retryAt`; or find out whether the connection still lives.
+   *
+   * It answers at once, and `accountChanged` tells what comes of it. There is one attempt a second
+   * and eight a minute at most, however often it is said: beyond that the next one waits its turn.
+   * An online account whose server gives no sign of life within 14 seconds becomes `suspended`, and
+   * connects anew. An account that is logged out, or whose error is final, answers `offline`: log
+   * in instead.
+   *
+   * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
+   * limitExceeded
+   */
+  reconnect(params?: ReconnectParams, options?: CallOptions): Promise<Done>;
 
   /**
    * All accounts, sorted by JID.
@@ -245,6 +261,12 @@ export interface LogoutParams {
   account?: string;
   /** Erase the account's cache and secret as well. */
   forget?: boolean;
+}
+
+/** The parameters of `reconnect`. */
+export interface ReconnectParams {
+  /** The account: a bare JID. It may be left out where there is only one. */
+  account?: string;
 }
 
 /** The parameters of `getAccount`. */

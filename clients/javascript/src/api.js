@@ -4,6 +4,7 @@
 export const METHODS = {
   login: "login",
   logout: "logout",
+  reconnect: "reconnect",
   listAccounts: "list_accounts",
   getAccount: "get_account",
   loadRoster: "load_roster",

@@ -43,6 +43,8 @@ pub(crate) enum Command {
         #[arg(long)]
         forget: bool,
     },
+    /// Connect now, without waiting for the next attempt.
+    Reconnect,
     /// Show the accounts and how their sessions stand.
     Accounts,
     /// Show all that is known of one account.

@@ -2,11 +2,13 @@
 
 use jid::{BareJid, FullJid, Jid};
 
+use crate::command::Answer;
 use crate::contact::{Account, ConnectionState};
 use crate::failure::Failure;
 use crate::people::People;
 use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
+use crate::waiting::Awaited;
 use crate::{Session, Turn};
 
 pub(crate) struct Connection {
@@ -135,6 +137,10 @@ impl Session {
             self.pending.prolong(turn.now.monotonic);
             self.presence.keep();
             self.tell(turn);
+            if self.startup.is_announced() {
+                let account = Answer::Account(Box::new(self.account()));
+                self.answer_waiting(&Awaited::Login, &Ok(account), turn);
+            }
             self.ask_on(turn);
         }
     }
@@ -164,6 +170,11 @@ impl Session {
             self.end_stream(ConnectionState::Connecting, turn);
             self.forget_presences();
         }
+        if let Some(failure) = failure.as_ref().filter(|failure| !failure.may_pass()) {
+            // We go on trying, slowly. Nobody is to wait for that.
+            self.answer_waiting(&Awaited::Login, &Err(failure.clone()), turn);
+            self.answer_waiting(&Awaited::Roster, &Err(failure.clone()), turn);
+        }
         self.connection.failure = failure;
         self.connection.retry_at = retry_at;
         self.tell(turn);
@@ -174,7 +185,7 @@ impl Session {
         if self.connection.is_online() && self.startup.is_announced() {
             turn.send(self.presence.farewell());
         }
-        turn.reply(call, Ok(crate::Answer::Done));
+        turn.reply(call, Ok(Answer::Done));
     }
 
     /// Nothing of the stream is left: every request on it ends here.

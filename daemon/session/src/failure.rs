@@ -57,3 +57,11 @@ pub enum Failure {
     #[error("prosed failed internally")]
     Internal { again: bool },
 }
+
+impl Failure {
+    /// Whether an attempt to connect that failed so may succeed by itself within seconds. Those who wait for
+    /// the account wait on then.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::ServerUnreachable { .. })
+    }
+}

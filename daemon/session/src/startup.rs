@@ -93,7 +93,7 @@ impl Session {
     }
 
     pub(crate) fn handle_login(&mut self, call: Call, turn: &mut Turn<'_>) {
-        if self.startup.announced {
+        if self.startup.announced && self.connection.is_online() {
             turn.reply(call, Ok(Answer::Account(Box::new(self.account()))));
         } else {
             self.wait(call, Awaited::Login, turn);

@@ -13,6 +13,8 @@ use crate::stream::{self, Stream};
 impl Actor<'_> {
     pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         self.accept_downgrade(&login);
+        // Somebody wants it now.
+        self.probe();
         if self.lasting.stream.is_none() {
             let (secret, found) = match login.password {
                 Some(password) => (Secret::Password(password), None),

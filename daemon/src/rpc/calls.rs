@@ -143,27 +143,30 @@ struct Call<'a> {
 impl Call<'_> {
     /// Every method that answers once.
     fn dispatch(self, method: &str) -> BoxFuture<'static, Answer> {
-        use Pace::{Login, Logout, Roster, Usual};
+        use Pace::{AtOnce, Login, Logout, Usual};
         match method {
             api::Login::NAME => self.concerning::<api::Login, _, _>(Login, |p| Some(&p.jid), methods::login),
             api::Logout::NAME => {
                 self.concerning::<api::Logout, _, _>(Logout, |p| p.account.as_deref(), methods::logout)
             }
+            api::Reconnect::NAME => {
+                self.concerning::<api::Reconnect, _, _>(AtOnce, |p| p.account.as_deref(), methods::reconnect)
+            }
             api::ListAccounts::NAME => {
                 self.answer::<api::ListAccounts, _, _>(|api, _| methods::list_accounts(api))
             }
             api::GetAccount::NAME => self.concerning::<api::GetAccount, _, _>(
-                Usual,
+                AtOnce,
                 |p| p.account.as_deref(),
                 methods::get_account,
             ),
             api::LoadRoster::NAME => self.concerning::<api::LoadRoster, _, _>(
-                Roster,
+                AtOnce,
                 |p| p.account.as_deref(),
                 methods::load_roster,
             ),
             api::GetContact::NAME => self.concerning::<api::GetContact, _, _>(
-                Usual,
+                AtOnce,
                 |p| p.account.as_deref(),
                 methods::get_contact,
             ),
@@ -183,7 +186,7 @@ impl Call<'_> {
                 methods::remove_contact,
             ),
             api::ListSubscriptionRequests::NAME => self.concerning::<api::ListSubscriptionRequests, _, _>(
-                Usual,
+                AtOnce,
                 |p| p.account.as_deref(),
                 methods::list_subscription_requests,
             ),

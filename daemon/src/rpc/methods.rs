@@ -1,6 +1,7 @@
 //! What each method does. A call that concerns an account comes with its [`Place`] in that
 //! account's order: it is issued when its turn comes, and its answer is waited for outside of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -83,9 +84,26 @@ pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> A
     let mut turn = place.turn().await;
     let reply = api.sessions.login(login).await.map_err(ApiError::from)?;
     turn.has_begun();
-    let reached = api.answer(&account, reply).await?;
+    let mut answer = pin!(api.answer(&account, reply));
+    let answered = tokio::select! {
+        answered = &mut answer => Some(answered),
+        () = turn.stopped() => None,
+    };
     drop(turn);
+    let reached = match answered {
+        Some(reached) => reached?,
+        // The logout has its turn now, and ends it.
+        None => answer.await?,
+    };
     api.account(reached)
+}
+
+pub(super) async fn reconnect(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Done> {
+    let account = place.account.clone();
+    let turn = place.turn().await;
+    api.sessions.reconnect(&account).await.map_err(ApiError::from)?;
+    drop(turn);
+    Ok(Done {})
 }
 
 pub(super) async fn logout(api: Arc<Api>, place: Place, params: LogoutParams) -> Answered<Done> {

@@ -1,34 +1,34 @@
 //! The order of calls: those of one connection that concern one account take effect as they were
 //! sent.
 //!
-//! Each account that a connection speaks of has two queues. A usual call waits in `calls` until
-//! what was sent before it is issued; `login` and `logout` keep their place there until they are
-//! done. `load_roster` changes nothing, so it does not stand in `calls`: it waits in `begun` for a
-//! login or logout sent before it, for no longer than until the account exists and its session
-//! takes commands. So it waits for the login only where the session does, which is: without a cache.
+//! Each account that a connection speaks of has two queues. In `calls`, a usual call waits until what
+//! was sent before it is issued; `login` and `logout` keep their place there until they are done. A
+//! login gives its place up, though not its answer, once a `logout` is sent behind it: else nobody
+//! could stop it. Those that wait for nobody's server, reads and `reconnect`, only stand in `begun`.
+//! There they wait until the calls sent before them are issued, but for those that a login holds up.
 //!
 //! A place is taken when a call is read, before anything is awaited: batches can't step around it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jid::BareJid;
-use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
+use tokio::sync::{Mutex as Queue, OwnedMutexGuard, watch};
 
 /// How a call stands in its account's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// After what was sent before, until it is issued.
     Usual,
-    /// After what was sent before, until it is done. The account may be a new one.
+    /// After what was sent before, until it is done or a logout is sent. The account may be a new one.
     Login,
-    /// After what was sent before, until it is done.
+    /// After what was sent before, until it is done. A login does not hold it up.
     Logout,
-    /// After logins that were sent before have begun.
-    Roster,
+    /// After what was sent before and is not held up by a login.
+    AtOnce,
 }
 
 /// The order of one connection's calls.
@@ -43,6 +43,10 @@ struct Lane {
     calls: Arc<Queue<()>>,
     begun: Arc<Queue<()>>,
     login_sent: AtomicBool,
+    /// Places of logins that are taken and not given up.
+    logins: AtomicUsize,
+    /// How many logouts were sent.
+    logouts: watch::Sender<u64>,
 }
 
 /// A call's place in its account's order.
@@ -51,6 +55,7 @@ pub(crate) struct Place {
     pub(crate) account: BareJid,
     calls: Option<Ticket>,
     begun: Option<Ticket>,
+    login: Option<LoginPlace>,
     lane: Arc<Lane>,
 }
 
@@ -58,7 +63,29 @@ pub(crate) struct Place {
 pub(crate) struct Turn {
     _calls: Option<OwnedMutexGuard<()>>,
     begun: Option<OwnedMutexGuard<()>>,
+    login: Option<LoginPlace>,
     _lane: Arc<Lane>,
+}
+
+/// Counts as a login of its lane.
+struct LoginPlace {
+    lane: Arc<Lane>,
+    /// Sees the logouts that are sent behind it.
+    logouts: watch::Receiver<u64>,
+}
+
+impl LoginPlace {
+    fn take(lane: &Arc<Lane>) -> Self {
+        lane.login_sent.store(true, Ordering::Relaxed);
+        lane.logins.fetch_add(1, Ordering::Relaxed);
+        Self { lane: Arc::clone(lane), logouts: lane.logouts.subscribe() }
+    }
+}
+
+impl Drop for LoginPlace {
+    fn drop(&mut self) {
+        self.lane.logins.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Order {
@@ -71,12 +98,14 @@ impl Order {
             lanes.insert(account.clone(), Arc::downgrade(&lane));
             lane
         });
-        if pace == Pace::Login {
-            lane.login_sent.store(true, Ordering::Relaxed);
+        if pace == Pace::Logout {
+            lane.logouts.send_modify(|logouts| *logouts += 1);
         }
-        let calls = (pace != Pace::Roster).then(|| Ticket::draw(&lane.calls));
-        let begun = (pace != Pace::Usual).then(|| Ticket::draw(&lane.begun));
-        Place { account, calls, begun, lane }
+        let held_up = lane.logins.load(Ordering::Relaxed) > 0 && matches!(pace, Pace::Usual | Pace::Login);
+        let calls = (pace != Pace::AtOnce).then(|| Ticket::draw(&lane.calls));
+        let begun = (!held_up).then(|| Ticket::draw(&lane.begun));
+        let login = (pace == Pace::Login).then(|| LoginPlace::take(&lane));
+        Place { account, calls, begun, login, lane }
     }
 
     /// The accounts whose login was sent and is not answered yet: they exist as far as calls that
@@ -94,14 +123,23 @@ impl Place {
     pub(crate) async fn turn(self) -> Turn {
         let calls = wait(self.calls).await;
         let begun = wait(self.begun).await;
-        Turn { _calls: calls, begun, _lane: self.lane }
+        Turn { _calls: calls, begun, login: self.login, _lane: self.lane }
     }
 }
 
 impl Turn {
-    /// The account exists and its session takes commands: `load_roster` may go on.
+    /// The account exists and its session takes commands: those that wait for nobody's server may go on.
     pub(crate) fn has_begun(&mut self) {
         self.begun = None;
+    }
+
+    /// Resolves once a logout is sent behind this login.
+    pub(crate) async fn stopped(&mut self) {
+        match &mut self.login {
+            // The lane lives as long as we do, and with it the sender.
+            Some(login) => drop(login.logouts.changed().await),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -178,26 +216,63 @@ mod tests {
     }
 
     #[test]
-    fn load_roster_waits_for_a_login_to_begin_and_no_longer() {
+    fn a_read_waits_for_a_login_to_begin_and_no_longer() {
         let order = Order::default();
         let login = order.take_place(me(), Pace::Login);
         let set_presence = order.take_place(me(), Pace::Usual);
-        let mut load_roster = order.take_place(me(), Pace::Roster).turn().boxed();
+        let other_login = order.take_place(me(), Pace::Login);
+        let mut read = order.take_place(me(), Pace::AtOnce).turn().boxed();
         let mut login = turn(login).unwrap();
-        assert!((&mut load_roster).now_or_never().is_none(), "the account may not exist yet");
+        assert!((&mut read).now_or_never().is_none(), "the account may not exist yet");
         login.has_begun();
-        assert!((&mut load_roster).now_or_never().is_some());
+        assert!((&mut read).now_or_never().is_some());
         assert!(turn(set_presence).is_none());
+        assert!(turn(other_login).is_none());
     }
 
     #[test]
-    fn load_roster_waits_for_a_logout_to_be_done() {
+    fn a_read_sees_what_was_sent_before_it() {
+        let order = Order::default();
+        let first = turn(order.take_place(me(), Pace::Usual)).unwrap();
+        let mut second = order.take_place(me(), Pace::Usual).turn().boxed();
+        let mut read = order.take_place(me(), Pace::AtOnce).turn().boxed();
+        assert!((&mut read).now_or_never().is_none());
+        drop(first);
+        assert!((&mut read).now_or_never().is_none(), "the second is not issued yet");
+        drop((&mut second).now_or_never().unwrap());
+        assert!((&mut read).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_logout_stops_the_logins_before_it_and_no_others() {
+        let order = Order::default();
+        let mut first = turn(order.take_place(me(), Pace::Login)).unwrap();
+        first.has_begun();
+        assert!(first.stopped().now_or_never().is_none());
+        let mut set_presence = order.take_place(me(), Pace::Usual).turn().boxed();
+        let mut second = order.take_place(me(), Pace::Login).turn().boxed();
+        let mut logout = order.take_place(me(), Pace::Logout).turn().boxed();
+        let mut third = order.take_place(me(), Pace::Login).turn().boxed();
+        assert!(first.stopped().now_or_never().is_some());
+        drop(first);
+        drop((&mut set_presence).now_or_never().expect("it comes before the logout"));
+        let mut second = (&mut second).now_or_never().unwrap();
+        assert!(second.stopped().now_or_never().is_some());
+        drop(second);
+        let logout = (&mut logout).now_or_never().unwrap();
+        assert!((&mut third).now_or_never().is_none());
+        drop(logout);
+        assert!((&mut third).now_or_never().unwrap().stopped().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_read_waits_for_a_logout_to_be_done() {
         let order = Order::default();
         let logout = turn(order.take_place(me(), Pace::Logout)).unwrap();
-        let mut load_roster = order.take_place(me(), Pace::Roster).turn().boxed();
-        assert!((&mut load_roster).now_or_never().is_none());
+        let mut read = order.take_place(me(), Pace::AtOnce).turn().boxed();
+        assert!((&mut read).now_or_never().is_none());
         drop(logout);
-        assert!((&mut load_roster).now_or_never().is_some());
+        assert!((&mut read).now_or_never().is_some());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Script {
     /// `GetAccount` is never answered.
     pub(crate) silent: bool,
     pub(super) finish: Notify,
+    /// A logout ends the logins that are held.
+    pub(super) left: Notify,
     pub(super) calls: Mutex<u32>,
 }
 
@@ -94,19 +96,27 @@ impl Script {
         let script = Arc::clone(self);
         let finish = self.hold_logins;
         tokio::spawn(async move {
-            if finish {
-                script.finish.notified().await;
-            }
-            script.dawdle().await;
-            let _ = script.write(&account, "login done".to_owned());
-            let _ = sender.send(Reply { seq: 7, result: Ok(Answer::Account(Box::new(online(&account)))) });
+            let result = tokio::select! {
+                () = script.finish.notified(), if finish => Ok(()),
+                () = script.left.notified(), if finish => Err(Failure::Offline),
+                () = script.dawdle(), if !finish => Ok(()),
+            };
+            let said = if result.is_ok() { "login done" } else { "login stopped" };
+            let _ = script.write(&account, said.to_owned());
+            let result = result.map(|()| Answer::Account(Box::new(online(&account))));
+            let _ = sender.send(Reply { seq: 7, result });
         });
         Ok(receiver)
+    }
+
+    pub(super) async fn reconnect(&self, account: &BareJid) -> Result<(), AccountError> {
+        self.write(account, "reconnect".to_owned())
     }
 
     pub(super) async fn logout(&self, account: &BareJid) -> Result<(), AccountError> {
         self.dawdle().await;
         self.write(account, "logout".to_owned())?;
+        self.left.notify_waiters();
         self.dawdle().await;
         self.write(account, "logout done".to_owned())
     }

@@ -58,6 +58,15 @@ impl Sessions {
         }
     }
 
+    /// See [`Accounts::reconnect`].
+    pub(super) async fn reconnect(&self, account: &BareJid) -> Result<(), AccountError> {
+        match self {
+            Self::Real(accounts) => accounts.reconnect(account).await,
+            #[cfg(test)]
+            Self::Script(script) => script.reconnect(account).await,
+        }
+    }
+
     /// See [`Accounts::logout`].
     pub(super) async fn logout(&self, account: &BareJid, forget: bool) -> Result<(), AccountError> {
         match self {

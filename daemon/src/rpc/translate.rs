@@ -386,6 +386,7 @@ impl From<AccountError> for ApiError {
             AccountError::CredentialsMissing(account) => {
                 Self::new(ErrorKind::CredentialsMissing).account(account.as_str())
             }
+            AccountError::Offline(account) => Self::new(ErrorKind::Offline).account(account.as_str()),
             AccountError::StorageFailed => Self::new(ErrorKind::StorageFailed),
             AccountError::Crashed(account) => Self::new(ErrorKind::InternalError).account(account.as_str()),
             AccountError::Stopping(account) => Self::new(ErrorKind::Offline)

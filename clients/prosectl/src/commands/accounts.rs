@@ -81,6 +81,12 @@ pub(crate) async fn logout(
     output.one(answer, |_: &Done, _| "Logged out.\n".to_owned())
 }
 
+pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
+    let params = AccountParams { account: prosed.account() };
+    let answer = prosed.ask::<api::Reconnect>(params).await?;
+    output.one(answer, |_: &Done, _| "Connecting now.\n".to_owned())
+}
+
 pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     output.list(prosed.ask::<api::ListAccounts>(NoParams {}).await?, people::accounts::all)
 }

@@ -1140,9 +1140,12 @@ class AsyncMethods:
 
         It answers once the account is authenticated and bound and its initial presence is
         sent; the rest of the start-up goes on behind it. Where the account has a live
-        session already, that session answers, and the password is not read. With the
-        network down it fails with `serverUnreachable` after 30 seconds, and goes on trying
-        behind that only for a remembered account.
+        session already, that session answers, and the password is not read; one that is
+        `suspended` or waits for its next attempt is hurried as by `reconnect`, and answers
+        once it is online. An error that time alone does not mend comes at once. With the
+        network down it fails with `serverUnreachable` after 30 seconds. In both cases a
+        remembered account goes on trying behind that, and no other does. `logout` ends a
+        login that is still running, with `offline`.
 
         Args:
             jid: The account: a bare JID.
@@ -1191,6 +1194,24 @@ class AsyncMethods:
                 LimitExceeded.
         """
         await self.call("logout", account=account, forget=forget)
+
+    async def reconnect(self, *, account: str | None = None) -> None:
+        """Connect now, instead of at `retryAt`; or find out whether the connection still
+        lives.
+
+        It answers at once, and `accountChanged` tells what comes of it. There is one
+        attempt a second and eight a minute at most, however often it is said: beyond that
+        the next one waits its turn. An online account whose server gives no sign of life
+        within 14 seconds becomes `suspended`, and connects anew. An account that is logged
+        out, or whose error is final, answers `offline`: log in instead.
+
+        Args:
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
+        """
+        await self.call("reconnect", account=account)
 
     async def list_accounts(self) -> list[Account]:
         """All accounts, sorted by JID.
@@ -1607,9 +1628,12 @@ class Methods:
 
         It answers once the account is authenticated and bound and its initial presence is
         sent; the rest of the start-up goes on behind it. Where the account has a live
-        session already, that session answers, and the password is not read. With the
-        network down it fails with `serverUnreachable` after 30 seconds, and goes on trying
-        behind that only for a remembered account.
+        session already, that session answers, and the password is not read; one that is
+        `suspended` or waits for its next attempt is hurried as by `reconnect`, and answers
+        once it is online. An error that time alone does not mend comes at once. With the
+        network down it fails with `serverUnreachable` after 30 seconds. In both cases a
+        remembered account goes on trying behind that, and no other does. `logout` ends a
+        login that is still running, with `offline`.
 
         Args:
             jid: The account: a bare JID.
@@ -1658,6 +1682,24 @@ class Methods:
                 LimitExceeded.
         """
         self.call("logout", account=account, forget=forget)
+
+    def reconnect(self, *, account: str | None = None) -> None:
+        """Connect now, instead of at `retryAt`; or find out whether the connection still
+        lives.
+
+        It answers at once, and `accountChanged` tells what comes of it. There is one
+        attempt a second and eight a minute at most, however often it is said: beyond that
+        the next one waits its turn. An online account whose server gives no sign of life
+        within 14 seconds becomes `suspended`, and connects anew. An account that is logged
+        out, or whose error is final, answers `offline`: log in instead.
+
+        Args:
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
+        """
+        self.call("reconnect", account=account)
 
     def list_accounts(self) -> list[Account]:
         """All accounts, sorted by JID.

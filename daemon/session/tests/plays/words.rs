@@ -60,6 +60,8 @@ pub(crate) fn failure(word: &str) -> Result<Failure, String> {
             Failure::NotAuthorized { condition: "not-authorized".to_owned(), text: String::new() }
         }
         "serverUnreachable" => Failure::ServerUnreachable { text: String::new() },
+        "tlsFailed" => Failure::TlsFailed { text: String::new() },
+        "downgradeRefused" => Failure::DowngradeRefused { text: String::new() },
         "sessionReplaced" => Failure::SessionReplaced,
         _ => return Err(format!("no failure that plays know: {word}")),
     })

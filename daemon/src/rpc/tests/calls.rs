@@ -74,6 +74,30 @@ async fn load_roster_does_not_wait_for_a_login_to_be_done() {
     assert_eq!(daemon.script.reached(ME), ["login", "roster", "login done", "presence "]);
 }
 
+/// Whatever the login waits for, its UI can look, hurry it, and stop it.
+#[tokio::test]
+async fn a_login_holds_up_neither_reads_nor_reconnect_nor_logout() {
+    let daemon = Daemon::with(Script { hold_logins: true, ..Default::default() }).await;
+    let mut ui = daemon.connect().await;
+    let login = ui.send("login", json!({"jid": ME})).await;
+    let presence = ui.send("set_presence", json!({"availability": "away"})).await;
+    let other = ui.send("login", json!({"jid": ME})).await;
+    assert_eq!(ui.call("get_account", json!({})).await["result"]["account"], ME);
+    assert_eq!(ui.call("get_contact", json!({"jid": ME})).await["error"]["code"], 1201);
+    assert_eq!(ui.call("list_subscription_requests", json!({})).await["error"]["code"], 1201);
+    assert_eq!(ui.call("reconnect", json!({})).await["result"], json!({}));
+    assert!(!daemon.script.reached(ME).contains(&"presence ".to_owned()), "it waits for the login");
+    let logout = ui.send("logout", json!({})).await;
+    assert_eq!(ui.answer(logout).await["result"], json!({}));
+    for login in [login, other] {
+        assert_eq!(ui.answer(login).await["error"]["data"]["kind"], "offline");
+    }
+    assert_eq!(ui.answer(presence).await["result"], json!({}), "its place was before the logout");
+    let reached = daemon.script.reached(ME);
+    let at = |said: &str| reached.iter().position(|reached| reached == said);
+    assert!(at("presence ") < at("logout"), "{reached:?}");
+}
+
 #[tokio::test]
 async fn logout_holds_what_comes_after_it() {
     let daemon = Daemon::start().await;
