@@ -116,7 +116,7 @@ pub enum Warning {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {
-    /// The resource part of its JID.
+    /// The resource part of its JID. Empty for the bare JID, from which gateways speak.
     pub resource: String,
     /// Never `unavailable`.
     pub availability: Availability,

@@ -889,7 +889,7 @@ export interface Resource {
   idleSince?: string;
   /** RFC 6121 §4.7.2.3. */
   priority: number;
-  /** The resource part of its JID. */
+  /** The resource part of its JID. Empty for the bare JID, from which gateways speak. */
   resource: string;
   /** Since when it is so. */
   since: string;

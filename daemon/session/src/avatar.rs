@@ -18,7 +18,7 @@ use crate::pending::{Outcome, Request};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
 use crate::questions::{Kind, Question};
-use crate::snapshot::{ImageId, ImageInfo};
+use crate::snapshot::{AvatarRecord, ImageId, ImageInfo};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds, xml};
 
@@ -41,6 +41,8 @@ enum Announced {
     Nothing,
     Image {
         id: ImageId,
+        /// As it stands there: to a server, an item's id is just a text (XEP-0060 §12.8).
+        spelling: Option<String>,
         bytes: Option<usize>,
     },
 }
@@ -55,7 +57,10 @@ fn read_metadata(item: &Item<'_>) -> Option<Announced> {
     }
     infos.into_iter().filter(|info| info.attr("url").is_none()).find_map(|info| {
         let bytes = info.attr("bytes").and_then(|bytes| bytes.parse().ok());
-        Some(Announced::Image { id: info.attr("id")?.parse().ok()?, bytes })
+        let spelling = info.attr("id")?;
+        let id: ImageId = spelling.parse().ok()?;
+        let spelling = (spelling != id.to_string()).then(|| spelling.to_owned());
+        Some(Announced::Image { id, spelling, bytes })
     })
 }
 
@@ -94,12 +99,13 @@ impl Session {
             Announced::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
                 debug!(bytes, "avatar too large: not fetched");
             }
-            Announced::Image { id, .. } => {
+            Announced::Image { id, spelling, .. } => {
                 // It may be on its way in an old vCard, which need not have it.
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
                 }
-                match self.assign_image(owner, id, false, turn) {
+                let record = AvatarRecord { id, image: None, legacy: false, spelling };
+                match self.assign_image(owner, record, turn) {
                     true if awaited => self.fetch_avatar(owner.clone(), id, None, turn),
                     true => self.questions.put(owner, Kind::Avatar),
                     false => {}
@@ -127,7 +133,9 @@ impl Session {
     ) {
         self.images.want(id, owner.clone());
         self.images.asked(id, owner.clone());
-        let query = pep::items_query(ns::AVATAR_DATA, Some(&id.to_string()));
+        let record = self.people.person(&owner).and_then(|person| person.avatar.as_ref()?.as_ref());
+        let spelling = record.filter(|record| record.id == id).and_then(|record| record.spelling.clone());
+        let query = pep::items_query(ns::AVATAR_DATA, Some(&spelling.unwrap_or_else(|| id.to_string())));
         let to = Jid::from(owner.clone());
         self.ask_for(question, Some(to), query, Request::AvatarData { jid: owner, id }, turn);
     }

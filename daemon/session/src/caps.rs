@@ -1,15 +1,16 @@
 //! XEP-0115: Entity Capabilities, ours and others'.
 //!
 //! Others' are asked for once a hash and believed only where the hash fits (§5.4); what doesn't
-//! fit counts for the one device that said it. Left out: hashes other than SHA-1 and SHA-256,
-//! and clients that announce none (§8).
+//! fit counts for the one device that said it. So does what can't be checked: caps with no hash, as
+//! XEP-0115 had them up to version 1.3, or with one that we don't know. Left out: clients that announce
+//! no caps (§8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jid::{BareJid, FullJid, Jid};
+use jid::{BareJid, Jid};
 use minidom::Element;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -25,7 +26,7 @@ use crate::effect::Write;
 use crate::features::Features;
 use crate::left_out::What;
 use crate::pending::{Outcome, Request};
-use crate::people::{Online, Person};
+use crate::people::{self, Online, Person};
 use crate::questions::{Kind, Question};
 use crate::snapshot::{CapsKey, CapsRecord};
 use crate::{Session, Turn, avatar, bounds, disco, pep, ping, vcard};
@@ -35,6 +36,10 @@ const FEATURES: &[&str] = &[ns::CAPS];
 /// Bytes of a caps `node`, which is a URL, and of a hash in base64.
 const NODE_BYTES: usize = 500;
 const VER_BYTES: usize = 100;
+
+/// The hash functions that we know, by their names in IANA's registry, which are in small letters.
+const SHA_1: &str = "sha-1";
+const SHA_256: &str = "sha-256";
 
 /// Which program we say that we are.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,26 +143,32 @@ fn verification_string(info: &Info) -> Option<String> {
 fn fits(info: &Info, key: &CapsKey) -> bool {
     let Some(text) = verification_string(info) else { return false };
     let ver = match key.hash.as_str() {
-        "sha-1" => BASE64_STANDARD.encode(Sha1::digest(text)),
-        _ => BASE64_STANDARD.encode(Sha256::digest(text)),
+        SHA_1 => BASE64_STANDARD.encode(Sha1::digest(text)),
+        SHA_256 => BASE64_STANDARD.encode(Sha256::digest(text)),
+        _ => return false,
     };
     ver == key.ver
+}
+
+/// Whether what a device says can be checked against its hash, and so counts for all that show the same one.
+fn is_verifiable(key: &CapsKey) -> bool {
+    matches!(key.hash.as_str(), SHA_1 | SHA_256)
 }
 
 /// Whom we asked about which hash.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
     key: CapsKey,
-    holder: FullJid,
+    holder: Jid,
 }
 
 /// A hash that nobody has explained yet.
 #[derive(Default)]
 struct Unknown {
     /// Who shows it and has not failed to explain it, and which node each names: they all learn what it means.
-    holders: BTreeMap<FullJid, String>,
-    /// Who is being asked.
-    asked: Option<FullJid>,
+    holders: BTreeMap<Jid, String>,
+    /// Who is being asked: one of them at a time, where their answer counts for all.
+    asked: BTreeSet<Jid>,
 }
 
 pub(crate) struct State {
@@ -216,7 +227,7 @@ impl State {
     }
 
     /// A device shows a hash no more.
-    fn forget_holder(&mut self, holder: &FullJid, key: &CapsKey) {
+    fn forget_holder(&mut self, holder: &Jid, key: &CapsKey) {
         if let Some(unknown) = self.unknown.get_mut(key) {
             unknown.holders.remove(holder);
             if unknown.holders.is_empty() {
@@ -227,7 +238,7 @@ impl State {
 
     /// A device of somebody is gone.
     pub(crate) fn forget_device(&mut self, owner: &BareJid, resource: &str, online: &Online) {
-        if let (Some(key), Ok(holder)) = (&online.caps, owner.with_resource_str(resource)) {
+        if let (Some(key), Some(holder)) = (&online.caps, people::device(owner, resource)) {
             self.forget_holder(&holder, key);
         }
     }
@@ -241,14 +252,14 @@ impl State {
 
 fn announced(presence: &Presence) -> Option<(CapsKey, String)> {
     let caps = presence.payloads.iter().find(|payload| payload.is("c", ns::CAPS))?;
-    let (hash, ver, node) = (caps.attr("hash")?, caps.attr("ver")?, caps.attr("node")?);
-    let readable = matches!(hash, "sha-1" | "sha-256") && ver.len() <= VER_BYTES && node.len() <= NODE_BYTES;
+    let [hash, ver, node] = ["hash", "ver", "node"].map(|name| caps.attr(name).unwrap_or_default());
+    let readable = hash.len().max(ver.len()) <= VER_BYTES && node.len() <= NODE_BYTES;
     readable.then(|| (CapsKey { hash: hash.to_owned(), ver: ver.to_owned() }, node.to_owned()))
 }
 
 impl Session {
     /// Notes which client somebody's presence announces, and has it asked for if it is unknown.
-    pub(crate) fn note_caps(&mut self, from: &FullJid, presence: &Presence, turn: &mut Turn<'_>) {
+    pub(crate) fn note_caps(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
         if presence.type_ != Type::None {
             return;
         }
@@ -257,7 +268,7 @@ impl Session {
         let known = announced.as_ref().and_then(|(key, _)| self.caps.features.get(key));
         let Some(person) = self.people.edit(&bare) else { return };
         let room = bounds::ONLINE_BYTES.saturating_sub(person.online_bytes(&bare));
-        let Some(online) = person.online.get_mut(from.resource().as_str()) else { return };
+        let Some(online) = person.online.get_mut(people::resource(from)) else { return };
         let is_new = announced.as_ref().map(|(key, _)| key) != online.caps.as_ref();
         let before = if is_new { online.forget_caps() } else { None };
         if let Some(before) = before {
@@ -284,18 +295,21 @@ impl Session {
     }
 
     /// Whether a device may be asked what the hash means that it shows.
-    fn may_explain(&self, holder: &FullJid, key: &CapsKey) -> bool {
+    fn may_explain(&self, holder: &Jid, key: &CapsKey) -> bool {
         let Some(person) = self.people.person(&holder.to_bare()) else { return false };
         let shows = |online: &&Online| online.caps.as_ref() == Some(key);
         let failed = person.online.values().filter(shows).filter(|online| online.is_clueless).count();
-        let online = person.online.get(holder.resource().as_str()).filter(shows);
-        failed < bounds::CAPS_ATTEMPTS
+        let online = person.online.get(people::resource(holder)).filter(shows);
+        let is_verifiable = is_verifiable(key);
+        (failed < bounds::CAPS_ATTEMPTS || !is_verifiable)
             && online.is_some_and(|online| !online.is_clueless && online.client.is_none())
-            && self
-                .caps
-                .unknown
-                .get(key)
-                .is_some_and(|unknown| unknown.asked.is_none() && unknown.holders.contains_key(holder))
+            && self.caps.unknown.get(key).is_some_and(|unknown| {
+                let is_asked = match is_verifiable {
+                    true => !unknown.asked.is_empty(),
+                    false => unknown.asked.contains(holder),
+                };
+                !is_asked && unknown.holders.contains_key(holder)
+            })
     }
 
     /// It is a contact's turn to be asked what a hash of theirs means.
@@ -303,7 +317,7 @@ impl Session {
         let contact = &question.contact;
         let Some(person) = self.people.person(contact) else { return };
         let devices = person.online.iter().filter_map(|(resource, online)| {
-            Some((contact.with_resource_str(resource).ok()?, online.caps.clone()?))
+            Some((people::device(contact, resource)?, online.caps.clone()?))
         });
         let mut devices = devices.filter(|(holder, key)| self.may_explain(holder, key));
         let (Some((holder, key)), more) = (devices.next(), devices.next()) else { return };
@@ -314,10 +328,11 @@ impl Session {
         let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
         // Each by their own node: nobody can have others asked for one that they don't have.
         let Some(node) = unknown.holders.get(&holder) else { return };
-        let query = disco::info_query(format!("{node}#{}", key.ver));
-        unknown.asked = Some(holder.clone());
+        // Without a node where it proves nothing: what XEP-0115 1.3 called bundles has nodes of its own.
+        let query = disco::info_query(is_verifiable(&key).then(|| format!("{node}#{}", key.ver)));
+        unknown.asked.insert(holder.clone());
         let asked = Asked { key, holder: holder.clone() };
-        self.ask_for(Some(question), Some(Jid::from(holder)), query, Request::Disco { asked }, turn);
+        self.ask_for(Some(question), Some(holder), query, Request::Disco { asked }, turn);
     }
 
     pub(crate) fn handle_disco_result(&mut self, asked: Asked, outcome: Outcome, turn: &mut Turn<'_>) {
@@ -326,7 +341,7 @@ impl Session {
         let told = info.map(|info| (fits(&info, &key), info.record()));
         let told = told.filter(|(_, record)| record.bytes() <= bounds::CAPS_RECORD_BYTES);
         if let Some(unknown) = self.caps.unknown.get_mut(&key) {
-            unknown.asked.take_if(|asked| *asked == holder);
+            unknown.asked.remove(&holder);
         }
         match told {
             Some((true, record)) => self.note_meaning(key, &holder, record, turn),
@@ -334,7 +349,7 @@ impl Session {
                 self.caps.forget_holder(&holder, &key);
                 self.edit_device(&holder, &key, |online| online.is_clueless = true);
                 if let Some((_, record)) = unfit {
-                    debug!("caps hash does not fit: it counts for that device only");
+                    debug!("caps that no hash confirms count for that device only");
                     self.note_own_client(&holder, &key, &Arc::new(record), turn);
                 }
                 let others =
@@ -350,7 +365,7 @@ impl Session {
     }
 
     /// A hash has been explained, and the explanation fits.
-    fn note_meaning(&mut self, key: CapsKey, by: &FullJid, record: CapsRecord, turn: &mut Turn<'_>) {
+    fn note_meaning(&mut self, key: CapsKey, by: &Jid, record: CapsRecord, turn: &mut Turn<'_>) {
         let holders = self.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
         let explained = self.caps.explained.entry(by.to_bare()).or_default();
         let (kept, gone) = if *explained + record.bytes() <= bounds::CAPS_BYTES_PER_CONTACT {
@@ -382,7 +397,7 @@ impl Session {
     /// What counts for a device only takes room of its owner's.
     fn note_own_client(
         &mut self,
-        holder: &FullJid,
+        holder: &Jid,
         key: &CapsKey,
         record: &Arc<CapsRecord>,
         turn: &mut Turn<'_>,
@@ -399,9 +414,9 @@ impl Session {
     }
 
     /// Changes a device, if it still shows this hash.
-    fn edit_device(&mut self, holder: &FullJid, key: &CapsKey, change: impl FnOnce(&mut Online)) {
+    fn edit_device(&mut self, holder: &Jid, key: &CapsKey, change: impl FnOnce(&mut Online)) {
         let person = self.people.edit(&holder.to_bare());
-        let online = person.and_then(|person| person.online.get_mut(holder.resource().as_str()));
+        let online = person.and_then(|person| person.online.get_mut(people::resource(holder)));
         if let Some(online) = online.filter(|online| online.caps.as_ref() == Some(key)) {
             change(online);
         }
@@ -410,8 +425,6 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     /// The list of the seed's step 2.1.2.

@@ -93,7 +93,7 @@ pub enum ConnectionState {
 /// One connected device of somebody.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
-    /// The JID's resource part.
+    /// The JID's resource part; empty for the bare JID, from which gateways speak.
     pub resource: String,
     /// Never [`Availability::Unavailable`].
     pub availability: Availability,

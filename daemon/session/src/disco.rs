@@ -11,7 +11,7 @@ use xmpp_parsers::ns;
 
 use crate::bounds;
 use crate::snapshot::CapsRecord;
-use crate::xml::capped;
+use crate::xml::{self, capped};
 
 pub(crate) const FEATURES: &[&str] = &[ns::DISCO_INFO];
 
@@ -19,8 +19,8 @@ pub(crate) fn is_info_query(payload: &Element) -> bool {
     payload.is("query", ns::DISCO_INFO)
 }
 
-pub(crate) fn info_query(node: String) -> IqPayload {
-    IqPayload::Get(DiscoInfoQuery { node: Some(node) }.into())
+pub(crate) fn info_query(node: Option<String>) -> IqPayload {
+    IqPayload::Get(DiscoInfoQuery { node }.into())
 }
 
 /// What somebody says of themselves, as it came: nothing is merged, so that a caps hash can be
@@ -59,11 +59,12 @@ impl Info {
                 info.identities.push(IdentityText {
                     category: text("category"),
                     type_: text("type"),
-                    lang: child.attr_ns(XML, "lang").unwrap_or_default().to_owned(),
+                    lang: child.attr_ns(xml::NS, "lang").unwrap_or_default().to_owned(),
                     name: text("name"),
                 });
             } else if child.is("feature", ns::DISCO_INFO) {
-                info.features.push(child.attr("var")?.to_owned());
+                // One without a name is none.
+                info.features.extend(child.attr("var").map(str::to_owned));
             } else if child.is("x", ns::DATA_FORMS) {
                 info.forms.push(Form::read(child));
             }
@@ -97,9 +98,6 @@ impl Info {
         .into()
     }
 }
-
-/// The namespace that the prefix `xml` is bound to.
-const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 impl Form {
     fn read(form: &Element) -> Self {

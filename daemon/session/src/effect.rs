@@ -98,7 +98,12 @@ impl Write {
         match self {
             Self::Roster { items, .. } => items
                 .iter()
-                .map(|item| item.jid.as_str().len() + length(&item.name) + total(item.groups.iter()))
+                .map(|item| {
+                    item.jid.as_str().len()
+                        + length(&item.resource)
+                        + length(&item.name)
+                        + total(item.groups.iter())
+                })
                 .sum(),
             Self::Person { person, .. } => person.as_ref().map_or(0, |person| {
                 let ProfileRecord { vcard4, prose, temp } = &person.profile;

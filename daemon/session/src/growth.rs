@@ -23,6 +23,7 @@ impl Flood {
         let now = Now { monotonic: Instant::now(), wall: Timestamp(0) };
         let item = RosterItem {
             jid: BareJid::new("mallory@evil.example").unwrap(),
+            resource: None,
             name: None,
             subscription: Subscription::Both,
             ask: false,

@@ -261,13 +261,13 @@ impl Session {
     pub(crate) fn assign_image(
         &mut self,
         owner: &BareJid,
-        id: ImageId,
-        legacy: bool,
+        record: AvatarRecord,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let id = record.id;
         let image = self.images.info(&id);
         let Some(person) = self.people.edit(owner) else { return false };
-        let record = Some(Some(AvatarRecord { id, image, legacy }));
+        let record = Some(Some(AvatarRecord { image, ..record }));
         if person.avatar != record {
             let before = held(person);
             person.avatar = record;

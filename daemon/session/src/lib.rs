@@ -33,6 +33,7 @@ mod ping;
 mod presence;
 mod profile;
 mod questions;
+mod read;
 mod roster;
 mod snapshot;
 mod startup;
@@ -62,6 +63,7 @@ pub use contact::{
 };
 pub use effect::{Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
+pub use read::read_stanza;
 pub use snapshot::{
     AvatarRecord, CapsKey, CapsRecord, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence,
     PersonRecord, ProfileRecord, RosterItem, RosterRecord, Snapshot,
@@ -301,10 +303,8 @@ impl Session {
             return;
         }
         self.note_presence(&from, &presence, turn);
-        if let Ok(full) = from.try_into_full() {
-            self.note_caps(&full, &presence, turn);
-            self.note_vcard_photo(&full.to_bare(), &presence, turn);
-        }
+        self.note_caps(&from, &presence, turn);
+        self.note_vcard_photo(&from.to_bare(), &presence, turn);
         self.ask_on(turn);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jid::BareJid;
+use jid::{BareJid, Jid};
 
 use crate::Turn;
 use crate::bounds;
@@ -19,6 +19,7 @@ use crate::time::Timestamp;
 pub(crate) struct Person {
     /// Absent for ourselves only.
     pub(crate) item: Option<RosterItem>,
+    /// By the resource part; an empty one is the bare JID itself, from which gateways speak (XEP-0100 §4.4).
     pub(crate) online: BTreeMap<String, Online>,
     /// What their metadata says; the inner absence is one that they declared.
     pub(crate) avatar: Option<Option<AvatarRecord>>,
@@ -49,6 +50,19 @@ pub(crate) struct Online {
     pub(crate) client: Option<Arc<CapsRecord>>,
     /// From a stream before this one, and not yet confirmed.
     pub(crate) stale: bool,
+}
+
+/// Which of somebody's devices a JID is, as in [`Person::online`].
+pub(crate) fn resource(jid: &Jid) -> &str {
+    jid.resource().map_or("", |resource| resource.as_str())
+}
+
+/// The JID of a device, or of somebody who speaks from their bare JID.
+pub(crate) fn device(owner: &BareJid, resource: &str) -> Option<Jid> {
+    match resource {
+        "" => Some(owner.clone().into()),
+        _ => owner.with_resource_str(resource).ok().map(Jid::from),
+    }
 }
 
 impl Online {
@@ -96,7 +110,7 @@ impl Person {
     /// The XEP-0084 picture that is theirs, and is not saved.
     pub(crate) fn wanted_avatar(&self) -> Option<ImageId> {
         match &self.avatar {
-            Some(Some(AvatarRecord { id, image: None, legacy: false })) => Some(*id),
+            Some(Some(AvatarRecord { id, image: None, legacy: false, .. })) => Some(*id),
             _ => None,
         }
     }
@@ -222,7 +236,8 @@ fn item_bytes(item: &RosterItem) -> usize {
     /// A group's place in the set.
     const EACH: usize = 32;
     let groups: usize = item.groups.iter().map(|group| EACH + group.len()).sum();
-    item.jid.as_str().len() + item.name.as_ref().map_or(0, String::len) + groups
+    let some = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    item.jid.as_str().len() + some(&item.resource) + some(&item.name) + groups
 }
 
 /// Contacts and ourselves, nobody else: what strangers send finds no place here.

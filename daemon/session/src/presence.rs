@@ -16,7 +16,7 @@ use crate::contact::Availability;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
 use crate::left_out::What;
-use crate::people::Online;
+use crate::people::{self, Online};
 use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
 use crate::xml::{fitting, some_text};
@@ -120,18 +120,21 @@ impl Session {
     pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
         self.startup.prolong(turn.now.monotonic);
         let bare = from.to_bare();
-        let resource = from.resource().map(|resource| resource.to_string());
-        match (&presence.type_, resource) {
-            (Type::None, Some(resource)) => {
+        let is_bare = from.is_bare();
+        let resource = people::resource(from);
+        match presence.type_ {
+            // Our own account has devices only.
+            Type::None if is_bare && bare == self.account => {}
+            Type::None => {
                 let Some(person) = self.people.edit(&bare) else { return };
                 let mut online = read(presence, turn.now.wall);
-                let mut before = person.online.remove(&resource);
+                let mut before = person.online.remove(resource);
                 if let Some(before) = &mut before {
                     (online.caps, online.client) = (before.caps.take(), before.client.take());
                     (online.caps_bytes, online.is_clueless) = (before.caps_bytes, before.is_clueless);
                 }
                 let status = online.status.take();
-                let taken = person.online_bytes(&bare) + online.bytes(&bare, &resource);
+                let taken = person.online_bytes(&bare) + online.bytes(&bare, resource);
                 let is_too_much =
                     taken > bounds::ONLINE_BYTES || person.online.len() >= bounds::RESOURCES_PER_JID;
                 if before.is_none() && is_too_much {
@@ -144,19 +147,22 @@ impl Session {
                 if let Some(before) = before.filter(|before| online.says_the_same_as(before)) {
                     online.since = before.since;
                 }
-                person.online.insert(resource, online);
+                person.online.insert(resource.to_owned(), online);
             }
-            (Type::Unavailable, Some(resource)) => {
-                let Some(person) = self.people.edit(&bare) else { return };
-                if let Some(online) = person.online.remove(&resource) {
-                    self.caps.forget_device(&bare, &resource, &online);
-                }
-            }
-            // From the bare JID: of all their resources (§4.5.4), or their server can't be asked.
-            (Type::Unavailable | Type::Error, None) => {
+            // From the bare JID: of all their resources (§4.5.4).
+            Type::Unavailable if is_bare => {
                 let Some(person) = self.people.edit(&bare) else { return };
                 for (resource, online) in std::mem::take(&mut person.online) {
                     self.caps.forget_device(&bare, &resource, &online);
+                }
+            }
+            // An error is about something that was sent to this address. From a bare JID that says nothing of
+            // devices, only of one who speaks from there: a gateway that can't log in (XEP-0100 §4.4.2).
+            Type::Error if !is_bare => {}
+            Type::Unavailable | Type::Error => {
+                let Some(person) = self.people.edit(&bare) else { return };
+                if let Some(online) = person.online.remove(resource) {
+                    self.caps.forget_device(&bare, resource, &online);
                 }
             }
             _ => {}

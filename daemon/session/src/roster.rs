@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use jid::BareJid;
+use jid::{BareJid, Jid};
 use minidom::Element;
+use minidom::rxml::{Namespace, xml_ncname};
 use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::ns;
 use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
@@ -27,6 +28,8 @@ pub(crate) struct State {
     /// The server's has been reconciled with ours on this or an earlier stream.
     reconciled: bool,
     version: Option<String>,
+    /// It has items that we could not read, or can't show.
+    is_incomplete: bool,
     /// The server was asked, and does not give it to us.
     refused: bool,
     /// What UIs have asked for and have no answer to, oldest first.
@@ -54,7 +57,15 @@ impl State {
         let known = roster.is_some();
         let RosterRecord { version, items } = roster.unwrap_or_default();
         let version = version.filter(|version| is_short(version));
-        (Self { known, reconciled: false, version, refused: false, changes: Vec::new() }, items)
+        let state = Self {
+            known,
+            reconciled: false,
+            version,
+            is_incomplete: false,
+            refused: false,
+            changes: Vec::new(),
+        };
+        (state, items)
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -80,7 +91,8 @@ pub(crate) fn is_push(payload: &Element) -> bool {
 
 enum News {
     Put(RosterItem),
-    Remove(BareJid),
+    /// With the resource part that it has.
+    Remove(BareJid, Option<String>),
 }
 
 /// Lets items that are in the same groups have them in common: of thousands of contacts most are in one
@@ -97,13 +109,15 @@ pub(crate) fn share_groups(items: &mut [RosterItem]) {
 
 /// A malformed item loses only itself.
 fn read(item: &Element) -> Option<News> {
-    let jid = BareJid::new(item.attr("jid")?).ok()?;
+    let jid = Jid::new(item.attr("jid")?).ok()?;
+    let resource = jid.resource().map(|resource| resource.to_string());
+    let jid = jid.into_bare();
     let subscription = match item.attr("subscription") {
         None | Some("none") => Subscription::None,
         Some("to") => Subscription::To,
         Some("from") => Subscription::From,
         Some("both") => Subscription::Both,
-        Some("remove") => return Some(News::Remove(jid)),
+        Some("remove") => return Some(News::Remove(jid, resource)),
         Some(_) => return None,
     };
     Some(News::Put(RosterItem {
@@ -119,6 +133,7 @@ fn read(item: &Element) -> Option<News> {
             .collect::<BTreeSet<_>>()
             .into(),
         jid,
+        resource,
     }))
 }
 
@@ -168,18 +183,26 @@ impl Session {
     /// Makes our roster the server's, as far as there is room for it.
     fn reconcile(&mut self, query: &Element, turn: &mut Turn<'_>) {
         let mut items = Vec::new();
+        self.roster.is_incomplete = false;
         for change in read_all(query) {
             match change {
                 // Our own JID never is a contact.
                 Some(News::Put(item)) if item.jid != self.account => items.push(item),
-                Some(News::Put(_) | News::Remove(_)) => {}
-                None => self.left_out.note(What::RosterItems, turn.now),
+                Some(News::Put(_) | News::Remove(..)) => {}
+                None => self.leave_item_out(turn),
             }
             // What is beyond that is left out in any case, and need not be read.
             if items.len() > bounds::ROSTER_CONTACTS {
                 break;
             }
         }
+        let bare = items.iter().filter(|item| item.resource.is_none());
+        let bare: HashSet<BareJid> = bare.map(|item| item.jid.clone()).collect();
+        items.retain(|item| {
+            let is_shown = item.resource.is_none() || !bare.contains(&item.jid);
+            self.roster.is_incomplete |= !is_shown;
+            is_shown
+        });
         share_groups(&mut items);
         let keep: BTreeSet<&BareJid> = items.iter().map(|item| &item.jid).collect();
         let gone = self.people.contacts_beside(&keep);
@@ -203,11 +226,28 @@ impl Session {
         self.reconciled(changed, turn);
     }
 
+    /// An item can't be read: whatever it is, we don't have it.
+    fn leave_item_out(&mut self, turn: &Turn<'_>) {
+        self.roster.is_incomplete = true;
+        self.left_out.note(What::RosterItems, turn.now);
+    }
+
+    /// We don't have all that the server has.
+    fn is_partial(&self) -> bool {
+        self.roster.is_incomplete || self.people.is_truncated()
+    }
+
     /// The version that the server gives the roster. A roster that is not whole has none, so that it comes whole
-    /// again, and with whom there is room for by then.
+    /// again: with whom there is room for by then, and with what a newer prosed can read.
     fn version_of(&self, query: &Element) -> Option<String> {
         let version = query.attr("ver").filter(|version| is_short(version)).map(str::to_owned);
-        version.filter(|_| !self.people.is_truncated())
+        version.filter(|_| !self.is_partial())
+    }
+
+    /// Whether the server has two items for somebody, and this is not the one that we show.
+    fn is_another_item(&self, jid: &BareJid, resource: Option<&String>) -> bool {
+        let item = self.people.person(jid).and_then(|person| person.item.as_ref());
+        item.is_some_and(|item| item.resource.as_ref() != resource)
     }
 
     fn reconciled(&mut self, changed: usize, turn: &mut Turn<'_>) {
@@ -218,33 +258,42 @@ impl Session {
         self.answer_waiting(&Awaited::Roster, &answer, turn);
     }
 
-    /// §2.1.6. Whose push it is has been checked. Answers whose items have changed.
+    /// §2.1.6. Whose push it is has been checked. Answers whose items it names.
     pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) -> Vec<BareJid> {
-        let (mut items, mut removed) = (Vec::new(), Vec::new());
+        let (mut items, mut removed, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for change in read_all(query) {
             match change {
+                Some(News::Put(item))
+                    if item.resource.is_some() && self.is_another_item(&item.jid, item.resource.as_ref()) =>
+                {
+                    self.roster.is_incomplete = true;
+                }
                 Some(News::Put(item)) if item.jid != self.account => match self.people.put_item(&item) {
                     Put::NoRoom => self.left_out.note(What::Contacts, turn.now),
-                    Put::Same | Put::Changed => items.push(item),
+                    Put::Same | Put::Changed => {
+                        named.push(item.jid.clone());
+                        items.push(item);
+                    }
                 },
                 Some(News::Put(_)) => {}
-                Some(News::Remove(jid)) => {
+                Some(News::Remove(jid, resource)) if self.is_another_item(&jid, resource.as_ref()) => {}
+                Some(News::Remove(jid, _)) => {
+                    named.push(jid.clone());
                     if self.remove_contact(&jid, turn) {
                         removed.push(jid);
                     }
                 }
-                None => self.left_out.note(What::RosterItems, turn.now),
+                None => self.leave_item_out(turn),
             }
         }
-        if query.attr("ver").is_some() || self.people.is_truncated() {
+        if query.attr("ver").is_some() || self.is_partial() {
             self.roster.version = self.version_of(query);
         }
-        let changed = items.iter().map(|item| item.jid.clone()).chain(removed.iter().cloned()).collect();
         // Without the whole there is nothing to keep a part in.
         if self.roster.known {
             turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
         }
-        changed
+        named
     }
 
     /// Takes a contact out, with all that was known of them; answers whether there was one.
@@ -312,10 +361,21 @@ impl Session {
             return turn.reply(call, Err(failure));
         }
         if self.wait(call, Awaited::Outcome(call), turn) {
-            let query = Roster { ver: None, items: vec![item.clone()] };
+            let query = self.change_query(&item);
             self.roster.changes.push(Change { call, item, subscribe, confirmed: false, pushed: false });
-            self.ask(None, IqPayload::Set(query.into()), Request::RosterChange { call }, turn);
+            self.ask(None, IqPayload::Set(query), Request::RosterChange { call }, turn);
         }
+    }
+
+    /// By the JID by which the server knows the item.
+    fn change_query(&self, item: &Item) -> Element {
+        let mut query = Element::from(Roster { ver: None, items: vec![item.clone()] });
+        let known = self.people.person(&item.jid).and_then(|person| person.item.as_ref());
+        let resource = known.and_then(|known| item.jid.with_resource_str(known.resource.as_ref()?).ok());
+        if let (Some(full), Some(item)) = (resource, query.children_mut().next()) {
+            item.set_attr(Namespace::NONE, xml_ncname!("jid").into(), full.to_string());
+        }
+        query
     }
 
     pub(crate) fn handle_roster_change_result(&mut self, call: Call, outcome: Outcome, turn: &mut Turn<'_>) {
@@ -349,16 +409,26 @@ impl Session {
             return;
         }
         let Change { call, item, subscribe, .. } = self.roster.changes.remove(at);
-        if subscribe {
+        let contact = self.people.contact(&item.jid);
+        let is_removal = item.subscription == WireSubscription::Remove;
+        if subscribe && contact.is_some() {
             self.send_subscription(&item.jid, SubscriptionAct::Request, turn);
         }
-        let answer = match self.people.contact(&item.jid) {
-            Some(contact) => Ok(Answer::Contact(Box::new(contact))),
-            None if item.subscription == WireSubscription::Remove => Ok(Answer::Done),
-            None => Err(Failure::ContactUnknown),
+        let answer = match contact {
+            // As the server has it, which may be something else than was asked for.
+            Some(contact) if !is_removal => Ok(Answer::Contact(Box::new(contact))),
+            None if is_removal => Ok(Answer::Done),
+            Some(_) => Err(otherwise("the server keeps this contact in the roster")),
+            None => Err(otherwise("the server does not keep this contact in the roster")),
         };
         self.answer_waiting(&Awaited::Outcome(call), &answer, turn);
     }
+}
+
+/// The server says that it has done what was asked for, and its push says something else: its administrators
+/// decide who is in the roster, for example.
+fn otherwise(text: &str) -> Failure {
+    Failure::StanzaError { condition: "not-allowed".to_owned(), text: text.to_owned() }
 }
 
 fn wanted(jid: BareJid, name: Option<String>, groups: BTreeSet<String>) -> Item {

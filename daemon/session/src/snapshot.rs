@@ -45,6 +45,9 @@ pub struct RosterRecord {
 pub struct RosterItem {
     /// Whose item it is.
     pub jid: BareJid,
+    /// The resource part that the server's item has beside it: those of some gateways do, and the server
+    /// knows the item by the whole (§2.1.2.3).
+    pub resource: Option<String>,
     /// The name that we gave the contact.
     pub name: Option<String>,
     /// Who sees whose presence.
@@ -77,6 +80,8 @@ pub struct AvatarRecord {
     pub image: Option<ImageInfo>,
     /// From a vcard-temp (XEP-0153), so that a real XEP-0084 avatar wins over it.
     pub legacy: bool,
+    /// The id of the item that has it, where its owner spells the SHA-1 in another way than we do.
+    pub spelling: Option<String>,
 }
 
 /// What the bytes of an image say of it.

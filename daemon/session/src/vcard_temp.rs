@@ -134,7 +134,8 @@ impl Session {
         }
         // Not shared, as XEP-0084's are: each vCard is its own chance.
         let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
-        if self.assign_image(owner, photo, true, turn) && !is_coming {
+        let record = AvatarRecord { id: photo, image: None, legacy: true, spelling: None };
+        if self.assign_image(owner, record, turn) && !is_coming {
             self.ask_vcard_temp(owner.clone(), false, question, turn);
         }
     }
@@ -179,7 +180,7 @@ impl Session {
     /// Keeps the picture of a vCard, if it is the one that is wanted.
     fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, turn: &mut Turn<'_>) {
         let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
-        let Some(AvatarRecord { id, image: None, legacy }) = record else { return };
+        let Some(AvatarRecord { id, image: None, legacy, .. }) = record else { return };
         let data = vcard.as_ref().ok().and_then(|vcard| photo(vcard.as_ref()?));
         let kept = match data {
             Some(data) => self.keep_image(id, data, turn),

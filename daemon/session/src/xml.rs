@@ -11,6 +11,9 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use crate::failure::Failure;
 
+/// The namespace that the prefix `xml` is bound to.
+pub(crate) const NS: &str = "http://www.w3.org/XML/1998/namespace";
+
 /// The answer to a get or set: a result, or an error.
 pub(crate) fn answer(to: Option<Jid>, id: String, answer: Result<Option<Element>, DefinedCondition>) -> Iq {
     match answer {
@@ -19,7 +22,7 @@ pub(crate) fn answer(to: Option<Jid>, id: String, answer: Result<Option<Element>
     }
 }
 
-fn error(condition: DefinedCondition) -> StanzaError {
+pub(crate) fn error(condition: DefinedCondition) -> StanzaError {
     StanzaError {
         type_: ErrorType::Cancel,
         by: None,

@@ -26,6 +26,7 @@ const CONTACT_BYTES: usize = 64 * 1024;
 fn item(jid: &str) -> RosterItem {
     RosterItem {
         jid: jid.parse().unwrap(),
+        resource: None,
         name: None,
         subscription: Subscription::Both,
         ask: false,

@@ -31,7 +31,7 @@ use sled::{Batch, Db, IVec, Tree};
 use crate::files;
 
 /// The layout of the values; goes up with any change of the session's records.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// sled's own default is a gigabyte.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// People that a session starts with, whether or not there is a roster to tell who still matters: as many

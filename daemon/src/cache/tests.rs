@@ -23,6 +23,7 @@ fn me() -> BareJid {
 fn item(text: &str) -> RosterItem {
     RosterItem {
         jid: jid(text),
+        resource: None,
         name: Some(format!("Name of {text}")),
         subscription: Subscription::Both,
         ask: false,
@@ -44,7 +45,8 @@ fn push(version: &str, items: &[&str], removed: &[&str]) -> Write {
 
 fn person(picture: Option<&[u8]>) -> PersonRecord {
     let image = ImageInfo { kind: ImageType::Png, bytes: 7, width: 1, height: 1 };
-    let avatar = |data| Some(AvatarRecord { id: id(data), image: Some(image), legacy: false });
+    let avatar =
+        |data| Some(AvatarRecord { id: id(data), image: Some(image), legacy: false, spelling: None });
     let profile = Profile { full_name: Some("Some Body".to_owned()), ..Profile::default() };
     PersonRecord {
         avatar: Some(picture.and_then(avatar)),

@@ -20,9 +20,10 @@
 //!
 //! Whatever else offends comes from the server itself: the stream breaks.
 //!
-//! **What is easily read is set aside.** Once the library has begun to count, a stanza that we can parse
-//! ourselves ([`parser`](super::parser)) goes on as a blank, and is put in the blank's place again behind
-//! the library ([`aside`](super::aside)).
+//! **Stanzas are set aside.** Once the library has begun to count, a stanza is parsed by ourselves
+//! ([`parser`](super::parser)) and goes on as a blank, and is put in the blank's place again behind
+//! the library ([`aside`](super::aside)). Before that, one that the library would refuse for something
+//! malformed in it goes on without that.
 //!
 //! **A `<failed/>` without a count gets one.** XEP-0198 §5 leaves `h` to the server, and one that was
 //! restarted has none to tell; the parser demands it and fails the stream before the library has
@@ -43,7 +44,7 @@ use tokio::time::Instant;
 use super::aside::Aside;
 use super::dial::timed_out;
 use super::limits::{Broken, Offence};
-use super::parser::Parser;
+use super::parser::{self, Parser};
 use super::scanner::{Found, Head, Kind, Scanner, Span};
 use super::stage::Stage;
 
@@ -190,7 +191,7 @@ impl<S> Limiter<S> {
                     if self.unit().starts_with(HEADER) {
                         self.header = self.unit().to_vec();
                     }
-                    let replacement = self.replacement.take().or_else(|| self.set_aside(unit.kind));
+                    let replacement = self.replacement.take().or_else(|| self.in_its_place(unit.kind));
                     if let Some(replacement) = replacement {
                         let len = replacement.len();
                         self.buffer.splice(self.ready..self.scanned, replacement);
@@ -230,12 +231,19 @@ impl<S> Limiter<S> {
         &self.buffer[self.ready..self.scanned]
     }
 
-    /// What goes in the place of the stanza that has just been read, if we can parse it.
-    fn set_aside(&mut self, kind: Kind) -> Option<Vec<u8>> {
-        if !self.counted || !matches!(kind, Kind::Iq | Kind::Message | Kind::Presence) {
+    /// What goes in the place of the stanza that has just been read: a blank, or the same without what is
+    /// malformed.
+    fn in_its_place(&mut self, kind: Kind) -> Option<Vec<u8>> {
+        if !matches!(kind, Kind::Iq | Kind::Message | Kind::Presence) {
             return None;
         }
-        let stanza = self.parser.stanza(&self.header, &self.buffer[self.ready..self.scanned])?;
+        let stanza = &self.buffer[self.ready..self.scanned];
+        if !self.counted {
+            return parser::mended(&self.header, stanza);
+        }
+        let stanza = self.parser.stanza(&self.header, stanza);
+        let stanza =
+            stanza.or_else(|| parser::lenient(&self.header, &self.buffer[self.ready..self.scanned]))?;
         Some(self.link.aside.put(stanza).into_bytes())
     }
 

@@ -1,14 +1,16 @@
 //! Parses stanzas, faster than the library does, and as it does.
 //!
-//! **What is read here is read as the library would read it; everything else is left to it.** A
-//! stanza that is in any way unusual is none for us: what becomes of nonsense is decided in one
-//! place only. The tests hold the two against each other.
+//! **What [`Parser`] reads is read as the library would read it.** A stanza that is in any way unusual
+//! is none for it. The tests hold the two against each other. What is unusual is read by [`lenient`], which
+//! leaves out what is malformed, where the library would lose the whole stanza. What is no XML is left to
+//! the library: it ends the stream.
 
 use std::collections::BTreeMap;
 
 use jid::Jid;
 use minidom::Element;
 use minidom::rxml::{Namespace, NcName};
+use prosed_session::read_stanza;
 use roxmltree::{Document, NS_XML_URI, Node};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Id, Lang, Message, MessageType};
@@ -30,7 +32,38 @@ const MAX_BYTES: usize = 2 << 20;
 /// in time that grows with the square of their number. Whatever is sent in the course of a day has ten.
 const MAX_DECLARATIONS: usize = 64;
 
-/// Reads a stanza of the stream that has this header; absent: that is for the library to do.
+/// Reads a stanza of the stream that has this header, whatever may be malformed in it; absent: there is none
+/// in it.
+pub(super) fn lenient(header: &[u8], stanza: &[u8]) -> Option<Stanza> {
+    read_stanza(tree(header, stanza)?)
+}
+
+/// The same, where the library can't read it.
+pub(super) fn mended(header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
+    let tree = tree(header, stanza)?;
+    let is_sound = match tree.name() {
+        "iq" => Iq::try_from(tree.clone()).is_ok(),
+        "message" => Message::try_from(tree.clone()).is_ok(),
+        _ => Presence::try_from(tree.clone()).is_ok(),
+    };
+    if is_sound {
+        return None;
+    }
+    let mended = match read_stanza(tree)? {
+        Stanza::Iq(iq) => Element::from(iq),
+        Stanza::Message(message) => message.into(),
+        Stanza::Presence(presence) => presence.into(),
+    };
+    let mut text = Vec::new();
+    mended.write_to(&mut text).ok()?;
+    Some(text)
+}
+
+fn tree(header: &[u8], stanza: &[u8]) -> Option<Element> {
+    Element::from_reader([header, stanza, FOOTER.as_bytes()].concat().as_slice()).ok()?.unshift_child()
+}
+
+/// Reads a stanza of the stream that has this header; absent: it is unusual.
 #[derive(Default)]
 pub(super) struct Parser {
     /// The stream as if there were nothing but this stanza in it: the header has a say in what

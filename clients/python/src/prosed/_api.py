@@ -689,7 +689,7 @@ class Resource:
     priority: int
     """RFC 6121 §4.7.2.3."""
     resource: str
-    """The resource part of its JID."""
+    """The resource part of its JID. Empty for the bare JID, from which gateways speak."""
     since: datetime
     """Since when it is so."""
     client: ClientInfo | None = None

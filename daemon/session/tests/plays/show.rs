@@ -200,10 +200,12 @@ impl Show {
         let mut text = match &person.avatar {
             None => String::new(),
             Some(None) => " avatar=none".to_owned(),
-            Some(Some(AvatarRecord { id, image: found, legacy })) => {
+            Some(Some(AvatarRecord { id, image: found, legacy, spelling })) => {
                 let found = found.as_ref().map(|found| format!("({})", image(found))).unwrap_or_default();
                 let legacy = if *legacy { " legacy" } else { "" };
-                format!(" avatar={id}{found}{legacy}")
+                let spelling =
+                    spelling.iter().map(|spelling| format!(" spelt={spelling}")).collect::<String>();
+                format!(" avatar={id}{found}{legacy}{spelling}")
             }
         };
         let sources = &person.profile;
@@ -228,7 +230,9 @@ fn short(text: &str) -> String {
 }
 
 fn roster_item(item: &RosterItem) -> String {
-    let mut text = format!("{}({}", item.jid, relation(item.subscription, item.ask, item.approved).trim());
+    let resource = item.resource.iter().map(|resource| format!("/{resource}")).collect::<String>();
+    let mut text =
+        format!("{}{resource}({}", item.jid, relation(item.subscription, item.ask, item.approved).trim());
     if let Some(name) = &item.name {
         text.push_str(&format!(" {:?}", short(name)));
     }

@@ -127,7 +127,8 @@ impl Stage {
                     }
                 };
                 let legacy = rest.last() == Some(&"legacy");
-                self.cached_person(jid)?.avatar = Some(Some(AvatarRecord { id, image, legacy }));
+                self.cached_person(jid)?.avatar =
+                    Some(Some(AvatarRecord { id, image, legacy, spelling: None }));
             }
             ["cached", "profile", jid, source, name] => {
                 let profile = Profile { full_name: Some((*name).to_owned()), ..Profile::default() };

@@ -26,15 +26,7 @@ pub(crate) fn stanzas(text: &str) -> Result<Vec<Input>, String> {
 
 /// As the stream would parse it.
 pub(crate) fn stanza(element: Element) -> Result<Stanza, String> {
-    match element.name() {
-        "iq" => xmpp_parsers::iq::Iq::try_from(element).map(Stanza::Iq).map_err(|error| error.to_string()),
-        "presence" => xmpp_parsers::presence::Presence::try_from(element)
-            .map(Stanza::Presence)
-            .map_err(|error| error.to_string()),
-        _ => xmpp_parsers::message::Message::try_from(element)
-            .map(Stanza::Message)
-            .map_err(|error| error.to_string()),
-    }
+    prosed_session::read_stanza(element).ok_or_else(|| "nothing that can be read".to_owned())
 }
 
 pub(crate) fn bare(text: &str) -> Result<BareJid, String> {
@@ -138,8 +130,11 @@ pub(crate) fn own_presence(words: &[&str]) -> Result<OwnPresence, String> {
 /// For the cache, where the session's own reading has nothing to say.
 pub(crate) fn roster_item(item: &Element) -> Result<RosterItem, String> {
     let groups = item.children().filter(|child| child.name() == "group").map(Element::text);
+    let jid = item.attr("jid").ok_or("whose item?")?;
+    let jid = jid::Jid::new(jid).map_err(|error| format!("{jid}: {error}"))?;
     Ok(RosterItem {
-        jid: bare(item.attr("jid").ok_or("whose item?")?)?,
+        resource: jid.resource().map(|resource| resource.to_string()),
+        jid: jid.into_bare(),
         name: item.attr("name").map(str::to_owned),
         subscription: match item.attr("subscription") {
             None | Some("none") => Subscription::None,
