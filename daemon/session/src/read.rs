@@ -44,8 +44,9 @@ fn id(stanza: &Element) -> Option<String> {
     stanza.attr("id").map(str::to_owned)
 }
 
-fn lang(element: &Element) -> Lang {
-    Lang::from(element.attr_ns(xml::NS, "lang").unwrap_or_default())
+/// `xml:lang` counts for all inside (XML 1.0 §2.12).
+fn lang(element: &Element, around: &Lang) -> Lang {
+    element.attr_ns(xml::NS, "lang").map_or_else(|| around.clone(), Lang::from)
 }
 
 /// The text of an element that holds nothing else.
@@ -84,6 +85,7 @@ fn message(mut stanza: Element) -> Option<Message> {
         // §5.2.2: types that we don't know are normal, too.
         _ => MessageType::Normal,
     };
+    let language = lang(&stanza, &Lang::new());
     let mut message = Message::new_with_type(type_, to(&stanza));
     message.from = from(&stanza)?;
     message.id = id(&stanza).map(Id);
@@ -93,8 +95,8 @@ fn message(mut stanza: Element) -> Option<Message> {
             continue;
         }
         match (child.name(), only_text(&child)) {
-            ("body", Some(text)) => drop(message.bodies.entry(lang(&child)).or_insert(text)),
-            ("subject", Some(text)) => drop(message.subjects.entry(lang(&child)).or_insert(text)),
+            ("body", Some(text)) => drop(message.bodies.entry(lang(&child, &language)).or_insert(text)),
+            ("subject", Some(text)) => drop(message.subjects.entry(lang(&child, &language)).or_insert(text)),
             ("thread", Some(id)) if message.thread.is_none() => {
                 message.thread = Some(Thread { parent: child.attr("parent").map(str::to_owned), id });
             }
@@ -118,6 +120,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
         Some("unsubscribed") => Type::Unsubscribed,
         Some(_) => return None,
     };
+    let language = lang(&stanza, &Lang::new());
     let mut presence =
         Presence { from: from(&stanza)?, to: to(&stanza), id: id(&stanza), ..Presence::new(type_) };
     let mut statuses = BTreeMap::new();
@@ -131,7 +134,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
         match (child.name(), only_text(&child)) {
             ("show", Some(text)) => presence.show = presence.show.or_else(|| show(text.trim())),
             ("priority", Some(text)) => priority = priority.or_else(|| text.trim().parse().ok()),
-            ("status", Some(text)) => drop(statuses.entry(lang(&child)).or_insert(text)),
+            ("status", Some(text)) => drop(statuses.entry(lang(&child, &language)).or_insert(text)),
             ("show" | "priority" | "status", None) => {}
             _ => presence.payloads.push(child),
         }

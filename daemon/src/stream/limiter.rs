@@ -44,7 +44,7 @@ use tokio::time::Instant;
 use super::aside::Aside;
 use super::dial::timed_out;
 use super::limits::{Broken, Offence};
-use super::parser::{self, Parser};
+use super::parser::Parser;
 use super::scanner::{Found, Head, Kind, Scanner, Span};
 use super::stage::Stage;
 
@@ -239,11 +239,9 @@ impl<S> Limiter<S> {
         }
         let stanza = &self.buffer[self.ready..self.scanned];
         if !self.counted {
-            return parser::mended(&self.header, stanza);
+            return self.parser.mended(&self.header, stanza);
         }
-        let stanza = self.parser.stanza(&self.header, stanza);
-        let stanza =
-            stanza.or_else(|| parser::lenient(&self.header, &self.buffer[self.ready..self.scanned]))?;
+        let stanza = self.parser.stanza(&self.header, stanza)?;
         Some(self.link.aside.put(stanza).into_bytes())
     }
 

@@ -1,9 +1,8 @@
 //! Parses stanzas, faster than the library does, and as it does.
 //!
-//! **What [`Parser`] reads is read as the library would read it.** A stanza that is in any way unusual
-//! is none for it. The tests hold the two against each other. What is unusual is read by [`lenient`], which
-//! leaves out what is malformed, where the library would lose the whole stanza. What is no XML is left to
-//! the library: it ends the stream.
+//! **What is usual is read as the library would read it**, which the tests hold: the two against each other.
+//! What is unusual is read without what is malformed in it, where the library would lose the whole stanza.
+//! What is no XML is left to the library, and ends the stream.
 
 use std::collections::BTreeMap;
 
@@ -32,38 +31,7 @@ const MAX_BYTES: usize = 2 << 20;
 /// in time that grows with the square of their number. Whatever is sent in the course of a day has ten.
 const MAX_DECLARATIONS: usize = 64;
 
-/// Reads a stanza of the stream that has this header, whatever may be malformed in it; absent: there is none
-/// in it.
-pub(super) fn lenient(header: &[u8], stanza: &[u8]) -> Option<Stanza> {
-    read_stanza(tree(header, stanza)?)
-}
-
-/// The same, where the library can't read it.
-pub(super) fn mended(header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
-    let tree = tree(header, stanza)?;
-    let is_sound = match tree.name() {
-        "iq" => Iq::try_from(tree.clone()).is_ok(),
-        "message" => Message::try_from(tree.clone()).is_ok(),
-        _ => Presence::try_from(tree.clone()).is_ok(),
-    };
-    if is_sound {
-        return None;
-    }
-    let mended = match read_stanza(tree)? {
-        Stanza::Iq(iq) => Element::from(iq),
-        Stanza::Message(message) => message.into(),
-        Stanza::Presence(presence) => presence.into(),
-    };
-    let mut text = Vec::new();
-    mended.write_to(&mut text).ok()?;
-    Some(text)
-}
-
-fn tree(header: &[u8], stanza: &[u8]) -> Option<Element> {
-    Element::from_reader([header, stanza, FOOTER.as_bytes()].concat().as_slice()).ok()?.unshift_child()
-}
-
-/// Reads a stanza of the stream that has this header; absent: it is unusual.
+/// Reads stanzas of the stream that has this header; absent: that is for the library to do.
 #[derive(Default)]
 pub(super) struct Parser {
     /// The stream as if there were nothing but this stanza in it: the header has a say in what
@@ -72,7 +40,38 @@ pub(super) struct Parser {
 }
 
 impl Parser {
+    /// A stanza, without what is malformed in it.
     pub(super) fn stanza(&mut self, header: &[u8], stanza: &[u8]) -> Option<Stanza> {
+        self.parse(header, stanza, |node| usual(node).or_else(|| read_stanza(tree(node)?)))
+    }
+
+    /// The same as a text, for the library, where it would not read it as it is.
+    pub(super) fn mended(&mut self, header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
+        let mended = self.parse(header, stanza, |node| {
+            let tree = tree(node).filter(|_| usual(node).is_none())?;
+            let is_sound = match tree.name() {
+                "iq" => Iq::try_from(tree.clone()).is_ok(),
+                "message" => Message::try_from(tree.clone()).is_ok(),
+                _ => Presence::try_from(tree.clone()).is_ok(),
+            };
+            if is_sound { None } else { read_stanza(tree) }
+        })?;
+        let mended = match mended {
+            Stanza::Iq(iq) => Element::from(iq),
+            Stanza::Message(message) => message.into(),
+            Stanza::Presence(presence) => presence.into(),
+        };
+        let mut text = Vec::new();
+        mended.write_to(&mut text).ok()?;
+        Some(text)
+    }
+
+    fn parse<T>(
+        &mut self,
+        header: &[u8],
+        stanza: &[u8],
+        read: impl FnOnce(Node<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
         if stanza.len() > MAX_BYTES || is_laborious(stanza) || is_disputed(stanza) {
             return None;
         }
@@ -111,7 +110,15 @@ fn is_disputed(stanza: &[u8]) -> bool {
         || memchr::memmem::find_iter(stanza, b"&#").any(is_none)
 }
 
-fn read(stanza: Node<'_, '_>) -> Option<Stanza> {
+/// A stanza with all that is in it.
+fn tree(stanza: Node<'_, '_>) -> Option<Element> {
+    let mut tree = element(stanza)?;
+    tree.set_attr(Namespace::XML, NcName::try_from("lang").ok()?, language(stanza).0);
+    Some(tree)
+}
+
+/// As the library would read it; absent: it is unusual.
+fn usual(stanza: Node<'_, '_>) -> Option<Stanza> {
     let head = Head::read(stanza)?;
     // Elements, and nothing in between.
     let mut children = Vec::new();
