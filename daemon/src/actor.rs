@@ -2,8 +2,10 @@
 //! out of it, in order. What to do is the session's business; this is only the carrying.
 
 mod login;
+mod turns;
 
 use std::future::pending;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,13 +27,6 @@ use crate::starts::Step;
 use crate::stream::{Pins, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
 
-/// What is at hand is handled together, so that changes that arrive together are told together;
-/// no more than this, so that callers and timers get their turn …
-const BATCH: usize = 256;
-/// … and for no longer than this, whatever the stanzas cost: then it is other accounts' turn.
-const TURN: Duration = Duration::from_millis(2);
-/// Calls that are taken in with them, so that callers do not depend on what the server sends.
-const CALLS: usize = 16;
 /// Writes that are handed to the cache together, and bytes of pictures and texts in them.
 const WRITES: usize = 64;
 const WRITES_BYTES: usize = 128 * 1024;
@@ -175,44 +170,7 @@ impl<'a> Actor<'a> {
     /// Works until the account is forgotten or the daemon stops.
     pub(crate) async fn run(mut self, beginning: &Beginning) -> Ended {
         self.take_up(beginning).await;
-        loop {
-            self.hand_over().await;
-            if let Some(ended) = self.ended {
-                debug!(account = %self.account, ?ended, "account ends");
-                return ended;
-            }
-            let event = self.next_event().await;
-            let is_over = self.turn(event).await;
-            self.session.settle(now(), &mut self.effects);
-            self.carry_out().await;
-            if !is_over {
-                // To the end of the line: whoever is ready works first, and sockets are looked at.
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    /// Handles an event and what else is at hand. Returns whether that was all.
-    async fn turn(&mut self, event: Event) -> bool {
-        let begun = Instant::now();
-        self.handle(event).await;
-        for _ in 0..CALLS {
-            let Some(message) = self.message_at_hand() else { break };
-            self.handle(Event::Message(message)).await;
-        }
-        for _ in 0..BATCH {
-            let Some(event) = self.event_at_hand() else { return true };
-            self.handle(event).await;
-            if begun.elapsed() >= TURN {
-                return false;
-            }
-        }
-        false
-    }
-
-    /// Whoever calls an account that has come to its end is to learn that.
-    fn message_at_hand(&mut self) -> Option<Message> {
-        if self.ended.is_some() { None } else { self.lasting.inbox.try_recv().ok() }
+        turns::work(&mut self, Instant::now).await
     }
 
     /// Tells UIs what the crash of another actor before this one has changed, and goes on.
@@ -248,60 +206,6 @@ impl<'a> Actor<'a> {
                 self.input(Input::Offline { failure, retry_at: None });
             }
         }
-        self.carry_out().await;
-    }
-
-    async fn next_event(&mut self) -> Event {
-        let deadline = self.session.next_deadline();
-        let Lasting { stream, inbox, .. } = &mut *self.lasting;
-        tokio::select! {
-            event = next(stream) => Event::Stream(event),
-            message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
-            Some((ticket, stored)) = self.receipts.recv() => Event::Saved(ticket, stored),
-            () = sleep_until(deadline) => Event::Tick,
-        }
-    }
-
-    fn event_at_hand(&mut self) -> Option<Event> {
-        if let Some(event) = next(&mut self.lasting.stream).now_or_never() {
-            return Some(Event::Stream(event));
-        }
-        let (ticket, stored) = self.receipts.try_recv().ok()?;
-        Some(Event::Saved(ticket, stored))
-    }
-
-    async fn handle(&mut self, event: Event) {
-        match event {
-            Event::Stream(event) => self.handle_stream(event).await,
-            Event::Message(Message::Command { command, reply }) => {
-                let call = self.expect_call(reply, false);
-                #[cfg(debug_assertions)]
-                crate::provocation::provoked(&command).await;
-                if self.heard.elapsed() > SILENCE {
-                    self.probe();
-                }
-                self.keep_what_is_owed().await;
-                self.input(Input::Command { call, command });
-            }
-            Event::Message(Message::Login { login, begun }) => {
-                let result = self.login(*login).await;
-                let _ = begun.send(result);
-            }
-            Event::Message(Message::Leave { why, done }) => {
-                let result = self.leave(why).await;
-                let _ = done.send(result);
-            }
-            Event::Message(Message::Probe) => self.probe(),
-            Event::Message(Message::Hurry { hurried }) => {
-                self.probe();
-                let _ = hurried.send(self.lasting.stream.is_some());
-            }
-            Event::Message(Message::Ping { answer }) => drop(answer.send(())),
-            Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
-            Event::Tick => self.input(Input::Tick),
-            Event::Orphaned => self.ended = Some(Ended::Gone),
-        }
-        // In order, and before the next input: what a stanza caused comes before what the next does.
         self.carry_out().await;
     }
 
@@ -488,6 +392,80 @@ impl<'a> Actor<'a> {
             (account, self.shell.standing(&self.account))
         };
         self.shell.translator.publish(&self.shell.log, &self.account, notice, account);
+    }
+}
+
+impl turns::Worker for Actor<'_> {
+    type Event = Event;
+    type End = Ended;
+
+    async fn next(&mut self) -> ControlFlow<Ended, Event> {
+        self.hand_over().await;
+        if let Some(ended) = self.ended {
+            debug!(account = %self.account, ?ended, "account ends");
+            return ControlFlow::Break(ended);
+        }
+        let deadline = self.session.next_deadline();
+        let Lasting { stream, inbox, .. } = &mut *self.lasting;
+        ControlFlow::Continue(tokio::select! {
+            event = next(stream) => Event::Stream(event),
+            message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
+            Some((ticket, stored)) = self.receipts.recv() => Event::Saved(ticket, stored),
+            () = sleep_until(deadline) => Event::Tick,
+        })
+    }
+
+    /// Whoever calls an account that has come to its end is to learn that.
+    fn call_at_hand(&mut self) -> Option<Event> {
+        if self.ended.is_some() { None } else { self.lasting.inbox.try_recv().ok().map(Event::Message) }
+    }
+
+    fn event_at_hand(&mut self) -> Option<Event> {
+        if let Some(event) = next(&mut self.lasting.stream).now_or_never() {
+            return Some(Event::Stream(event));
+        }
+        let (ticket, stored) = self.receipts.try_recv().ok()?;
+        Some(Event::Saved(ticket, stored))
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Stream(event) => self.handle_stream(event).await,
+            Event::Message(Message::Command { command, reply }) => {
+                let call = self.expect_call(reply, false);
+                #[cfg(debug_assertions)]
+                crate::provocation::provoked(&command).await;
+                if self.heard.elapsed() > SILENCE {
+                    self.probe();
+                }
+                self.keep_what_is_owed().await;
+                self.input(Input::Command { call, command });
+            }
+            Event::Message(Message::Login { login, begun }) => {
+                let result = self.login(*login).await;
+                let _ = begun.send(result);
+            }
+            Event::Message(Message::Leave { why, done }) => {
+                let result = self.leave(why).await;
+                let _ = done.send(result);
+            }
+            Event::Message(Message::Probe) => self.probe(),
+            Event::Message(Message::Hurry { hurried }) => {
+                self.probe();
+                let _ = hurried.send(self.lasting.stream.is_some());
+            }
+            Event::Message(Message::Ping { answer }) => drop(answer.send(())),
+            Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
+            Event::Tick => self.input(Input::Tick),
+            Event::Orphaned => self.ended = Some(Ended::Gone),
+        }
+        // In order, and before the next input: what a stanza caused comes before what the next does.
+        self.carry_out().await;
+    }
+
+    async fn settle(&mut self) {
+        self.session.settle(now(), &mut self.effects);
+        self.carry_out().await;
     }
 }
 

@@ -50,6 +50,9 @@ use super::stage::Stage;
 
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;
+/// So much is given to the parser, and then it is other tasks' turn. The parser takes all that is ready in one
+/// go, which may be a stanza of [`MAX_STANZA`](super::limits::MAX_STANZA).
+const PIECE: usize = 64 * 1024;
 /// How long a stanza may take from its first byte to its last. While it comes, each byte counts as a sign
 /// of life, and one that never ends would keep up a stream that brings nothing. On the slowest link that is
 /// of any use, 5 kB/s, a roster of 10,000 contacts takes seven minutes.
@@ -121,6 +124,8 @@ pub(super) struct Limiter<S> {
     replacement: Option<Vec<u8>>,
     /// When what is half read began.
     began: Option<Instant>,
+    /// Bytes given to the parser in this turn.
+    given: usize,
     /// A space is due, to show the parser's watchdog that the link lives.
     space: bool,
     ended: bool,
@@ -143,6 +148,7 @@ impl<S> Limiter<S> {
             unsent: 0,
             replacement: None,
             began: None,
+            given: 0,
             space: false,
             ended: false,
         }
@@ -315,7 +321,13 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
         loop {
             this.link.check()?;
             if this.start < this.ready {
-                return Poll::Ready(Ok(&this.buffer[this.start..this.ready]));
+                if this.given >= PIECE {
+                    this.given = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let end = this.ready.min(this.start + PIECE - this.given);
+                return Poll::Ready(Ok(&this.buffer[this.start..end]));
             }
             if this.space {
                 return Poll::Ready(Ok(b" "));
@@ -352,6 +364,7 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
         let this = self.get_mut();
         if this.start < this.ready {
             this.start = (this.start + amount).min(this.ready);
+            this.given += amount;
         } else if amount > 0 {
             this.space = false;
         }

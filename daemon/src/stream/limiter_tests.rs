@@ -451,6 +451,32 @@ async fn a_cut_link_fails_a_read_that_waits() {
     assert_eq!(read.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
 }
 
+#[test]
+fn the_parser_gets_a_large_stanza_in_pieces_and_others_their_turns() {
+    let text = format!("<x>{}</x>", "y".repeat(MAX_TEXT / 2)).repeat(7);
+    let stream = format!("{HEADER}<message>{text}</message>{NEXT}");
+    let mut limiter = session(Chunks([stream.as_bytes().to_vec()].into()), Arc::default());
+    let waker = futures::task::noop_waker();
+    let mut context = Context::from_waker(&waker);
+    let (mut all, mut turn, mut turns) = (0, 0, 0);
+    while all < stream.len() {
+        match Pin::new(&mut limiter).poll_fill_buf(&mut context) {
+            Poll::Ready(given) => {
+                let given = given.unwrap();
+                let taken = given.len().min(10_000);
+                // Spaces are the watchdog's.
+                let is_space = given == b" ";
+                all += if is_space { 0 } else { taken };
+                turn += if is_space { 0 } else { taken };
+                Pin::new(&mut limiter).consume(taken);
+            }
+            Poll::Pending => (turn, turns) = (0, turns + 1),
+        }
+        assert!(turn <= PIECE, "{turn} bytes in one turn");
+    }
+    assert!(turns >= stream.len() / PIECE - 1, "{turns} turns for {} bytes", stream.len());
+}
+
 /// Not a test of speed, but one that would take minutes were any of it quadratic.
 #[test]
 fn a_big_roster_in_small_reads_is_fast() {
