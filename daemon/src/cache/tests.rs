@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prosed_session::{
     Availability, AvatarRecord, CapsKey, CapsRecord, ImageInfo, OwnPresence, PersonRecord, Profile,
-    ProfileRecord, RosterItem, RosterRecord, Subscription, bounds,
+    ProfileRecord, RosterItem, RosterRecord, Subscription, SubscriptionRequest, bounds,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -516,6 +516,30 @@ async fn features_are_bounded_by_bytes_and_the_rest_goes_from_the_disk() {
     let forget = kept.into_iter().map(|(key, _)| Write::Caps { key, record: None });
     bench.write_all(&me(), forget.collect()).await;
     assert!(bench.store.load(&me()).await.caps.is_empty(), "rows that were not loaded are still there");
+}
+
+#[tokio::test]
+async fn people_and_requests_are_bounded_and_the_rest_goes_from_the_disk() {
+    let bench = Bench::new();
+    let requests = bounds::SUBSCRIPTION_REQUESTS + bounds::ROSTER_CONTACTS;
+    let asks = |jid: BareJid| SubscriptionRequest {
+        jid,
+        nick: None,
+        status: None,
+        received_at: prosed_session::Timestamp(0),
+    };
+    let each = |n: usize| jid(&format!("p{n:05}@example.org"));
+    let people = (0..bounds::ROSTER_CONTACTS + 10).map(|n| about(each(n).as_str(), None));
+    let more =
+        (0..requests + 10).map(|n| Write::SubscriptionRequest { jid: each(n), request: Some(asks(each(n))) });
+    bench.write_all(&me(), people.chain(more).collect()).await;
+    let kept = bench.store.load(&me()).await;
+    assert_eq!((kept.people.len(), kept.requests.len()), (bounds::ROSTER_CONTACTS + 1, requests));
+    let people = kept.people.into_iter().map(|(jid, _)| Write::Person { jid, person: None });
+    let more = kept.requests.into_iter().map(|it| Write::SubscriptionRequest { jid: it.jid, request: None });
+    bench.write_all(&me(), people.chain(more).collect()).await;
+    let left = bench.store.load(&me()).await;
+    assert!(left.people.is_empty() && left.requests.is_empty(), "rows that were not loaded are still there");
 }
 
 #[tokio::test]
