@@ -355,10 +355,20 @@ impl<'a> Actor<'a> {
     /// Gives the cache what there is for it: many writes at once, since each handing over wakes its
     /// thread. Waits while the disk is behind.
     async fn hand_over(&mut self) {
-        if !self.writes.is_empty() {
-            let writes = std::mem::take(&mut self.writes);
-            self.writes_bytes = 0;
-            self.shell.store.write(&self.account, writes, &self.receipts_to, &self.share).await;
+        self.writes_bytes = 0;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        // A single stanza may have caused many: other accounts' writes get their turn between the batches.
+        for (write, ticket) in std::mem::take(&mut self.writes) {
+            bytes += write.bytes();
+            batch.push((write, ticket));
+            if batch.len() >= WRITES || bytes >= WRITES_BYTES {
+                let batch = std::mem::take(&mut batch);
+                self.shell.store.write(&self.account, batch, &self.receipts_to, &self.share).await;
+                bytes = 0;
+            }
+        }
+        if !batch.is_empty() {
+            self.shell.store.write(&self.account, batch, &self.receipts_to, &self.share).await;
         }
     }
 

@@ -329,7 +329,9 @@ fn read_seq_mark(path: &Path, used: bool) -> io::Result<u64> {
         return Ok(0);
     }
     let content = content.unwrap_or_default();
-    if let Some(mark) = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok()) {
+    let mark = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
+    // Beyond it no counting leads: numbers are to be exact in JavaScript, too.
+    if let Some(mark) = mark.filter(|mark| *mark < 1 << 52) {
         return Ok(mark);
     }
     // Counting by the million at each start and by one an event stays behind the microseconds

@@ -85,17 +85,17 @@ impl Session {
             News::Retracted(ids) => {
                 let current = self.people.person(owner).and_then(Person::avatar_id);
                 if current.is_some_and(|current| ids.iter().any(|id| id.parse() == Ok(current))) {
-                    self.assign_no_image(owner, turn);
+                    self.assign_no_image(owner);
                 }
             }
-            News::Emptied => self.assign_no_image(owner, turn),
+            News::Emptied => self.assign_no_image(owner),
         }
     }
 
     /// `awaited`: a UI waits for it.
     fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, awaited: bool, turn: &mut Turn<'_>) {
         match metadata {
-            Announced::Nothing => self.assign_no_image(owner, turn),
+            Announced::Nothing => self.assign_no_image(owner),
             Announced::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
                 debug!(bytes, "avatar too large: not fetched");
             }
@@ -105,7 +105,7 @@ impl Session {
                     self.images.give_up(&id, owner);
                 }
                 let record = AvatarRecord { id, image: None, legacy: false, spelling };
-                match self.assign_image(owner, record, turn) {
+                match self.assign_image(owner, record) {
                     true if awaited => self.fetch_avatar(owner.clone(), id, None, turn),
                     true => self.questions.put(owner, Kind::Avatar),
                     false => {}

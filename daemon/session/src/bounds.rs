@@ -58,6 +58,8 @@ pub(crate) const PROFILE_BYTES: usize = 10 * 1024;
 pub const ROSTER_CONTACTS: usize = 20_000;
 /// Bytes of all JIDs, names and groups of a roster: 800 for each of [`ROSTER_CONTACTS`].
 pub const ROSTER_BYTES: usize = 16 * 1024 * 1024;
+/// Items of one roster push. RFC 6121 allows one; more than a few would hold up other accounts.
+pub(crate) const ROSTER_PUSH_ITEMS: usize = 20;
 /// Bytes of a roster's version. Servers use numbers, times and hashes.
 pub(crate) const ROSTER_VERSION_BYTES: usize = 1_024;
 /// Strangers' requests to see our presence. A UI shows a handful. Those of contacts are not counted: they are as

@@ -67,7 +67,7 @@ impl Session {
         let Some(person) = self.people.edit(jid) else { return };
         if is_due(person, turn.now.wall) {
             person.asked_at = Some(turn.now.wall);
-            self.people.save(jid, turn);
+            self.people.save(jid);
         }
     }
 }

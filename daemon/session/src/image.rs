@@ -230,19 +230,12 @@ impl Session {
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() != Some(id)) {
                 continue;
             }
-            let result =
-                if stored { self.show_image(&owner, id, info, turn) } else { Err(Failure::StorageFailed) };
+            let result = if stored { self.show_image(&owner, id, info) } else { Err(Failure::StorageFailed) };
             self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
         }
     }
 
-    fn show_image(
-        &mut self,
-        owner: &BareJid,
-        id: ImageId,
-        info: ImageInfo,
-        turn: &mut Turn<'_>,
-    ) -> Result<Answer, Failure> {
+    fn show_image(&mut self, owner: &BareJid, id: ImageId, info: ImageInfo) -> Result<Answer, Failure> {
         let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
         let before = held(person);
         match &mut person.avatar {
@@ -251,19 +244,14 @@ impl Session {
         }
         person.show_avatar();
         let (shown, after) = (person.shown.ok_or(Failure::NotFound)?, held(person));
-        self.people.save(owner, turn);
-        self.free_images(owner, before, after, turn);
+        self.people.save(owner);
+        self.free_images(owner, before, after);
         Ok(Answer::Avatar(shown))
     }
 
     /// Somebody's picture is the one of this id from now on, and the one before is wanted no more. Answers
     /// whether it has to be fetched, which is for the caller to do.
-    pub(crate) fn assign_image(
-        &mut self,
-        owner: &BareJid,
-        record: AvatarRecord,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    pub(crate) fn assign_image(&mut self, owner: &BareJid, record: AvatarRecord) -> bool {
         let id = record.id;
         let image = self.images.info(&id);
         let Some(person) = self.people.edit(owner) else { return false };
@@ -273,9 +261,9 @@ impl Session {
             person.avatar = record;
             person.show_avatar();
             let after = held(person);
-            self.people.save(owner, turn);
+            self.people.save(owner);
             self.want_no_more(owner, before, Some(id));
-            self.free_images(owner, before, after, turn);
+            self.free_images(owner, before, after);
         }
         if image.is_none() {
             self.images.want(id, owner.clone());
@@ -295,29 +283,27 @@ impl Session {
     }
 
     /// Somebody has no picture, or none any more.
-    pub(crate) fn assign_no_image(&mut self, owner: &BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn assign_no_image(&mut self, owner: &BareJid) {
         let Some(person) = self.people.edit(owner) else { return };
         if person.avatar != Some(None) {
             let before = held(person);
             person.avatar = Some(None);
             person.show_avatar();
-            self.people.save(owner, turn);
+            self.people.save(owner);
             self.want_no_more(owner, before, None);
-            self.free_images(owner, before, Held::default(), turn);
+            self.free_images(owner, before, Held::default());
         }
     }
 
     /// Somebody has left the roster, and their pictures with them.
-    pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person, turn: &mut Turn<'_>) {
+    pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person) {
         self.want_no_more(owner, held(person), None);
-        self.free_images(owner, held(person), Held::default(), turn);
+        self.free_images(owner, held(person), Held::default());
     }
 
     /// Has the cache drop what nobody of ours has any more. Behind the record that named it: what a
     /// crash leaves between the two is swept at the next start.
-    fn free_images(&mut self, owner: &BareJid, before: Held, after: Held, turn: &mut Turn<'_>) {
-        for id in self.images.hold(owner, before, after) {
-            turn.save(Write::ImageUnused { id });
-        }
+    fn free_images(&mut self, owner: &BareJid, before: Held, after: Held) {
+        self.unused.extend(self.images.hold(owner, before, after));
     }
 }

@@ -35,6 +35,7 @@ mod profile;
 mod questions;
 mod read;
 mod roster;
+mod saving;
 mod snapshot;
 mod startup;
 mod subscription;
@@ -44,6 +45,7 @@ mod vcard_temp;
 mod waiting;
 mod xml;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jid::{BareJid, Jid};
@@ -80,13 +82,18 @@ pub struct Session {
     account: BareJid,
     connection: connection::Connection,
     people: People,
+    /// How often UIs are told of somebody.
     pace: Pace,
+    /// How often what is known of somebody is saved.
+    saves: Pace,
     pending: Pending,
     questions: questions::Questions,
     waiting: Waiting,
     left_out: left_out::LeftOut,
     images: image::Images,
     tickets: effect::Tickets,
+    /// Images that nobody has any more.
+    unused: BTreeSet<ImageId>,
     roster: roster::State,
     startup: startup::State,
     presence: presence::State,
@@ -130,12 +137,14 @@ impl Session {
             connection: connection::Connection::new(account.clone(), now.wall),
             images: image::Images::known(&people),
             people: People::new(account.clone(), items, people, seed),
-            pace: Pace::default(),
+            pace: Pace::of_telling(),
+            saves: Pace::of_saving(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             questions: questions::Questions::default(),
             waiting: Waiting::default(),
             left_out: left_out::LeftOut::default(),
             tickets: effect::Tickets::default(),
+            unused: BTreeSet::new(),
             roster,
             startup: startup::State::default(),
             presence: presence::State::new(presence),
@@ -177,9 +186,10 @@ impl Session {
 
     /// Turns what changed since the last call into events. Call it when no more input is at hand:
     /// changes that arrive together are told together, and the first after quiet are not delayed. A
-    /// contact who never rests is told of twice a second.
+    /// contact who never rests is told of twice a second. What is known of people is saved likewise.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, effects };
+        self.save_people(turn);
         if self.pace.is_due(now.monotonic) {
             return self.tell(turn);
         }
@@ -202,6 +212,7 @@ impl Session {
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
             self.presence.next_deadline(),
             self.pace.next_deadline(),
+            self.saves.next_deadline(),
             self.left_out.next_deadline(),
         ]
         .into_iter()
@@ -263,6 +274,11 @@ impl Session {
                 debug!("roster push from somebody else ignored");
                 return;
             }
+            if !roster::is_small(&payload) {
+                debug!("roster push with too many items refused");
+                turn.send(xml::answer(from, id, Err(DefinedCondition::BadRequest)));
+                return;
+            }
             for jid in self.handle_roster_push(&payload, turn) {
                 self.note_roster_change(&jid, turn);
                 self.confirm_roster_change(&jid, turn);
@@ -304,7 +320,7 @@ impl Session {
         }
         self.note_presence(&from, &presence, turn);
         self.note_caps(&from, &presence, turn);
-        self.note_vcard_photo(&from.to_bare(), &presence, turn);
+        self.note_vcard_photo(&from.to_bare(), &presence);
         self.ask_on(turn);
     }
 
@@ -368,7 +384,7 @@ impl Session {
             }
             Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
             Request::Vcard { jid, source, on_request } => {
-                match self.handle_vcard_result(&jid, source, outcome, turn) {
+                match self.handle_vcard_result(&jid, source, outcome) {
                     None => self.ask_next_profile(jid, source, on_request, turn),
                     failure if on_request => self.answer_profile(jid, failure, turn),
                     _ => {}
@@ -417,7 +433,7 @@ impl Session {
         if let Some(news) = self.connection.news(&self.people, self.presence.own()) {
             self.tell_account(news, turn);
         }
-        self.pace.told_all();
+        self.pace.done_for_all();
     }
 
     /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
@@ -429,7 +445,7 @@ impl Session {
 
     fn tell_changes(&mut self, (changed, removed): (Vec<Contact>, Vec<BareJid>), turn: &mut Turn<'_>) {
         for jid in changed.iter().map(|contact| &contact.jid).chain(&removed) {
-            self.pace.told(jid, turn.now.monotonic);
+            self.pace.done(jid, turn.now.monotonic);
         }
         if !changed.is_empty() || !removed.is_empty() {
             turn.notify(Notice::ContactsChanged { changed, removed });
@@ -438,15 +454,15 @@ impl Session {
 
     fn tell_account(&mut self, news: Account, turn: &mut Turn<'_>) {
         if !self.connection.is_of_ours(&news) {
-            self.pace.told(&self.account, turn.now.monotonic);
+            self.pace.done(&self.account, turn.now.monotonic);
         }
         self.connection.told(news);
         turn.notify(Notice::AccountChanged);
     }
 
     /// Somebody is no contact any more: nothing of theirs is left behind.
-    fn forget_contact(&mut self, jid: &BareJid, person: &people::Person, turn: &mut Turn<'_>) {
-        self.let_images_go(jid, person, turn);
+    fn forget_contact(&mut self, jid: &BareJid, person: &people::Person) {
+        self.let_images_go(jid, person);
         self.caps.forget_contact(jid, person);
         self.vcard_temp.forget_contact(jid);
         self.questions.forget(jid);

@@ -1,57 +1,75 @@
-//! How often UIs are told of one contact. The first changes after quiet are told at once; a contact who
-//! never rests is told of twice a second, in the newest state.
+//! How often something is done for one contact: UIs are told of them, or the disk keeps what is known. The
+//! first changes after quiet count at once; for a contact who never rests it is done once in a while, with
+//! the newest state.
 //!
-//! Whatever waits is told within [`EVERY`], all of it together. So a flood is a few events a second, however
-//! many changes and contacts it has, and the contacts who do not take part in it hear nothing of it.
+//! Whatever waits is done within that while, all of it together. So a flood is a few events or writes,
+//! however many changes and contacts it has, and the contacts who do not take part in it notice nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
-/// Changes of one contact that are told at once after quiet. What belongs together comes apart: a presence,
+/// Changes of one contact that count at once after quiet. What belongs together comes apart: a presence,
 /// a picture, a profile, what a client supports.
 const AT_ONCE: u32 = 8;
-/// So long a change waits at most, and so long it takes to earn one that is told at once. Nobody takes half a
-/// second of a presence for late.
-const EVERY: Duration = Duration::from_millis(500);
+/// Nobody takes half a second of a presence for late.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+/// What is known of a contact takes up to 30 KiB, and the server can give again what a crash loses.
+const SAVED_EVERY: Duration = Duration::from_secs(10);
 
-/// Who was told of lately, and who waits.
-#[derive(Default)]
+/// For whom it was done lately, and who waits.
 pub(crate) struct Pace {
-    /// By when each would have been told of so often at two changes a second. Bounded: only contacts and
-    /// ourselves are told of, and who has been quiet is forgotten.
+    /// So long a change waits at most, and so long it takes to earn one that counts at once.
+    every: Duration,
+    /// By when it would have been done for each so often, once in `every`. Bounded: it is done for contacts
+    /// and ourselves only, and who has been quiet is forgotten.
     spent_until: BTreeMap<BareJid, Instant>,
     forget_at: Option<Instant>,
-    /// Of whom there is something to tell, and when.
+    /// For whom it is to be done, and when.
     waiting: BTreeSet<BareJid>,
     due_at: Option<Instant>,
 }
 
 impl Pace {
-    /// Whether a change is told now. Else it waits, for the others that do.
+    /// For telling UIs.
+    pub(crate) fn of_telling() -> Self {
+        Self::new(TOLD_EVERY)
+    }
+
+    /// For keeping on disk.
+    pub(crate) fn of_saving() -> Self {
+        Self::new(SAVED_EVERY)
+    }
+
+    fn new(every: Duration) -> Self {
+        Self { every, spent_until: BTreeMap::new(), forget_at: None, waiting: BTreeSet::new(), due_at: None }
+    }
+
+    /// Whether it is done now. Else it waits, for the others that do.
     pub(crate) fn admits(&mut self, jid: &BareJid, now: Instant) -> bool {
         if self.waiting.contains(jid) {
             return false;
         }
-        let admitted = self.spent_until.get(jid).is_none_or(|until| *until <= now + EVERY * (AT_ONCE - 1));
+        let admitted =
+            self.spent_until.get(jid).is_none_or(|until| *until <= now + self.every * (AT_ONCE - 1));
         if !admitted {
             self.waiting.insert(jid.clone());
-            self.due_at.get_or_insert(now + EVERY);
+            self.due_at.get_or_insert(now + self.every);
         }
         admitted
     }
 
-    /// UIs have been told of a change.
-    pub(crate) fn told(&mut self, jid: &BareJid, now: Instant) {
+    /// It was done.
+    pub(crate) fn done(&mut self, jid: &BareJid, now: Instant) {
         let before = self.spent_until.get(jid).copied().unwrap_or(now);
-        // Told out of turn, it owes no more than what can be owed.
-        let until = before.clamp(now, now + EVERY * (AT_ONCE - 1)) + EVERY;
+        // Done out of turn, it owes no more than what can be owed.
+        let until = before.clamp(now, now + self.every * (AT_ONCE - 1)) + self.every;
         self.spent_until.insert(jid.clone(), until);
-        self.forget_at.get_or_insert(now + EVERY * AT_ONCE);
+        self.forget_at.get_or_insert(now + self.every * AT_ONCE);
     }
 
-    /// Whether all that waits is to be told now.
+    /// Whether it is to be done now for all who wait.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         if self.forget_at.take_if(|at| *at <= now).is_some() {
             self.spent_until.retain(|_, until| *until > now);
@@ -60,8 +78,8 @@ impl Pace {
         self.due_at.is_some_and(|at| at <= now)
     }
 
-    /// Nothing waits any more: everything has been told.
-    pub(crate) fn told_all(&mut self) {
+    /// Nobody waits any more: it was done for all.
+    pub(crate) fn done_for_all(&mut self) {
         self.waiting.clear();
         self.due_at = None;
     }
@@ -78,15 +96,15 @@ mod tests {
     /// Seconds at which changes are told, of a contact who changes each 10 ms.
     fn told(changes: u32) -> Vec<f64> {
         let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
-        let (mut pace, mut told) = (Pace::default(), Vec::new());
+        let (mut pace, mut told) = (Pace::of_telling(), Vec::new());
         for change in 0..changes {
             let now = start + Duration::from_millis(10) * change;
             let is_due = pace.is_due(now);
             if is_due {
-                pace.told_all();
+                pace.done_for_all();
             }
             if is_due || pace.admits(&jid, now) {
-                pace.told(&jid, now);
+                pace.done(&jid, now);
                 told.push((now - start).as_secs_f64());
             }
         }
@@ -105,17 +123,17 @@ mod tests {
     #[test]
     fn who_was_quiet_is_forgotten_and_told_of_at_once_again() {
         let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
-        let mut pace = Pace::default();
-        (0..20).for_each(|_| pace.told(&jid, start));
+        let mut pace = Pace::of_telling();
+        (0..20).for_each(|_| pace.done(&jid, start));
         let (mut now, mut deadlines) = (start, 0);
         while let Some(at) = pace.next_deadline() {
             assert!(at > now && !pace.is_due(at), "nothing waits");
             (now, deadlines) = (at, deadlines + 1);
         }
-        assert!(pace.spent_until.is_empty() && deadlines <= 2 && now <= start + EVERY * 9);
+        assert!(pace.spent_until.is_empty() && deadlines <= 2 && now <= start + TOLD_EVERY * 9);
         (0..8).for_each(|_| {
             assert!(pace.admits(&jid, now));
-            pace.told(&jid, now);
+            pace.done(&jid, now);
         });
         assert!(!pace.admits(&jid, now));
     }

@@ -246,6 +246,8 @@ pub(crate) struct People {
     known: BTreeMap<BareJid, Box<Person>>,
     /// Those touched since UIs were last told, as UIs know them.
     before: BTreeMap<BareJid, Before>,
+    /// Those of whom we know something that is not on its way to the cache.
+    unsaved: BTreeSet<BareJid>,
     look_alikes: LookAlikes,
     /// Those who have a roster item, and what their items take.
     contacts: usize,
@@ -307,7 +309,15 @@ impl People {
                 person.look_alike = person.looks.is_some_and(|looks| look_alikes.is_doubtful(looks));
             }
         }
-        Self { known, before: BTreeMap::new(), look_alikes, contacts: count, bytes, is_truncated }
+        Self {
+            known,
+            before: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            look_alikes,
+            contacts: count,
+            bytes,
+            is_truncated,
+        }
     }
 
     pub(crate) fn contains(&self, jid: &BareJid) -> bool {
@@ -394,10 +404,28 @@ impl People {
             .collect()
     }
 
-    /// Has the cache keep what we know of somebody.
-    pub(crate) fn save(&self, jid: &BareJid, turn: &mut Turn<'_>) {
-        let person = self.known.get(jid).map(|person| person.record());
-        turn.save(Write::Person { jid: jid.clone(), person });
+    /// Has the cache keep what we know of somebody, once it is their turn.
+    pub(crate) fn save(&mut self, jid: &BareJid) {
+        self.unsaved.insert(jid.clone());
+    }
+
+    /// Has the cache keep what we know of those who may be saved; answers whether nobody is left.
+    pub(crate) fn save_those(
+        &mut self,
+        mut may_be_saved: impl FnMut(&BareJid) -> bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let known = &self.known;
+        self.unsaved.retain(|jid| {
+            let person = known.get(jid).map(|person| person.record());
+            // Of one who has gone, nothing stays.
+            if person.is_some() && !may_be_saved(jid) {
+                return true;
+            }
+            turn.save(Write::Person { jid: jid.clone(), person });
+            false
+        });
+        self.unsaved.is_empty()
     }
 
     /// Who of those that may be told of effectively changed since they were told of last, and who is a contact

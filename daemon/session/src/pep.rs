@@ -3,6 +3,8 @@
 //!
 //! Whose node it is, is said by the stanza's `from` and by nothing inside it (§4.3.3).
 
+use std::collections::BTreeMap;
+
 use minidom::Element;
 use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::message::Message;
@@ -34,10 +36,17 @@ pub(crate) struct Item<'a> {
     pub(crate) payload: Option<&'a Element>,
 }
 
-/// The events in a message; what is malformed is left out.
+/// The last event of each node in a message: services send one, and whatever came before it is outdated. What
+/// is malformed is left out.
 pub(crate) fn events(message: &Message) -> Vec<Event<'_>> {
     let events = message.payloads.iter().filter(|payload| payload.is("event", ns::PUBSUB_EVENT));
-    events.flat_map(Element::children).filter_map(event).collect()
+    let mut last = BTreeMap::new();
+    for child in events.flat_map(Element::children) {
+        if let Some(node) = child.attr("node") {
+            last.insert(node, child);
+        }
+    }
+    last.into_values().filter_map(event).collect()
 }
 
 fn event(child: &Element) -> Option<Event<'_>> {

@@ -19,7 +19,6 @@ impl Session {
         owner: &BareJid,
         slot: impl Fn(&mut ProfileRecord) -> &mut Option<Arc<Profile>>,
         profile: Option<Profile>,
-        turn: &mut Turn<'_>,
     ) {
         // Our own is what UIs may write.
         let bounded = |profile: Profile| if *owner == self.account { profile } else { profile.bounded() };
@@ -28,7 +27,7 @@ impl Session {
         let known = slot(&mut person.profile);
         if known.as_deref() != profile.as_ref() {
             *known = profile.map(Arc::new);
-            self.people.save(owner, turn);
+            self.people.save(owner);
         }
     }
 

@@ -89,6 +89,11 @@ pub(crate) fn is_push(payload: &Element) -> bool {
     payload.is("query", ns::ROSTER)
 }
 
+/// Whether it holds no more than a push may cost: RFC 6121 §2.1.6 has one item in each.
+pub(crate) fn is_small(push: &Element) -> bool {
+    push.children().nth(bounds::ROSTER_PUSH_ITEMS).is_none()
+}
+
 enum News {
     Put(RosterItem),
     /// With the resource part that it has.
@@ -209,7 +214,7 @@ impl Session {
         drop(keep);
         let mut changed = gone.len();
         for jid in &gone {
-            self.remove_contact(jid, turn);
+            self.remove_contact(jid);
         }
         self.people.begin_whole();
         items.retain(|item| {
@@ -279,7 +284,7 @@ impl Session {
                 Some(News::Remove(jid, resource)) if self.is_another_item(&jid, resource.as_ref()) => {}
                 Some(News::Remove(jid, _)) => {
                     named.push(jid.clone());
-                    if self.remove_contact(&jid, turn) {
+                    if self.remove_contact(&jid) {
                         removed.push(jid);
                     }
                 }
@@ -297,10 +302,10 @@ impl Session {
     }
 
     /// Takes a contact out, with all that was known of them; answers whether there was one.
-    fn remove_contact(&mut self, jid: &BareJid, turn: &mut Turn<'_>) -> bool {
+    fn remove_contact(&mut self, jid: &BareJid) -> bool {
         let Some(person) = self.people.remove_contact(jid) else { return false };
-        self.people.save(jid, turn);
-        self.forget_contact(jid, &person, turn);
+        self.people.save(jid);
+        self.forget_contact(jid, &person);
         true
     }
 

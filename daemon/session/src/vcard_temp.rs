@@ -95,7 +95,7 @@ fn photo(vcard: &Element) -> Option<Vec<u8>> {
 
 impl Session {
     /// Notes the picture that somebody's presence announces.
-    pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+    pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence) {
         if presence.type_ != Type::None {
             return;
         }
@@ -103,7 +103,7 @@ impl Session {
         let Some(person) = self.people.edit(owner) else { return };
         person.photo = photo;
         match photo {
-            None if person.is_legacy() => self.assign_no_image(owner, turn),
+            None if person.is_legacy() => self.assign_no_image(owner),
             Some(_) if self.startup.is_settled() => self.questions.put(owner, Kind::Photo),
             _ => {}
         }
@@ -135,7 +135,7 @@ impl Session {
         // Not shared, as XEP-0084's are: each vCard is its own chance.
         let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
         let record = AvatarRecord { id: photo, image: None, legacy: true, spelling: None };
-        if self.assign_image(owner, record, turn) && !is_coming {
+        if self.assign_image(owner, record) && !is_coming {
             self.ask_vcard_temp(owner.clone(), false, question, turn);
         }
     }
@@ -170,7 +170,6 @@ impl Session {
                 owner,
                 |known| &mut known.temp,
                 Some(profile).filter(|p| *p != Profile::default()),
-                turn,
             );
         }
         self.keep_photo(owner, &vcard, turn);
@@ -201,7 +200,7 @@ impl Session {
                     Err(unknown @ Failure::RequestTimedOut) => unknown.clone(),
                     _ => {
                         self.vcard_temp.missing.insert(owner.clone(), id);
-                        self.assign_no_image(owner, turn);
+                        self.assign_no_image(owner);
                         failure
                     }
                 };

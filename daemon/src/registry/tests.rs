@@ -161,7 +161,7 @@ fn seq_never_goes_back() {
 
 #[test]
 fn a_lost_mark_is_jumped_over() {
-    for damage in [None, Some("12x"), Some("")] {
+    for damage in [None, Some("12x"), Some(""), Some("18446744073709551615")] {
         let home = tempfile::tempdir().unwrap();
         let registry = Registry::open(home.path()).unwrap();
         registry.update(&me(), |entry| entry.remember = true).unwrap();
