@@ -190,6 +190,7 @@ impl Session {
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, effects };
         self.save_people(turn);
+        self.tell_requests(turn);
         if self.pace.is_due(now.monotonic) {
             return self.tell(turn);
         }
@@ -213,6 +214,7 @@ impl Session {
             self.presence.next_deadline(),
             self.pace.next_deadline(),
             self.saves.next_deadline(),
+            self.subscriptions.next_deadline(),
             self.left_out.next_deadline(),
         ]
         .into_iter()
@@ -280,7 +282,7 @@ impl Session {
                 return;
             }
             for jid in self.handle_roster_push(&payload, turn) {
-                self.note_roster_change(&jid, turn);
+                self.note_roster_change(&jid);
                 self.confirm_roster_change(&jid, turn);
             }
             turn.send(xml::answer(from, id, Ok(None)));
@@ -365,7 +367,7 @@ impl Session {
                 self.handle_roster_result(outcome, turn);
                 // Answered on another device while we were away.
                 for jid in self.subscriptions.from() {
-                    self.note_roster_change(&jid, turn);
+                    self.note_roster_change(&jid);
                 }
             }
             Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),

@@ -18,12 +18,15 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// What is known of a contact takes up to 30 KiB, and the server can give again what a crash loses.
 const SAVED_EVERY: Duration = Duration::from_secs(10);
 
+/// A person answers them, and there may be 50 of one domain each time.
+const REQUESTS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// For whom it was done lately, and who waits.
 pub(crate) struct Pace {
     /// So long a change waits at most, and so long it takes to earn one that counts at once.
     every: Duration,
-    /// By when it would have been done for each so often, once in `every`. Bounded: it is done for contacts
-    /// and ourselves only, and who has been quiet is forgotten.
+    /// By when it would have been done for each so often, once in `every`. Bounded: it is done for contacts,
+    /// for ourselves and for domains, and who has been quiet is forgotten.
     spent_until: BTreeMap<BareJid, Instant>,
     forget_at: Option<Instant>,
     /// For whom it is to be done, and when.
@@ -40,6 +43,11 @@ impl Pace {
     /// For keeping on disk.
     pub(crate) fn of_saving() -> Self {
         Self::new(SAVED_EVERY)
+    }
+
+    /// For telling of requests to see our presence.
+    pub(crate) fn of_requests() -> Self {
+        Self::new(REQUESTS_TOLD_EVERY)
     }
 
     fn new(every: Duration) -> Self {

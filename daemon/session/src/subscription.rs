@@ -5,6 +5,7 @@
 //! never accepted by themselves.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use jid::{BareJid, Jid};
 use xmpp_parsers::ns;
@@ -14,17 +15,42 @@ use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
 use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
 use crate::left_out::What;
+use crate::pace::Pace;
 use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
 pub(crate) struct State {
     /// By who asks.
     requests: BTreeMap<BareJid, SubscriptionRequest>,
+    /// Those that have changed since UIs and the cache were told, as they know them. Whoever is neither there
+    /// nor known is not in here.
+    before: BTreeMap<BareJid, Option<SubscriptionRequest>>,
+    /// How often the requests of a contact, or of a domain's strangers, are told of.
+    pace: Pace,
 }
 
 impl State {
     pub(crate) fn new(requests: Vec<SubscriptionRequest>) -> Self {
-        Self { requests: requests.into_iter().map(|request| (request.jid.clone(), request)).collect() }
+        Self {
+            requests: requests.into_iter().map(|request| (request.jid.clone(), request)).collect(),
+            before: BTreeMap::new(),
+            pace: Pace::of_requests(),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.pace.next_deadline()
+    }
+
+    fn put(&mut self, jid: &BareJid, request: Option<SubscriptionRequest>) {
+        let before = match request {
+            Some(request) => self.requests.insert(jid.clone(), request),
+            None => self.requests.remove(jid),
+        };
+        let known = self.before.entry(jid.clone()).or_insert(before);
+        if known.as_ref() == self.requests.get(jid) {
+            self.before.remove(jid);
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<SubscriptionRequest> {
@@ -42,7 +68,7 @@ impl Session {
     pub(crate) fn note_subscription(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
         match presence.type_ {
             Type::Subscribe if *from != self.account => self.note_request(from, presence, turn),
-            Type::Unsubscribe => self.resolve(from, turn),
+            Type::Unsubscribe => self.resolve(from),
             _ => {}
         }
     }
@@ -69,9 +95,37 @@ impl Session {
         if known.is_none() && !self.people.contains(from) {
             self.make_room_for_stranger(from, turn);
         }
-        turn.save(Write::SubscriptionRequest { jid: from.clone(), request: Some(request.clone()) });
-        self.subscriptions.requests.insert(from.clone(), request.clone());
-        turn.notify(Notice::SubscriptionRequested(request));
+        self.subscriptions.put(from, Some(request));
+    }
+
+    /// Tells UIs and the cache whose requests have come, changed or gone. The first after quiet are told at once;
+    /// of a domain that never rests, or of a contact, all that is left of it after ten seconds.
+    pub(crate) fn tell_requests(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.monotonic;
+        let everybody = self.subscriptions.pace.is_due(now) || !self.connection.is_online();
+        let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
+        for jid in touched {
+            let whose = if self.people.contains(&jid) { jid.clone() } else { domain(&jid) };
+            if everybody || self.subscriptions.pace.admits(&whose, now) {
+                self.subscriptions.pace.done(&whose, now);
+                self.tell_request(&jid, turn);
+            }
+        }
+        if everybody {
+            self.subscriptions.pace.done_for_all();
+        }
+    }
+
+    fn tell_request(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        if self.subscriptions.before.remove(jid).is_none() {
+            return;
+        }
+        let request = self.subscriptions.requests.get(jid).cloned();
+        turn.save(Write::SubscriptionRequest { jid: jid.clone(), request: request.clone() });
+        turn.notify(match request {
+            Some(request) => Notice::SubscriptionRequested(request),
+            None => Notice::SubscriptionResolved { jid: jid.clone() },
+        });
     }
 
     /// The oldest go first: of the same domain where it has had its share, else of the domain that has most. Those
@@ -100,23 +154,22 @@ impl Session {
             };
             let Some(jid) = oldest.map(|oldest| oldest.jid.clone()) else { return };
             self.left_out.note(What::SubscriptionRequests, turn.now);
-            self.resolve(&jid, turn);
+            self.resolve(&jid);
         }
     }
 
     /// Their request, if there was one, is none any more.
-    fn resolve(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
-        if self.subscriptions.requests.remove(jid).is_some() {
-            turn.save(Write::SubscriptionRequest { jid: jid.clone(), request: None });
-            turn.notify(Notice::SubscriptionResolved { jid: jid.clone() });
+    fn resolve(&mut self, jid: &BareJid) {
+        if self.subscriptions.requests.contains_key(jid) {
+            self.subscriptions.put(jid, None);
         }
     }
 
     /// Another device may have answered: their roster item says so.
-    pub(crate) fn note_roster_change(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn note_roster_change(&mut self, jid: &BareJid) {
         let item = self.people.person(jid).and_then(|person| person.item.as_ref());
         if item.is_some_and(|item| matches!(item.subscription, Subscription::From | Subscription::Both)) {
-            self.resolve(jid, turn);
+            self.resolve(jid);
         }
     }
 
@@ -132,7 +185,9 @@ impl Session {
         }
         self.send_subscription(&jid, act, turn);
         if matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny) {
-            self.resolve(&jid, turn);
+            self.resolve(&jid);
+            // A UI has said so: however noisy they are, it is told now.
+            self.tell_request(&jid, turn);
         }
         turn.reply(call, Ok(Answer::Done));
     }
@@ -147,4 +202,9 @@ impl Session {
         presence.to = Some(Jid::from(jid.clone()));
         turn.send(presence);
     }
+}
+
+/// All who are there, for strangers have as many names as they like.
+fn domain(jid: &BareJid) -> BareJid {
+    BareJid::from_parts(None, jid.domain())
 }

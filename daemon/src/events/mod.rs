@@ -135,6 +135,9 @@ impl EventLog {
         let seq = state.take_number();
         let contacts = match &payload {
             EventPayload::ContactChanged(changed) => changed.ids.clone(),
+            // Strangers have as many names as they like, but one domain. The list of requests is the whole truth.
+            EventPayload::SubscriptionRequested(asked) => vec![strangers_of(&asked.jid)],
+            EventPayload::SubscriptionResolved(resolved) => vec![strangers_of(&resolved.jid)],
             _ => Vec::new(),
         };
         let event = Event { seq, time: rfc3339(Utc::now()), account: account.to_string(), payload };
@@ -228,6 +231,11 @@ impl EventLog {
         // No code of ours panics while it holds the lock and leaves the log half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All who ask from one domain, as one contact: no JID begins with `@`.
+fn strangers_of(jid: &str) -> String {
+    format!("@{}", jid.rsplit_once('@').map_or(jid, |(_, domain)| domain))
 }
 
 impl State {

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
-use prosed_protocol::{AccountChanged, ContactChanged, RosterLoaded};
+use prosed_protocol::{AccountChanged, ContactChanged, RosterLoaded, SubscriptionResolved};
 use serde_json::{Value, json};
 
 use super::*;
@@ -201,6 +201,20 @@ fn an_account_that_floods_loses_its_own_past_and_nobody_elses() {
         let expired = log.cursor(Filter::default(), Some(0)).err().unwrap();
         assert_eq!(seqs(&log, Filter::default(), expired.oldest - 1).first(), Some(&expired.oldest));
     }
+}
+
+#[test]
+fn strangers_of_one_domain_push_out_nothing_but_their_own() {
+    let log = log(0);
+    let first = append(&log, "me@example.org", "rosterLoaded");
+    for n in 0..20_000 {
+        let jid_text = format!("eve{n}@evil.example");
+        let resolved = SubscriptionResolved { jid: jid_text };
+        log.append(&jid("me@example.org"), EventPayload::SubscriptionResolved(resolved));
+    }
+    let last = log.last();
+    let expected: Vec<_> = std::iter::once(first).chain(last - 63..=last).collect();
+    assert_eq!(seqs(&log, Filter::default(), 0), expected);
 }
 
 #[test]
