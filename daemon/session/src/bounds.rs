@@ -54,6 +54,9 @@ pub const NAME_CHARS: usize = 1_000;
 pub const TEXT_CHARS: usize = 4_000;
 /// Bytes of one profile of a contact. Real ones take a few hundred.
 pub(crate) const PROFILE_BYTES: usize = 10 * 1024;
+/// Bytes of all contacts' devices and profiles: 5 KiB for each of [`ROSTER_CONTACTS`], which is five times what
+/// real ones take.
+pub const PEOPLE_BYTES: usize = 96 * 1024 * 1024;
 /// Contacts of a roster: twice what prosed is measured with. Ten times what anybody is known to have.
 pub const ROSTER_CONTACTS: usize = 20_000;
 /// Bytes of all JIDs, names and groups of a roster: 800 for each of [`ROSTER_CONTACTS`].

@@ -184,3 +184,33 @@ fn contacts_who_come_and_go() {
     assert_eq!(caps.entries(), 0);
     assert!(questions.entries() <= bounds::AVATARS_IN_FLIGHT + bounds::DISCO_IN_FLIGHT);
 }
+
+#[test]
+fn what_people_take_is_weighed_and_has_an_end() {
+    let mut flood = Flood::new();
+    let mallory = BareJid::new("mallory@evil.example").unwrap();
+    let publish = |flood: &mut Flood, note: &str| {
+        flood.sends(&format!(
+            "<message xmlns='jabber:client' from='mallory@evil.example'><event xmlns='http://jabber.org/protocol/\
+             pubsub#event'><items node='urn:xmpp:vcard4'><item id='x'><vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>\
+             <note><text>{note}</text></note></vcard></item></items></event></message>"
+        ));
+    };
+    flood.presence(1, &format!("<status>{}</status>", "x".repeat(1_000)));
+    publish(&mut flood, &"y".repeat(2_000));
+    let taken = flood.session.weight.bytes();
+    assert!((3_000..6_000).contains(&taken), "{taken}");
+    flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/1'/>");
+    assert!(flood.session.weight.bytes() < taken - 1_000);
+
+    flood.session.weight = crate::weight::Weight::full(flood.now.monotonic);
+    flood.presence(2, "");
+    publish(&mut flood, "another");
+    let person = flood.session.people.person(&mallory).unwrap();
+    assert!(person.online.is_empty(), "no room");
+    assert_eq!(person.profile.vcard4.as_ref().unwrap().note.as_ref().unwrap().len(), 2_000, "the one before");
+    // It is counted again, and found to be less.
+    flood.now.monotonic += std::time::Duration::from_secs(1);
+    flood.presence(2, "");
+    assert_eq!(flood.session.people.person(&mallory).unwrap().online.len(), 1);
+}

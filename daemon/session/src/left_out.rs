@@ -13,6 +13,8 @@ use crate::{bounds, time::Now};
 pub(crate) enum What {
     /// Of one contact.
     Devices,
+    /// Of all contacts together: presences.
+    People,
     /// Verified hashes that are kept for one device only, or not at all.
     Caps,
     /// Of strangers; older ones gave way.
@@ -26,8 +28,9 @@ pub(crate) enum What {
 }
 
 impl What {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Devices, "devices of contacts"),
+        (Self::People, "presences, for want of room"),
         (Self::Caps, "meanings of caps hashes"),
         (Self::SubscriptionRequests, "subscription requests of strangers"),
         (Self::Contacts, "contacts beyond what a roster holds"),

@@ -43,6 +43,7 @@ mod time;
 mod vcard;
 mod vcard_temp;
 mod waiting;
+mod weight;
 mod xml;
 
 use std::collections::BTreeSet;
@@ -54,7 +55,7 @@ use rand::rngs::StdRng;
 use tracing::debug;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Message, MessageType};
-use xmpp_parsers::presence::Presence;
+use xmpp_parsers::presence::{Presence, Type as PresenceType};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
@@ -90,6 +91,7 @@ pub struct Session {
     questions: questions::Questions,
     waiting: Waiting,
     left_out: left_out::LeftOut,
+    weight: weight::Weight,
     images: image::Images,
     tickets: effect::Tickets,
     /// Images that nobody has any more.
@@ -143,6 +145,7 @@ impl Session {
             questions: questions::Questions::default(),
             waiting: Waiting::default(),
             left_out: left_out::LeftOut::default(),
+            weight: weight::Weight::default(),
             tickets: effect::Tickets::default(),
             unused: BTreeSet::new(),
             roster,
@@ -320,9 +323,15 @@ impl Session {
         if !self.people.contains(&from.to_bare()) || self.connection.is_us(&from) {
             return;
         }
+        let bare = from.to_bare();
+        if presence.type_ == PresenceType::None && !self.has_room_for_people(turn.now.monotonic) {
+            return self.left_out.note(left_out::What::People, turn.now);
+        }
+        let before = self.weigh(&bare);
         self.note_presence(&from, &presence, turn);
         self.note_caps(&from, &presence, turn);
-        self.note_vcard_photo(&from.to_bare(), &presence);
+        self.note_weight(before, self.weigh(&bare));
+        self.note_vcard_photo(&bare, &presence);
         self.ask_on(turn);
     }
 
@@ -386,7 +395,7 @@ impl Session {
             }
             Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
             Request::Vcard { jid, source, on_request } => {
-                match self.handle_vcard_result(&jid, source, outcome) {
+                match self.handle_vcard_result(&jid, source, outcome, turn) {
                     None => self.ask_next_profile(jid, source, on_request, turn),
                     failure if on_request => self.answer_profile(jid, failure, turn),
                     _ => {}

@@ -196,6 +196,13 @@ impl ProfileRecord {
         }
     }
 
+    /// How many bytes all of them take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { vcard4, prose, temp } = self;
+        let all = [vcard4, prose, temp].into_iter().flatten();
+        all.map(|profile| size_of::<Profile>() + profile.bytes()).sum()
+    }
+
     /// The one to show: the standard's node, else the Prose clients', else the old vCard.
     pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
         self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
@@ -289,12 +296,17 @@ impl People {
         // All at once: a map that is built of what is sorted already is built in one go.
         let mut known: BTreeMap<BareJid, Box<Person>> = contacts.collect();
         known.entry(account).or_default();
+        let mut profiles = 0;
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
                 **person = Person { item: person.item.take(), ..Person::from_record(record) };
                 // Our own is what UIs may write.
                 if person.item.is_some() {
                     person.profile.bound();
+                    profiles += person.profile.bytes();
+                    if profiles > bounds::PEOPLE_BYTES {
+                        person.profile = ProfileRecord::default();
+                    }
                 }
             }
         }

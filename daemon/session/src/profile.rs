@@ -1,6 +1,7 @@
 //! One profile out of three sources: asked for in the order of their worth, until one has it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jid::BareJid;
 
@@ -19,16 +20,22 @@ impl Session {
         owner: &BareJid,
         slot: impl Fn(&mut ProfileRecord) -> &mut Option<Arc<Profile>>,
         profile: Option<Profile>,
+        now: Instant,
     ) {
+        if profile.is_some() && !self.has_room_for_people(now) {
+            return;
+        }
         // Our own is what UIs may write.
         let bounded = |profile: Profile| if *owner == self.account { profile } else { profile.bounded() };
         let profile = profile.map(bounded);
+        let before = self.weigh(owner);
         let Some(person) = self.people.edit(owner) else { return };
         let known = slot(&mut person.profile);
         if known.as_deref() != profile.as_ref() {
             *known = profile.map(Arc::new);
             self.people.save(owner);
         }
+        self.note_weight(before, self.weigh(owner));
     }
 
     pub(crate) fn handle_load_profile(

@@ -162,7 +162,7 @@ impl Session {
             News::Emptied => Some(None),
         };
         if let Some(profile) = profile {
-            self.note_profile(owner, source.slot(), profile);
+            self.note_profile(owner, source.slot(), profile, turn.now.monotonic);
         }
     }
 
@@ -186,12 +186,13 @@ impl Session {
         owner: &BareJid,
         source: VcardSource,
         outcome: Outcome,
+        turn: &Turn<'_>,
     ) -> Option<Failure> {
         match outcome {
             Ok(payload) => {
                 let item = pep::answered_item(payload.as_ref(), source.node());
                 let profile = item.as_ref().and_then(read_item).flatten();
-                self.note_profile(owner, source.slot(), profile);
+                self.note_profile(owner, source.slot(), profile, turn.now.monotonic);
                 None
             }
             Err(Failure::StanzaError { .. }) => None,

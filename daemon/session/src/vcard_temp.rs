@@ -170,6 +170,7 @@ impl Session {
                 owner,
                 |known| &mut known.temp,
                 Some(profile).filter(|p| *p != Profile::default()),
+                turn.now.monotonic,
             );
         }
         self.keep_photo(owner, &vcard, turn);

@@ -140,12 +140,20 @@ fn is_scheme(text: &str) -> bool {
 
 fn host<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let host = String::deserialize(from)?;
-    let is_address = host.parse::<std::net::IpAddr>().is_ok();
-    if host.is_empty() || host.contains(['/', '@', '[', ' ']) || (host.contains(':') && !is_address) {
+    if !is_host(&host) {
         let why = format!("«{host}» is not a host name or an IP address; the port has a key of its own");
         return Err(D::Error::custom(why));
     }
     Ok(Some(host))
+}
+
+/// Whether this could be the name of a host, or is an IP address.
+pub(crate) fn is_host(text: &str) -> bool {
+    /// Octets of a name as a text (RFC 1035 §2.3.4).
+    const LONGEST: usize = 253;
+    let is_name = |character: char| character.is_alphanumeric() || matches!(character, '-' | '.' | '_');
+    let is_address = text.parse::<std::net::IpAddr>().is_ok();
+    is_address || (1..=LONGEST).contains(&text.len()) && text.chars().all(is_name) && !text.contains("..")
 }
 
 fn port<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use file::File;
-pub(crate) use file::{AccountOverride, SecretStoreKind};
+pub(crate) use file::{AccountOverride, SecretStoreKind, is_host};
 
 /// Where UIs look for us unless they are told otherwise.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5299);

@@ -14,7 +14,7 @@ use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
     ErrorKind, GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile,
     PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
-    SubscriptionRequest, UpdateContactParams, openrpc,
+    SubscriptionRequest, UpdateContactParams, invalid_params, openrpc,
 };
 use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
 use serde::Serialize;
@@ -28,6 +28,7 @@ use super::sessions::Sessions;
 use super::texts;
 use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
+use crate::config::is_host;
 use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
 use crate::metrics::Metrics;
@@ -68,6 +69,14 @@ impl TrueAt {
 }
 
 pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> Answered<Account> {
+    if params.host.as_deref().is_some_and(|host| !is_host(host)) {
+        return Err(invalid_params(
+            "host is not a host name or an IP address; the port is a parameter of its own",
+        ));
+    }
+    if params.port == Some(0) {
+        return Err(invalid_params("port is one of 1 to 65535"));
+    }
     let account = place.account.clone();
     let login = Login {
         jid: account.clone(),
