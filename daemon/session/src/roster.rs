@@ -275,7 +275,8 @@ impl Session {
                 }
                 Some(News::Put(item)) if item.jid != self.account => match self.people.put_item(&item) {
                     Put::NoRoom => self.left_out.note(What::Contacts, turn.now),
-                    Put::Same | Put::Changed => {
+                    Put::Same => named.push(item.jid),
+                    Put::Changed => {
                         named.push(item.jid.clone());
                         items.push(item);
                     }
@@ -291,11 +292,13 @@ impl Session {
                 None => self.leave_item_out(turn),
             }
         }
+        let before = self.roster.version.clone();
         if query.attr("ver").is_some() || self.is_partial() {
             self.roster.version = self.version_of(query);
         }
+        let is_news = !items.is_empty() || !removed.is_empty() || self.roster.version != before;
         // Without the whole there is nothing to keep a part in.
-        if self.roster.known {
+        if self.roster.known && is_news {
             turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
         }
         named
