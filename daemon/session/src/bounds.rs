@@ -68,7 +68,7 @@ pub(crate) const ROSTER_VERSION_BYTES: usize = 1_024;
 /// Strangers' requests to see our presence. A UI shows a handful. Those of contacts are not counted: they are as
 /// many as the roster has contacts, at most.
 pub const SUBSCRIPTION_REQUESTS: usize = 200;
-/// Of these, requests of one domain.
+/// Of these, requests of one domain, with all that are below it.
 pub(crate) const SUBSCRIPTION_REQUESTS_PER_DOMAIN: usize = 50;
 /// Bytes of what one request says: a nickname and a sentence.
 pub(crate) const SUBSCRIPTION_REQUEST_BYTES: usize = 4 * 1024;

@@ -16,6 +16,7 @@ mod command;
 mod connection;
 mod contact;
 mod disco;
+mod domain;
 mod effect;
 mod failure;
 mod features;

@@ -13,6 +13,7 @@ use xmpp_parsers::presence::{Presence, Type};
 
 use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
 use crate::contact::Subscription;
+use crate::domain::registrable;
 use crate::effect::{Notice, Write};
 use crate::left_out::What;
 use crate::pace::Pace;
@@ -135,9 +136,9 @@ impl Session {
             let strangers = self.subscriptions.requests.values();
             let mut domains: BTreeMap<&str, Vec<&SubscriptionRequest>> = BTreeMap::new();
             for stranger in strangers.filter(|request| !self.people.contains(&request.jid)) {
-                domains.entry(stranger.jid.domain().as_str()).or_default().push(stranger);
+                domains.entry(registrable(stranger.jid.domain().as_str())).or_default().push(stranger);
             }
-            let same = domains.get(from.domain().as_str());
+            let same = domains.get(registrable(from.domain().as_str()));
             let crowded = same.filter(|same| same.len() >= bounds::SUBSCRIPTION_REQUESTS_PER_DOMAIN);
             let is_full = domains.values().map(Vec::len).sum::<usize>() >= bounds::SUBSCRIPTION_REQUESTS;
             let age = |request: &&&SubscriptionRequest| request.received_at;

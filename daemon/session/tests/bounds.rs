@@ -432,7 +432,9 @@ fn a_domain_has_its_share_of_subscription_requests() {
     bench.asks("honest@example.org");
     for n in 0..1_000 {
         bench.now.wall.0 += 1;
-        bench.asks(&format!("stranger{n}@evil.example"));
+        // Domains below one's own cost nothing.
+        let below = if n % 2 == 0 { String::new() } else { format!("a{n}.") };
+        bench.asks(&format!("stranger{n}@{below}evil.example"));
     }
     let open = bench.requests();
     assert_eq!(open.len(), 51);
@@ -445,7 +447,7 @@ fn a_domain_has_its_share_of_subscription_requests() {
     let open = bench.requests();
     assert_eq!(open.len(), 200);
     assert!(open.contains(&"honest@example.org".to_owned()));
-    assert_eq!(open.iter().filter(|jid| jid.ends_with("@evil.example")).count(), 19);
+    assert_eq!(open.iter().filter(|jid| jid.ends_with("evil.example")).count(), 19);
 }
 
 #[test]
