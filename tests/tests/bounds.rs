@@ -313,8 +313,8 @@ async fn whatever_a_peer_grows_has_an_end() {
     assert!(too_much.is_empty(), "{}", too_much.join("\n"));
 }
 
-/// Of pictures that were replaced, up to 64 wait for their removal (`UNUSED` in daemon/src/cache/keeper.rs): with
-/// pictures of the greatest size one contact comes to 64 MiB on disk.
+/// Of pictures that were replaced, up to 64 and 4 MiB wait for their removal (`UNUSED` in
+/// daemon/src/cache/keeper.rs, where the bytes are tried out).
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_that_are_replaced_leave_the_disk() {
     let stage = Stage::set().await;

@@ -14,10 +14,17 @@ use crate::files::{self, Durability};
 
 const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
 
+/// Bytes of all images, of all accounts: 50 KiB for each contact of the largest roster, several times what pictures
+/// have. Each contact has two at most, of 1 MiB each, so it takes hundreds of them to fill this; who comes then is
+/// shown without a picture.
+const MOST_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
     index: HashMap<ImageId, Stored>,
+    bytes: u64,
+    pub(super) most_bytes: u64,
     metrics: CacheMetrics,
 }
 
@@ -30,7 +37,7 @@ impl Images {
     /// Looks what is there, by name. What a crash left half-written or empty goes.
     pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
         files::private_subfolder(&folder)?;
-        let mut images = Self { folder, index: HashMap::new(), metrics };
+        let mut images = Self { folder, index: HashMap::new(), bytes: 0, most_bytes: MOST_BYTES, metrics };
         for shelf in fs::read_dir(&images.folder)?.flatten() {
             // Not a folder: not ours.
             let Ok(entries) = fs::read_dir(shelf.path()) else { continue };
@@ -47,9 +54,21 @@ impl Images {
 
     fn enter(&mut self, id: ImageId, kind: ImageType, bytes: u64) {
         self.metrics.image_added(bytes);
+        self.bytes += bytes;
         if let Some(replaced) = self.index.insert(id, Stored { kind, bytes }) {
             self.metrics.image_removed(replaced.bytes);
+            self.bytes -= replaced.bytes;
         }
+    }
+
+    /// Whether an image of so many bytes may come.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes as u64 <= self.most_bytes
+    }
+
+    /// What an image takes; nothing where there is none.
+    pub(super) fn bytes_of(&self, id: ImageId) -> u64 {
+        self.index.get(&id).map_or(0, |stored| stored.bytes)
     }
 
     pub(super) fn contains(&self, id: ImageId) -> bool {
@@ -61,6 +80,10 @@ impl Images {
     pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8]) -> io::Result<()> {
         let path = path(&self.folder, id, kind);
         if !self.index.contains_key(&id) {
+            if !self.has_room(data.len()) {
+                let text = format!("pictures take {} bytes already", self.bytes);
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+            }
             let written = files::write_atomic(&path, data, Durability::Written);
             match written {
                 // The first on its shelf; or somebody has emptied the cache behind our back.
@@ -80,6 +103,7 @@ impl Images {
             Some(stored) => {
                 files::remove(&path(&self.folder, id, stored.kind))?;
                 self.metrics.image_removed(stored.bytes);
+                self.bytes -= stored.bytes;
                 self.index.remove(&id);
                 Ok(())
             }

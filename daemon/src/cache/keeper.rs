@@ -22,10 +22,13 @@ use crate::registry::Registry;
 /// gives again.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
 
-/// Pictures that an account needs no more, before it is looked whether another does: that takes a
-/// look at everybody. A hostile contact who changes theirs all the time fills no more than this, at
-/// 1 MiB each.
+/// Pictures that an account no longer needs, before we check whether another does: that takes a look at
+/// everybody.
 pub(super) const UNUSED: usize = 64;
+
+/// Bytes of them. So a contact who changes their picture all the time has this on disk, and beside it the one
+/// that is shown and the one that has just come, of 1 MiB each.
+pub(super) const UNUSED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long a cache that failed may take to close; everybody's writes wait for it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -81,7 +84,7 @@ pub(super) struct Keeper {
     /// Accounts whose stored roster is all that their session has said of it. Not so after a
     /// write was lost: a later version on top of the gap would hide it for ever.
     sound: HashSet<BareJid>,
-    images: Images,
+    pub(super) images: Images,
     /// Pictures that their owners have replaced, fewer than [`UNUSED`].
     unused: HashSet<ImageId>,
     registry: Registry,
@@ -257,6 +260,9 @@ impl Keeper {
         let result = match &write {
             Write::Image { id, kind, data } => {
                 self.unused.remove(id);
+                if !self.images.has_room(data.len()) {
+                    self.remove_unused();
+                }
                 self.images.write(*id, *kind, data).map_err(RowsError::Disk)
             }
             Write::ImageUnused { id } => {
@@ -336,9 +342,14 @@ impl Keeper {
     /// A picture may be nobody's any more.
     fn set_aside(&mut self, id: ImageId) {
         self.unused.insert(id);
-        if self.unused.len() < UNUSED {
-            return;
+        let bytes: u64 = self.unused.iter().map(|id| self.images.bytes_of(*id)).sum();
+        if self.unused.len() >= UNUSED || bytes > UNUSED_BYTES {
+            self.remove_unused();
         }
+    }
+
+    /// Removes what was set aside and is nobody's.
+    fn remove_unused(&mut self) {
         let unused = std::mem::take(&mut self.unused);
         let removed = self.on_rows(|rows| rows.avatars(None)).and_then(|needed| {
             unused.difference(&needed).try_for_each(|id| self.images.remove(*id)).map_err(RowsError::Disk)

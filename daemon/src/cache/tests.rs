@@ -456,6 +456,52 @@ async fn pictures_that_are_replaced_all_the_time_do_not_pile_up() {
     assert_eq!(image_files(&bench.reopen().await), 3);
 }
 
+/// Bytes of the image files that are there.
+fn image_bytes(bench: &Bench) -> u64 {
+    let shelves = fs::read_dir(bench.cache().join("images")).unwrap().flatten();
+    let files = shelves.flat_map(|shelf| fs::read_dir(shelf.path()).unwrap().flatten());
+    files.map(|file| file.metadata().unwrap().len()).sum()
+}
+
+/// Of the greatest size.
+fn large(number: u8) -> Vec<u8> {
+    vec![number; 1024 * 1024]
+}
+
+#[tokio::test]
+async fn large_pictures_that_are_replaced_take_a_few_megabytes() {
+    let bench = Bench::new();
+    for number in 0..40 {
+        let mut writes = vec![image(&large(number)), about("a@example.org", Some(&large(number)))];
+        if let Some(before) = number.checked_sub(1) {
+            writes.push(Write::ImageUnused { id: id(&large(before)) });
+        }
+        bench.write_all(&me(), writes).await;
+        let most = keeper::UNUSED_BYTES + 2 * 1024 * 1024;
+        assert!(image_bytes(&bench) <= most, "{number}: {} bytes", image_bytes(&bench));
+    }
+    assert!(bench.store.image(id(&large(39))).await.is_some());
+}
+
+#[tokio::test]
+async fn all_pictures_together_are_bounded() {
+    let bench = Bench::new();
+    let most = 3 * 1024 * 1024;
+    bench.on_thread(move |keeper| keeper.images.most_bytes = most).await;
+    for number in 0..3 {
+        let contact = format!("{number}@example.org");
+        bench.write_all(&me(), vec![image(&large(number)), about(&contact, Some(&large(number)))]).await;
+    }
+    assert_eq!(bench.write(&me(), vec![image(&large(3))]).await, [false]);
+    assert_eq!(image_bytes(&bench), most);
+    // One that is there costs nothing; and what nobody needs gives way.
+    assert_eq!(bench.write(&me(), vec![image(&large(2))]).await, [true]);
+    let writes = vec![about("0@example.org", None), Write::ImageUnused { id: id(&large(0)) }];
+    bench.write_all(&me(), writes).await;
+    assert_eq!(bench.write(&me(), vec![image(&large(3))]).await, [true]);
+    assert_eq!(image_bytes(&bench), most);
+}
+
 #[tokio::test]
 async fn what_opening_has_read_is_not_shown_where_it_has_changed_since() {
     let bench = Bench::new();
