@@ -6,7 +6,6 @@
 
 mod records;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,9 +68,9 @@ pub(crate) struct Entry {
     /// what a crash has left of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forgotten: bool,
-    /// What a newer version has written there. It finds it again.
-    #[serde(flatten)]
-    newer: BTreeMap<String, serde_json::Value>,
+    /// What a newer version has written there, at whatever depth: it finds it again. See `records`.
+    #[serde(skip)]
+    newer: serde_json::Value,
 }
 
 /// Why the data folder can't be used.

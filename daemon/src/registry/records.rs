@@ -11,6 +11,7 @@ use std::path::Path;
 use jid::BareJid;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::Entry;
 use crate::files::{self, Durability};
@@ -58,7 +59,7 @@ impl Records {
                 // Of several spellings of one JID, its normal form counts.
                 account.as_str() == name || !raw.contains_key(account.as_str())
             });
-            match (account, serde_json::from_str::<Entry>(record.get())) {
+            match (account, read_entry(record)) {
                 (Some(account), Ok(entry)) if !records.accounts.contains_key(&account) => {
                     records.accounts.insert(account, entry);
                 }
@@ -72,12 +73,17 @@ impl Records {
         #[derive(Serialize)]
         #[serde(untagged)]
         enum Record<'a> {
-            Known(&'a Entry),
+            Known(Value),
             Unreadable(&'a RawValue),
         }
         let unreadable = self.unreadable.iter().map(|(name, record)| (&**name, Record::Unreadable(record)));
-        let known = self.accounts.iter().map(|(account, entry)| (account.as_str(), Record::Known(entry)));
-        serde_json::to_vec_pretty(&unreadable.chain(known).collect::<BTreeMap<_, _>>())
+        let mut records: BTreeMap<_, _> = unreadable.collect();
+        for (account, entry) in &self.accounts {
+            let mut record = serde_json::to_value(entry)?;
+            add(&mut record, &entry.newer);
+            records.insert(account.as_str(), Record::Known(record));
+        }
+        serde_json::to_vec_pretty(&records)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -98,6 +104,35 @@ impl Records {
     /// Whether a change, which can't add what is unreadable, was one.
     pub(super) fn differ_from(&self, before: &Self) -> bool {
         self.accounts != before.accounts || self.unreadable.len() != before.unreadable.len()
+    }
+}
+
+/// A record, with what it has beside that which we know of.
+fn read_entry(record: &RawValue) -> serde_json::Result<Entry> {
+    let mut entry: Entry = serde_json::from_str(record.get())?;
+    entry.newer = beside(&serde_json::from_str(record.get())?, &serde_json::to_value(&entry)?);
+    Ok(entry)
+}
+
+/// The fields of an object, and of objects in it, that another does not have; null where there are none.
+fn beside(whole: &Value, known: &Value) -> Value {
+    let (Value::Object(whole), Value::Object(known)) = (whole, known) else { return Value::Null };
+    let fields = whole.iter().filter_map(|(name, value)| {
+        let newer = known.get(name).map_or_else(|| value.clone(), |known| beside(value, known));
+        (!newer.is_null()).then(|| (name.clone(), newer))
+    });
+    let fields: Map<_, _> = fields.collect();
+    if fields.is_empty() { Value::Null } else { Value::Object(fields) }
+}
+
+/// Puts those fields in again.
+fn add(known: &mut Value, newer: &Value) {
+    let (Value::Object(known), Value::Object(newer)) = (known, newer) else { return };
+    for (name, value) in newer {
+        match known.get_mut(name) {
+            Some(known) => add(known, value),
+            None => drop(known.insert(name.clone(), value.clone())),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ fn accounts_come_back_as_they_were_left() {
             priority: Some(-1),
         },
         forgotten: false,
-        newer: BTreeMap::new(),
+        newer: serde_json::Value::Null,
     };
     {
         let registry = Registry::open(home.path()).unwrap();
@@ -267,13 +267,28 @@ fn a_damaged_record_costs_itself_only() {
 #[test]
 fn what_a_newer_version_has_added_is_still_there_for_it() {
     let home = tempfile::tempdir().unwrap();
-    let list = r#"{"me@example.org": {"remember": true, "mood": {"word": "fine"}}}"#;
+    let list = r#"{"me@example.org": {"remember": true, "mood": {"word": "fine"},
+        "connection": {"host": "old", "tls": "auto", "proxy": {"port": 9}}, "pins": {"sasl2": true, "dane": [1]},
+        "presence": {"availability": "Away", "status": null, "priority": 1, "until": "noon"}}}"#;
     fs::write(home.path().join("accounts.json"), list).unwrap();
     let registry = Registry::open(home.path()).unwrap();
-    registry.update(&me(), |entry| entry.logged_out = true).unwrap();
+    let change = |entry: &mut Entry| {
+        (entry.logged_out, entry.connection, entry.presence) =
+            (true, Connection::default(), OwnPresence::default());
+    };
+    registry.update(&me(), change).unwrap();
+    drop(registry);
+    let registry = Registry::open(home.path()).unwrap();
+    registry.update(&me(), |entry| entry.remember = false).unwrap();
     let json: serde_json::Value = serde_json::from_str(&file(&home)).unwrap();
-    assert_eq!(json[me().as_str()]["mood"]["word"], "fine");
-    assert_eq!(json[me().as_str()]["logged_out"], true);
+    let json = &json[me().as_str()];
+    assert_eq!(json["mood"]["word"], "fine");
+    assert_eq!(json["connection"]["proxy"]["port"], 9);
+    assert_eq!(json["pins"]["dane"][0], 1);
+    assert_eq!(json["presence"]["until"], "noon");
+    // And what has changed here has changed.
+    assert_eq!((&json["logged_out"], &json["remember"]), (&true.into(), &false.into()));
+    assert!(json["connection"].get("host").is_none() && json["presence"]["priority"].is_null(), "{json}");
 }
 
 #[test]
