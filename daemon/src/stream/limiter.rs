@@ -29,6 +29,9 @@
 //! restarted has none to tell; the parser demands it and fails the stream before the library has
 //! dropped the session that it then tries to resume again, for ever. Of a count that can't be, the
 //! library takes no notice.
+//!
+//! **An `<enabled/>` before we have asked to be bound becomes a `<failed/>`.** What we asked is to resume a session.
+//! The library would take the answer for one to `<enable/>`, and panics, since no resource is bound. So it binds one.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -59,6 +62,9 @@ const PIECE: usize = 64 * 1024;
 const STANZA_TIME: Duration = Duration::from_secs(600);
 /// A buffer that has grown beyond this for a big stanza is given back when it is empty.
 const KEEP: usize = 64 * 1024;
+
+/// What only a request to be bound has in it, of all that we send before stanzas are counted.
+const BIND: &[u8] = b"urn:ietf:params:xml:ns:xmpp-bind";
 
 /// How a stream header begins; servers must use this prefix (RFC 6120 §4.8.5).
 const HEADER: &[u8] = b"<stream:stream";
@@ -116,6 +122,8 @@ pub(super) struct Limiter<S> {
     /// The peer's latest stream header, as it was written.
     header: Vec<u8>,
     parser: Parser,
+    /// We have asked to be bound.
+    bound: bool,
     /// The library counts stanzas from here on, and wants no other of them.
     counted: bool,
     /// Bytes up to and including this many `>` are taken from the writer and not sent.
@@ -144,6 +152,7 @@ impl<S> Limiter<S> {
             scanned: 0,
             header: Vec::new(),
             parser: Parser::default(),
+            bound: false,
             counted: false,
             unsent: 0,
             replacement: None,
@@ -197,13 +206,20 @@ impl<S> Limiter<S> {
                     if self.unit().starts_with(HEADER) {
                         self.header = self.unit().to_vec();
                     }
+                    let is_unasked = unit.kind == Kind::Enabled && !self.bound;
+                    if is_unasked {
+                        tracing::warn!(
+                            "the server answers with a new session where it was asked for an old one"
+                        );
+                        self.replacement = Some(FAILED.to_vec());
+                    }
                     let replacement = self.replacement.take().or_else(|| self.in_its_place(unit.kind));
                     if let Some(replacement) = replacement {
                         let len = replacement.len();
                         self.buffer.splice(self.ready..self.scanned, replacement);
                         self.scanned = self.ready + len;
                     }
-                    self.counted |= unit.kind == Kind::Managed;
+                    self.counted |= matches!(unit.kind, Kind::Enabled | Kind::Resumed) && !is_unasked;
                     if unit.kind == Kind::Failed
                         && let Some(at) = place_for_count(self.unit())
                     {
@@ -302,6 +318,9 @@ fn replacement(kind: Kind, head: Head, stanza: &[u8]) -> Vec<u8> {
 /// See the module's description.
 const COUNT: [u8; 6] = *b" h='0'";
 
+/// See the module's description.
+const FAILED: &[u8] = b"<failed xmlns='urn:xmpp:sm:3' h='0'/>";
+
 /// Where in a `<failed/>` without a count one has its place: behind the name.
 fn place_for_count(failed: &[u8]) -> Option<usize> {
     let tag = failed.split(|byte| *byte == b'>').next()?;
@@ -388,6 +407,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limiter<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Limiter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.link.check()?;
+        // Whole, since it is small and the first that goes out of an empty buffer.
+        self.bound |= !self.counted && contains(bytes, BIND);
         if self.unsent > 0 && !bytes.is_empty() {
             let end = memchr::memchr(b'>', bytes);
             self.unsent -= u8::from(end.is_some());

@@ -424,6 +424,7 @@ fn what_we_can_read_goes_on_as_a_blank_once_the_library_counts() {
         let stream = format!("{HEADER}{BOUND}{began}{READ}{NEXT}<r xmlns='urn:xmpp:sm:3'/>");
         let chunks = stream.as_bytes().chunks(50).map(<[u8]>::to_vec).collect();
         let mut limiter = session(Chunks(chunks), Arc::new(Link::new(aside.clone())));
+        limiter.bound = true;
         let mut out = Vec::new();
         let _not_ended = futures::executor::block_on(limiter.read_to_end(&mut out));
         let out = without_spaces(&String::from_utf8(out).unwrap());

@@ -430,7 +430,8 @@ impl Scanner {
             b"message" => self.kind = Kind::Message,
             b"presence" => self.kind = Kind::Presence,
             b"error" => self.kind = Kind::StreamError,
-            b"enabled" | b"resumed" => self.kind = Kind::Managed,
+            b"enabled" => self.kind = Kind::Enabled,
+            b"resumed" => self.kind = Kind::Resumed,
             b"failed" => self.kind = Kind::Failed,
             _ => {}
         }

@@ -9,9 +9,10 @@ pub(super) enum Kind {
     Message,
     Presence,
     StreamError,
-    /// What the server answers when it manages a stream from here on, or goes on with that
-    /// (XEP-0198).
-    Managed,
+    /// What the server answers when it manages a stream from here on (XEP-0198).
+    Enabled,
+    /// What it answers when it goes on with that.
+    Resumed,
     /// What it answers when it can't.
     Failed,
     /// Whitespace, the XML declaration, stream headers, the end of the stream, and elements that

@@ -2,6 +2,7 @@
 
 mod binding;
 mod login;
+mod management;
 mod sasl2;
 mod server;
 mod session;

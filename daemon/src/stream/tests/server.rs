@@ -290,7 +290,7 @@ impl Conn {
     }
 
     /// Reads up to the beginning of one of these elements; says which.
-    async fn either<'x>(&mut self, names: [&'x str; 2]) -> &'x str {
+    pub(super) async fn either<'x>(&mut self, names: [&'x str; 2]) -> &'x str {
         loop {
             if let Some(name) = names.into_iter().find(|name| self.pending.contains(&format!("<{name}"))) {
                 return name;

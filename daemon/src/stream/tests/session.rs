@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use super::server::{BIND_AND_SM, Conn};
 use super::*;
 
-const SM: &str = "urn:xmpp:sm:3";
+pub(super) const SM: &str = "urn:xmpp:sm:3";
 
 fn message(id: usize) -> Stanza {
     let xml =
@@ -23,7 +23,7 @@ async fn online(server: &Server) -> (Stream, Conn) {
 }
 
 /// The same with stream management.
-async fn online_with_sm(server: &Server) -> (Stream, Conn) {
+pub(super) async fn online_with_sm(server: &Server) -> (Stream, Conn) {
     let mut stream = server.client("secret");
     let mut conn = server.accept_login("secret").await;
     conn.open(BIND_AND_SM).await;
