@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jid::{BareJid, Jid};
 use tokio::io::{AsyncWriteExt, BufStream, duplex};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_xmpp::stanzastream::Connection;
 use tokio_xmpp::xmlstream::{
     FallibleStreamElement, ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, initiate_stream,
@@ -19,6 +19,7 @@ use super::aside::Aside;
 use super::backoff::{Backoff, STABLE};
 use super::binding::Bindings;
 use super::dial::timed_out;
+use super::dns::{Places, Target};
 use super::error::Refusals;
 use super::exchange::{LoginStream, features};
 use super::limiter::Link;
@@ -36,6 +37,10 @@ pub(super) const TIMEOUTS: Timeouts =
 /// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
 /// machine are in it.
 const LOGIN: Duration = Duration::from_secs(30);
+
+/// One attempt in all. A domain may name 16 places, and one that takes a connection and says no more costs half a
+/// minute: the account would be away for as long as they like. In it are DNS, a dead place or two, and a login.
+const ATTEMPT: Duration = Duration::from_secs(90);
 
 /// As many attempts as back-off alone may make in its first minute.
 const EARLY: usize = 8;
@@ -201,17 +206,35 @@ impl Connector {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One connection attempt: each place in turn, until one is secure; there, one login.
+    /// One connection attempt.
     async fn attempt(&mut self) -> Result<Connection, ConnectError> {
-        let account = self.settings.account.clone();
-        let domain = account.domain().as_str();
-        let mut refusals = Refusals::default();
         if self.attempts.len() == EARLY {
             self.attempts.pop_front();
         }
         self.attempts.push_back(Instant::now());
+        let by = Instant::now() + ATTEMPT;
         let places = dns::places(&self.settings, &self.host).await?;
-        let mut targets = VecDeque::from(places.targets);
+        self.try_places(places, by).await
+    }
+
+    async fn try_places(&mut self, places: Places, by: Instant) -> Result<Connection, ConnectError> {
+        let mut refusals = Refusals::default();
+        match timeout_at(by, self.try_targets(places.targets.into(), &mut refusals)).await {
+            Ok(Some(done)) => return done,
+            Ok(None) => {}
+            Err(_) => refusals.add(ConnectError::from_io(timed_out("the attempt took too long"))),
+        }
+        Err(refusals.into_error(self.settings.account.domain().as_str(), places.trouble))
+    }
+
+    /// Each place in turn, until one is secure; there, one login. None: none of them is.
+    async fn try_targets(
+        &mut self,
+        mut targets: VecDeque<Target>,
+        refusals: &mut Refusals,
+    ) -> Option<Result<Connection, ConnectError>> {
+        let account = self.settings.account.clone();
+        let domain = account.domain().as_str();
         while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::new(self.aside.clone()));
             match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
@@ -219,9 +242,9 @@ impl Connector {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
                     let done = timeout(LOGIN, self.log_in(secure, bindings))
                         .await
-                        .map_err(|_| ConnectError::from_io(timed_out("the login took too long")))?;
+                        .unwrap_or_else(|_| Err(ConnectError::from_io(timed_out("the login took too long"))));
                     if done.is_ok() || !self.login.takes_another() {
-                        return done;
+                        return Some(done);
                     }
                     targets.push_front(target);
                 }
@@ -231,7 +254,7 @@ impl Connector {
                 }
             }
         }
-        Err(refusals.into_error(domain, places.trouble))
+        None
     }
 
     async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {
@@ -328,4 +351,36 @@ async fn dead_connection() -> Result<Connection, RecvFeaturesError> {
         &jid::DomainPart::new("closing.invalid").expect("a valid domain"),
     ));
     Ok(Connection { stream: stream.box_stream(), features, identity })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::Credentials;
+    use super::super::tests::settings;
+    use super::*;
+    use crate::config::TlsMode;
+    use crate::credentials::Password;
+
+    #[tokio::test]
+    async fn a_domain_of_silent_places_costs_one_deadline() {
+        // The kernel takes the connections, and nobody says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let target = Target { host: "127.0.0.1".to_owned(), port, direct: true };
+        let places = || Places { targets: vec![target.clone(); 16], trouble: None };
+        let password = Credentials::Password(Password::from("secret".to_owned()));
+        let settings = settings("me@example.org", None, None, TlsMode::Auto);
+        let login = Login::new(&settings.account, password, Pins::default(), Arc::default()).unwrap();
+        let (reports, _reported) = mpsc::channel(1);
+        let mut connector =
+            Connector::new(settings, login, reports, Current::default(), Arc::default(), Arc::default());
+        // Time runs by itself while nobody has anything to do.
+        tokio::time::pause();
+        let start = Instant::now();
+        let failed = connector.try_places(places(), start + ATTEMPT).await.map(drop).unwrap_err();
+        assert!(matches!(failed, ConnectError::Unreachable { .. }), "{failed:?}");
+        assert_eq!(start.elapsed().as_secs(), ATTEMPT.as_secs());
+    }
 }
