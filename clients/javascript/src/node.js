@@ -9,6 +9,7 @@ import { basename, dirname, isAbsolute, join } from "node:path";
 import { Prosed } from "./client.js";
 import { PATIENCE, openPort, opened } from "./door.js";
 import { ProsedError, unreachable } from "./error.js";
+import { checkOwn } from "./folder.js";
 import { pause } from "./link.js";
 
 export { Prosed, ProsedError };
@@ -80,11 +81,10 @@ async function find(dir, signal) {
  * else may be able to put a socket there.
  */
 async function checkSocket({ socket, pid }) {
-  const isOurs = ({ uid }) => uid === process.geteuid();
   const visitor = createConnection(socket);
   try {
-    const [file, folder] = await Promise.all([stat(socket), stat(dirname(socket)), connected(visitor)]);
-    if (!isOurs(file) || !isOurs(folder) || folder.mode & 0o022) {
+    const [file] = await Promise.all([stat(socket), checkOwn(dirname(socket)), connected(visitor)]);
+    if (file.uid !== process.geteuid()) {
       throw unreachable(`others than you may listen at ${socket}: nothing was sent there`);
     }
   } catch (error) {
@@ -103,9 +103,11 @@ function connected(visitor) {
 async function readEndpoint(dir) {
   const path = join(dir, "endpoint.json");
   try {
+    await checkOwn(dir);
     return JSON.parse(await readOurs(path, 0));
   } catch (error) {
     if (error.code === "ENOENT") return undefined;
+    if (error instanceof ProsedError) throw error;
     throw unreachable(`${path} can't be read: ${error.message}`, error);
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -121,8 +121,48 @@ test("leaves the port alone where the socket is dead, and sockets that others co
   const server = createServer().listen(join(folder, "prosed.sock"));
   t.after(() => server.close());
   await once(server, "listening");
-  await chmod(folder, 0o777);
-  await assert.rejects(led(join(folder, "prosed.sock")), { kind: "unreachable", message: /others than you/ });
+  const elsewhere = await mkdtemp(join(tmpdir(), "prosed-"));
+  t.after(() => rm(elsewhere, { recursive: true }));
+  const other = createServer().listen(join(elsewhere, "prosed.sock"));
+  t.after(() => other.close());
+  await once(other, "listening");
+  await chmod(elsewhere, 0o777);
+  const changed = { kind: "unreachable", message: /can be changed by other users/ };
+  await assert.rejects(led(join(elsewhere, "prosed.sock")), changed);
+  if (process.geteuid() === 0) {
+    await chown(join(folder, "prosed.sock"), 65534, 0);
+    await assert.rejects(led(join(folder, "prosed.sock")), { kind: "unreachable", message: /others than you/ });
+  }
+});
+
+test("believes no folder that others can change, anywhere on the way", async (t) => {
+  const home = await mkdtemp(join(tmpdir(), "prosed-"));
+  t.after(() => rm(home, { recursive: true }));
+  const [middle, folder, shared] = ["middle", "middle/folder", "shared"].map((name) => join(home, name));
+  await mkdir(folder, { recursive: true });
+  await mkdir(shared);
+  await copyFile(`${runtimeDir}/endpoint.json`, join(folder, "endpoint.json"));
+  const reaches = async (runtimeDir) => (await connect({ runtimeDir })).close();
+  const refuses = (runtimeDir, message) => assert.rejects(connect({ runtimeDir }), { kind: "unreachable", message });
+  await reaches(folder);
+  for (const opened of [middle, folder]) {
+    await chmod(opened, 0o777);
+    await refuses(folder, new RegExp(`${opened} can be changed by other users`));
+    await chmod(opened, 0o755);
+  }
+  // A link is judged by where it is, and by where it leads.
+  await symlink("middle", join(home, "link"));
+  await reaches(`${home}/link/folder`);
+  await reaches(`${home}/link/../middle/folder`);
+  await symlink(folder, join(shared, "link"));
+  await chmod(shared, 0o777);
+  await refuses(join(shared, "link"), new RegExp(`${shared} can be changed by other users`));
+  await symlink("round", join(home, "round"));
+  await refuses(join(home, "round"), /too many symbolic links/);
+  if (process.geteuid() === 0) {
+    await chown(middle, 65534, 0);
+    await refuses(folder, new RegExp(`${middle} belongs to another user`));
+  }
 });
 
 test("what structured cloning leaves of an error makes it again", async (t) => {

@@ -65,6 +65,40 @@ class Doors(unittest.TestCase):
             with self.assertRaisesRegex(prosed.NotRunning, "neither a socket nor a port"):
                 open_connection(folder)
 
+    def test_believes_no_folder_that_others_can_change(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            home = Path(name)
+            folder = home / "middle/folder"
+            folder.mkdir(parents=True)
+            (folder / "endpoint.json").write_text(json.dumps({"url": "ws://[::1]:1/rpc", "token_file": "/t"}))
+
+            def refused(way: Path, why: str) -> None:
+                with self.assertRaisesRegex(prosed.NotRunning, why):
+                    find_doors(way)
+
+            find_doors(folder)
+            for opened in [folder.parent, folder]:
+                opened.chmod(0o777)
+                refused(folder, f"{opened} can be changed by other users")
+                opened.chmod(0o755)
+            # A link is judged by where it is, and by where it leads.
+            (home / "link").symlink_to("middle")
+            find_doors(home / "link/folder")
+            find_doors(home / "link/../middle/folder")
+            shared = home / "shared"
+            shared.mkdir()
+            (shared / "link").symlink_to(folder)
+            shared.chmod(0o777)
+            refused(shared / "link", f"{shared} can be changed by other users")
+            (home / "round").symlink_to("round")
+            refused(home / "round", "too many symbolic links")
+            folder.chmod(0o1700)
+            refused(folder, "not a folder of your own")
+            folder.chmod(0o700)
+            if os.geteuid() == 0:
+                os.chown(folder.parent, 65534, -1)
+                refused(folder, f"{folder.parent} belongs to another user")
+
     def test_answers_a_challenge_as_the_daemon_does(self) -> None:
         token = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4tdG8"
         answer = challenge_answer(token, "127.0.0.1:5299", "00112233445566778899aabbccddeeff")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
 
+from ._folder import check_own
 from ._wire import CONNECT_TIMEOUT, NotRunning, Refused
 
 URL_ON_SOCKET = "ws://localhost/rpc"
@@ -183,6 +184,7 @@ def find_doors(folder: Path) -> Doors:
     """
     file = folder / "endpoint.json"
     try:
+        check_own(folder)
         with file.open("rb") as opened:
             if os.fstat(opened.fileno()).st_uid != os.geteuid():
                 raise NotRunning(f"{file} belongs to another user")
