@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prosed_protocol::client::{Client, ClientError, Follower};
 use prosed_protocol::endpoint::runtime_dir;
-use prosed_protocol::{AccountParams, Contact, ErrorKind, EventName, EventPayload, SubscribeParams, api};
+use prosed_protocol::{Contact, ErrorKind, EventName, EventPayload, LoadRosterParams, SubscribeParams, api};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Shows everybody; answers the number to go on from.
 async fn load(dir: &Path) -> Result<u64, ClientError> {
-    let roster = Client::find(dir).await?.call::<api::LoadRoster>(AccountParams::default()).await?;
+    let roster = Client::find(dir).await?.call::<api::LoadRoster>(LoadRosterParams::default()).await?;
     roster.contacts.iter().for_each(show);
     Ok(roster.seq)
 }

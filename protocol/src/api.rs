@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
 use crate::contact::{
-    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadedAvatar, Profile, PublishedAvatar,
-    Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
+    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadRosterParams, LoadedAvatar, Profile,
+    PublishedAvatar, Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
 };
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
@@ -21,6 +21,7 @@ use crate::examples::{
 };
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
 use crate::params::parse_params;
+use crate::state::{LoadStateParams, State};
 use crate::subscription::SubscriptionRequest;
 use crate::{API_COMPATIBLE, API_LEVEL};
 
@@ -72,10 +73,26 @@ methods! {
     /// From the cache at once where there is one, offline included, while the server's roster is
     /// fetched behind it: differences come as `contactChanged`, then `rosterLoaded`. Without a
     /// cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
-    LoadRoster = "load_roster"(AccountParams) -> Roster,
+    ///
+    /// An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that it is an error with
+    /// `limitExceeded`, and the roster comes in pages: say `limit`, then `after` as well, until `complete` is
+    /// true, and subscribe with the first page's `seq`.
+    LoadRoster = "load_roster"(LoadRosterParams) -> Roster,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut, InternalError],
         example {} => json!({"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
-                             "contacts": [contact()]});
+                             "contacts": [contact()], "complete": true});
+
+    /// All that a UI shows at first, in one answer: accounts, contacts and subscription requests.
+    ///
+    /// Everything in it is as it was at its `seq`: subscribe with `since` set to that, and nothing is missed
+    /// and nothing comes twice. It waits for no server. Where it has more than the 16 MiB of an answer, it is an
+    /// error with `limitExceeded`: say `limit`, and load the rest of the rosters in pages with `load_roster`.
+    LoadState = "load_state"(LoadStateParams) -> State,
+        errors [AccountUnknown, InvalidJid, CursorExpired],
+        example {} => json!({"seq": 41, "accounts": [{"info": account(),
+                             "roster": {"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
+                                        "contacts": [contact()], "complete": true},
+                             "subscriptionRequests": [subscription_request()]}]});
 
     /// One contact with all of its devices and groups, whole texts, and the devices' features.
     ///

@@ -1,5 +1,7 @@
 //! A contact: everything known of somebody in the roster.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +279,10 @@ pub struct Roster {
     pub seq: u64,
     /// The contacts, sorted by JID.
     pub contacts: Vec<Contact>,
+    /// Whether these are the last ones. If not, go on with `load_roster` and `after` set to the last one's `jid`;
+    /// where there is none, without `after`.
+    #[serde(default = "yes")]
+    pub complete: bool,
 }
 
 /// Where a roster came from.
@@ -287,6 +293,31 @@ pub enum RosterSource {
     Cache,
     /// As the server has it.
     Server,
+}
+
+/// The parameters of `load_roster`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadRosterParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// At most so many contacts; more than 4000 counts as 4000, which always fit. Absent: all that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroU32>,
+    /// Only contacts behind this one: a bare JID, whether it is a contact or not. Absent: from the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl Roster {
+    /// The largest page. So many contacts fit into an answer of 16 MiB, however long they are.
+    pub const MAX_LIMIT: u32 = 4_000;
+
+    /// How many contacts this `limit` lets pass.
+    pub fn limit(wanted: Option<NonZeroU32>) -> usize {
+        wanted.map_or(usize::MAX, |limit| limit.get().min(Self::MAX_LIMIT) as usize)
+    }
 }
 
 /// The parameters of a method that concerns a contact.

@@ -20,6 +20,7 @@ pub mod folder;
 mod openrpc;
 mod params;
 mod secret;
+mod state;
 mod subscription;
 pub mod visible;
 
@@ -29,8 +30,8 @@ pub use account::{
 };
 pub use contact::{
     AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams,
-    LoadedAvatar, Profile, ProfileSummary, PublishedAvatar, Resource, Roster, RosterSource, SetAvatarParams,
-    SetProfileParams, Subscription, UpdateContactParams, Warning,
+    LoadRosterParams, LoadedAvatar, Profile, ProfileSummary, PublishedAvatar, Resource, Roster, RosterSource,
+    SetAvatarParams, SetProfileParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{
@@ -40,6 +41,7 @@ pub use event::{
 pub use openrpc::openrpc;
 pub use params::{invalid_params, parse_params};
 pub use secret::Secret;
+pub use state::{AccountState, LoadStateParams, State};
 pub use subscription::{SubscriptionRequest, SubscriptionRequested, SubscriptionResolved};
 
 /// The version of this API. It grows when something is added.

@@ -69,6 +69,7 @@ fn without_value(message: &str) -> String {
         "u8" => "an integer from 0 to 255",
         "i8" => "an integer from -128 to 127",
         "u16" => "an integer from 0 to 65535",
+        "a nonzero u32" => "an integer from 1 on",
         "u32" | "u64" => "an integer that is not negative",
         other => other,
     };

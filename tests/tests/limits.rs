@@ -1,6 +1,7 @@
 //! What one program may ask of the real daemon: each limit, and that without its guard there is none.
 //! The size of a request and of a batch are in `refusals.rs`, the ping is in `faults.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -109,6 +110,7 @@ async fn sixteen_mebibytes_an_answer() {
     let text = error["data"]["text"].as_str().expect("how large it is");
     let bytes: usize = text.split(' ').find_map(|word| word.parse().ok()).expect("a number");
     assert!((16 << 20..LARGE_ROSTER * 4_300).contains(&bytes), "{text}");
+    assert!(text.contains("`limit`"), "{text}");
     assert!(length < 1024, "{length} bytes");
     let (error, length) = load_a_large_roster(Daemon::setup().without("response-size")).await;
     assert_eq!(error, Value::Null);
@@ -137,7 +139,33 @@ async fn load_a_large_roster(setup: Setup) -> (Value, usize) {
     // By POST: the tests' WebSocket takes no frame of that size.
     let token = bearer(&daemon);
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
-    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "load_roster" }).to_string();
-    let answer = request(&daemon, "POST", "/rpc", &headers, &call).await.expect("an answer");
-    (answer.json()["error"].clone(), answer.body.len())
+    let load = async |method: &str, params: Value| {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        request(&daemon, "POST", "/rpc", &headers, &call).await.expect("an answer")
+    };
+    let whole = load("load_roster", json!({})).await;
+    let error = whole.json()["error"].clone();
+    if error != Value::Null {
+        // The largest page always fits, and what it leaves is behind it.
+        let state = load("load_state", json!({})).await.json();
+        assert_eq!(state["error"]["code"], -32008);
+        let state = load("load_state", json!({ "limit": 1_000_000 })).await.json();
+        let page = state["result"]["accounts"][0]["roster"].clone();
+        assert_eq!(page["complete"], false, "{:.300}", state.to_string());
+        let mut contacts = page["contacts"].as_array().cloned().expect("contacts");
+        assert_eq!(contacts.len(), 4_000);
+        for (limit, complete) in [(500, false), (100, true)] {
+            let after = contacts.last().map(|contact| &contact["jid"]);
+            let page =
+                load("load_roster", json!({ "limit": limit, "after": after })).await.json()["result"].clone();
+            assert_eq!(
+                (&page["complete"], page["contacts"].as_array().map(Vec::len)),
+                (&json!(complete), Some(limit))
+            );
+            contacts.extend(page["contacts"].as_array().cloned().expect("contacts"));
+        }
+        let jids: BTreeSet<_> = contacts.iter().map(|contact| contact["jid"].to_string()).collect();
+        assert_eq!(jids.len(), LARGE_ROSTER);
+    }
+    (error, whole.body.len())
 }

@@ -68,10 +68,26 @@ export interface Methods {
    * fetched behind it: differences come as `contactChanged`, then `rosterLoaded`. Without a cache
    * it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
    *
+   * An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that it is an
+   * error with `limitExceeded`, and the roster comes in pages: say `limit`, then `after` as well,
+   * until `complete` is true, and subscribe with the first page's `seq`.
+   *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
    */
   loadRoster(params?: LoadRosterParams, options?: CallOptions): Promise<Roster>;
+
+  /**
+   * All that a UI shows at first, in one answer: accounts, contacts and subscription requests.
+   *
+   * Everything in it is as it was at its `seq`: subscribe with `since` set to that, and nothing is
+   * missed and nothing comes twice. It waits for no server. Where it has more than the 16 MiB of an
+   * answer, it is an error with `limitExceeded`: say `limit`, and load the rest of the rosters in
+   * pages with `load_roster`.
+   *
+   * @throws {ProsedError} accountUnknown, invalidJid, cursorExpired, limitExceeded
+   */
+  loadState(params?: LoadStateParams, options?: CallOptions): Promise<State>;
 
   /**
    * One contact with all of its devices and groups, whole texts, and the devices' features.
@@ -279,6 +295,27 @@ export interface GetAccountParams {
 export interface LoadRosterParams {
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
+  /**
+   * Only contacts behind this one: a bare JID, whether it is a contact or not. Absent: from the
+   * first.
+   */
+  after?: string;
+  /**
+   * At most so many contacts; more than 4000 counts as 4000, which always fit. Absent: all that are
+   * left.
+   */
+  limit?: number;
+}
+
+/** The parameters of `loadState`. */
+export interface LoadStateParams {
+  /** Only this account: a bare JID. Absent: all accounts. */
+  account?: string;
+  /**
+   * At most so many contacts, of all rosters together; more than 4000 counts as 4000. Rosters with
+   * `complete` false go on with `load_roster`. Absent: all.
+   */
+  limit?: number;
 }
 
 /** The parameters of `getContact`. */
@@ -520,6 +557,19 @@ export interface AccountChanged {
   info?: Account;
   /** Present, and true, where the account is gone. */
   removed?: boolean;
+}
+
+/** One account with its roster and requests. */
+export interface AccountState {
+  /** The account, as in `list_accounts`. */
+  info: Account;
+  /**
+   * Its roster. Absent where none is known yet: `contactChanged`, then `rosterLoaded` tell when it
+   * comes.
+   */
+  roster?: Roster;
+  /** Who wants to see our presence and has no answer yet, sorted by JID. */
+  subscriptionRequests: SubscriptionRequest[];
 }
 
 /** A postal address (RFC 6350 §6.3.1). */
@@ -901,6 +951,11 @@ export interface Resource {
 export interface Roster {
   /** The account: its bare JID. */
   account: string;
+  /**
+   * Whether these are the last ones. If not, go on with `load_roster` and `after` set to the last
+   * one's `jid`; where there is none, without `after`.
+   */
+  complete: boolean;
   /** The contacts, sorted by JID. */
   contacts: Contact[];
   /**
@@ -937,6 +992,17 @@ export type SecretStore =
   | "systemdCredential"
   /** A file that only this user can read. */
   | "file";
+
+/** The accounts with their rosters and requests, all as they were at one `seq`. */
+export interface State {
+  /** The accounts, sorted by JID. */
+  accounts: AccountState[];
+  /**
+   * The last event that this answer includes: subscribe with `since` set to it, and nothing is
+   * missed and nothing comes twice.
+   */
+  seq: number;
+}
 
 /** Who sees whose presence (RFC 6121 §2.1.2.5). */
 export type Subscription =

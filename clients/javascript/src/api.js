@@ -8,6 +8,7 @@ export const METHODS = {
   listAccounts: "list_accounts",
   getAccount: "get_account",
   loadRoster: "load_roster",
+  loadState: "load_state",
   getContact: "get_contact",
   addContact: "add_contact",
   updateContact: "update_contact",

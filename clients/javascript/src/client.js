@@ -8,6 +8,9 @@ import { watchRoster } from "./roster.js";
 /** How long a call waits for a lost connection to come back, in milliseconds: people don't wait longer. */
 const CALL_PATIENCE = 10_000;
 
+/** Contacts in a page of a roster: some 4 MiB at most. */
+const ROSTER_PAGE = 1000;
+
 export class Prosed extends EventTarget {
   #link;
 
@@ -33,6 +36,23 @@ export class Prosed extends EventTarget {
     return connection.call(method, params, signal);
   }
 
+  /** All of it, whatever its size: page by page. Who says `limit` or `after` gets that page. */
+  async loadRoster(params = {}, options) {
+    if (params.limit !== undefined || params.after !== undefined) {
+      return this.call("load_roster", params, options);
+    }
+    const roster = await this.call("load_roster", { ...params, limit: ROSTER_PAGE }, options);
+    while (!roster.complete) {
+      const { account, contacts } = roster;
+      const page = { account, limit: ROSTER_PAGE, after: contacts.at(-1).jid };
+      const more = await this.call("load_roster", page, options);
+      contacts.push(...more.contacts);
+      roster.complete = more.complete;
+    }
+    // The first page's `seq` stands: what has happened since is told again, and the newest state comes last.
+    return roster;
+  }
+
   events(options) {
     return new EventStream(this.#link, options);
   }
@@ -56,6 +76,7 @@ export class Prosed extends EventTarget {
 }
 
 for (const [name, method] of Object.entries(METHODS)) {
+  if (Object.hasOwn(Prosed.prototype, name)) continue;
   Prosed.prototype[name] = function (params, options) {
     return this.call(method, params, options);
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pwd
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import prosed
+import prosed.sync
 from prosed._doors import challenge_answer, find_doors, find_runtime_dir, open_connection
-from prosed._wire import LONGEST_WAIT, SHORTEST_WAIT, Backoff, Cursor, moment, request, result_of
+from prosed._wire import LONGEST_WAIT, ROSTER_PAGE, SHORTEST_WAIT, Backoff, Cursor, moment, request, result_of
 
 EVENT = {"event": "rosterLoaded", "seq": 42, "time": "2026-01-31T09:00:12.250Z", "account": "me@example.org"}
 
@@ -166,6 +168,43 @@ class Wire(unittest.TestCase):
             cursor.take(ended(1401, "cursorExpired", oldest=90))
         cursor.expired(expired.exception)
         self.assertEqual(cursor.params(), {"since": 89})
+
+    def test_a_roster_comes_page_by_page(self) -> None:
+        jids = [f"c{number:04}@example.org" for number in range(2 * ROSTER_PAGE + 1)]
+        asked: list[dict[str, Any]] = []
+
+        def answer(method: str, params: dict[str, Any]) -> Any:
+            asked.append({name: value for name, value in params.items() if value is not None})
+            begin = jids.index(params["after"]) + 1 if params["after"] else 0
+            page = jids[begin : begin + params["limit"]]
+            contacts = [
+                {"jid": jid, "name": jid, "subscription": "both", "availability": "available"}
+                | {"groups": [], "ask": False, "approved": False, "resources": [], "resourceCount": 0, "warnings": []}
+                for jid in page
+            ]
+            complete = page[-1] == jids[-1]
+            roster = {"account": "me@example.org", "source": "cache", "seq": 41 + len(asked)}
+            return roster | {"contacts": contacts, "complete": complete}
+
+        class Blocking(prosed.sync.Client):
+            def call(self, method: str, /, **params: Any) -> Any:
+                return answer(method, params)
+
+        class Asynchronous(prosed.Client):
+            async def call(self, method: str, /, **params: Any) -> Any:
+                return answer(method, params)
+
+        for load in (
+            lambda **params: Blocking("/").load_roster(**params),
+            lambda **params: asyncio.run(Asynchronous("/").load_roster(**params)),
+        ):
+            asked.clear()
+            roster = load()
+            self.assertEqual([contact.jid for contact in roster.contacts], jids)
+            self.assertEqual((roster.seq, roster.complete, len(asked)), (42, True, 3))
+            page = load(limit=2, after=jids[0])
+            self.assertEqual([contact.jid for contact in page.contacts], jids[1:3])
+            self.assertFalse(page.complete)
 
     def test_waits_grow_to_a_bound_and_differ(self) -> None:
         backoff = Backoff()

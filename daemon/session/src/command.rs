@@ -26,6 +26,8 @@ pub enum Command {
     GetAccount,
     /// Answered with [`Answer::Roster`]: from the cache at once where there is one.
     LoadRoster,
+    /// Answered with [`Answer::State`] at once, when UIs have been told all that is in it.
+    LoadState,
     /// Answered with [`Answer::Contact`], features of its resources included.
     GetContact { jid: BareJid },
     /// Answered with [`Answer::Avatar`] once the image is saved. Our own JID is fine.
@@ -90,6 +92,21 @@ pub enum RosterSource {
     Server,
 }
 
+/// All that UIs show of an account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Our own state.
+    pub account: Account,
+    /// Where the contacts came from; absent where no roster is known yet.
+    pub source: Option<RosterSource>,
+    /// The roster's version.
+    pub version: Option<String>,
+    /// All contacts, sorted by JID.
+    pub contacts: Vec<Contact>,
+    /// Who wants to see our presence, sorted by JID.
+    pub requests: Vec<SubscriptionRequest>,
+}
+
 /// What the session answers to a [`Command`].
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
@@ -100,6 +117,8 @@ pub enum Answer {
     Account(Box<Account>),
     /// All contacts, sorted by JID.
     Roster { source: RosterSource, version: Option<String>, contacts: Vec<Contact> },
+    /// All that UIs show of the account.
+    State(Box<State>),
     /// One contact, whole.
     Contact(Box<Contact>),
     /// An image that is saved; its bytes are with the image store, under its id.

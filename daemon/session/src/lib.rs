@@ -61,7 +61,7 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 pub use caps::Software;
-pub use command::{Answer, Call, Command, RosterSource, SubscriptionAct, SubscriptionRequest};
+pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct, SubscriptionRequest};
 pub use contact::{
     Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
 };
@@ -342,6 +342,7 @@ impl Session {
             Command::Logout => self.handle_logout(call, turn),
             Command::GetAccount => turn.reply(call, Ok(Answer::Account(Box::new(self.account())))),
             Command::LoadRoster => self.handle_load_roster(call, turn),
+            Command::LoadState => self.handle_load_state(call, turn),
             Command::GetContact { jid } => {
                 let contact = self.people.contact(&jid).map(|contact| Answer::Contact(Box::new(contact)));
                 turn.reply(call, contact.ok_or(Failure::ContactUnknown));

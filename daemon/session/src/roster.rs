@@ -10,7 +10,7 @@ use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::ns;
 use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
 
-use crate::command::{Answer, Call, RosterSource, SubscriptionAct};
+use crate::command::{self, Answer, Call, RosterSource, SubscriptionAct};
 use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
@@ -66,6 +66,10 @@ impl State {
             changes: Vec::new(),
         };
         (state, items)
+    }
+
+    fn source(&self) -> RosterSource {
+        if self.reconciled { RosterSource::Server } else { RosterSource::Cache }
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -163,8 +167,22 @@ impl Session {
     }
 
     fn roster_answer(&self) -> Answer {
-        let source = if self.roster.reconciled { RosterSource::Server } else { RosterSource::Cache };
+        let source = self.roster.source();
         Answer::Roster { source, version: self.roster.version.clone(), contacts: self.people.contacts() }
+    }
+
+    pub(crate) fn handle_load_state(&mut self, call: Call, turn: &mut Turn<'_>) {
+        // What is in the answer and was not told yet would be told behind it, as if it had changed since.
+        self.tell(turn);
+        let known = self.roster.known;
+        let state = command::State {
+            account: self.account(),
+            source: known.then(|| self.roster.source()),
+            version: self.roster.version.clone(),
+            contacts: if known { self.people.contacts() } else { Vec::new() },
+            requests: self.subscriptions.all(),
+        };
+        turn.reply(call, Ok(Answer::State(Box::new(state))));
     }
 
     pub(crate) fn handle_roster_result(&mut self, outcome: Outcome, turn: &mut Turn<'_>) {

@@ -227,6 +227,26 @@ impl EventLog {
         Ok(Page { events, seq: cursor.position() })
     }
 
+    /// Every event after one number, up to another.
+    ///
+    /// # Errors
+    /// As [`EventLog::cursor`].
+    pub(crate) fn between(
+        self: &Arc<Self>,
+        filter: Filter,
+        after: u64,
+        until: u64,
+    ) -> Result<Vec<Arc<Entry>>, CursorExpired> {
+        let account = filter.account.clone();
+        let expired = |_: Lagged| CursorExpired { oldest: self.state().retained.oldest(account.as_ref()) };
+        let mut cursor = self.cursor(filter, Some(after))?;
+        let mut events = Vec::new();
+        while let Some(event) = cursor.try_next().map_err(expired)?.filter(|event| event.seq <= until) {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No code of ours panics while it holds the lock and leaves the log half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -23,6 +23,7 @@ use super::limits::{self, CALLS_IN_FLIGHT, RESPONSE_BYTES};
 use super::methods::{self, Answered, Api, bare_jid};
 use super::nearest;
 use super::order::{Pace, Place};
+use super::state;
 use super::subscriptions::Subscriptions;
 
 /// Answers the calls of one connection.
@@ -165,6 +166,7 @@ impl Call<'_> {
                 |p| p.account.as_deref(),
                 methods::load_roster,
             ),
+            api::LoadState::NAME => self.answer::<api::LoadState, _, _>(state::load_state),
             api::GetContact::NAME => self.concerning::<api::GetContact, _, _>(
                 AtOnce,
                 |p| p.account.as_deref(),
@@ -264,7 +266,7 @@ impl Call<'_> {
             Ok(account) => {
                 let place = self.connection.order.take_place(account, pace);
                 let answer = method(Arc::clone(self.api), place, params);
-                respond(self.id, self.permit, answer).boxed()
+                respond(M::NAME, self.id, self.permit, answer).boxed()
             }
             Err(error) => self.refuse(error),
         }
@@ -277,7 +279,9 @@ impl Call<'_> {
         F: Future<Output = Answered<T>> + Send + 'static,
     {
         match parse_params::<M>(self.params) {
-            Ok(params) => respond(self.id, self.permit, method(Arc::clone(self.api), params)).boxed(),
+            Ok(params) => {
+                respond(M::NAME, self.id, self.permit, method(Arc::clone(self.api), params)).boxed()
+            }
             Err(error) => self.refuse(error),
         }
     }
@@ -291,7 +295,7 @@ impl Call<'_> {
             Ok(params) => {
                 let SubscriptionId(id) = params.id;
                 let was_open = self.connection.close_subscription(id);
-                respond(self.id, self.permit, ready(Ok(was_open))).boxed()
+                respond(api::Unsubscribe::NAME, self.id, self.permit, ready(Ok(was_open))).boxed()
             }
             Err(error) => self.refuse(error),
         }
@@ -305,21 +309,29 @@ impl Call<'_> {
 /// The call's answer. The call counts as in flight until its answer is on its way to the socket,
 /// so that a connection that never reads can't pile up answers.
 async fn respond<T: Serialize>(
+    method: &str,
     id: PeerId,
     permit: OwnedSemaphorePermit,
     answer: impl Future<Output = Answered<T>>,
 ) -> Answer {
     let answer = match answer.await {
         Ok(result) => {
-            Answer::result(&id, &result).unwrap_or_else(|bytes| Answer::error(&id, too_large(bytes)))
+            Answer::result(&id, &result).unwrap_or_else(|bytes| Answer::error(&id, too_large(method, bytes)))
         }
         Err(error) => Answer::error(&id, error),
     };
     answer.holding(permit)
 }
 
-/// The answer is too large to be sent, and this is how large.
-fn too_large(bytes: usize) -> ApiError {
+/// The answer is too large to be sent, and this is how large, and what to do.
+fn too_large(method: &str, bytes: usize) -> ApiError {
+    let remedy = match method {
+        api::LoadRoster::NAME => " Load it in pages: set `limit`, then `after` to the last JID of each page.",
+        api::LoadState::NAME => {
+            " Set `limit`, and load the rest in pages with `load_roster`; or name an `account`."
+        }
+        _ => "",
+    };
     limits::exceeded(OVERSIZED_RESPONSE_CODE, "bytes of an answer", RESPONSE_BYTES)
-        .text(format!("The answer has {bytes} bytes."))
+        .text(format!("The answer has {bytes} bytes.{remedy}"))
 }

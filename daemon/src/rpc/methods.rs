@@ -12,8 +12,8 @@ use jsonrpsee::types::ErrorObjectOwned;
 use prosed_protocol::api::{Done, OpenRpcDocument, Version};
 use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
-    ErrorKind, GetEventsParams, LoadProfileParams, LoadedAvatar, LoginParams, LogoutParams, Profile,
-    PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
+    ErrorKind, GetEventsParams, LoadProfileParams, LoadRosterParams, LoadedAvatar, LoginParams, LogoutParams,
+    Profile, PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
     SubscriptionRequest, UpdateContactParams, invalid_params, openrpc,
 };
 use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
@@ -33,6 +33,9 @@ use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
 use crate::metrics::Metrics;
 use crate::registry::Connection;
+
+/// Contacts that are made ready for UIs before it is other calls' turn.
+const CONTACTS_AT_ONCE: usize = 16;
 
 /// Looks up a saved image.
 pub(crate) type Images =
@@ -135,13 +138,19 @@ pub(super) async fn get_account(api: Arc<Api>, place: Place, _: AccountParams) -
     Ok(api.translator.whole_account(account, &standing))
 }
 
-pub(super) async fn load_roster(api: Arc<Api>, place: Place, _: AccountParams) -> Answered<Roster> {
+pub(super) async fn load_roster(api: Arc<Api>, place: Place, params: LoadRosterParams) -> Answered<Roster> {
     let account = place.account.to_string();
+    let after = params.after.as_deref().map(bare_jid).transpose()?;
+    let limit = Roster::limit(params.limit);
     let TrueAt { seq, answer } = api.ask(place, Command::LoadRoster).await?;
-    let Answer::Roster { source, version, contacts } = answer else { return Err(unexpected(&answer)) };
+    let Answer::Roster { source, version, mut contacts } = answer else { return Err(unexpected(&answer)) };
     let source = translate::roster_source(source);
-    let contacts = contacts.into_iter().map(|contact| api.translator.contact(contact)).collect();
-    Ok(Roster { account, source, version, seq, contacts })
+    if let Some(after) = after {
+        contacts.drain(..contacts.partition_point(|contact| contact.jid <= after));
+    }
+    let complete = contacts.len() <= limit;
+    let contacts = api.contacts(contacts.into_iter().take(limit)).await;
+    Ok(Roster { account, source, version, seq, contacts, complete })
 }
 
 pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Contact> {
@@ -310,6 +319,22 @@ impl Api {
         self.answer(&account, reply).await
     }
 
+    /// Contacts as rosters have them, a few at a time: the doors have one thread, and each contact may take a
+    /// while to be cut to size, so other calls come between.
+    pub(super) async fn contacts(
+        &self,
+        contacts: impl ExactSizeIterator<Item = prosed_session::Contact>,
+    ) -> Vec<Contact> {
+        let mut translated = Vec::with_capacity(contacts.len());
+        for contact in contacts {
+            if translated.len() % CONTACTS_AT_ONCE == CONTACTS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            translated.push(self.translator.contact(contact));
+        }
+        translated
+    }
+
     /// A command whose answer is a contact.
     async fn contact(&self, place: Place, command: Command) -> Answered<Contact> {
         match self.ask(place, command).await?.answer {
@@ -359,7 +384,7 @@ impl Api {
 }
 
 /// A session that answers with what was not asked for: a fault of ours, and no reason to panic.
-fn unexpected(answer: &Answer) -> ErrorObjectOwned {
+pub(super) fn unexpected(answer: &Answer) -> ErrorObjectOwned {
     tracing::error!(answer = translate::answer_name(answer), "a session answered another question");
     ApiError::new(ErrorKind::InternalError).into()
 }

@@ -22,6 +22,7 @@ mod quiet;
 mod script;
 mod server;
 mod sessions;
+mod state;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,17 @@
 //! A stand-in for the accounts, for tests: it writes down what reaches it, and in which order.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jid::BareJid;
+use prosed_protocol::{EventPayload, SubscriptionRequested};
 use prosed_session::{
-    Account, Answer, Availability, Command, ConnectionState, Failure, RosterSource, Timestamp,
+    Account, Answer, Availability, Command, ConnectionState, Failure, RosterSource, State, Timestamp,
 };
 use tokio::sync::{Notify, oneshot};
 
 use crate::accounts::{AccountError, Login, Reply};
+use crate::events::EventLog;
 
 /// The accounts of a test.
 #[derive(Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Script {
     /// A logout ends the logins that are held.
     pub(super) left: Notify,
     pub(super) calls: Mutex<u32>,
+    /// What `LoadState` is answered at.
+    pub(super) log: OnceLock<Arc<EventLog>>,
 }
 
 impl Script {
@@ -60,6 +64,7 @@ impl Script {
         };
         self.write(account, said)?;
         let (sender, receiver) = oneshot::channel();
+        let is_state = command == Command::LoadState;
         let result = match command {
             Command::GetAccount if self.silent => {
                 // As a session that waits for its server: until the test is over.
@@ -73,9 +78,26 @@ impl Script {
             Command::LoadRoster => {
                 Ok(Answer::Roster { source: RosterSource::Cache, version: None, contacts: vec![] })
             }
+            Command::LoadState => Ok(Answer::State(Box::new(State {
+                account: online(account),
+                source: None,
+                version: None,
+                contacts: vec![],
+                requests: vec![],
+            }))),
             Command::SetPresence(_) => Ok(Answer::Done),
             _ => Err(Failure::ContactUnknown),
         };
+        if let Some(log) = self.log.get().filter(|_| is_state) {
+            let _ = sender.send(Reply { seq: log.last(), result });
+            // Before the others are asked, something happens to everybody.
+            let jid = format!("asker{}@example.org", log.last());
+            for account in self.list() {
+                let asked = SubscriptionRequested { jid: jid.clone(), ..Default::default() };
+                log.append(&account, EventPayload::SubscriptionRequested(asked));
+            }
+            return Ok(receiver);
+        }
         let script = Arc::clone(self);
         tokio::spawn(async move {
             script.dawdle().await;

@@ -415,6 +415,7 @@ pub(super) fn answer_name(answer: &Answer) -> &'static str {
         Answer::Done => "done",
         Answer::Account(_) => "account",
         Answer::Roster { .. } => "roster",
+        Answer::State(_) => "state",
         Answer::Contact(_) => "contact",
         Answer::Avatar(_) => "avatar",
         Answer::Published(_) => "published",

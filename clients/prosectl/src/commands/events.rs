@@ -2,10 +2,10 @@
 
 use prosed_protocol::api::{self, Method, NoParams};
 use prosed_protocol::client::{Client, ClientError, Follower};
-use prosed_protocol::{Account, AccountParams, ErrorKind};
+use prosed_protocol::{Account, ErrorKind};
 use serde_json::{Map, Value};
 
-use super::Prosed;
+use super::{Prosed, contacts};
 use crate::arguments::Events;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -48,11 +48,10 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
 /// The contacts of all accounts as they are, of those that can say so.
 async fn learn(client: &Client, known: &mut Known) -> Result<(), Failure> {
     for Account { account, .. } in client.call::<api::ListAccounts>(NoParams {}).await? {
-        let params = AccountParams { account: Some(account.clone()) };
-        match client.call::<api::LoadRoster>(params).await {
-            Ok(roster) => known.learn(&account, roster.contacts),
-            Err(ClientError::Call(_)) => {}
-            Err(error) => return Err(error.into()),
+        match contacts::all(client, Some(account.clone())).await {
+            Ok(roster) => known.learn(&account, serde_json::from_value(roster).unwrap_or_default()),
+            Err(failure) if failure.kind().is_some() => {}
+            Err(failure) => return Err(failure),
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ fn commands() -> Vec<(&'static [&'static str], Calls)> {
             &["presence", "dnd", "In a rehearsal", "--priority", "-3"],
             one("set_presence", json!({"availability": "dnd", "status": "In a rehearsal", "priority": -3})),
         ),
-        (&["roster"], one("load_roster", json!({}))),
+        (&["roster"], one("load_roster", json!({"limit": 1000}))),
         (&["contact", "juliet@example.net"], one("get_contact", juliet())),
         (
             &["add", "juliet@example.net", "--name", "Juliet", "--group", "A", "--group", "B"],

@@ -21,6 +21,7 @@ __all__ = [
     "AccountChanged",
     "AccountDisabled",
     "AccountRequired",
+    "AccountState",
     "AccountUnknown",
     "Address",
     "Availability",
@@ -66,6 +67,7 @@ __all__ = [
     "ServerUnreachable",
     "SessionReplaced",
     "StanzaError",
+    "State",
     "StorageFailed",
     "Subscription",
     "SubscriptionNeedsWebSocket",
@@ -312,6 +314,28 @@ class Account:
             secret_store=json.get("secretStore"),
             status=json.get("status"),
             truncated=json.get("truncated", False),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """One account with its roster and requests."""
+
+    info: Account
+    """The account, as in `list_accounts`."""
+    roster: Roster | None = None
+    """Its roster. Absent where none is known yet: `contactChanged`, then `rosterLoaded` tell
+    when it comes.
+    """
+    subscription_requests: list[SubscriptionRequest] = field(default_factory=list)
+    """Who wants to see our presence and has no answer yet, sorted by JID."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> AccountState:
+        return cls(
+            info=Account.from_json(json["info"]),
+            roster=None if (value := json.get("roster")) is None else Roster.from_json(value),
+            subscription_requests=[SubscriptionRequest.from_json(item) for item in json.get("subscriptionRequests", [])],
         )
 
 
@@ -729,6 +753,10 @@ class Roster:
     """
     source: RosterSource
     """Where this answer came from."""
+    complete: bool = True
+    """Whether these are the last ones. If not, go on with `load_roster` and `after` set to the
+    last one's `jid`; where there is none, without `after`.
+    """
     version: str | None = None
     """The server's opaque version of the roster, where it has any."""
 
@@ -739,7 +767,27 @@ class Roster:
             contacts=[Contact.from_json(item) for item in json["contacts"]],
             seq=json["seq"],
             source=json["source"],
+            complete=json.get("complete", True),
             version=json.get("version"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The accounts with their rosters and requests, all as they were at one `seq`."""
+
+    accounts: list[AccountState]
+    """The accounts, sorted by JID."""
+    seq: int
+    """The last event that this answer includes: subscribe with `since` set to it, and nothing
+    is missed and nothing comes twice.
+    """
+
+    @classmethod
+    def from_json(cls, json: Json) -> State:
+        return cls(
+            accounts=[AccountState.from_json(item) for item in json["accounts"]],
+            seq=json["seq"],
         )
 
 
@@ -1237,7 +1285,13 @@ class AsyncMethods:
         with reading("the answer of get_account"):
             return Account.from_json(answer)
 
-    async def load_roster(self, *, account: str | None = None) -> Roster:
+    async def load_roster(
+        self,
+        *,
+        account: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Roster:
         """All contacts of an account.
 
         From the cache at once where there is one, offline included, while the server's
@@ -1245,16 +1299,46 @@ class AsyncMethods:
         `rosterLoaded`. Without a cache it waits for the server. Subscribe with `since` set
         to the answer's `seq`, and nothing is lost.
 
+        An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that
+        it is an error with `limitExceeded`, and the roster comes in pages: say `limit`,
+        then `after` as well, until `complete` is true, and subscribe with the first page's
+        `seq`.
+
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
+            after: Only contacts behind this one: a bare JID, whether it is a contact or not.
+                Absent: from the first.
+            limit: At most so many contacts; more than 4000 counts as 4000, which always fit.
+                Absent: all that are left.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 InternalError, LimitExceeded.
         """
-        answer = await self.call("load_roster", account=account)
+        answer = await self.call("load_roster", account=account, after=after, limit=limit)
         with reading("the answer of load_roster"):
             return Roster.from_json(answer)
+
+    async def load_state(self, *, account: str | None = None, limit: int | None = None) -> State:
+        """All that a UI shows at first, in one answer: accounts, contacts and subscription
+        requests.
+
+        Everything in it is as it was at its `seq`: subscribe with `since` set to that, and
+        nothing is missed and nothing comes twice. It waits for no server. Where it has more
+        than the 16 MiB of an answer, it is an error with `limitExceeded`: say `limit`, and
+        load the rest of the rosters in pages with `load_roster`.
+
+        Args:
+            account: Only this account: a bare JID. Absent: all accounts.
+            limit: At most so many contacts, of all rosters together; more than 4000 counts as
+                4000. Rosters with `complete` false go on with `load_roster`. Absent: all.
+
+        Raises:
+            AccountUnknown, InvalidJid, CursorExpired, LimitExceeded.
+        """
+        answer = await self.call("load_state", account=account, limit=limit)
+        with reading("the answer of load_state"):
+            return State.from_json(answer)
 
     async def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
         """One contact with all of its devices and groups, whole texts, and the devices'
@@ -1725,7 +1809,13 @@ class Methods:
         with reading("the answer of get_account"):
             return Account.from_json(answer)
 
-    def load_roster(self, *, account: str | None = None) -> Roster:
+    def load_roster(
+        self,
+        *,
+        account: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Roster:
         """All contacts of an account.
 
         From the cache at once where there is one, offline included, while the server's
@@ -1733,16 +1823,46 @@ class Methods:
         `rosterLoaded`. Without a cache it waits for the server. Subscribe with `since` set
         to the answer's `seq`, and nothing is lost.
 
+        An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that
+        it is an error with `limitExceeded`, and the roster comes in pages: say `limit`,
+        then `after` as well, until `complete` is true, and subscribe with the first page's
+        `seq`.
+
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
+            after: Only contacts behind this one: a bare JID, whether it is a contact or not.
+                Absent: from the first.
+            limit: At most so many contacts; more than 4000 counts as 4000, which always fit.
+                Absent: all that are left.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 InternalError, LimitExceeded.
         """
-        answer = self.call("load_roster", account=account)
+        answer = self.call("load_roster", account=account, after=after, limit=limit)
         with reading("the answer of load_roster"):
             return Roster.from_json(answer)
+
+    def load_state(self, *, account: str | None = None, limit: int | None = None) -> State:
+        """All that a UI shows at first, in one answer: accounts, contacts and subscription
+        requests.
+
+        Everything in it is as it was at its `seq`: subscribe with `since` set to that, and
+        nothing is missed and nothing comes twice. It waits for no server. Where it has more
+        than the 16 MiB of an answer, it is an error with `limitExceeded`: say `limit`, and
+        load the rest of the rosters in pages with `load_roster`.
+
+        Args:
+            account: Only this account: a bare JID. Absent: all accounts.
+            limit: At most so many contacts, of all rosters together; more than 4000 counts as
+                4000. Rosters with `complete` false go on with `load_roster`. Absent: all.
+
+        Raises:
+            AccountUnknown, InvalidJid, CursorExpired, LimitExceeded.
+        """
+        answer = self.call("load_state", account=account, limit=limit)
+        with reading("the answer of load_state"):
+            return State.from_json(answer)
 
     def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
         """One contact with all of its devices and groups, whole texts, and the devices'

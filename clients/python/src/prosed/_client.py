@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +17,14 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.asyncio.client import connect as tcp_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ._api import AsyncMethods, CursorExpired, Event, EventName, Lagged
+from ._api import AsyncMethods, CursorExpired, Event, EventName, Lagged, Roster
 from ._doors import TRANSIENT, find_runtime_dir, open_connection
 from ._wire import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
     MAX_CALLS,
     OPTIONS,
+    ROSTER_PAGE,
     Backoff,
     Cursor,
     Disconnected,
@@ -159,6 +161,30 @@ class Client(AsyncMethods):
         with JSON. Parameters that are `None` are left out.
         """
         return await (await self._connected()).call(method, params)
+
+    async def load_roster(
+        self, *, account: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> Roster:
+        """All contacts of an account, whatever their number: they are loaded page by page.
+
+        Who says `limit` or `after` gets that page. Else `seq` is that of the first page: events
+        since then may bring once more what a later page had already, the newest state last.
+
+        Args:
+            account: The account: a bare JID. It may be left out where there is only one.
+            limit: At most so many contacts.
+            after: Only contacts behind this bare JID.
+        """
+        if limit is not None or after is not None:
+            return await super().load_roster(account=account, limit=limit, after=after)
+        roster = await super().load_roster(account=account, limit=ROSTER_PAGE)
+        while not roster.complete:
+            more = await super().load_roster(
+                account=roster.account, limit=ROSTER_PAGE, after=roster.contacts[-1].jid
+            )
+            contacts = roster.contacts + more.contacts
+            roster = replace(roster, contacts=contacts, complete=more.complete)
+        return roster
 
     @overload
     def events(

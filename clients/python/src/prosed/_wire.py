@@ -24,8 +24,11 @@ CONNECT_TIMEOUT = 5.0
 MAX_REQUEST = 2 << 20
 """Bytes. The daemon's own bound on calls: a picture fits."""
 
-MAX_MESSAGE = 16 << 20
-"""Bytes. The daemon's own bound on answers: a roster of 10,000 contacts fits."""
+MAX_MESSAGE = 32 << 20
+"""Bytes. Twice the daemon's own bound on answers: here it is no bound that a call could meet."""
+
+ROSTER_PAGE = 1000
+"""Contacts in a page of a roster: some 4 MiB at most."""
 
 MAX_CALLS = 64
 """The daemon's own bound on the calls of one connection that have no answer yet."""

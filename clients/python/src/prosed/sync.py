@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +24,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, unix_connect
 from websockets.sync.client import connect as tcp_connect
 
-from ._api import CursorExpired, Event, EventName, Lagged, Methods
+from ._api import CursorExpired, Event, EventName, Lagged, Methods, Roster
 from ._doors import TRANSIENT, find_runtime_dir, open_connection
 from ._wire import (
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
     OPTIONS,
+    ROSTER_PAGE,
     Backoff,
     Cursor,
     Disconnected,
@@ -153,6 +155,30 @@ class Client(Methods):
                 self._connection = None
                 connection.close()
                 raise Disconnected(f"the connection to prosed was lost: {error}") from error
+
+    def load_roster(
+        self, *, account: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> Roster:
+        """All contacts of an account, whatever their number: they are loaded page by page.
+
+        Who says `limit` or `after` gets that page. Else `seq` is that of the first page: events
+        since then may bring once more what a later page had already, the newest state last.
+
+        Args:
+            account: The account: a bare JID. It may be left out where there is only one.
+            limit: At most so many contacts.
+            after: Only contacts behind this bare JID.
+        """
+        if limit is not None or after is not None:
+            return super().load_roster(account=account, limit=limit, after=after)
+        roster = super().load_roster(account=account, limit=ROSTER_PAGE)
+        while not roster.complete:
+            more = super().load_roster(
+                account=roster.account, limit=ROSTER_PAGE, after=roster.contacts[-1].jid
+            )
+            contacts = roster.contacts + more.contacts
+            roster = replace(roster, contacts=contacts, complete=more.complete)
+        return roster
 
     @overload
     def events(

@@ -101,6 +101,10 @@ impl Show {
                     body: Body::Lines(contacts.iter().map(|contact| self.contact(contact)).collect()),
                 }
             }
+            Ok(Answer::State(state)) => Shown {
+                head: format!("{head} {} requests={}", self.account(&state.account), state.requests.len()),
+                body: Body::Lines(state.contacts.iter().map(|contact| self.contact(contact)).collect()),
+            },
             Ok(Answer::Contact(contact)) => Shown { head, body: Body::Lines(vec![self.contact(contact)]) },
             Ok(Answer::Avatar(shown)) => plain(format!("{head} {}", avatar(shown))),
             Ok(Answer::Published(id)) => {

@@ -65,6 +65,7 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("logout", []) => Command::Logout,
         ("get_account", []) => Command::GetAccount,
         ("load_roster", []) => Command::LoadRoster,
+        ("load_state", []) => Command::LoadState,
         ("get_contact", [jid]) => Command::GetContact { jid: bare(jid)? },
         ("load_avatar", [jid]) => Command::LoadAvatar { jid: bare(jid)? },
         ("load_profile", [jid]) => Command::LoadProfile { jid: bare(jid)?, refresh: false },

@@ -289,6 +289,32 @@ async fn json_too_deep_is_refused_and_the_connection_lives() {
     assert_eq!(ui.call("get_version", json!({})).await["result"]["name"], "prosed");
 }
 
+/// Accounts answer one by one, and things go on happening: the state is that of one moment all the same.
+#[tokio::test]
+async fn a_state_is_true_at_its_seq_and_what_is_subscribed_from_there_is_no_part_of_it() {
+    let daemon = Daemon::start().await;
+    let mut ui = daemon.connect().await;
+    assert_eq!(ui.call("load_state", json!({})).await["result"], json!({"seq": 0, "accounts": []}));
+    for account in [ME, "you@example.org"] {
+        daemon.script.add(account);
+    }
+    let state = ui.call("load_state", json!({})).await["result"].clone();
+    assert_eq!(state["seq"], 4);
+    let asked = |at: usize| state["accounts"][at]["subscriptionRequests"].as_array().unwrap().len();
+    // Who answered first has missed what came before the other's answer, and what came after it.
+    let mut asked = [asked(0), asked(1)];
+    asked.sort_unstable();
+    assert_eq!(asked, [1, 2], "{state}");
+    ui.call("subscribe", json!({"since": state["seq"]})).await;
+    daemon.happen(ME, 1);
+    assert_eq!(ui.read().await["params"]["result"]["seq"], 5);
+    let one = ui.call("load_state", json!({"account": "you@example.org"})).await;
+    assert_eq!(one["result"]["accounts"].as_array().unwrap().len(), 1);
+    let error = ui.call("load_state", json!({"account": "she@example.org"})).await;
+    assert_eq!(error["error"]["data"]["kind"], "accountUnknown");
+    assert_eq!(ui.call("load_state", json!({"limit": 0})).await["error"]["code"], -32602);
+}
+
 #[tokio::test]
 async fn an_avatar_that_went_away_is_not_found_and_others_have_an_error_each() {
     let daemon = Daemon::start().await;

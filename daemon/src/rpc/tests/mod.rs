@@ -78,6 +78,7 @@ impl Daemon {
         let [address, other_address] = [&listener, &other].map(|listener| listener.local_addr().unwrap());
         let token = random_text().unwrap();
         let log = Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap());
+        script.log.set(Arc::clone(&log)).ok();
         let script = Arc::new(script);
         let translator = Translator::new().unwrap();
         let counts = DoorMetrics::default();
