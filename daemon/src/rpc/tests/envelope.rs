@@ -1,6 +1,6 @@
 //! What JSON-RPC 2.0 asks for, at every door alike.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::CloseCode};
@@ -238,14 +238,22 @@ async fn what_is_not_utf_8_is_refused() {
         check(message, &UNREADABLE, Some(&next_text(&mut socket).await), door);
         let frame = Frame::message(message.to_vec(), OpCode::Data(Data::Text), true);
         socket.send(Message::Frame(frame)).await.unwrap();
-        let closed = loop {
-            match socket.next().await {
-                Some(Ok(Message::Close(frame))) => break frame,
-                Some(Ok(Message::Ping(_))) => {}
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(closed.unwrap().code, CloseCode::Invalid, "{door}");
+        assert_eq!(close_code(socket).await, CloseCode::Invalid, "{door}");
+    }
+}
+
+/// Read from the wire: tungstenite would answer, and fail where the daemon has hung up by then.
+async fn close_code(mut socket: WebSocketStream<Box<dyn Socket>>) -> CloseCode {
+    let wire = socket.get_mut();
+    loop {
+        let (opcode, length) = (wire.read_u8().await.unwrap(), wire.read_u8().await.unwrap());
+        let mut payload = vec![0; length.into()];
+        wire.read_exact(&mut payload).await.unwrap();
+        match opcode {
+            0x88 => return u16::from_be_bytes([payload[0], payload[1]]).into(),
+            0x89 => {}
+            other => panic!("neither a close nor a ping: {other:#x}"),
+        }
     }
 }
 
@@ -257,14 +265,7 @@ async fn what_breaks_websockets_is_closed_with_its_code() {
         // Continues what has not begun.
         let frame = Frame::message("x", OpCode::Data(Data::Continue), true);
         socket.send(Message::Frame(frame)).await.unwrap();
-        let closed = loop {
-            match socket.next().await {
-                Some(Ok(Message::Close(frame))) => break frame,
-                Some(Ok(Message::Ping(_))) => {}
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(closed.unwrap().code, CloseCode::Protocol, "{door}");
+        assert_eq!(close_code(socket).await, CloseCode::Protocol, "{door}");
     }
 }
 
