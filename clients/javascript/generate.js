@@ -60,6 +60,12 @@ function objectOf({ properties, required = [] }, indent) {
 
 /** A type with a name: an interface where it is an object, else an alias. */
 function definition(name, schema) {
+  if (schema.enum) {
+    const lines = schema.enum.map((word) => `${comment(schema["x-meanings"]?.[word], "  ")}  | ${JSON.stringify(word)}`);
+    // A newer daemon may say other words: editors go on offering those that are known.
+    if (schema["x-extensible-enum"]) lines.push("  | (string & {})");
+    return `${comment(schema.description, "")}export type ${name} =\n${lines.join("\n")};\n`;
+  }
   const isObject = schema.properties && !schema.oneOf && !schema.allOf;
   const head = comment(schema.description, "");
   if (isObject) return `${head}export interface ${name} ${objectOf(schema, "")}\n`;

@@ -67,7 +67,7 @@ class Generator:
                 self.note_sent(self.type_of(param["schema"]))
 
     def module(self) -> str:
-        enums = [name for name, schema in self.schemas.items() if "oneOf" in schema and name != "Event"]
+        enums = [name for name, schema in self.schemas.items() if "enum" in schema]
         skipped = {NOTHING, "Event", "SubscriptionId", *enums}
         objects = [name for name in self.schemas if name not in skipped]
         # A base comes before what is made of it; all else may come in any order.
@@ -163,15 +163,14 @@ class Generator:
 
     def enum(self, name: str) -> str:
         schema = self.schemas[name]
-        values = ", ".join(f'"{choice["const"]}"' for choice in schema["oneOf"])
-        lines = [f"{python_class(name)} = Literal[{values}]"]
-        if len(lines[0]) > WIDTH:
-            values = "".join(f'    "{choice["const"]}",\n' for choice in schema["oneOf"])
-            lines = [f"{python_class(name)} = Literal[\n{values}]"]
+        literal = f"Literal[{', '.join(json.dumps(word) for word in schema['enum'])}]"
+        if len(f"{python_class(name)} = {literal}") > WIDTH:
+            literal = "Literal[\n" + "".join(f"    {json.dumps(word)},\n" for word in schema["enum"]) + "]"
+        lines = [f"{python_class(name)} = {literal}"]
         text = (
             schema["description"]
             + "\n\n"
-            + "\n".join(f"- `{choice['const']}`: {choice['description']}" for choice in schema["oneOf"])
+            + "\n".join(f"- `{word}`: {schema['x-meanings'][word]}" for word in schema["enum"])
         )
         return "\n".join([*lines, docstring(text, "")])
 
@@ -277,7 +276,7 @@ class Generator:
     # --- errors ---
 
     def errors(self) -> list[str]:
-        choices = {choice["const"]: choice["description"] for choice in self.schemas["ErrorKind"]["oneOf"]}
+        choices = self.schemas["ErrorKind"]["x-meanings"]
         errors = sorted(self.document["components"]["errors"].items(), key=lambda item: item[1]["code"])
         parts = []
         for kind, error in errors:

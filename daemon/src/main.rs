@@ -247,7 +247,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     let accounts = Accounts::start(shell, Handle::current());
     let services = Services {
         accounts: Arc::clone(&accounts),
-        log,
+        log: Arc::clone(&log),
         translator,
         images: images(&store),
         counts,
@@ -288,15 +288,16 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         watchdog.abort();
     }
     tokio::select! {
-        () = stop(&accounts, doors, &store) => {}
+        () = stop(&accounts, &log, doors, &store) => {}
         signal = signals.next() => info!(signal, "stopping at once"),
     }
     result
 }
 
-/// Farewells first, while UIs can still see them; then everything else.
-async fn stop(accounts: &Arc<Accounts>, doors: Doors, store: &Store) {
+/// Farewells first; then everything else. UIs hear of nothing but the end of their connections.
+async fn stop(accounts: &Arc<Accounts>, log: &EventLog, doors: Doors, store: &Store) {
     let begun = Instant::now();
+    log.close();
     if timeout(FAREWELLS_WITHIN, accounts.stop()).await.is_err() {
         warn!("not every server has heard our farewell");
     }

@@ -44,7 +44,7 @@ pub struct Account {
     /// Why the session failed, or why the last attempt to connect did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ApiError>,
-    /// What `set_presence` said last.
+    /// What `set_presence` said last: what contacts are shown while the account is `online`, and again once it is.
     pub availability: Availability,
     /// What `set_presence` said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,12 +26,11 @@ pub const OPENING_PAGE: &str = "open.html";
 
 /// What `endpoint.json` says: the doors that are open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Endpoint {
     /// The WebSocket's address, as in `ws://127.0.0.1:5299/rpc`; absent where no port is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The Unix socket; absent where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
     /// The file that holds the token which `url` asks for.
     pub token_file: PathBuf,
@@ -40,8 +39,43 @@ pub struct Endpoint {
     /// The daemon's version.
     pub version: String,
     /// The version of the API that it speaks.
-    #[serde(rename = "apiLevel")]
     pub api_level: u32,
+}
+
+/// [`Endpoint`] as the file has it. The token's file has two names there: `token_file` is the older one, for
+/// clients that know no other.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    socket: Option<PathBuf>,
+    #[serde(default)]
+    token_file: Option<PathBuf>,
+    #[serde(default, rename = "token_file")]
+    old_token_file: Option<PathBuf>,
+    pid: u32,
+    version: String,
+    api_level: u32,
+}
+
+impl From<Endpoint> for Written {
+    fn from(endpoint: Endpoint) -> Self {
+        let Endpoint { url, socket, token_file, pid, version, api_level } = endpoint;
+        let old_token_file = Some(token_file.clone());
+        Self { url, socket, token_file: Some(token_file), old_token_file, pid, version, api_level }
+    }
+}
+
+impl TryFrom<Written> for Endpoint {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let Written { url, socket, token_file, old_token_file, pid, version, api_level } = written;
+        let token_file = token_file.or(old_token_file).ok_or("missing field `tokenFile`")?;
+        Ok(Self { url, socket, token_file, pid, version, api_level })
+    }
 }
 
 /// Why an endpoint can't be had.
@@ -154,12 +188,19 @@ mod tests {
     fn reads_what_the_daemon_writes() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Absent(_))));
-        let json =
-            r#"{"url":"ws://127.0.0.1:5299/rpc","token_file":"/t","pid":1,"version":"0.1.0","apiLevel":1}"#;
-        std::fs::write(dir.path().join(FILE_NAME), json).unwrap();
-        let endpoint = Endpoint::read(dir.path()).unwrap();
-        assert_eq!(endpoint.socket, None);
-        assert_eq!(serde_json::to_string(&endpoint).unwrap(), json);
+        let rest = r#""pid":1,"version":"0.1.0","apiLevel":1}"#;
+        let both = format!(r#"{{"url":"ws://127.0.0.1:5299/rpc","tokenFile":"/t","token_file":"/t",{rest}"#);
+        // Either name will do.
+        for json in
+            [&both, &both.replace(r#""tokenFile":"/t","#, ""), &both.replace(r#""token_file":"/t","#, "")]
+        {
+            std::fs::write(dir.path().join(FILE_NAME), json).unwrap();
+            let endpoint = Endpoint::read(dir.path()).unwrap();
+            assert_eq!(endpoint.socket, None);
+            assert_eq!(serde_json::to_string(&endpoint).unwrap(), both);
+        }
+        std::fs::write(dir.path().join(FILE_NAME), format!("{{{rest}")).unwrap();
+        assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Malformed(..))));
         std::fs::write(dir.path().join(FILE_NAME), "{").unwrap();
         assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Malformed(..))));
     }

@@ -1,10 +1,12 @@
 //! Events: what a UI hears of by itself once it has subscribed.
 
+use jsonrpsee_types::ErrorObjectOwned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::contact::Contact;
+use crate::params::invalid_params;
 use crate::subscription::{SubscriptionRequested, SubscriptionResolved};
 
 /// Something has changed.
@@ -207,8 +209,15 @@ impl GetEventsParams {
     pub const MAX_TIMEOUT: u32 = 60;
 
     /// The bound in force, 1 to [`Self::MAX_LIMIT`].
-    pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(Self::MAX_LIMIT).clamp(1, Self::MAX_LIMIT) as usize
+    ///
+    /// # Errors
+    ///
+    /// -32602 where it is 0.
+    pub fn limit(&self) -> Result<usize, ErrorObjectOwned> {
+        match self.limit.unwrap_or(Self::MAX_LIMIT) {
+            0 => Err(invalid_params("get_events: `limit` must be an integer from 1 to 1000")),
+            limit => Ok(limit.min(Self::MAX_LIMIT) as usize),
+        }
     }
 
     /// How long to wait for a first event.

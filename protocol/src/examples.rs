@@ -151,6 +151,7 @@ pub(crate) fn subscription_requested() -> Value {
         "jid": "juliet@example.net",
         "nick": "Juliet",
         "status": "We met at the ball",
+        "receivedAt": "2026-01-31T09:01:00.000Z",
     })
 }
 

@@ -79,12 +79,16 @@ impl Document {
 
     fn method(&mut self, method: &MethodInfo) -> Value {
         let (summary, description) = summary_and_description(method.doc);
+        let title = pascal_case(method.name);
+        let result = (method.result)(&mut self.of_results);
         let mut object = json!({
             "name": method.name,
+            // `rpc.discover` is OpenRPC's word, and no identifier anywhere.
+            "x-name": method.name.strip_prefix("rpc.").unwrap_or(method.name),
             "summary": summary,
             "paramStructure": "by-name",
-            "params": params(&(method.params)(&mut self.of_params)),
-            "result": {"name": "result", "schema": (method.result)(&mut self.of_results)},
+            "params": params(&title, &(method.params)(&mut self.of_params)),
+            "result": {"name": "result", "schema": titled(result.into(), &format!("{title}Result"))},
             "errors": errors_of(method).map(|kind| json!({"$ref": error_path(kind)})).collect::<Vec<_>>(),
         });
         if !description.is_empty() {
@@ -104,13 +108,69 @@ impl Document {
 
     fn schemas(&mut self) -> Map<String, Value> {
         let mut schemas = self.of_params.take_definitions(true);
-        schemas.append(&mut self.of_results.take_definitions(true));
+        let mut of_results = self.of_results.take_definitions(true);
+        of_results.values_mut().for_each(extensible);
+        schemas.append(&mut of_results);
+        for (name, schema) in &mut schemas {
+            words(schema);
+            schema["title"] = name.as_str().into();
+        }
         schemas
     }
 }
 
+/// Says of a choice of words that the daemon may come to say others.
+fn extensible(schema: &mut Value) {
+    words(schema);
+    if let Some(words) = schema.get("enum").cloned() {
+        schema["x-extensible-enum"] = words;
+    }
+}
+
+/// A choice of words as a plain `enum`, and what each means beside it: generators take `oneOf` for a union of
+/// types.
+fn words(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let choices = object.get("oneOf").and_then(Value::as_array);
+    let word = |choice: &Value| {
+        let meaning = paragraphs(choice.get("description")?.as_str()?).join("\n\n");
+        Some((choice.get("const")?.clone(), meaning))
+    };
+    let Some(choices) = choices.and_then(|all| all.iter().map(word).collect::<Option<Vec<_>>>()) else {
+        return;
+    };
+    object.remove("oneOf");
+    object.insert("type".to_owned(), "string".into());
+    let meanings: Map<_, _> = choices
+        .iter()
+        .map(|(word, text)| (word.as_str().unwrap_or_default().to_owned(), text.clone().into()))
+        .collect();
+    object.insert("enum".to_owned(), choices.into_iter().map(|(word, _)| word).collect());
+    object.insert("x-meanings".to_owned(), meanings.into());
+}
+
+/// Names a schema that stands in place, as in `LoginPassword`.
+fn titled(mut schema: Value, name: &str) -> Value {
+    if let Some(object) = schema.as_object_mut()
+        && !object.contains_key("$ref")
+    {
+        object.insert("title".to_owned(), name.into());
+    }
+    schema
+}
+
+/// `get_account` as `GetAccount`, and `rpc.discover` as `Discover`.
+fn pascal_case(name: &str) -> String {
+    let name = name.strip_prefix("rpc.").unwrap_or(name);
+    let capitalised = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>())
+    };
+    name.split('_').filter_map(capitalised).collect()
+}
+
 /// OpenRPC lists parameters one by one: those that must be there first.
-fn params(schema: &Schema) -> Vec<Value> {
+fn params(title: &str, schema: &Schema) -> Vec<Value> {
     let required: Vec<_> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -126,6 +186,7 @@ fn params(schema: &Schema) -> Vec<Value> {
             let mut schema = schema.clone();
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             let required = required.contains(&name.as_str());
+            let schema = titled(schema, &format!("{title}{}", pascal_case(name)));
             (
                 !required,
                 json!({"name": name, "required": required, "description": description, "schema": schema}),
@@ -215,6 +276,15 @@ fn tidy(value: &mut Value) {
 fn tidy_object(object: &mut Map<String, Value>) {
     let null = json!({"type": "null"});
     object.retain(|key, value| !(value.is_null() && (key == "default" || key == "description")));
+    // What Rust calls its numbers is no format, and some validators refuse what they don't know.
+    if let Some(format) = object.get("format").and_then(Value::as_str)
+        && format != "date-time"
+    {
+        if format == "uint32" && object.get("maximum").is_none() {
+            object.insert("maximum".to_owned(), u32::MAX.into());
+        }
+        object.remove("format");
+    }
     if let Some(Value::String(text)) = object.get_mut("description") {
         *text = paragraphs(text).join("\n\n");
     }
@@ -287,6 +357,52 @@ mod tests {
             }
             _ => {}
         }
+    }
+
+    /// What public validators and generators stumble over.
+    #[test]
+    fn generators_find_what_they_know() {
+        let document = openrpc();
+        let mut places = vec![&document];
+        while let Some(place) = places.pop() {
+            let format = &place["format"];
+            assert!(format.is_null() || format == "date-time" || format.is_object(), "{format}");
+            let choices = place["oneOf"].as_array().into_iter().flatten();
+            assert!(
+                choices.into_iter().all(|choice| choice["const"].is_null()),
+                "words are an enum: {place}"
+            );
+            if let Some(words) = place["enum"].as_array() {
+                assert!(
+                    words.iter().all(|word| place["x-meanings"][word.as_str().unwrap()].is_string()),
+                    "{place}"
+                );
+            }
+            match place {
+                Value::Array(items) => places.extend(items),
+                Value::Object(object) => places.extend(object.values()),
+                _ => {}
+            }
+        }
+        let schemas = &document["components"]["schemas"];
+        for (name, schema) in schemas.as_object().unwrap() {
+            assert_eq!(schema["title"], **name);
+        }
+        for method in document["methods"].as_array().unwrap() {
+            let params = method["params"].as_array().unwrap().iter();
+            for schema in params.chain([&method["result"]]).map(|it| &it["schema"]) {
+                assert!(
+                    schema["title"].is_string() || schema["$ref"].is_string(),
+                    "{}: {schema}",
+                    method["name"]
+                );
+            }
+            let name = method["x-name"].as_str().unwrap();
+            assert!(name.chars().all(|c| c.is_ascii_alphabetic() || c == '_'), "{name}");
+        }
+        // The daemon may come to say other words, and takes those that it knows.
+        assert_eq!(schemas["Availability"]["x-extensible-enum"], schemas["Availability"]["enum"]);
+        assert!(schemas["TlsMode"]["x-extensible-enum"].is_null());
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct SubscriptionRequested {
     /// What they say with it, cut at 256 characters; `list_subscription_requests` has it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// When it was first heard of.
+    #[schemars(extend("format" = "date-time"))]
+    pub received_at: String,
 }
 
 /// A request is open no more: answered here or on another device, taken back, or a stranger's that had to make

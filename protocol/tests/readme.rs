@@ -39,7 +39,7 @@ fn examples_are_true() {
     let mut asked = None;
     let (mut requests, mut results, mut events, mut errors) = (0, 0, 0, 0);
     for example in examples() {
-        if example.get("token_file").is_some() {
+        if example.get("tokenFile").is_some() {
             serde_json::from_value::<Endpoint>(example).unwrap();
         } else if let (Some(name), Some(_)) = (example["method"].as_str(), example.get("id")) {
             let params = example.get("params").map(Value::to_string);

@@ -210,11 +210,8 @@ fn about(schema: &Value, description: &str) -> String {
 
 /// The words of an enumeration, each with its description.
 fn words(schema: &Value) -> Option<Vec<(&str, &str)>> {
-    if let Some(words) = schema["enum"].as_array() {
-        return Some(words.iter().map(|word| (text(word), "")).collect());
-    }
-    let choices = schema["oneOf"].as_array()?;
-    choices.iter().map(|choice| Some((choice["const"].as_str()?, text(&choice["description"])))).collect()
+    let words = schema["enum"].as_array()?;
+    Some(words.iter().map(|word| (text(word), text(&schema["x-meanings"][text(word)]))).collect())
 }
 
 fn carried<'a>(document: &'a Value, event: &Value) -> &'a Value {

@@ -237,7 +237,7 @@ impl Daemon {
 
     /// The file that holds the token.
     pub fn token_file(&self) -> PathBuf {
-        self.endpoint["token_file"].as_str().expect("endpoint.json has a token_file").into()
+        self.endpoint["tokenFile"].as_str().expect("endpoint.json has a tokenFile").into()
     }
 
     /// The token.

@@ -20,6 +20,7 @@ on_both_servers!(
     who_logged_out_stays_out,
     a_forgotten_account_leaves_nothing,
     messages_are_left_to_other_clients,
+    a_stop_is_no_news,
     a_remembered_account_comes_back_by_itself,
 );
 
@@ -47,6 +48,22 @@ fn is_gone(presence: &Element) -> bool {
 
 fn show(presence: &Element) -> Option<String> {
     find(presence, "show", "jabber:client").map(Element::text)
+}
+
+/// A notifier would say that everybody has left, and after the start that everybody has come.
+async fn a_stop_is_no_news(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let _alice = Contact::online(&server, "alice").await;
+    let (mut daemon, ui, _) = start(&server).await;
+    ui.contact(ALICE, |alice| alice["availability"] == "available").await;
+    let told = ui.events().len();
+    daemon.sigterm().await;
+    ui.closed().await;
+    for event in &ui.events()[told..] {
+        assert_ne!(event["info"]["state"], "offline", "{event}");
+        let contacts = event["contacts"].as_array().into_iter().flatten();
+        assert!(contacts.into_iter().all(|contact| contact["availability"] != "unavailable"), "{event}");
+    }
 }
 
 async fn our_other_device_changes_the_account(kind: Kind) {

@@ -1,6 +1,7 @@
 //! The published contract is a valid OpenRPC document, made of valid schemas, and its examples are
 //! what the schemas say.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jsonschema::{Draft, Registry};
@@ -9,8 +10,7 @@ use serde_json::{Value, json};
 
 /// A meta-schema that `tests/install` has brought.
 fn meta_schema(package: &str) -> Value {
-    let target = prosed_tests::daemon::binary().ancestors().nth(2).expect("target").to_owned();
-    let folder = target.join("tools/openrpc/node_modules").join(package);
+    let folder = tools().join("openrpc/node_modules").join(package);
     assert!(folder.is_dir(), "no {}: run tests/install", folder.display());
     let print = format!("const s = require({folder:?}); console.log(JSON.stringify(s.default ?? s))");
     let output = Command::new("node").args(["--eval", &print]).output().expect("node");
@@ -94,4 +94,94 @@ fn every_example_is_what_its_schemas_say() {
         let checked = contract.check(&contract.0["x-events"]["schema"], &event);
         checked.unwrap_or_else(|error| panic!("{event}: {error}"));
     }
+}
+
+/// All types of the API as one JSON Schema of draft 7, for generators that know no OpenRPC.
+fn one_schema(contract: &Contract) -> String {
+    let schemas = &contract.0["components"]["schemas"];
+    let names = schemas.as_object().expect("schemas").keys();
+    let properties: serde_json::Map<String, Value> =
+        names.map(|name| (name.clone(), json!({ "$ref": format!("#/definitions/{name}") }))).collect();
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Api",
+        "type": "object",
+        "properties": properties,
+        "definitions": schemas,
+    });
+    schema.to_string().replace("#/components/schemas/", "#/definitions/")
+}
+
+/// Runs a program that must succeed.
+fn run(folder: &Path, program: &Path, arguments: &[&str]) {
+    assert!(program.exists(), "no {}: run tests/install", program.display());
+    let output = Command::new(program).current_dir(folder).args(arguments).output().expect("it starts");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}: {}", program.display(), String::from_utf8_lossy(&said));
+}
+
+fn tools() -> PathBuf {
+    prosed_tests::daemon::binary().ancestors().nth(2).expect("target").join("tools")
+}
+
+#[test]
+fn generators_of_typescript_make_what_compiles() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let programs = tools().join("openrpc/node_modules/.bin");
+    let schema = one_schema(&Contract::published());
+    std::fs::write(folder.path().join("api.json"), &schema).expect("written");
+    let quicktype =
+        ["--src-lang", "schema", "--src", "api.json", "--lang", "typescript", "--out", "quicktype.ts"];
+    run(folder.path(), &programs.join("quicktype"), &quicktype);
+    let json2ts = ["--input", "api.json", "--output", "json2ts.ts"];
+    run(folder.path(), &programs.join("json2ts"), &json2ts);
+    // What they made holds a contact, an answer and the words.
+    let contact = example(&Contract::published());
+    std::fs::write(
+        folder.path().join("use.ts"),
+        format!(
+            "import {{ Convert }} from \"./quicktype\";\nimport type {{ Contact }} from \"./json2ts\";\n\
+             export const one: Contact = {contact};\n\
+             export const two: string = Convert.toQuicktype(JSON.stringify({{ Contact: one }})).Contact!.jid;\n"
+        ),
+    )
+    .expect("written");
+    let tsc =
+        ["--noEmit", "--strict", "--target", "es2022", "--module", "es2022", "--moduleResolution", "bundler"];
+    let files = ["quicktype.ts", "json2ts.ts", "use.ts"];
+    run(folder.path(), &programs.join("tsc"), &[&tsc[..], &files].concat());
+}
+
+#[test]
+fn a_generator_of_python_makes_what_reads_examples() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let python = tools().join("python/bin/python3");
+    let contract = Contract::published();
+    std::fs::write(folder.path().join("api.json"), one_schema(&contract)).expect("written");
+    let generate = [
+        "-m",
+        "datamodel_code_generator",
+        "--input",
+        "api.json",
+        "--input-file-type",
+        "jsonschema",
+        "--output",
+        "api.py",
+        "--output-model-type",
+        "pydantic_v2.BaseModel",
+        "--disable-timestamp",
+    ];
+    run(folder.path(), &python, &generate);
+    run(folder.path(), &python, &["-m", "py_compile", "api.py"]);
+    std::fs::write(folder.path().join("contact.json"), example(&contract).to_string()).expect("written");
+    let read = "import api; c = api.Contact.model_validate_json(open('contact.json').read()); \
+                assert c.jid and isinstance(c.availability, api.Availability)";
+    run(folder.path(), &python, &["-c", read]);
+}
+
+/// A contact, as `get_contact` answers with it.
+fn example(contract: &Contract) -> Value {
+    let examples = contract.examples();
+    let example = examples.iter().find(|example| example.method == "get_contact").expect("an example");
+    example.result.clone()
 }

@@ -509,7 +509,10 @@ export interface GetEventsParams {
 export interface Account {
   /** The account: its bare JID. */
   account: string;
-  /** What `set_presence` said last. */
+  /**
+   * What `set_presence` said last: what contacts are shown while the account is `online`, and again
+   * once it is.
+   */
   availability: Availability;
   /** Our own picture. */
   avatar?: Avatar;
@@ -599,7 +602,8 @@ export type Availability =
   /** Does not want to be disturbed. */
   | "dnd"
   /** Is not there. */
-  | "unavailable";
+  | "unavailable"
+  | (string & {});
 
 /** A picture that prosed has fetched and verified. */
 export interface Avatar {
@@ -638,7 +642,8 @@ export type ConnectionState =
   /** Down because somebody wanted it so. */
   | "offline"
   /** Down for good until somebody acts; `error` says why. */
-  | "failed";
+  | "failed"
+  | (string & {});
 
 /**
  * A roster item and what is known of its owner. Our own JID never is one.
@@ -810,7 +815,8 @@ export type ErrorKind =
   /** The disk is full or broken. Nothing was acknowledged. */
   | "storageFailed"
   /** A bug in prosed brought the account's session down; the other accounts go on. */
-  | "internalError";
+  | "internalError"
+  | (string & {});
 
 /** Something has changed. */
 export type ProsedEvent = {
@@ -982,7 +988,8 @@ export type RosterSource =
   /** From the cache. The server's is fetched behind it: differences come as `contactChanged`. */
   | "cache"
   /** As the server has it. */
-  | "server";
+  | "server"
+  | (string & {});
 
 /** Where secrets are kept. */
 export type SecretStore =
@@ -991,7 +998,8 @@ export type SecretStore =
   /** Given to the daemon by systemd; read only. */
   | "systemdCredential"
   /** A file that only this user can read. */
-  | "file";
+  | "file"
+  | (string & {});
 
 /** The accounts with their rosters and requests, all as they were at one `seq`. */
 export interface State {
@@ -1013,7 +1021,8 @@ export type Subscription =
   /** They see ours. */
   | "from"
   /** We see each other's. */
-  | "both";
+  | "both"
+  | (string & {});
 
 /** Somebody wants to see our presence. */
 export interface SubscriptionRequest {
@@ -1033,6 +1042,8 @@ export interface SubscriptionRequested {
   jid: string;
   /** What they call themselves, cut at 256 characters. It proves nothing. */
   nick?: string;
+  /** When it was first heard of. */
+  receivedAt: string;
   /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
   status?: string;
 }
@@ -1082,4 +1093,5 @@ export type Warning =
    */
   | "lookAlike"
   /** The name looks like a JID, and is not the contact's own. */
-  | "nameIsJid";
+  | "nameIsJid"
+  | (string & {});

@@ -68,7 +68,7 @@ async function find(dir, signal) {
   }
   if (!endpoint.url) throw unreachable("without the package ws its Unix socket is no use, and it opened no port");
   try {
-    return await openGiven(endpoint.url, await readToken(endpoint.token_file), signal);
+    return await openGiven(endpoint.url, await readToken(endpoint.tokenFile ?? endpoint.token_file), signal);
   } catch (error) {
     // The daemon may be back soon, with another token in its file.
     if (error.kind === "unauthorized") throw unreachable(error.message.replace(/\.$/, ""), error);

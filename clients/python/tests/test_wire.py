@@ -119,6 +119,21 @@ class Wire(unittest.TestCase):
         self.assertEqual(prosed.Version.from_json(version).api_level, 9)
         resource = {"resource": "r", "availability": "asleep", "priority": 0, "since": EVENT["time"]}
         self.assertEqual(prosed.Resource.from_json(resource).availability, "asleep")
+        contact = {
+            "jid": "a@b",
+            "name": "A",
+            "availability": "asleep",
+            "subscription": "halfway",
+            "groups": [],
+            "resources": [resource],
+            "warnings": ["smellsOdd"],
+        }
+        roster = prosed.Roster.from_json(
+            {"account": "me@b", "source": "carrierPigeon", "seq": 1, "contacts": [contact]}
+        )
+        self.assertEqual(roster.source, "carrierPigeon")
+        self.assertEqual(roster.contacts[0].subscription, "halfway")
+        self.assertEqual(roster.contacts[0].warnings, ["smellsOdd"])
         event = prosed.Event.from_json({**EVENT, "event": "messageReceived", "message": {"body": "hi"}})
         assert isinstance(event, prosed.UnknownEvent)
         self.assertEqual((event.name, event.seq), ("messageReceived", 42))

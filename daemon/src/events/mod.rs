@@ -107,6 +107,8 @@ struct State {
     reserved: u64,
     /// How far each subscriber is.
     subscribers: Vec<Weak<AtomicU64>>,
+    /// See [`EventLog::close`].
+    closed: bool,
 }
 
 impl EventLog {
@@ -122,6 +124,7 @@ impl EventLog {
             reserve,
             reserved,
             subscribers: Vec::new(),
+            closed: false,
         };
         let published = Published::default();
         Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start), published })
@@ -131,7 +134,7 @@ impl EventLog {
     pub(crate) fn append(&self, account: &BareJid, payload: EventPayload) -> u64 {
         let mut state = self.state();
         // `Unknown` is for clients: there is nothing in it to tell.
-        let Some(name) = payload.name() else { return state.retained.last() };
+        let Some(name) = payload.name().filter(|_| !state.closed) else { return state.retained.last() };
         let seq = state.take_number();
         let contacts = match &payload {
             EventPayload::ContactChanged(changed) => changed.ids.clone(),
@@ -156,6 +159,12 @@ impl EventLog {
                 state.retained.last()
             }
         }
+    }
+
+    /// From now on nothing is added. The daemon stops: that its accounts go offline and their contacts with them
+    /// is nobody's wish and nobody's news.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
     }
 
     /// The number of the newest event: what a snapshot taken now is true at.

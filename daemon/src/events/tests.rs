@@ -336,3 +336,15 @@ async fn a_long_poll_waits_for_one_event_and_then_takes_what_is_there() {
     assert_eq!(page.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(page.seq, 2);
 }
+
+#[test]
+fn a_closed_log_keeps_what_it_has_and_takes_nothing() {
+    let log = log(0);
+    let mut cursor = log.cursor(Filter::default(), Some(0)).unwrap();
+    append(&log, "me@example.org", "rosterLoaded");
+    log.close();
+    assert_eq!(append(&log, "me@example.org", "accountChanged"), 1);
+    assert_eq!(cursor.try_next().unwrap().map(|event| event.seq), Some(1));
+    assert!(cursor.try_next().unwrap().is_none());
+    assert_eq!(log.last(), 1);
+}

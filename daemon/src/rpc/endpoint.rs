@@ -75,7 +75,8 @@ mod tests {
         let found: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(
             found,
-            json!({"url": "ws://127.0.0.1:5299/rpc", "token_file": "/run/user/1000/prosed/token", "pid": 42,
+            json!({"url": "ws://127.0.0.1:5299/rpc", "tokenFile": "/run/user/1000/prosed/token",
+                   "token_file": "/run/user/1000/prosed/token", "pid": 42,
                    "version": "0.1.0", "apiLevel": 1})
         );
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

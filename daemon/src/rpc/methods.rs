@@ -280,7 +280,7 @@ pub(super) struct EventsPage {
 }
 
 pub(super) async fn get_events(api: Arc<Api>, params: GetEventsParams) -> Answered<EventsPage> {
-    let (since, limit, timeout) = (params.since, params.limit(), params.timeout());
+    let (since, limit, timeout) = (params.since, params.limit()?, params.timeout());
     let page = api.log.page(filter(params.filter())?, since, limit, timeout).await.map_err(ApiError::from)?;
     Ok(EventsPage { events: page.events.iter().map(|entry| entry.json.clone()).collect(), seq: page.seq })
 }

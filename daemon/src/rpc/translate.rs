@@ -61,9 +61,14 @@ impl Translator {
                     api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
                 );
             }
-            Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, .. }) => {
+            Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, received_at }) => {
                 let jid_text = from.to_string();
-                let mut asked = api::SubscriptionRequested { jid: jid_text, nick, status };
+                let mut asked = api::SubscriptionRequested {
+                    jid: jid_text,
+                    nick,
+                    status,
+                    received_at: time(received_at),
+                };
                 fit::request(&mut asked);
                 log.append(jid, api::EventPayload::SubscriptionRequested(asked));
             }

@@ -155,10 +155,7 @@ impl Check<'_> {
 
     fn choices(&mut self, place: &str, then: &Value, now: &Value) {
         let named = |schema: &Value| -> BTreeSet<String> {
-            list(&schema["oneOf"])
-                .iter()
-                .filter_map(|choice| choice["const"].as_str().map(str::to_owned))
-                .collect()
+            list(&schema["enum"]).iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
         };
         for gone in named(then).difference(&named(now)) {
             self.breaks(place, &format!("{gone} is gone"));

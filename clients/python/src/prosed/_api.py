@@ -255,7 +255,9 @@ class Account:
     account: str
     """The account: its bare JID."""
     availability: Availability
-    """What `set_presence` said last."""
+    """What `set_presence` said last: what contacts are shown while the account is `online`,
+    and again once it is.
+    """
     since: datetime
     """Since when it stands so."""
     state: ConnectionState
@@ -936,6 +938,8 @@ class SubscriptionRequested(Event):
 
     jid: str
     """Who asks: a bare JID. They may be a stranger."""
+    received_at: datetime
+    """When it was first heard of."""
     nick: str | None = None
     """What they call themselves, cut at 256 characters. It proves nothing."""
     status: str | None = None
@@ -948,6 +952,7 @@ class SubscriptionRequested(Event):
             time=moment(json["time"]),
             account=json["account"],
             jid=json["jid"],
+            received_at=moment(json["receivedAt"]),
             nick=json.get("nick"),
             status=json.get("status"),
         )

@@ -97,6 +97,20 @@ async fn by_event_and_account() {
 }
 
 #[tokio::test]
+async fn a_limit_of_nothing_is_refused() {
+    let daemon = Daemon::start().await;
+    daemon.happen(ME, 1);
+    let mut ui = daemon.connect().await;
+    let error = ui.call("get_events", json!({"since": 0, "limit": 0})).await;
+    assert_eq!(
+        (&error["error"]["code"], &error["error"]["data"]["kind"]),
+        (&json!(-32602), &json!("invalidParams"))
+    );
+    let page = ui.call("get_events", json!({"since": 0, "limit": 5000})).await;
+    assert_eq!(page["result"]["events"].as_array().map(Vec::len), Some(1), "{page}");
+}
+
+#[tokio::test]
 async fn nobody_hears_who_did_not_subscribe() {
     let daemon = Daemon::start().await;
     let mut ui = daemon.connect().await;
