@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const ALICE: &str = "alice@prosed.test";
 
 #[tokio::test]
-async fn what_is_asked_behind_a_login_waits_for_it() {
+async fn what_needs_a_session_waits_for_its_login_and_reads_do_not() {
     let server = Hostile::listen().await;
     let daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
     let ui = Ui::connect(&daemon).await;
@@ -24,7 +24,8 @@ async fn what_is_asked_behind_a_login_waits_for_it() {
     let state = ui.send_call("get_account", account).await;
     let version = ui.call("get_version", json!({})).await.expect("it concerns no account");
     assert_eq!((&version["name"], &version["apiLevel"]), (&json!("prosed"), &json!(1)));
-    assert_eq!(ui.frames().len(), 1, "{:?}", ui.frames());
+    assert_eq!(ui.answer(&state).await.expect("an account")["state"], "connecting");
+    assert_eq!(ui.frames().len(), 2, "{:?}", ui.frames());
 
     let _peer = server.accept_session("me", "secret").await.serve(|stanza| {
         let items =
@@ -33,7 +34,6 @@ async fn what_is_asked_behind_a_login_waits_for_it() {
     });
     ui.answer(&login).await.expect("logged in");
     assert_eq!(ui.answer(&roster).await.expect("a roster")["contacts"][0]["jid"], ALICE);
-    assert_eq!(ui.answer(&state).await.expect("an account")["state"], "online");
 }
 
 #[tokio::test]

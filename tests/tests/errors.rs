@@ -123,7 +123,7 @@ async fn alone(ledger: &Ledger) {
     ledger.provoke(&ui, "invalidJid", json!({ "account": "@" }), &["login"]).await;
     ledger.enter("login", "invalidJid", ui.call("login", json!({ "jid": "@" })).await);
     ledger.enter("login", "credentialsMissing", ui.call("login", json!({ "jid": NOBODY })).await);
-    ledger.provoke(&ui, "cursorExpired", json!({ "since": 1_u64 << 50 }), &[]).await;
+    ledger.provoke(&ui, "cursorExpired", json!({ "since": 1_u64 << 50 }), &["load_state"]).await;
     let closed = json!({ "jid": NOBODY, "password": "x", "host": "127.0.0.1", "port": ports::free() });
     let unreachable = ui.send_call("login", closed).await;
 

@@ -43,6 +43,8 @@ pub(crate) enum Command {
         #[arg(long)]
         forget: bool,
     },
+    /// Show all accounts with their contacts and requests, as they are at one moment.
+    State,
     /// Connect now, without waiting for the next attempt.
     Reconnect,
     /// Show the accounts and how their sessions stand.

@@ -45,6 +45,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let prosed = Prosed::new(dir, account);
     match command {
         Command::Login(login) => accounts::login(&prosed, login, output).await,
+        Command::State => accounts::state(&prosed, output).await,
         Command::Reconnect => accounts::reconnect(&prosed, output).await,
         Command::Logout { jid, forget } => accounts::logout(&prosed, jid, forget, output).await,
         Command::Accounts => accounts::all(&prosed, output).await,

@@ -194,7 +194,8 @@ class Wire(unittest.TestCase):
             page = jids[begin : begin + params["limit"]]
             contacts = [
                 {"jid": jid, "name": jid, "subscription": "both", "availability": "available"}
-                | {"groups": [], "ask": False, "approved": False, "resources": [], "resourceCount": 0, "warnings": []}
+                | {"groups": [], "ask": False, "approved": False}
+                | {"resources": [], "resourceCount": 0, "warnings": []}
                 for jid in page
             ]
             complete = page[-1] == jids[-1]
@@ -209,10 +210,13 @@ class Wire(unittest.TestCase):
             async def call(self, method: str, /, **params: Any) -> Any:
                 return answer(method, params)
 
-        for load in (
-            lambda **params: Blocking("/").load_roster(**params),
-            lambda **params: asyncio.run(Asynchronous("/").load_roster(**params)),
-        ):
+        def blocking(**params: Any) -> prosed.Roster:
+            return Blocking("/").load_roster(**params)
+
+        def asynchronous(**params: Any) -> prosed.Roster:
+            return asyncio.run(Asynchronous("/").load_roster(**params))
+
+        for load in (blocking, asynchronous):
             asked.clear()
             roster = load()
             self.assertEqual([contact.jid for contact in roster.contacts], jids)

@@ -5,7 +5,8 @@ use std::pin::pin;
 use prosed_protocol::api::{self, Done, NoParams};
 use prosed_protocol::client::Client;
 use prosed_protocol::{
-    AccountParams, ErrorKind, EventName, LoginParams, LogoutParams, SetPresenceParams, SubscribeParams,
+    AccountParams, ErrorKind, EventName, LoadStateParams, LoginParams, LogoutParams, SetPresenceParams,
+    SubscribeParams,
 };
 use serde_json::Value;
 
@@ -79,6 +80,11 @@ pub(crate) async fn logout(
     let account = jid.or_else(|| prosed.account());
     let answer = prosed.ask::<api::Logout>(LogoutParams { account, forget }).await?;
     output.one(answer, |_: &Done, _| "Logged out.\n".to_owned())
+}
+
+pub(crate) async fn state(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
+    let params = LoadStateParams { account: prosed.account(), limit: None };
+    output.one(prosed.ask::<api::LoadState>(params).await?, people::accounts::everything)
 }
 
 pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Accounts and our own presence.
 
-use prosed_protocol::{Account, AccountChanged, Availability, ConnectionState, Event, EventPayload};
+use prosed_protocol::{Account, AccountChanged, Availability, ConnectionState, Event, EventPayload, State};
 
 use super::{availability, contacts, line, time, word};
 use crate::table::{self, BAD, Cell, FAINT, GOOD, Look, MIDDLING, Table};
@@ -24,6 +24,22 @@ pub(crate) fn obstacle(event: &Event, account: &str) -> Option<String> {
 
 pub(crate) fn present(availability: Availability, look: Look) -> String {
     table::line(["You are ".into(), super::availability(availability), ".".into()], look)
+}
+
+/// All accounts, then the contacts of each.
+pub(crate) fn everything(state: &State, look: Look) -> String {
+    let accounts: Vec<_> = state.accounts.iter().map(|account| account.info.clone()).collect();
+    let mut text = all(&accounts, look);
+    for account in &state.accounts {
+        let contacts = account.roster.as_ref().map_or(&[][..], |roster| &roster.contacts);
+        text += &line("");
+        text += &line(&account.info.account);
+        text += &contacts::roster(contacts, look);
+        for request in &account.subscription_requests {
+            text += &line(&format!("{} wants to see your presence.", request.jid));
+        }
+    }
+    text
 }
 
 pub(crate) fn all(accounts: &[Account], look: Look) -> String {

@@ -26,6 +26,7 @@ fn commands() -> Vec<(&'static [&'static str], Calls)> {
             ),
         ),
         (&["logout", "--forget"], one("logout", json!({"forget": true}))),
+        (&["state"], one("load_state", json!({}))),
         (&["reconnect"], one("reconnect", json!({}))),
         (&["accounts"], one("list_accounts", json!({}))),
         (
