@@ -92,7 +92,7 @@ methods! {
         example {} => json!({"seq": 41, "accounts": [{"info": account(),
                              "roster": {"account": "me@example.org", "source": "server", "version": "ver14", "seq": 41,
                                         "contacts": [contact()], "complete": true},
-                             "subscriptionRequests": [subscription_request()]}]});
+                             "subscriptionRequests": []}]});
 
     /// One contact with all of its devices and groups, whole texts, and the devices' features.
     ///

@@ -22,7 +22,9 @@ const ORDER: &[&str] = &[
     "login",
     "list_accounts",
     "get_account",
+    "reconnect",
     "load_roster",
+    "load_state",
     "get_contact",
     "load_avatar",
     "load_profile",
@@ -137,7 +139,7 @@ impl Stage {
                 let shown = without_chance(shown);
                 self.ui.contact(&self.romeo.jid, |contact| without_chance(contact.clone()) == shown).await;
             }
-            "load_roster" | "get_events" => {
+            "load_roster" | "load_state" | "get_events" => {
                 self.seq = self.ui.call("load_roster", json!({})).await.expect("a roster")["seq"]
                     .as_u64()
                     .unwrap_or(0);

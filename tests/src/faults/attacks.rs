@@ -1,6 +1,7 @@
 //! What a false server tries, or somebody between us and a true one: TLS and SASL. None of it may
 //! come to a login, and none may make prosed say the password.
 
+use std::future::pending;
 use std::io::Result;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -136,7 +137,7 @@ impl Attack {
         };
         let mut daemon = Daemon::start(setup).await;
         let caller = Ui::connect(&daemon).await;
-        caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
+        let login = caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
         // Another one: calls of one connection wait for each other.
         let ui = Ui::connect(&daemon).await;
         if matches!(self, Self::StepDown | Self::Unbound) {
@@ -151,7 +152,13 @@ impl Attack {
         // What the client has against it ends the attack, and shows in what UIs are told.
         let attack = async { drop(self.against(&hostile, &mut heard).await) };
         // A UI panics where its daemon is gone, which is one of the outcomes here.
-        let told = tokio::spawn(async move { told(&ui).await });
+        let told = tokio::spawn(async move {
+            // A login that has failed leaves no account to ask for.
+            tokio::select! {
+                told = told(&ui) => told,
+                kind = refused(&caller, &login) => Some(kind),
+            }
+        });
         let (told, ()) = tokio::join!(told, attack);
         match told {
             Ok(told) => Outcome { told, heard, ended: None },
@@ -236,6 +243,14 @@ async fn told(ui: &Ui) -> Option<String> {
         sleep(POLL).await;
     }
     None
+}
+
+/// How the login is refused, if it is.
+async fn refused(caller: &Ui, login: &Value) -> String {
+    match caller.answer(login).await {
+        Err(error) => error.kind().to_owned(),
+        Ok(_) => pending().await,
+    }
 }
 
 /// Whether the password is in what was said, as it is or as SASL writes it.
