@@ -198,5 +198,8 @@ def find_doors(folder: Path) -> Doors:
         raise NotRunning(f"{file} is damaged: {error}") from error
     path = endpoint.get("socket")
     return Doors(
-        Path(path) if path else None, endpoint.get("url"), Path(endpoint.get("tokenFile") or endpoint["token_file"]), endpoint.get("pid")
+        Path(path) if path else None,
+        endpoint.get("url"),
+        Path(endpoint.get("tokenFile") or endpoint["token_file"]),
+        endpoint.get("pid"),
     )
