@@ -13,8 +13,10 @@ use crate::stream::{self, Stream};
 impl Actor<'_> {
     pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         self.accept_downgrade(&login);
-        // Somebody wants it now.
-        self.probe();
+        // Somebody wants it now. A session that is online answers as it is.
+        if self.session.account().state != ConnectionState::Online {
+            self.probe();
+        }
         if self.lasting.stream.is_none() {
             let (secret, found) = match login.password {
                 Some(password) => (Secret::Password(password), None),

@@ -212,16 +212,16 @@ async fn what_people_say_is_not_logged() {
 
 /// What the libraries would say without the caps.
 #[tokio::test]
-async fn without_the_caps_the_password_is_in_the_log() {
+async fn without_the_caps_the_stream_is_in_the_log() {
     let canary = Canary::new();
+    let server = Server::start(Setup::new(Kind::Prosody).account("me")).await;
     for (guard, is_logged) in [(None, false), (Some("log-caps"), true)] {
-        let setup = Daemon::setup().arguments(&["--log", "info,jsonrpsee-http=trace"]);
+        let setup = Daemon::setup().trust(&server).arguments(&["--log", EVERYTHING]);
         let daemon = Daemon::start(guard.into_iter().fold(setup, |setup, guard| setup.without(guard))).await;
-        // Not even a call that is refused.
-        let params = json!({ "account": ME, "pasword": canary.core });
-        for answer in post_everywhere(&daemon, &[call("login", &params)]).await {
-            assert!(answer.get("result").is_none(), "{answer}");
-        }
+        let ui = Ui::connect(&daemon).await;
+        ui.call("login", server.login("me")).await.expect("logged in");
+        let status = json!({ "availability": "dnd", "status": canary.core });
+        ui.call("set_presence", status).await.expect("shown");
         let log = fs::read(daemon.log_file()).expect("the log");
         assert_eq!(canary.is_in(&log), is_logged, "{guard:?}");
     }
@@ -253,6 +253,8 @@ async fn the_search_finds_what_is_planted() {
     let found = hits(&canary, &daemon, &[json!({}), error.clone()]);
     let mut expected: Vec<_> = planted.iter().map(|(path, _)| path.display().to_string()).collect();
     expected.extend(["cmdline", "environ"].map(|name| format!("/proc/{}/{name}", daemon.id())));
+    // The filter is a setting.
+    expected.push(daemon.runtime_dir().join("settings.toml").display().to_string());
     expected.push(error.to_string());
     for place in &expected {
         assert!(found.contains(place), "{place} was not found");
