@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use prosed_tests::http::{bearer, request, request_unix};
 use prosed_tests::server::{Passwords, Setup};
-use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
+use prosed_tests::{Contact, Daemon, Kind, PATIENCE, Server, Ui};
 use serde_json::{Value, json};
 
 use super::{ME, account, online_after_restart, without_password};
@@ -222,8 +223,13 @@ async fn without_the_caps_the_stream_is_in_the_log() {
         ui.call("login", server.login("me")).await.expect("logged in");
         let status = json!({ "availability": "dnd", "status": canary.core });
         ui.call("set_presence", status).await.expect("shown");
-        let log = fs::read(daemon.log_file()).expect("the log");
-        assert_eq!(canary.is_in(&log), is_logged, "{guard:?}");
+        // It is on its way to the server behind the answer.
+        let deadline = Instant::now() + if is_logged { PATIENCE } else { Duration::from_secs(1) };
+        let in_log = || canary.is_in(&fs::read(daemon.log_file()).expect("the log"));
+        while !in_log() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(in_log(), is_logged, "{guard:?}");
     }
 }
 
