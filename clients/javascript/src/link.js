@@ -30,7 +30,7 @@ export class Link {
 
   /**
    * `open` opens a door: it resolves with `{socket, url}`, of which the socket is a WebSocket that is
-   * open, or throws. It is asked anew after each loss. `watch` is called after a loss, with a function to
+   * open, or throws. It is called again after each loss. `watch` is called after a loss, with a function to
    * call when the daemon may be back, and a signal that ends this. `onchange` is called when `state` has
    * changed.
    */

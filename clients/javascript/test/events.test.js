@@ -159,7 +159,7 @@ test("a daemon that is back is seen, and no wait needs to end", async (t) => {
   while (prosed.state !== "connected") await once(prosed, "statechange");
 });
 
-test("whoever is in a hurry waits for no timer", async (t) => {
+test("reconnectNow does not wait for a timer", async (t) => {
   const { proxied, token } = await stage("where");
   const prosed = await connect({ url: proxied, token });
   t.after(() => prosed.close());

@@ -65,7 +65,7 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     Ok(())
 }
 
-/// Whether a browser has been started. Some stay with whoever started them, and say nothing.
+/// Whether a browser has been started. Some stay in the foreground and report nothing.
 async fn start_browser(page: &Page) -> bool {
     let browser = Command::new("xdg-open")
         .arg(&page.0)

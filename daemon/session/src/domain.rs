@@ -9,7 +9,7 @@ const SORTS: &[&str] = &[
 
 /// The part of a domain that somebody had to register: who has `evil.example` has as many domains below it as they
 /// like. Two labels, or three where the second sorts names of a country; an IP address is whole.
-pub(crate) fn registrable(domain: &str) -> &str {
+pub fn registrable(domain: &str) -> &str {
     let domain = domain.trim_end_matches('.');
     let mut labels = domain.rsplit('.');
     let (top, second) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());

@@ -80,7 +80,8 @@ impl Flood {
 
     #[track_caller]
     fn nothing_has_piled_up(&self) {
-        let Session { pending, waiting, images, caps, vcard_temp, questions, people, .. } = &self.session;
+        let Session { pending, waiting, images, caps, vcard_temp, questions, people, pace, saves, .. } =
+            &self.session;
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
         assert_eq!(waiting.len(), 0);
         assert_eq!(people.everybody().count(), 2);
@@ -89,6 +90,7 @@ impl Flood {
         assert!(caps.entries() <= 2 * bounds::RESOURCES_PER_JID + 1, "{} hashes", caps.entries());
         assert!(vcard_temp.entries() <= 2, "{} old vCards", vcard_temp.entries());
         assert!(questions.entries() <= 4 + 1, "{} questions", questions.entries());
+        assert!(pace.entries() <= 4 && saves.entries() <= 4, "each is noted once, and waits once");
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Images {
     /// Of whom XEP-0084 pictures are being asked.
     asked: BTreeMap<ImageId, Vec<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
+    /// On disk, or on their way there, and nobody's any more.
+    unused: BTreeSet<ImageId>,
 }
 
 impl Images {
@@ -58,7 +60,7 @@ impl Images {
     pub(crate) fn entries(&self) -> usize {
         let wanted: usize = self.wanted.values().map(BTreeSet::len).sum();
         let asked: usize = self.asked.values().map(Vec::len).sum();
-        self.known.len() + self.held.len() + wanted + asked + self.saving.len()
+        self.known.len() + self.held.len() + wanted + asked + self.saving.len() + self.unused.len()
     }
 
     /// Who has this picture, by their names.
@@ -67,23 +69,27 @@ impl Images {
         pairs.filter_map(|(_, owner)| owner.as_ref())
     }
 
-    /// Somebody has these pictures and no others. Answers which are on disk, or on their way there,
-    /// and nobody's any more.
-    fn hold(&mut self, owner: &BareJid, before: Held, after: Held) -> Vec<ImageId> {
+    /// Somebody has these pictures and no others.
+    fn hold(&mut self, owner: &BareJid, before: Held, after: Held) {
         for id in after.iter().flatten() {
             self.held.insert((*id, Some(owner.clone())));
         }
-        let mut free = Vec::new();
         for id in before.into_iter().flatten().filter(|id| !after.contains(&Some(*id))) {
             if self.held.remove(&(id, Some(owner.clone()))) && self.holders(id).next().is_none() {
                 // Whoever comes back to it finds out whether it is still there.
                 let was_known = self.known.remove(&id).is_some();
                 if was_known || self.is_saving(&id) {
-                    free.push(id);
+                    self.unused.insert(id);
                 }
             }
         }
-        free
+    }
+
+    /// What the cache may drop: call it behind the records that named them. What a crash leaves between the two
+    /// is swept at the next start.
+    pub(crate) fn take_unused(&mut self) -> Vec<ImageId> {
+        // Somebody may have come back to one.
+        std::mem::take(&mut self.unused).into_iter().filter(|id| !self.is_held(*id)).collect()
     }
 
     /// A picture that we are about to publish: it is ours before our metadata says so.
@@ -245,7 +251,7 @@ impl Session {
         person.show_avatar();
         let (shown, after) = (person.shown.ok_or(Failure::NotFound)?, held(person));
         self.people.save(owner);
-        self.free_images(owner, before, after);
+        self.images.hold(owner, before, after);
         Ok(Answer::Avatar(shown))
     }
 
@@ -263,7 +269,7 @@ impl Session {
             let after = held(person);
             self.people.save(owner);
             self.want_no_more(owner, before, Some(id));
-            self.free_images(owner, before, after);
+            self.images.hold(owner, before, after);
         }
         if image.is_none() {
             self.images.want(id, owner.clone());
@@ -291,19 +297,13 @@ impl Session {
             person.show_avatar();
             self.people.save(owner);
             self.want_no_more(owner, before, None);
-            self.free_images(owner, before, Held::default());
+            self.images.hold(owner, before, Held::default());
         }
     }
 
     /// Somebody has left the roster, and their pictures with them.
     pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person) {
         self.want_no_more(owner, held(person), None);
-        self.free_images(owner, held(person), Held::default());
-    }
-
-    /// Has the cache drop what nobody of ours has any more. Behind the record that named it: what a
-    /// crash leaves between the two is swept at the next start.
-    fn free_images(&mut self, owner: &BareJid, before: Held, after: Held) {
-        self.unused.extend(self.images.hold(owner, before, after));
+        self.images.hold(owner, held(person), Held::default());
     }
 }

@@ -47,7 +47,6 @@ mod waiting;
 mod weight;
 mod xml;
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jid::{BareJid, Jid};
@@ -65,9 +64,10 @@ pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct, S
 pub use contact::{
     Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
 };
+pub use domain::registrable;
 pub use effect::{Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
-pub use read::read_stanza;
+pub use read::{read_show, read_stanza};
 pub use snapshot::{
     AvatarRecord, CapsKey, CapsRecord, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence,
     PersonRecord, ProfileRecord, RosterItem, RosterRecord, Snapshot,
@@ -95,8 +95,6 @@ pub struct Session {
     weight: weight::Weight,
     images: image::Images,
     tickets: effect::Tickets,
-    /// Images that nobody has any more.
-    unused: BTreeSet<ImageId>,
     roster: roster::State,
     startup: startup::State,
     presence: presence::State,
@@ -136,19 +134,20 @@ impl Session {
         let Snapshot { roster, mut people, caps, requests, images, presence } = cached;
         image::forget_lost(&mut people, &images);
         let (roster, items) = roster::State::cached(roster);
+        let images = image::Images::known(&people);
+        let people = People::new(account.clone(), items, people, seed);
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
-            images: image::Images::known(&people),
-            people: People::new(account.clone(), items, people, seed),
+            weight: weight::Weight::of(&people),
+            images,
+            people,
             pace: Pace::of_telling(),
             saves: Pace::of_saving(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             questions: questions::Questions::default(),
             waiting: Waiting::default(),
             left_out: left_out::LeftOut::default(),
-            weight: weight::Weight::default(),
             tickets: effect::Tickets::default(),
-            unused: BTreeSet::new(),
             roster,
             startup: startup::State::default(),
             presence: presence::State::new(presence),

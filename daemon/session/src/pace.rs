@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
+use crate::bounds;
+
 /// Changes of one contact that count at once after quiet. What belongs together comes apart: a presence,
 /// a picture, a profile, what a client supports.
 const AT_ONCE: u32 = 8;
@@ -18,6 +20,8 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// What is known of a contact takes up to 30 KiB, and the server can give again what a crash loses.
 const SAVED_EVERY: Duration = Duration::from_secs(10);
 
+/// For how many is noted when it was done: for all contacts, and for as many domains. Who comes beyond that waits.
+const NOTED: usize = 2 * bounds::ROSTER_CONTACTS;
 /// A person answers them, and there may be 50 of one domain each time.
 const REQUESTS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
@@ -25,8 +29,7 @@ const REQUESTS_TOLD_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Pace {
     /// So long a change waits at most, and so long it takes to earn one that counts at once.
     every: Duration,
-    /// By when it would have been done for each so often, once in `every`. Bounded: it is done for contacts,
-    /// for ourselves and for domains, and who has been quiet is forgotten.
+    /// By when it would have been done for each so often, once in `every`. Who has been quiet is forgotten.
     spent_until: BTreeMap<BareJid, Instant>,
     forget_at: Option<Instant>,
     /// For whom it is to be done, and when.
@@ -59,8 +62,10 @@ impl Pace {
         if self.waiting.contains(jid) {
             return false;
         }
-        let admitted =
-            self.spent_until.get(jid).is_none_or(|until| *until <= now + self.every * (AT_ONCE - 1));
+        let admitted = match self.spent_until.get(jid) {
+            Some(until) => *until <= now + self.every * (AT_ONCE - 1),
+            None => self.spent_until.len() < NOTED,
+        };
         if !admitted {
             self.waiting.insert(jid.clone());
             self.due_at.get_or_insert(now + self.every);
@@ -73,7 +78,9 @@ impl Pace {
         let before = self.spent_until.get(jid).copied().unwrap_or(now);
         // Done out of turn, it owes no more than what can be owed.
         let until = before.clamp(now, now + self.every * (AT_ONCE - 1)) + self.every;
-        self.spent_until.insert(jid.clone(), until);
+        if self.spent_until.len() < NOTED || self.spent_until.contains_key(jid) {
+            self.spent_until.insert(jid.clone(), until);
+        }
         self.forget_at.get_or_insert(now + self.every * AT_ONCE);
     }
 
@@ -90,6 +97,11 @@ impl Pace {
     pub(crate) fn done_for_all(&mut self) {
         self.waiting.clear();
         self.due_at = None;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.spent_until.len() + self.waiting.len()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -144,5 +156,19 @@ mod tests {
             pace.done(&jid, now);
         });
         assert!(!pace.admits(&jid, now));
+    }
+
+    #[test]
+    fn of_however_many_not_more_are_noted() {
+        let (start, mut pace) = (Instant::now(), Pace::of_requests());
+        for n in 0..NOTED + 1_000 {
+            let jid = BareJid::new(&format!("domain{n}.example")).unwrap();
+            assert_eq!(pace.admits(&jid, start), n < NOTED);
+            pace.done(&jid, start);
+        }
+        assert_eq!((pace.spent_until.len(), pace.waiting.len()), (NOTED, 1_000));
+        pace.done_for_all();
+        assert!(!pace.is_due(start + pace.every * AT_ONCE));
+        assert!(pace.spent_until.is_empty());
     }
 }

@@ -22,11 +22,12 @@ impl Session {
         profile: Option<Profile>,
         now: Instant,
     ) {
-        if profile.is_some() && !self.has_room_for_people(now) {
+        // Our own is what UIs may write.
+        let is_ours = *owner == self.account;
+        if profile.is_some() && !is_ours && !self.has_room_for_people(now) {
             return;
         }
-        // Our own is what UIs may write.
-        let bounded = |profile: Profile| if *owner == self.account { profile } else { profile.bounded() };
+        let bounded = |profile: Profile| if is_ours { profile } else { profile.bounded() };
         let profile = profile.map(bounded);
         let before = self.weigh(owner);
         let Some(person) = self.people.edit(owner) else { return };

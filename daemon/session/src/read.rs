@@ -132,7 +132,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
         }
         // The first that means something counts.
         match (child.name(), only_text(&child)) {
-            ("show", Some(text)) => presence.show = presence.show.or_else(|| show(text.trim())),
+            ("show", Some(text)) => presence.show = presence.show.or_else(|| read_show(text.trim())),
             ("priority", Some(text)) => priority = priority.or_else(|| text.trim().parse().ok()),
             ("status", Some(text)) => drop(statuses.entry(lang(&child, &language)).or_insert(text)),
             ("show" | "priority" | "status", None) => {}
@@ -144,7 +144,8 @@ fn presence(mut stanza: Element) -> Option<Presence> {
     Some(presence)
 }
 
-fn show(text: &str) -> Option<Show> {
+/// RFC 6121 §4.7.2.1.
+pub fn read_show(text: &str) -> Option<Show> {
     Some(match text {
         "away" => Show::Away,
         "chat" => Show::Chat,

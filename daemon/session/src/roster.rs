@@ -174,6 +174,7 @@ impl Session {
     pub(crate) fn handle_load_state(&mut self, call: Call, turn: &mut Turn<'_>) {
         // What is in the answer and was not told yet would be told behind it, as if it had changed since.
         self.tell(turn);
+        self.tell_all_requests(turn);
         let known = self.roster.known;
         let state = command::State {
             account: self.account(),

@@ -24,13 +24,8 @@ impl Session {
         if everybody {
             self.saves.done_for_all();
         }
-        // Behind the records that named them: what a crash leaves between the two is swept at the next start.
         if all_are_saved {
-            for id in std::mem::take(&mut self.unused) {
-                if !self.images.is_held(id) {
-                    turn.save(Write::ImageUnused { id });
-                }
-            }
+            self.images.take_unused().into_iter().for_each(|id| turn.save(Write::ImageUnused { id }));
         }
     }
 }

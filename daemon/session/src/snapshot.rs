@@ -45,8 +45,8 @@ pub struct RosterRecord {
 pub struct RosterItem {
     /// Whose item it is.
     pub jid: BareJid,
-    /// The resource part that the server's item has beside it: those of some gateways do, and the server
-    /// knows the item by the whole (§2.1.2.3).
+    /// The resource part of the item's JID, where it has one, as items of some gateways do: the server knows
+    /// the item by the full JID (§2.1.2.3).
     pub resource: Option<String>,
     /// The name that we gave the contact.
     pub name: Option<String>,

@@ -23,8 +23,8 @@ use crate::{Session, Turn, bounds};
 pub(crate) struct State {
     /// By who asks.
     requests: BTreeMap<BareJid, SubscriptionRequest>,
-    /// Those that have changed since UIs and the cache were told, as they know them. Whoever is neither there
-    /// nor known is not in here.
+    /// Those that have changed since UIs and the cache were told, as they were then. What has come and gone
+    /// since is not in here.
     before: BTreeMap<BareJid, Option<SubscriptionRequest>>,
     /// How often the requests of a contact, or of a domain's strangers, are told of.
     pace: Pace,
@@ -106,7 +106,10 @@ impl Session {
         let everybody = self.subscriptions.pace.is_due(now) || !self.connection.is_online();
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
         for jid in touched {
-            let whose = if self.people.contains(&jid) { jid.clone() } else { domain(&jid) };
+            // Strangers have as many names as they like, but one domain.
+            let stranger = || BareJid::new(registrable(jid.domain().as_str())).ok();
+            let is_known = self.people.contains(&jid);
+            let whose = if is_known { None } else { stranger() }.unwrap_or_else(|| jid.clone());
             if everybody || self.subscriptions.pace.admits(&whose, now) {
                 self.subscriptions.pace.done(&whose, now);
                 self.tell_request(&jid, turn);
@@ -115,6 +118,13 @@ impl Session {
         if everybody {
             self.subscriptions.pace.done_for_all();
         }
+    }
+
+    /// The same of all, however noisy they are.
+    pub(crate) fn tell_all_requests(&mut self, turn: &mut Turn<'_>) {
+        let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
+        touched.iter().for_each(|jid| self.tell_request(jid, turn));
+        self.subscriptions.pace.done_for_all();
     }
 
     fn tell_request(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
@@ -203,9 +213,4 @@ impl Session {
         presence.to = Some(Jid::from(jid.clone()));
         turn.send(presence);
     }
-}
-
-/// All who are there, for strangers have as many names as they like.
-fn domain(jid: &BareJid) -> BareJid {
-    BareJid::from_parts(None, jid.domain())
 }

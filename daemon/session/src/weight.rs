@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
-use crate::people::Person;
+use crate::people::{People, Person};
 use crate::{Session, bounds};
 
 /// A count looks at everybody.
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
 /// As far as it is known: too much rather than too little, until it is counted again.
-#[derive(Default)]
 pub(crate) struct Weight {
     bytes: usize,
     counted_at: Option<Instant>,
@@ -20,6 +19,17 @@ pub(crate) struct Weight {
 
 fn of(jid: &BareJid, person: &Person) -> usize {
     person.online_bytes(jid) + person.profile.bytes()
+}
+
+impl Weight {
+    /// What those take whom the cache knows.
+    pub(crate) fn of(people: &People) -> Self {
+        Self { bytes: count(people), counted_at: None }
+    }
+}
+
+fn count(people: &People) -> usize {
+    people.everybody().map(|(jid, person)| of(jid, person)).sum()
 }
 
 impl Session {
@@ -37,7 +47,7 @@ impl Session {
         let counted_lately = self.weight.counted_at.is_some_and(|at| now < at + COUNTED_EVERY);
         if self.weight.bytes > bounds::PEOPLE_BYTES && !counted_lately {
             // Some leave without a presence that would be weighed: with their stream, or with the roster.
-            self.weight.bytes = self.people.everybody().map(|(jid, person)| of(jid, person)).sum();
+            self.weight.bytes = count(&self.people);
             self.weight.counted_at = Some(now);
         }
         self.weight.bytes <= bounds::PEOPLE_BYTES

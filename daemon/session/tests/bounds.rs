@@ -419,8 +419,8 @@ fn strangers_ask_for_no_more_than_two_hundred_subscriptions() {
         }
     }
     let open = open.into_iter().collect();
-    assert_eq!(told, open, "whoever goes, goes from UIs");
-    assert_eq!(written, open, "and from the disk");
+    assert_eq!(told, open, "UIs know those that are left");
+    assert_eq!(written, open, "and so does the disk");
     assert!(events < 600, "{events} events for 1,000 strangers");
     bench.asks("friend1@example.org");
     assert_eq!(bench.requests().len(), 202, "friends always have room");

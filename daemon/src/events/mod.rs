@@ -16,6 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use jid::BareJid;
 use prosed_protocol::{Event, EventName, EventPayload};
+use prosed_session::registrable;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -262,9 +263,9 @@ impl EventLog {
     }
 }
 
-/// All who ask from one domain, as one contact: no JID begins with `@`.
+/// All who ask from one domain, and from those below it, as one contact: no JID begins with `@`.
 fn strangers_of(jid: &str) -> String {
-    format!("@{}", jid.rsplit_once('@').map_or(jid, |(_, domain)| domain))
+    format!("@{}", registrable(jid.rsplit_once('@').map_or(jid, |(_, domain)| domain)))
 }
 
 impl State {

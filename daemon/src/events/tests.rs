@@ -208,7 +208,7 @@ fn strangers_of_one_domain_push_out_nothing_but_their_own() {
     let log = log(0);
     let first = append(&log, "me@example.org", "rosterLoaded");
     for n in 0..20_000 {
-        let jid_text = format!("eve{n}@evil.example");
+        let jid_text = format!("eve@domain{n}.evil.example");
         let resolved = SubscriptionResolved { jid: jid_text };
         log.append(&jid("me@example.org"), EventPayload::SubscriptionResolved(resolved));
     }

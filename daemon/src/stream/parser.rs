@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use jid::Jid;
 use minidom::Element;
 use minidom::rxml::{Namespace, NcName};
-use prosed_session::read_stanza;
+use prosed_session::{read_show, read_stanza};
 use roxmltree::{Document, NS_XML_URI, Node};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Id, Lang, Message, MessageType};
 use xmpp_parsers::ns;
-use xmpp_parsers::presence::{Presence, Priority, Show, Type};
+use xmpp_parsers::presence::{Presence, Priority, Type};
 use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::StanzaError;
 
@@ -239,7 +239,7 @@ fn presence(head: Head<'_>, children: &[Node<'_, '_>]) -> Option<Presence> {
         let is_plain_but_for_language =
             child.attributes().all(|one| (one.namespace(), one.name()) == (Some(NS_XML_URI), "lang"));
         match child.tag_name().name() {
-            "show" if is_plain && presence.show.is_none() => presence.show = Some(show(text)?),
+            "show" if is_plain && presence.show.is_none() => presence.show = Some(read_show(text)?),
             "priority" if is_plain && !has_priority => {
                 has_priority = true;
                 presence.priority = Priority(text.parse().ok()?);
@@ -251,16 +251,6 @@ fn presence(head: Head<'_>, children: &[Node<'_, '_>]) -> Option<Presence> {
         }
     }
     Some(presence)
-}
-
-fn show(text: &str) -> Option<Show> {
-    Some(match text {
-        "away" => Show::Away,
-        "chat" => Show::Chat,
-        "dnd" => Show::Dnd,
-        "xa" => Show::Xa,
-        _ => return None,
-    })
 }
 
 /// The text of an element that holds nothing else.

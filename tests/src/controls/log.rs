@@ -36,8 +36,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "contact-pace",
         file: "daemon/session/src/pace.rs",
-        here: "        let admitted =\n            self.spent_until",
-        instead: "        let admitted =\n            $out || self.spent_until",
+        here: "            Some(until) => *until <=",
+        instead: "            Some(until) => $out || *until <=",
     },
     Edit {
         guard: "contact-size",
