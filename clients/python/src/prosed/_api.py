@@ -1255,8 +1255,8 @@ class AsyncMethods:
         It answers at once, and `accountChanged` tells what comes of it. There is one
         attempt a second and eight a minute at most, however often it is said: beyond that
         the next one waits its turn. An online account whose server gives no sign of life
-        within 14 seconds becomes `suspended`, and connects anew. An account that is logged
-        out, or whose error is final, answers `offline`: log in instead.
+        within 14 seconds becomes `suspended` and reconnects. An account that is logged out,
+        or whose error is final, answers `offline`: log in instead.
 
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
@@ -1779,8 +1779,8 @@ class Methods:
         It answers at once, and `accountChanged` tells what comes of it. There is one
         attempt a second and eight a minute at most, however often it is said: beyond that
         the next one waits its turn. An online account whose server gives no sign of life
-        within 14 seconds becomes `suspended`, and connects anew. An account that is logged
-        out, or whose error is final, answers `offline`: log in instead.
+        within 14 seconds becomes `suspended` and reconnects. An account that is logged out,
+        or whose error is final, answers `offline`: log in instead.
 
         Args:
             account: The account: a bare JID. It may be left out where there is only one.
