@@ -24,7 +24,6 @@ struct Settled<'a> {
     socket: String,
     data_dir: String,
     cache_dir: String,
-    runtime_dir: String,
     log: &'a str,
     allowed_origins: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -44,10 +43,9 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
     let settled = Settled {
         listen: config.listen.map(|port| port.address),
         no_listen: config.listen.is_none(),
-        socket: path(&config.socket),
+        socket: path(&config.socket.path),
         data_dir: path(&config.data_dir),
         cache_dir: path(&config.cache_dir),
-        runtime_dir: path(&config.runtime_dir),
         log: &config.log,
         allowed_origins: &config.allowed_origins,
         tls: config.extra_ca.iter().map(|file| ("extra_ca", path(file))).collect(),
@@ -55,7 +53,12 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
         accounts: &config.accounts,
     };
     let settled = toml::to_string(&settled)?;
-    Ok(format!("# The configuration is fine ({file}). It comes to:\n{settled}{}", unreadable(config)))
+    // What no file can say.
+    let runtime_dir = config.runtime_dir.display();
+    Ok(format!(
+        "# The configuration is fine ({file}). It comes to:\n# The runtime folder: {runtime_dir}\n{settled}{}",
+        unreadable(config)
+    ))
 }
 
 /// A line for each record in the list of accounts that can't be read.

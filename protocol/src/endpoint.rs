@@ -20,6 +20,9 @@ pub const SETTINGS_NAME: &str = "settings.toml";
 /// The name of the Unix socket, in the runtime directory, unless the daemon is told otherwise.
 pub const SOCKET_NAME: &str = "prosed.sock";
 
+/// What the path of a Unix socket has at most, in bytes (unix(7)).
+pub const LONGEST_SOCKET_PATH: usize = 107;
+
 /// The page by which `prosectl open` leads a browser to the console: in the runtime directory for as
 /// long as that takes. The daemon then lets a link from it lead there.
 pub const OPENING_PAGE: &str = "open.html";
@@ -144,7 +147,7 @@ pub fn read_token(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The daemon's runtime directory: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
+/// The daemon's runtime directory, by one rule for the daemon and all its clients: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
 /// `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the environment;
 /// `home` is what [`std::env::home_dir`] says, which also knows where `HOME` is not set.
 ///

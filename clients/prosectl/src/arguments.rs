@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
     /// The account that is meant: a bare JID. It may be left out where there is only one.
     #[arg(long, global = true, value_name = "JID")]
     pub(crate) account: Option<String>,
-    /// The daemon's runtime directory [default: $XDG_RUNTIME_DIR/prosed, else $XDG_DATA_HOME/prosed/run].
+    /// The daemon's runtime directory [default: $XDG_RUNTIME_DIR/prosed, else $XDG_DATA_HOME/prosed/run, else
+    /// ~/.local/share/prosed/run].
     #[arg(long, global = true, value_name = "DIR", env = "PROSED_RUNTIME_DIR", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) runtime_dir: Option<PathBuf>,

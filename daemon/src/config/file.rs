@@ -18,7 +18,8 @@ pub(super) struct File {
     pub socket: Option<PathBuf>,
     pub data_dir: Option<PathBuf>,
     pub cache_dir: Option<PathBuf>,
-    pub runtime_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "not_here")]
+    runtime_dir: (),
     pub log: Option<String>,
     #[serde(deserialize_with = "origins")]
     pub allowed_origins: Vec<String>,
@@ -98,7 +99,6 @@ impl File {
             &mut settings.socket,
             &mut settings.data_dir,
             &mut settings.cache_dir,
-            &mut settings.runtime_dir,
             &mut settings.tls.extra_ca,
         ] {
             *path = path.take().map(|path| folder.join(path));
@@ -110,6 +110,14 @@ impl File {
 /// Counted from one.
 fn line_of(text: &[u8], offset: usize) -> usize {
     text.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Clients would not look there: they don't read this file.
+fn not_here<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom(
+        "clients don't read this file, so the runtime folder can't be set here: set PROSED_RUNTIME_DIR in their \
+         environment and prosed's",
+    ))
 }
 
 fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {

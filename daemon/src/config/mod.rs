@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use jid::BareJid;
+use prosed_protocol::endpoint;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -58,7 +59,7 @@ pub(crate) struct Flags {
     /// What the server can give again [default: $XDG_CACHE_HOME/prosed]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// Token, endpoint.json and socket [default: $XDG_RUNTIME_DIR/prosed]
+    /// Token, endpoint.json and socket; clients look in $PROSED_RUNTIME_DIR [default: $XDG_RUNTIME_DIR/prosed]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
     /// What to log, as in `info,prosed=debug`; of libraries, warnings at most [default: $RUST_LOG, or info]
@@ -83,7 +84,8 @@ pub(crate) struct Flags {
 
 /// How options, environment and file go together.
 pub(crate) const AFTER_HELP: &str = "Each option but those that stop, and theirs, is also an environment variable (PROSED_LISTEN, \
-    PROSED_DATA_DIR, …) and, --config excepted, a key of the configuration file (listen, data_dir, …). \
+    PROSED_DATA_DIR, …) and, but for --config and --runtime-dir, a key of the configuration file (listen, \
+    data_dir, …). \
     Flags win over the environment, and that over the file.";
 
 /// A loopback address to serve on.
@@ -127,6 +129,14 @@ pub(crate) struct Port {
     pub asked_for: bool,
 }
 
+/// Where to serve over a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Socket {
+    pub path: PathBuf,
+    /// Whether somebody asked for this one. Otherwise the port will do where it can't be made.
+    pub asked_for: bool,
+}
+
 /// All that can be configured, settled. Its paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -135,7 +145,7 @@ pub(crate) struct Config {
     /// Where to serve over TCP. Absent: nowhere.
     pub listen: Option<Port>,
     /// Where to serve over a Unix socket.
-    pub socket: PathBuf,
+    pub socket: Socket,
     /// What no server can give back.
     pub data_dir: PathBuf,
     /// What costs only a refill.
@@ -231,14 +241,17 @@ impl Config {
         let cache_dir = folder(flags.cache_dir, "PROSED_CACHE_DIR", settings.cache_dir)
             .or_else(|| base("XDG_CACHE_HOME", ".cache"))
             .ok_or(ConfigError::NoHome)?;
-        let runtime_dir = folder(flags.runtime_dir, "PROSED_RUNTIME_DIR", settings.runtime_dir)
-            .or_else(|| {
-                let given = environment.path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute());
-                given.map(|path| path.join("prosed"))
-            })
-            .unwrap_or_else(|| data_dir.join("run"));
-        let socket = folder(flags.socket, "PROSED_SOCKET", settings.socket)
-            .unwrap_or_else(|| runtime_dir.join(prosed_protocol::endpoint::SOCKET_NAME));
+        // By the rule of all clients, which know neither our other folders nor the file.
+        let variable = |name: &str| environment.path(name).map(PathBuf::into_os_string);
+        let runtime_dir = flags
+            .runtime_dir
+            .or_else(|| endpoint::runtime_dir(variable, home.map(Path::to_owned)))
+            .ok_or(ConfigError::NoHome)?;
+        let socket = folder(flags.socket, "PROSED_SOCKET", settings.socket);
+        let socket = Socket {
+            asked_for: socket.is_some(),
+            path: absolute(socket.unwrap_or_else(|| runtime_dir.join(endpoint::SOCKET_NAME)))?,
+        };
 
         let log = match (flags.log, environment.text("PROSED_LOG")?, settings.log) {
             (Some(log), _, _) | (None, Some(log), _) | (None, None, Some(log)) => log,
@@ -257,7 +270,7 @@ impl Config {
         Ok(Self {
             file,
             listen,
-            socket: absolute(socket)?,
+            socket,
             data_dir: absolute(data_dir)?,
             cache_dir: absolute(cache_dir)?,
             runtime_dir: absolute(runtime_dir)?,

@@ -42,7 +42,7 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
         Config {
             file: None,
             listen: Some(Port { address: "127.0.0.1:5299".parse().unwrap(), asked_for: false }),
-            socket: "/home/me/.local/share/prosed/run/prosed.sock".into(),
+            socket: Socket { path: "/home/me/.local/share/prosed/run/prosed.sock".into(), asked_for: false },
             data_dir: "/home/me/.local/share/prosed".into(),
             cache_dir: "/home/me/.cache/prosed".into(),
             runtime_dir: "/home/me/.local/share/prosed/run".into(),
@@ -61,7 +61,7 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
     ]);
     let found = Config::resolve(flags(&[]), &xdg, Some(Path::new("/home/me"))).unwrap();
     assert_eq!(found.runtime_dir, Path::new("/run/user/1/prosed"));
-    assert_eq!(found.socket, Path::new("/run/user/1/prosed/prosed.sock"));
+    assert_eq!(found.socket.path, Path::new("/run/user/1/prosed/prosed.sock"));
     assert_eq!(found.data_dir, Path::new("/data/prosed"));
     assert_eq!(found.cache_dir, Path::new("/home/me/.cache/prosed"));
     assert_eq!(found.log, "debug");
@@ -69,15 +69,19 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
 
 #[test]
 fn without_a_home_the_folders_must_be_named() {
-    let all = ["--data-dir", "/d", "--cache-dir", "/c"];
-    let found = Config::resolve(flags(&all), &environment(&[]), None).unwrap();
-    assert_eq!(found.runtime_dir, Path::new("/d/run"));
-    assert_eq!(Config::resolve(flags(&all[..2]), &environment(&[]), None), Err(ConfigError::NoHome));
+    let all = ["--data-dir=/d", "--cache-dir=/c"];
+    let runtime = [("PROSED_RUNTIME_DIR", "/r")];
+    let found = Config::resolve(flags(&all), &environment(&runtime), None).unwrap();
+    assert_eq!(found.runtime_dir, Path::new("/r"));
+    for (arguments, pairs) in [(&all[..1], &runtime[..]), (&all, &[])] {
+        let found = Config::resolve(flags(arguments), &environment(pairs), None);
+        assert_eq!(found, Err(ConfigError::NoHome));
+    }
 }
 
 #[test]
 fn flags_win_over_environment_over_file_over_defaults() {
-    let file = "listen = '127.0.0.1:3'\nsocket = '/s3'\ndata_dir = '/d3'\ncache_dir = '/c3'\nruntime_dir = '/r3'\nlog = 'l3'";
+    let file = "listen = '127.0.0.1:3'\nsocket = '/s3'\ndata_dir = '/d3'\ncache_dir = '/c3'\nlog = 'l3'";
     let variables = [
         ("PROSED_LISTEN", "127.0.0.1:2"),
         ("PROSED_SOCKET", "/s2"),
@@ -101,8 +105,11 @@ fn flags_win_over_environment_over_file_over_defaults() {
         let found = resolve(arguments, variables, file).unwrap();
         let address = format!("127.0.0.1:{digit}").parse().unwrap();
         assert_eq!(found.listen, Some(Port { address, asked_for: true }));
-        let paths = [found.socket, found.data_dir, found.cache_dir, found.runtime_dir];
-        assert_eq!(paths, ["s", "d", "c", "r"].map(|name| PathBuf::from(format!("/{name}{digit}"))));
+        assert!(found.socket.asked_for);
+        let paths = [found.socket.path, found.data_dir, found.cache_dir];
+        assert_eq!(paths, ["s", "d", "c"].map(|name| PathBuf::from(format!("/{name}{digit}"))));
+        let runtime_dir = ["/r1", "/r2", ".local/share/prosed/run"][digit - 1];
+        assert!(found.runtime_dir.ends_with(runtime_dir), "{}", found.runtime_dir.display());
         assert_eq!(found.log, format!("l{digit}"));
     }
     let empty = resolve(&[], &[("PROSED_LISTEN", ""), ("PROSED_LOG", "")], file).unwrap();
@@ -255,6 +262,8 @@ fn the_page_about_it_has_every_key() {
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
     // These are tables, and all of theirs are there.
     keys.retain(|key| !["tls", "secrets", "accounts"].contains(&key.as_str()));
+    // It is refused, with a reason.
+    keys.retain(|key| key != "runtime_dir");
     let (keys, table): (BTreeSet<_>, BTreeSet<_>) =
         (keys.iter().map(String::as_str).collect(), table.into_iter().collect());
     assert_eq!(keys, table);
@@ -263,8 +272,19 @@ fn the_page_about_it_has_every_key() {
 #[test]
 fn a_relative_folder_leads_there_from_anywhere() {
     let found = resolve(&["--runtime-dir=here", "--data-dir=there"], &[], "").unwrap();
-    for path in [&found.runtime_dir, &found.data_dir, &found.socket] {
+    for path in [&found.runtime_dir, &found.data_dir, &found.socket.path] {
         assert!(path.is_absolute(), "{}", path.display());
     }
-    assert!(found.socket.ends_with("here/prosed.sock"));
+    assert!(found.socket.path.ends_with("here/prosed.sock"));
+}
+
+/// They know neither our options nor our file.
+#[test]
+fn the_runtime_folder_is_where_clients_look() {
+    let variables = |name: &str| (name == "XDG_DATA_HOME").then(|| "/data".into());
+    let theirs = endpoint::runtime_dir(variables, None).unwrap();
+    let found = resolve(&["--data-dir=/elsewhere"], &[("XDG_DATA_HOME", "/data")], "").unwrap();
+    assert_eq!((found.data_dir.as_path(), &found.runtime_dir), (Path::new("/elsewhere"), &theirs));
+    let (line, reason) = fault("log = 'info'\nruntime_dir = '/r'");
+    assert!(line == 2 && reason.contains("PROSED_RUNTIME_DIR"), "{line}: {reason}");
 }

@@ -8,13 +8,14 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use prosed_protocol::folder;
+use prosed_protocol::endpoint::LONGEST_SOCKET_PATH;
+use prosed_protocol::folder::{self, Untrusted};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tracing::warn;
 
-use crate::config::Port;
+use crate::config::{Port, Socket};
 use crate::files::{Lock, PRIVATE_FILE};
 
 /// Why a door can't be had: exit code 4.
@@ -71,14 +72,15 @@ impl Listeners {
     /// kind for itself. The socket's file is there until what is returned is dropped.
     ///
     /// A port that can't be had, taken by another user's prosed for example, is done without: accounts
-    /// stay connected, and most programs come by the socket.
+    /// stay connected, and most programs come by the socket. So is a socket that nobody asked for by name and
+    /// that can't be made where it would be, in a folder whose path is too long for example, if there is a port.
     ///
     /// # Errors
     /// A socket that can't be bound; the port is then closed again.
     pub(crate) fn or_bind(
         mut self,
         port: Option<Port>,
-        path: &Path,
+        Socket { path, asked_for }: &Socket,
     ) -> Result<(Self, Option<SocketFile>), ListenError> {
         if let (true, Some(port)) = (self.tcp.is_empty(), port) {
             self.tcp.extend(bind(port));
@@ -86,10 +88,17 @@ impl Listeners {
         if !self.unix.is_empty() {
             return Ok((self, None));
         }
-        let (socket, file) =
-            SocketFile::bind(path).map_err(|source| ListenError::Unix { path: path.to_owned(), source })?;
-        self.unix.push(socket);
-        Ok((self, Some(file)))
+        match SocketFile::bind(path) {
+            Ok((socket, file)) => {
+                self.unix.push(socket);
+                Ok((self, Some(file)))
+            }
+            Err(error) if !asked_for && !self.tcp.is_empty() && is_the_places_fault(&error) => {
+                warn!(?path, %error, "the Unix socket can't be had: only the port is served");
+                Ok((self, None))
+            }
+            Err(source) => Err(ListenError::Unix { path: path.to_owned(), source }),
+        }
     }
 
     /// Where UIs connect over TCP, if they can: the first of our ports.
@@ -121,6 +130,13 @@ fn bind(Port { address, asked_for }: Port) -> Option<TcpListener> {
     None
 }
 
+/// Whether no socket can be made there, whoever else is around. Another daemon, or somebody's file, is no
+/// reason to go on without.
+fn is_the_places_fault(error: &io::Error) -> bool {
+    let somebody_is_there = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists);
+    !somebody_is_there && !Untrusted::is(error)
+}
+
 fn check_listens(socket: impl std::os::fd::AsFd) -> Result<(), String> {
     match socket_acceptconn(socket) {
         Ok(true) => Ok(()),
@@ -142,6 +158,16 @@ impl SocketFile {
     /// The file of a dead daemon is replaced; a live one's, or anything that is not a socket,
     /// never.
     fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
+        let length = path.as_os_str().len();
+        if length > LONGEST_SOCKET_PATH {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidFilename,
+                format!(
+                    "a Unix socket's path has at most {LONGEST_SOCKET_PATH} bytes, and this one has {length}; \
+                     name a shorter one with --socket"
+                ),
+            ));
+        }
         // Between two daemons that start at once, each might take the other's for dead.
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
@@ -188,7 +214,11 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> Result<(Listeners, Option<SocketFile>), ListenError> {
-        Listeners::default().or_bind(None, path)
+        Listeners::default().or_bind(None, &asked_for(path))
+    }
+
+    fn asked_for(path: &Path) -> Socket {
+        Socket { path: path.to_owned(), asked_for: true }
     }
 
     #[test]
@@ -280,7 +310,7 @@ mod tests {
         let (passed, configured) = (folder.path().join("passed"), folder.path().join("configured"));
         let listeners = Listeners { tcp: Vec::new(), unix: vec![UnixListener::bind(&passed).unwrap()] };
         let port = Port { address: "127.0.0.1:0".parse().unwrap(), asked_for: true };
-        let (listeners, file) = listeners.or_bind(Some(port), &configured).unwrap();
+        let (listeners, file) = listeners.or_bind(Some(port), &asked_for(&configured)).unwrap();
         assert_eq!(listeners.path(), Some(passed));
         assert!(file.is_none() && !configured.exists());
         assert_ne!(listeners.address().unwrap().port(), 0);
@@ -293,8 +323,9 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         for asked_for in [true, false] {
-            let (listeners, file) =
-                Listeners::default().or_bind(Some(Port { address, asked_for }), &path).unwrap();
+            let (listeners, file) = Listeners::default()
+                .or_bind(Some(Port { address, asked_for }), &self::asked_for(&path))
+                .unwrap();
             assert_eq!(listeners.path().as_deref(), Some(path.as_path()));
             match listeners.address() {
                 None => assert!(asked_for),
@@ -302,5 +333,49 @@ mod tests {
             }
             drop(file);
         }
+    }
+    /// As long as it can be, and one byte more.
+    #[test]
+    fn a_socket_that_cannot_be_made_is_done_without_where_nobody_asked_for_it_and_there_is_a_port() {
+        let folder = tempfile::tempdir().unwrap();
+        let port = Some(Port { address: "127.0.0.1:0".parse().unwrap(), asked_for: true });
+        let longest =
+            folder.path().join("x".repeat(LONGEST_SOCKET_PATH - folder.path().as_os_str().len() - 1));
+        let open = |path: &Path, asked_for, port| {
+            Listeners::default().or_bind(port, &Socket { path: path.to_owned(), asked_for })
+        };
+        let (listeners, _file) = open(&longest, false, port).unwrap();
+        assert_eq!(listeners.path(), Some(longest.clone()));
+
+        let mut too_long = longest.into_os_string();
+        too_long.push("x");
+        let too_long = PathBuf::from(too_long);
+        for path in [&too_long, &folder.path().join("nowhere/prosed.sock")] {
+            let (listeners, file) = open(path, false, port).unwrap();
+            assert!(listeners.unix.is_empty() && file.is_none() && listeners.address().is_some());
+            open(path, true, port).unwrap_err();
+            open(path, false, None).unwrap_err();
+        }
+        let error = open(&too_long, true, port).unwrap_err().to_string();
+        assert!(
+            error.ends_with("at most 107 bytes, and this one has 108; name a shorter one with --socket"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_socket_that_somebody_else_has_is_never_done_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prosed.sock");
+        let port = Some(Port { address: "127.0.0.1:0".parse().unwrap(), asked_for: false });
+        let open = || Listeners::default().or_bind(port, &Socket { path: path.clone(), asked_for: false });
+        let theirs = UnixListener::bind(&path).unwrap();
+        open().unwrap_err();
+        drop(theirs);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a letter").unwrap();
+        open().unwrap_err();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        open().unwrap_err();
     }
 }

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::ClientError;
 use crate::challenge;
+use crate::endpoint::LONGEST_SOCKET_PATH;
 use crate::folder::us;
 
 /// What comes before the answer to a challenge. The daemon's head has some 200 bytes.
@@ -17,6 +18,10 @@ const MAX_HEAD_BYTES: usize = 4096;
 
 /// Connects to the Unix socket at `path`, if a program of our own user listens there.
 pub(super) async fn open_socket(path: &Path) -> Result<UnixStream, OpenError> {
+    if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+        // No socket can be there.
+        return Err(io::Error::from(io::ErrorKind::NotFound).into());
+    }
     let stream = UnixStream::connect(path).await?;
     // Of the program that began to listen: the daemon, or our own systemd, which passes it the socket.
     if stream.peer_cred()?.uid() == us() {

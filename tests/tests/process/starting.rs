@@ -152,6 +152,50 @@ fn a_socket_that_cannot_be_had_ends_with_4() {
     assert!(!home.path().join("run/prosed/endpoint.json").exists(), "there is no door to find");
 }
 
+/// Folders whose paths are too long for a socket are found in deep homes and test runs.
+#[tokio::test]
+async fn a_socket_whose_path_is_too_long_is_done_without_unless_somebody_asked_for_it() {
+    let home = home();
+    let deep = home.path().join("d".repeat(107));
+    fs::create_dir(&deep).expect("made");
+    let mut daemon = Daemon::start(Daemon::setup().within(&deep)).await;
+    assert_eq!(daemon.endpoint()["socket"], Value::Null);
+    assert!(daemon.log().contains("only the port is served"), "{}", daemon.log());
+    let ui = Ui::connect(&daemon).await;
+    ui.call("list_accounts", json!({})).await.expect("an answer");
+    let runtime_dir = daemon.runtime_dir();
+    let prosectl = |command: &str| {
+        let mut prosectl = Command::new(binary().with_file_name("prosectl"));
+        prosectl.arg(command).env("PROSED_RUNTIME_DIR", &runtime_dir).env("HOME", home.path());
+        prosectl.env("PATH", binary().parent().expect("a folder")).output().expect("prosectl can be started")
+    };
+    assert!(prosectl("accounts").status.success(), "it comes by the port");
+    let doctor = String::from_utf8(prosectl("doctor").stdout).expect("text");
+    let found = doctor.lines().find(|line| line.contains(r#""check":"socket""#)).expect("it was looked at");
+    assert!(found.contains("at most 107 bytes") && found.contains(r#""result":"warn""#), "{found}");
+    assert!(daemon.sigterm().await.success());
+    let why = String::from_utf8(prosectl("accounts").stderr).expect("text");
+    assert!(why.contains("not running"), "{why}");
+
+    let path = deep.join("prosed.sock").display().to_string();
+    let said = format!(
+        "prosed: the socket {path} can't be bound: a Unix socket's path has at most 107 bytes, and this one has {}; \
+         name a shorter one with --socket\n",
+        path.len()
+    );
+    let output = run(home.path(), &["--socket", &path]);
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stderr), output.status.code()),
+        (said.as_str().into(), Some(4))
+    );
+    let runtime_dir = deep.display().to_string();
+    let output = run(home.path(), &["--runtime-dir", &runtime_dir, "--no-listen"]);
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stderr), output.status.code()),
+        (said.as_str().into(), Some(4))
+    );
+}
+
 /// Accounts stay connected, and programs come by the socket. `listeners.rs` has the usual port taken.
 #[tokio::test]
 async fn a_port_that_another_program_has_is_done_without() {

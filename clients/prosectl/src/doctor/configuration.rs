@@ -20,6 +20,9 @@ pub(super) struct Configuration {
     pub(super) listen: Option<SocketAddr>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) cache_dir: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
+    /// Where all programs look: no file says it.
+    #[serde(skip)]
     pub(super) runtime_dir: Option<PathBuf>,
     #[serde(default)]
     pub(super) allowed_origins: Vec<String>,
@@ -77,7 +80,8 @@ pub(super) async fn look(dir: Option<&Path>, running: &Running) -> (Option<Confi
             let message = first_line(told.as_deref().unwrap_or(&said.out))
                 .trim_start_matches(['#', ' '])
                 .replace(". It comes to:", ".");
-            let found = Configuration { running: settings, ..found };
+            let runtime_dir = dir.map(Path::to_owned);
+            let found = Configuration { running: settings, runtime_dir, ..found };
             (Some(found), [Finding::ok(CHECK, message)])
         }
         Err(_) => {

@@ -10,6 +10,7 @@ mod folders;
 mod port;
 mod secrets;
 mod servers;
+mod socket;
 mod systemd;
 mod tools;
 
@@ -73,6 +74,7 @@ pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output
     report.tell(daemon::look(&running).await)?;
     report.tell(systemd::look().await)?;
     report.tell(port::look(&configuration, &running).await)?;
+    report.tell(socket::look(&configuration, &running))?;
     report.tell(folders::look(&configuration, &running))?;
     report.tell(secrets::look(&configuration).await)?;
     let mut certificates = Vec::new();

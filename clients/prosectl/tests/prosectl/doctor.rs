@@ -54,7 +54,7 @@ impl Computer {
         let at = self.daemon.dir.path().display();
         let config = format!(
             "# The configuration is fine (no file). It comes to:\ndata_dir = \"{at}/data\"\n\
-             cache_dir = \"{at}/cache\"\nruntime_dir = \"{at}\"\n{}",
+             cache_dir = \"{at}/cache\"\n{}",
             self.told
         );
         fs::write(self.path("config"), config).unwrap();
@@ -121,6 +121,7 @@ async fn a_healthy_computer_is_told_so() {
         "secrets",
         "server of me@example.org",
         "server of you@example.net",
+        "socket",
         "token",
         "unit",
         "version",

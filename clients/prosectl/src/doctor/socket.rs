@@ -1,0 +1,64 @@
+//! The Unix socket: whether it is open, and why not.
+
+use std::path::Path;
+
+use prosed_protocol::endpoint::LONGEST_SOCKET_PATH;
+
+use super::Finding;
+use super::configuration::Configuration;
+use super::daemon::Running;
+
+const CHECK: &str = "socket";
+
+pub(super) fn look(configuration: &Configuration, running: &Running) -> Option<Finding> {
+    let endpoint = running.endpoint.as_ref().filter(|_| running.answers());
+    if let Some(open) = endpoint.and_then(|endpoint| endpoint.socket.as_ref()) {
+        return Some(Finding::ok(CHECK, format!("{} is open to your own programs.", open.display())));
+    }
+    let path = configuration.socket.as_deref()?;
+    let has_port = endpoint.is_some() || configuration.listen.is_some();
+    Some(judge(path, endpoint.is_some(), has_port))
+}
+
+/// Of a socket that is not open. `runs`: the daemon has tried, and serves its port alone.
+fn judge(path: &Path, runs: bool, has_port: bool) -> Finding {
+    let shown = path.display();
+    let length = path.as_os_str().len();
+    if length > LONGEST_SOCKET_PATH {
+        let message = format!(
+            "{shown} can't be made: a Unix socket's path has at most {LONGEST_SOCKET_PATH} bytes, and this one has \
+             {length}."
+        );
+        let mend = "name a shorter one: socket = \"/PATH\" in config.toml, or prosed --socket";
+        return if has_port {
+            Finding::warn(CHECK, format!("{message} Programs use the port and the token."), mend)
+        } else {
+            Finding::fail(CHECK, message, mend)
+        };
+    }
+    if runs {
+        let message = format!("{shown} could not be made: programs use the port and the token.");
+        return Finding::warn(CHECK, message, "journalctl --user -u prosed -n 20");
+    }
+    Finding::ok(CHECK, format!("prosed makes {shown}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict::{Fail, Ok, Warn};
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_too_long_is_explained() {
+        let path = |length: usize| Path::new("/").join("x".repeat(length - 1));
+        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), false, true).result, Ok);
+        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), true, true).result, Warn);
+        let too_long = path(LONGEST_SOCKET_PATH + 1);
+        for (runs, has_port, result) in [(false, true, Warn), (true, true, Warn), (false, false, Fail)] {
+            let found = judge(&too_long, runs, has_port);
+            assert_eq!(found.result, result);
+            assert!(found.message.contains("at most 107 bytes, and this one has 108"), "{found:?}");
+            assert!(found.mend.unwrap().contains("--socket"));
+        }
+    }
+}
