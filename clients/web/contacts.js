@@ -45,17 +45,19 @@ const WARNINGS = {
   nameIsJid: "Its name looks like a JID, and is not its own",
 };
 
-function entry(prosed, contact) {
-  const { jid, name, status, availability, warnings, subscription } = contact;
-  const marks = warnings.map((warning) =>
+export const marks = (warnings) =>
+  warnings.map((warning) =>
     element("span", { className: "warning", textContent: `⚠ ${warning}`, title: WARNINGS[warning] ?? "This name or JID may deceive" }),
   );
+
+function entry(prosed, contact) {
+  const { jid, name, status, availability, warnings, subscription } = contact;
   const line = status ? said(status, "status") : element("span", { className: "status faint", textContent: AVAILABILITIES[availability] });
   const isMutual = subscription === "both";
   return element("li", { className: `person ${availability}` },
     portrait(prosed, contact),
     element("div", { className: "words" },
-      element("div", { className: "heading" }, said(name, "name"), marks),
+      element("div", { className: "heading" }, said(name, "name"), marks(warnings)),
       line,
       element("span", { className: "jid" }, said(jid), isMutual ? "" : ` · ${contact.ask ? "asked" : subscription}`)));
 }

@@ -1,5 +1,6 @@
 // Who wants to see our presence: nobody is accepted without our word.
 
+import { marks } from "./contacts.js";
 import { element, said, trying } from "./dom.js";
 
 export async function showRequests(prosed, place, account) {
@@ -7,7 +8,7 @@ export async function showRequests(prosed, place, account) {
   place.replaceChildren(...requests.map((request) => card(prosed, account, request)));
 }
 
-function card(prosed, account, { jid, nick, status }) {
+function card(prosed, account, { jid, nick, status, warnings }) {
   const trouble = element("p", { className: "trouble", role: "alert" });
   const answer = (word, method) => {
     const button = element("button", { textContent: word, className: word === "Accept" ? "" : "quiet" });
@@ -15,7 +16,7 @@ function card(prosed, account, { jid, nick, status }) {
     return button;
   };
   return element("div", { className: "card request" },
-    element("p", {}, said(jid, "name"), " wants to see your presence", nick ? [" and says to be ", said(nick)] : "", "."),
+    element("p", {}, said(jid, "name"), " ", marks(warnings), " wants to see your presence", nick ? [" and says to be ", said(nick)] : "", "."),
     status ? element("p", { className: "status" }, said(status)) : "",
     element("div", { className: "row" }, answer("Accept", "approveSubscription"), answer("Deny", "denySubscription")),
     trouble);

@@ -139,6 +139,7 @@ pub(crate) fn subscription_request() -> Value {
         "nick": "Juliet",
         "status": "We met at the ball",
         "receivedAt": "2026-01-31T09:01:00.000Z",
+        "warnings": [],
     })
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn subscription_requested() -> Value {
         "nick": "Juliet",
         "status": "We met at the ball",
         "receivedAt": "2026-01-31T09:01:00.000Z",
+        "warnings": [],
     })
 }
 

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contact::Warning;
+
 /// Somebody wants to see our presence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -18,6 +20,9 @@ pub struct SubscriptionRequest {
     /// When it was first heard of.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,
+    /// Signs of a JID or name that was made to deceive. It is compared with contacts and the account itself.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// Somebody wants to see our presence: `approve_subscription` and `deny_subscription` answer.
@@ -35,6 +40,9 @@ pub struct SubscriptionRequested {
     /// When it was first heard of.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,
+    /// Signs of a JID or name that was made to deceive. It is compared with contacts and the account itself.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// A request is open no more: answered here or on another device, taken back, or a stranger's that had to make

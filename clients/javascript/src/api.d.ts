@@ -1034,6 +1034,11 @@ export interface SubscriptionRequest {
   receivedAt: string;
   /** What they say with it. */
   status?: string;
+  /**
+   * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
+   * itself.
+   */
+  warnings: Warning[];
 }
 
 /** Somebody wants to see our presence: `approve_subscription` and `deny_subscription` answer. */
@@ -1046,6 +1051,11 @@ export interface SubscriptionRequested {
   receivedAt: string;
   /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
   status?: string;
+  /**
+   * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
+   * itself.
+   */
+  warnings: Warning[];
 }
 
 /**

@@ -81,6 +81,10 @@ pub struct SubscriptionRequest {
     pub status: Option<String>,
     /// When we first heard of it.
     pub received_at: Timestamp,
+    /// Their JID, or what they call themselves, looks like that of somebody else whom we know, or of ourselves,
+    /// and is another. Not kept: it depends on the roster.
+    #[serde(skip)]
+    pub look_alike: bool,
 }
 
 /// Where a roster came from.

@@ -356,7 +356,7 @@ impl Session {
             }
             Command::RemoveContact { jid } => self.handle_remove_contact(call, jid, turn),
             Command::ListSubscriptionRequests => {
-                turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscriptions.all())));
+                turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscription_requests())));
             }
             Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
             Command::SetAvatar { image } => self.handle_set_avatar(call, image, turn),

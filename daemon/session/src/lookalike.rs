@@ -2,7 +2,7 @@
 //! another's JID (UTS #39 §4: two texts are confusable where their skeletons are equal).
 //!
 //! What is kept is two numbers for each text, and how often there are such. Whoever is not in the
-//! roster is not compared with.
+//! roster is compared with those who are, and nobody with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -123,10 +123,24 @@ impl LookAlikes {
         looks.each().any(|look| self.is_shared(look.skeleton))
     }
 
+    /// Whether somebody who is not counted by these looks is like one who is, and is another. `own`: what they
+    /// are counted by, where they are.
+    pub(crate) fn is_like_another(&self, looks: Looks, own: Option<Looks>) -> bool {
+        let is_own = |look: &Look| own.into_iter().flat_map(Looks::each).any(|own| own == *look);
+        looks.each().any(|look| {
+            let mut others = self.with(look.skeleton).filter(|(other, _)| other.text != look.text);
+            others.any(|(other, count)| *count > u32::from(is_own(other)))
+        })
+    }
+
     /// Whether more than one text has this skeleton.
     fn is_shared(&self, skeleton: u64) -> bool {
-        let all = Look { skeleton, text: 0 }..=Look { skeleton, text: u64::MAX };
-        self.counts.range(all).nth(1).is_some()
+        self.with(skeleton).nth(1).is_some()
+    }
+
+    /// The texts with this skeleton.
+    fn with(&self, skeleton: u64) -> impl Iterator<Item = (&Look, &u32)> {
+        self.counts.range(Look { skeleton, text: 0 }..=Look { skeleton, text: u64::MAX })
     }
 }
 

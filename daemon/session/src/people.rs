@@ -344,6 +344,13 @@ impl People {
         self.known.get(jid)?.contact()
     }
 
+    /// Whether a JID and a name look like those of somebody else: for strangers, and for contacts who call
+    /// themselves something.
+    pub(crate) fn looks_like_another(&self, jid: &BareJid, name: Option<&str>) -> bool {
+        let own = self.person(jid).and_then(|person| person.looks);
+        self.look_alikes.is_like_another(self.look_alikes.looks(jid, name), own)
+    }
+
     /// Sorted by JID.
     pub(crate) fn contacts(&self) -> Vec<Contact> {
         self.known.values().filter_map(|person| person.contact()).collect()

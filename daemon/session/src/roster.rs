@@ -181,7 +181,7 @@ impl Session {
             source: known.then(|| self.roster.source()),
             version: self.roster.version.clone(),
             contacts: if known { self.people.contacts() } else { Vec::new() },
-            requests: self.subscriptions.all(),
+            requests: self.subscription_requests(),
         };
         turn.reply(call, Ok(Answer::State(Box::new(state))));
     }

@@ -54,10 +54,6 @@ impl State {
         }
     }
 
-    pub(crate) fn all(&self) -> Vec<SubscriptionRequest> {
-        self.requests.values().cloned().collect()
-    }
-
     /// Who asks.
     pub(crate) fn from(&self) -> Vec<BareJid> {
         self.requests.keys().cloned().collect()
@@ -89,6 +85,7 @@ impl Session {
             nick: nick.and_then(|nick| text(&nick.text(), bounds::NAME_CHARS)),
             status: status.and_then(|status| text(status, bounds::TEXT_CHARS)),
             received_at: known.map_or(turn.now.wall, |known| known.received_at),
+            look_alike: false,
         };
         if known == Some(&request) {
             return;
@@ -134,9 +131,20 @@ impl Session {
         let request = self.subscriptions.requests.get(jid).cloned();
         turn.save(Write::SubscriptionRequest { jid: jid.clone(), request: request.clone() });
         turn.notify(match request {
-            Some(request) => Notice::SubscriptionRequested(request),
+            Some(request) => Notice::SubscriptionRequested(self.looked_at(request)),
             None => Notice::SubscriptionResolved { jid: jid.clone() },
         });
+    }
+
+    /// All that are open, sorted by JID.
+    pub(crate) fn subscription_requests(&self) -> Vec<SubscriptionRequest> {
+        self.subscriptions.requests.values().map(|request| self.looked_at(request.clone())).collect()
+    }
+
+    /// With whether they look like somebody else, as the roster is now.
+    fn looked_at(&self, request: SubscriptionRequest) -> SubscriptionRequest {
+        let look_alike = self.people.looks_like_another(&request.jid, request.nick.as_deref());
+        SubscriptionRequest { look_alike, ..request }
     }
 
     /// The oldest go first: of the same domain where it has had its share, else of the domain that has most. Those

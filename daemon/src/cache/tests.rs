@@ -573,6 +573,7 @@ async fn people_and_requests_are_bounded_and_the_rest_goes_from_the_disk() {
         nick: None,
         status: None,
         received_at: prosed_session::Timestamp(0),
+        look_alike: false,
     };
     let each = |n: usize| jid(&format!("p{n:05}@example.org"));
     let people = (0..bounds::ROSTER_CONTACTS + 10).map(|n| about(each(n).as_str(), None));

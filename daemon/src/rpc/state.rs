@@ -11,7 +11,7 @@ use jid::BareJid;
 use jsonrpsee::types::ErrorObjectOwned;
 use prosed_protocol::{
     Account, AccountState, ApiError, Contact, ErrorKind, Event, EventPayload, LoadStateParams, Roster,
-    RosterSource, State, SubscriptionRequest,
+    RosterSource, State, SubscriptionRequest, SubscriptionRequested,
 };
 use prosed_session::{Answer, Command};
 
@@ -64,13 +64,13 @@ async fn at_one_seq(
     let filter = Filter { names: None, account: only.cloned() };
     let Ok(events) = api.log.between(filter, begun, seq) else { return Ok(None) };
     for event in events {
-        let Ok(Event { time, payload, .. }) = serde_json::from_str(event.json.get()) else { continue };
+        let Ok(Event { payload, .. }) = serde_json::from_str(event.json.get()) else { continue };
         match (known.get_mut(&event.account), payload) {
             (Some(account), _) if event.seq <= account.seq => {}
             (_, EventPayload::AccountChanged(changed)) if changed.removed => {
                 drop(known.remove(&event.account))
             }
-            (Some(account), payload) => account.apply(time, payload),
+            (Some(account), payload) => account.apply(payload),
             (None, _) => return Ok(None),
         }
     }
@@ -107,7 +107,7 @@ impl Known {
     }
 
     /// One more event has happened.
-    fn apply(&mut self, time: String, payload: EventPayload) {
+    fn apply(&mut self, payload: EventPayload) {
         match payload {
             EventPayload::ContactChanged(event) => {
                 for contact in event.contacts {
@@ -127,8 +127,8 @@ impl Known {
             EventPayload::RosterLoaded(event) => self.roster = Some((RosterSource::Server, event.version)),
             EventPayload::SubscriptionRequested(event) => {
                 if let Ok(jid) = BareJid::new(&event.jid) {
-                    let (nick, status) = (event.nick, event.status);
-                    let request = SubscriptionRequest { jid: event.jid, nick, status, received_at: time };
+                    let SubscriptionRequested { jid: text, nick, status, received_at, warnings } = event;
+                    let request = SubscriptionRequest { jid: text, nick, status, received_at, warnings };
                     self.requests.insert(jid, request);
                 }
             }

@@ -61,14 +61,10 @@ impl Translator {
                     api::EventPayload::AccountChanged(api::AccountChanged { info, removed: false }),
                 );
             }
-            Notice::SubscriptionRequested(SubscriptionRequest { jid: from, nick, status, received_at }) => {
-                let jid_text = from.to_string();
-                let mut asked = api::SubscriptionRequested {
-                    jid: jid_text,
-                    nick,
-                    status,
-                    received_at: time(received_at),
-                };
+            Notice::SubscriptionRequested(request) => {
+                let api::SubscriptionRequest { jid: from, nick, status, received_at, warnings, .. } =
+                    subscription_request(&request);
+                let mut asked = api::SubscriptionRequested { jid: from, nick, status, received_at, warnings };
                 fit::request(&mut asked);
                 log.append(jid, api::EventPayload::SubscriptionRequested(asked));
             }
@@ -217,11 +213,15 @@ pub(crate) fn wished_profile(profile: api::Profile) -> Profile {
 
 /// Somebody who wants to see our presence.
 pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::SubscriptionRequest {
+    let jid = request.jid.as_str();
+    // What is not there deceives nobody.
+    let name = request.nick.as_deref().unwrap_or(jid);
     api::SubscriptionRequest {
         jid: request.jid.to_string(),
         nick: request.nick.clone(),
         status: request.status.clone(),
         received_at: time(request.received_at),
+        warnings: deceit::warnings(jid, name, request.look_alike),
     }
 }
 

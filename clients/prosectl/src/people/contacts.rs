@@ -104,7 +104,7 @@ pub(crate) fn requests(requests: &[SubscriptionRequest], look: Look) -> String {
     let mut table = Table::new(&["JID", "NICK", "SINCE", "STATUS"]);
     for request in requests {
         table.row([
-            Cell::from(&request.jid),
+            jid(&request.jid, &request.warnings),
             Cell::from(request.nick.as_deref().unwrap_or_default()),
             Cell::from(time(&request.received_at)),
             Cell::from(request.status.as_deref().unwrap_or_default()),

@@ -58,7 +58,8 @@ impl Known {
             EventPayload::SubscriptionRequested(asked) => {
                 let name = asked.nick.as_ref().map(|nick| format!(" ({nick})")).unwrap_or_default();
                 let status = asked.status.as_ref().map(|status| format!(": {status}")).unwrap_or_default();
-                told(vec![format!("{}{name} wants to see our presence{status}", asked.jid).into()])
+                let wish = format!("{name} wants to see our presence{status}");
+                told(vec![jid(&asked.jid, &asked.warnings), wish.into()])
             }
             EventPayload::SubscriptionResolved(resolved) => {
                 told(vec![format!("{} has an answer, or asks no more", resolved.jid).into()])

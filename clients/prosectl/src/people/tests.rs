@@ -1,7 +1,7 @@
 use prosed_protocol::api::Method;
 use prosed_protocol::{
     Account, AccountChanged, ApiError, ConnectionState, Contact, ContactChanged, ErrorKind, Event,
-    EventPayload, Subscription, api,
+    EventPayload, Subscription, SubscriptionRequest, SubscriptionRequested, api,
 };
 use serde_json::{Value, json};
 
@@ -82,6 +82,15 @@ fn a_deceiving_name_is_marked() {
     let mut contact = example::<api::GetContact>();
     contact.warnings = vec![Warning::MixedScripts, Warning::Bidi];
     assert!(roster(&[contact], PLAIN).contains("romeo@example.net [beware: mixedScripts, bidi]"));
+    let mut stranger = example::<api::ListSubscriptionRequests>().remove(0);
+    stranger.warnings = vec![Warning::LookAlike];
+    let marked = format!("{} [beware: lookAlike]", stranger.jid);
+    assert!(requests(std::slice::from_ref(&stranger), PLAIN).contains(&marked));
+    let SubscriptionRequest { jid, nick, status, received_at, warnings } = stranger;
+    let asked = SubscriptionRequested { jid, nick, status, received_at, warnings };
+    let payload = EventPayload::SubscriptionRequested(asked);
+    let (time, account) = ("2026-01-31T09:00:12.250Z".to_owned(), "me@example.org".to_owned());
+    assert!(event(&Event { seq: 1, time, account, payload }, PLAIN).contains(&marked));
 }
 
 #[test]

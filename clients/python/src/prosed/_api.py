@@ -805,6 +805,10 @@ class SubscriptionRequest:
     """What they call themselves. It proves nothing."""
     status: str | None = None
     """What they say with it."""
+    warnings: list[ContactWarning] = field(default_factory=list)
+    """Signs of a JID or name that was made to deceive. It is compared with contacts and the
+    account itself.
+    """
 
     @classmethod
     def from_json(cls, json: Json) -> SubscriptionRequest:
@@ -813,6 +817,7 @@ class SubscriptionRequest:
             received_at=moment(json["receivedAt"]),
             nick=json.get("nick"),
             status=json.get("status"),
+            warnings=list(json.get("warnings", [])),
         )
 
 
@@ -944,6 +949,10 @@ class SubscriptionRequested(Event):
     """What they call themselves, cut at 256 characters. It proves nothing."""
     status: str | None = None
     """What they say with it, cut at 256 characters; `list_subscription_requests` has it all."""
+    warnings: list[ContactWarning] = field(default_factory=list)
+    """Signs of a JID or name that was made to deceive. It is compared with contacts and the
+    account itself.
+    """
 
     @classmethod
     def from_json(cls, json: Json) -> SubscriptionRequested:
@@ -955,6 +964,7 @@ class SubscriptionRequested(Event):
             received_at=moment(json["receivedAt"]),
             nick=json.get("nick"),
             status=json.get("status"),
+            warnings=list(json.get("warnings", [])),
         )
 
 

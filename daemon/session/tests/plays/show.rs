@@ -120,7 +120,8 @@ impl Show {
     fn request(self, asked: &SubscriptionRequest) -> String {
         let nick = asked.nick.as_ref().map(|nick| format!(" nick={:?}", short(nick))).unwrap_or_default();
         let status = asked.status.as_ref().map(|status| format!(" {:?}", short(status))).unwrap_or_default();
-        format!("{}{nick}{status} received={}", asked.jid, self.time(asked.received_at))
+        let look_alike = if asked.look_alike { " look-alike" } else { "" };
+        format!("{}{look_alike}{nick}{status} received={}", asked.jid, self.time(asked.received_at))
     }
 
     fn time(self, at: Timestamp) -> String {

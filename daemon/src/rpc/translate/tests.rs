@@ -171,6 +171,7 @@ fn a_strangers_request_is_a_small_event() {
         nick: Some("x".repeat(1_000)),
         status: Some("🌊".repeat(4_000)),
         received_at: NOON,
+        look_alike: true,
     };
     let notice = Notice::SubscriptionRequested(request);
     translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
@@ -179,6 +180,22 @@ fn a_strangers_request_is_a_small_event() {
         let text = text.as_str().unwrap();
         assert!(text.starts_with(begins) && text.ends_with('…') && text.chars().count() == 256, "{text}");
     }
+    assert_eq!(event["warnings"], json!(["lookAlike"]));
+}
+
+#[test]
+fn a_strangers_request_warns_as_a_contact_does() {
+    let warnings = |jid_text: &str, nick: Option<&str>, look_alike: bool| {
+        let nick = nick.map(str::to_owned);
+        let request =
+            SubscriptionRequest { jid: jid(jid_text), nick, status: None, received_at: NOON, look_alike };
+        subscription_request(&request).warnings
+    };
+    assert_eq!(warnings("stranger@example.net", None, false), []);
+    assert_eq!(warnings("stranger@example.net", Some("Juliet"), false), []);
+    assert_eq!(warnings("stranger@example.net", Some("Juliet"), true), [api::Warning::LookAlike]);
+    assert_eq!(warnings("stranger@example.net", Some("anna@example.org"), false), [api::Warning::NameIsJid]);
+    assert_eq!(warnings("p\u{430}ypal@example.net", None, false), [api::Warning::MixedScripts]);
 }
 
 #[test]
