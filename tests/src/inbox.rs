@@ -89,11 +89,9 @@ impl<T: Clone> Inbox<T> {
         Some(item.clone())
     }
 
-    /// Forgets all that nobody has taken: what is waited for next is newer than this moment.
-    pub fn skip(&self) {
-        for (_, taken) in &mut self.state().items {
-            *taken = true;
-        }
+    /// Drops everything so far: what is waited for next is newer than this moment.
+    pub fn clear(&self) {
+        self.state().items.clear();
     }
 
     /// Waits for the first untaken item that fits, and takes it; none after `patience`, or when

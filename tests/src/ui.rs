@@ -240,15 +240,15 @@ impl Ui {
         named(&event).unwrap_or_default()
     }
 
-    /// All events so far (their `params.result`), whatever the subscription.
+    /// All events so far, or since [`Ui::forget_received`] (their `params.result`), whatever the subscription.
     pub fn events(&self) -> Vec<Value> {
         let results = self.frames.all().into_iter().filter(|frame| frame.get("method").is_some());
         results.map(|frame| frame["params"]["result"].clone()).collect()
     }
 
-    /// Lets later waits see only what comes from now on.
+    /// Drops everything received so far: later waits see only what comes from now on.
     pub fn forget_received(&self) {
-        self.frames.skip();
+        self.frames.clear();
     }
 
     /// All frames so far: answers and events as they came.

@@ -173,9 +173,9 @@ impl Contact {
         !self.inbox.is_closed()
     }
 
-    /// Lets later waits see only what comes from now on.
+    /// Drops everything received so far: later waits see only what comes from now on.
     pub fn forget_received(&self) {
-        self.inbox.skip();
+        self.inbox.clear();
     }
 
     /// Leaves as a polite client does: unavailable, then the stream's end.

@@ -337,6 +337,11 @@ impl Served {
         self.inbox.all()
     }
 
+    /// Drops everything received so far.
+    pub fn forget_received(&self) {
+        self.inbox.clear();
+    }
+
     /// Sends a ping and waits for the answer: what was sent before has been dealt with.
     ///
     /// # Panics
