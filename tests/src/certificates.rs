@@ -61,7 +61,7 @@ impl Certificates {
         let authority_certificate = authority.self_signed(&authority_key).expect("a self-signed certificate");
         let issuer = Issuer::new(authority, authority_key);
 
-        let mut server = CertificateParams::new(vec![domain.to_owned()]).expect("a DNS name");
+        let mut server = CertificateParams::new(vec![ascii(domain)]).expect("a DNS name");
         let later = |seconds: i64| {
             let by = Duration::from_secs(seconds.unsigned_abs());
             if seconds < 0 { now - by } else { now + by }
@@ -102,6 +102,11 @@ impl Certificates {
     }
 }
 
+/// A domain as certificates have it.
+pub(crate) fn ascii(domain: &str) -> String {
+    idna::domain_to_ascii(domain).expect("a domain")
+}
+
 /// TLS for a client that trusts the authority in `ca_pem`, and nobody else.
 pub fn client_config(ca_pem: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
@@ -128,6 +133,6 @@ pub async fn connect(
 ) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
     tcp.set_nodelay(true)?;
-    let name = ServerName::try_from(domain).expect("a DNS name");
+    let name = ServerName::try_from(ascii(domain)).expect("a DNS name");
     TlsConnector::from(tls).connect(name, tcp).await
 }

@@ -114,7 +114,7 @@ fn given(settings: &Settings, domain: &str) -> Option<Target> {
     }
     let direct = settings.tls == TlsMode::Direct;
     let host = settings.host.as_deref().unwrap_or(domain);
-    let host = ip(host).map_or_else(|| host.to_owned(), |ip| ip.to_string());
+    let host = ip(host).map_or_else(|| ascii(host), |ip| ip.to_string());
     let port = settings.port.unwrap_or(if direct { DIRECT_PORT } else { STARTTLS_PORT });
     Some(Target { host, port, direct })
 }

@@ -19,7 +19,7 @@ use crate::certificates::{self, Certificates};
 use crate::process::Process;
 use crate::{PATIENCE, ports};
 
-/// The domain of every test server. It need not resolve: clients are given host and port.
+/// The domain of test servers that are given no other. It need not resolve: clients are given host and port.
 pub const DOMAIN: &str = "prosed.test";
 
 /// How long a server may take to start: some seconds, and many on a machine that has much else to do.
@@ -73,6 +73,7 @@ pub enum Passwords {
 #[derive(Clone, Debug)]
 pub struct Setup {
     kind: Kind,
+    domain: &'static str,
     passwords: Passwords,
     converts_vcards: bool,
     accounts: Vec<(String, String)>,
@@ -86,6 +87,7 @@ impl Setup {
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
+            domain: DOMAIN,
             passwords: Passwords::Sha256,
             converts_vcards: true,
             accounts: Vec::new(),
@@ -93,6 +95,12 @@ impl Setup {
             sasl2: false,
             config: String::new(),
         }
+    }
+
+    /// With another domain than [`DOMAIN`], in Unicode.
+    pub fn domain(mut self, domain: &'static str) -> Self {
+        self.domain = domain;
+        self
     }
 
     /// With another way to keep passwords than [`Passwords::Sha256`].
@@ -237,10 +245,10 @@ impl Server {
     /// When it cannot be started; the message says what to install.
     pub async fn start(setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("prosed-server-").tempdir().expect("a temporary folder");
-        let certificates = Certificates::create(folder.path(), DOMAIN);
+        let certificates = Certificates::create(folder.path(), setup.domain);
         let mut server = Self {
             kind: setup.kind,
-            domain: DOMAIN,
+            domain: setup.domain,
             port: 0,
             direct_port: 0,
             ca_pem: certificates.ca_pem.clone(),

@@ -5,6 +5,7 @@ use std::io::Result;
 use std::path::Path;
 
 use super::{Passwords, Server, roster_name};
+use crate::certificates;
 use crate::process::Process;
 
 pub(super) fn launch(server: &Server) -> Result<Process> {
@@ -44,6 +45,8 @@ fn configuration(server: &Server) -> String {
         Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
         Passwords::Plain => "authentication = \"internal_plain\"",
     };
+    // What clients call the host in TLS, which Prosody 0.12 does not find out by itself.
+    let ascii = certificates::ascii(domain);
     let vcards = if server.setup.converts_vcards { "vcard_legacy" } else { "vcard" };
     format!(
         r#"
@@ -70,6 +73,7 @@ default_archive_policy = false
 {extra}
 VirtualHost "{domain}"
 ssl = {{ certificate = "{certificate}", key = "{key}" }}
+c2s_direct_tls_host = "{ascii}"
 "#
     )
 }
