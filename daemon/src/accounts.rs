@@ -148,7 +148,8 @@ impl Accounts {
             let last = suspects.len();
             warn!(
                 starts,
-                last, "starts have crashed while accounts were connecting: they come last, one at a time"
+                last,
+                "earlier starts have crashed while accounts were connecting: these are connected last, one at a time"
             );
         }
         let returning = Arc::clone(&accounts);
@@ -183,11 +184,11 @@ impl Accounts {
     async fn watch_network(&self) {
         let mut changes = match stream::network_changes() {
             Ok(changes) => changes,
-            Err(error) => return warn!(%error, "changes of the network will be noticed late"),
+            Err(error) => return warn!(%error, "network changes will be noticed late"),
         };
         loop {
             changes.next().await;
-            info!("the network has changed, or the machine has slept: every connection is looked after");
+            info!("the network has changed, or the machine has slept: checking every connection");
             for handle in self.handles().all.values() {
                 // An account that has its hands full will notice by itself.
                 let _ = handle.try_send(Message::Probe);

@@ -145,7 +145,7 @@ pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
             && entry.file_type()?.is_file()
         {
             remove(&entry.path())?;
-            tracing::info!(file = %entry.path().display(), "removed what a crash has left half written");
+            tracing::info!(file = %entry.path().display(), "removed a file that a crash had left incomplete");
         }
     }
     Ok(())

@@ -214,7 +214,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     let opened = tokio::select! {
         opened = &mut opening => opened.map_err(failed(Exit::Other))??,
         signal = signals.next() => {
-            info!(signal, "stopping before anything has begun");
+            info!(signal, "stopping before the start is complete");
             tokio::select! {
                 _ = timeout(OPENING_ENDS_WITHIN, opening) => {}
                 _ = signals.next() => {}
@@ -281,7 +281,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
             info!(signal, "stopping");
             Ok(())
         }
-        () = doors.failed() => Err((Exit::Other, anyhow!("the doors have closed by themselves: this is a bug"))),
+        () = doors.failed() => Err((Exit::Other, anyhow!("the port and socket were closed unexpectedly: this is a bug"))),
     };
     service::stopping();
     if let Some(watchdog) = watchdog {
@@ -299,11 +299,11 @@ async fn stop(accounts: &Arc<Accounts>, log: &EventLog, doors: Doors, store: &St
     let begun = Instant::now();
     log.close();
     if timeout(FAREWELLS_WITHIN, accounts.stop()).await.is_err() {
-        warn!("not every server has heard our farewell");
+        warn!("not every server was told that we are leaving");
     }
     let closing = async { tokio::join!(doors.close(), store.shutdown()) };
     if timeout_at(begun + FAREWELLS_WITHIN + CLOSE_WITHIN, closing).await.is_err() {
-        warn!("not everything has come to its end in time");
+        warn!("not everything ended in time");
     }
 }
 

@@ -336,7 +336,7 @@ fn read_seq_mark(path: &Path, used: bool) -> io::Result<u64> {
     // Counting by the million at each start and by one an event stays behind the microseconds
     // since 1970, so the clock is ahead of whatever was lost; and it is below 2^53 until 2255.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    tracing::error!("the event log's mark is lost: going on far ahead of it");
+    tracing::error!("the last event number is lost: continuing far ahead of it");
     Ok(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }
 

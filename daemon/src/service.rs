@@ -88,7 +88,7 @@ pub(crate) fn watchdog() -> Option<Duration> {
 fn notify(states: &[NotifyState<'_>]) {
     // The variable stays in the environment: taking it out is unsound beside other threads.
     if let Err(error) = sd_notify::notify(false, states) {
-        tracing::warn!(%error, "systemd can't be told how things stand");
+        tracing::warn!(%error, "systemd can't be notified");
     }
 }
 

@@ -215,7 +215,7 @@ impl Starts {
         if self.notes().take().is_some()
             && let Err(error) = files::remove(&self.0.path)
         {
-            warn!(%error, "this start will be taken for one that came to a sudden end");
+            warn!(%error, "this start will be taken for one that ended suddenly");
         }
     }
 

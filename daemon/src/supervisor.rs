@@ -120,7 +120,7 @@ pub(crate) async fn supervise(
             return;
         };
         let login = connected && crashes < CRASHES_MAX && entry.remember && !entry.logged_out;
-        error!(%account, crashes, login, "the account has crashed and begins anew");
+        error!(%account, crashes, login, "the account has crashed and is restarted");
         fail_calls(&shell, &mut lasting, login);
         let told = connected || crashes >= CRASHES_MAX;
         beginning = Beginning {

@@ -34,7 +34,7 @@ pub(crate) async fn feed(patience: Duration, accounts: Arc<Accounts>, store: Sto
             ?accounts,
             store = store.is_err(),
             doors = doors.is_err(),
-            "stuck: if it stays so, systemd starts us anew"
+            "stuck: if this does not pass, systemd restarts prosed"
         );
     }
 }

@@ -81,9 +81,9 @@ error_kinds! {
     /// The server or the peer did not answer in time.
     RequestTimedOut = 1302, true, "No answer came in time: try again.";
     /// `since` is older than the oldest retained event, which is `oldest`, or from before this start.
-    CursorExpired = 1401, false, "The events after since are gone: load the state anew, then subscribe from its seq.";
+    CursorExpired = 1401, false, "The events after since are gone: load the state again, then subscribe from its seq.";
     /// The subscriber was too slow, and its subscription has ended; `seq` is the last event it got.
-    Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state anew, then subscribe from its seq.";
+    Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state again, then subscribe from its seq.";
     /// A subscription was asked for over POST.
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
     /// A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have codes of their own.
@@ -91,7 +91,7 @@ error_kinds! {
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
     /// A bug in prosed brought the account's session down; the other accounts go on.
-    InternalError = 1601, true, "prosed failed internally and starts this account anew: try again, and report it.";
+    InternalError = 1601, true, "prosed failed internally and restarts this account: try again, and report it.";
 }
 
 impl fmt::Display for ErrorKind {

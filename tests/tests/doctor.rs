@@ -93,7 +93,7 @@ async fn a_daemon_its_account_and_its_server_are_looked_at() {
     let about = of(&found, "server of me@prosed.test");
     let message = about["message"].as_str().expect("a sentence");
     assert!(message.starts_with(&format!("127.0.0.1:{} (starttls)", server.port)), "{about}");
-    assert!(message.contains("ends in 9 days"), "{about}");
+    assert!(message.contains("expires in 9 days"), "{about}");
     let bad: Vec<_> = found.iter().filter(|one| one["result"] != "ok").collect();
     assert_eq!(bad, [about], "nothing else");
 

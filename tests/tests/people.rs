@@ -137,5 +137,5 @@ async fn a_contact_cannot_end_us_with_a_deep_stanza() {
     ui.contact(ALICE, |contact| contact["status"] == "no harm meant").await;
     let after = ui.call("get_account", json!({})).await.expect("an account");
     assert_eq!((&after["since"], daemon.is_running()), (&account["since"], true), "the stream lives");
-    assert!(daemon.log().contains("a stanza beyond what we can bear was dropped"), "{}", daemon.log());
+    assert!(daemon.log().contains("a stanza that exceeds our limits was dropped"), "{}", daemon.log());
 }

@@ -69,7 +69,11 @@ impl Stage {
             .current_dir(top())
             .env("PATH", &self.path)
             .env("HOME", self.folder.path())
-            .env("PYTHONPATH", top().join("clients/python/src"))
+            // What the client depends on is there already: nothing comes from the network.
+            .env("PYTHONPATH", packages())
+            .env("PIP_NO_INDEX", "1")
+            .env("PIP_NO_BUILD_ISOLATION", "0")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("XDG_RUNTIME_DIR")
             .env_remove("XDG_DATA_HOME")
             .stdin(std::process::Stdio::null())
@@ -82,6 +86,22 @@ impl Stage {
         output
     }
 
+    /// A server that nobody trusts is trusted with these lines in `config.toml`, and the file that they name.
+    async fn trust(&self, server: &Server, lines: &str) {
+        let folder = self.folder.path().join(".config/prosed");
+        fs::create_dir_all(&folder).expect("made");
+        let port = server.port.to_string();
+        let check = ["prosed", "--check-server", &self.jid, "--host", "127.0.0.1", "--port", &port];
+        let mut command = Command::new(check[0]);
+        command.args(&check[1..]).env("PATH", &self.path).env("HOME", self.folder.path());
+        let refused = command.kill_on_drop(true).output().await.expect("it can be run");
+        assert!(!refused.status.success(), "the server's authority is its own: {refused:?}");
+        fs::write(folder.join("config.toml"), lines).expect("written");
+        fs::copy(&server.ca_pem, folder.join("my-server.pem")).expect("copied");
+        self.run(30, &check).await;
+        fs::remove_file(folder.join("config.toml")).expect("removed");
+    }
+
     fn fit(&self, text: &str) -> String {
         let text = text.replace("127.0.0.1:5299", &self.address).replace("me@example.org", &self.jid);
         text.replace("@example.org", "@prosed.test")
@@ -90,6 +110,12 @@ impl Stage {
 
 fn target() -> PathBuf {
     prosed_tests::daemon::binary().ancestors().nth(2).expect("target/debug/prosed").to_owned()
+}
+
+/// Of the Python that `tests/install` has made.
+fn packages() -> PathBuf {
+    let versions = fs::read_dir(target().join("tools/python/lib")).expect("run tests/install");
+    versions.flatten().next().expect("a version of Python").path().join("site-packages")
 }
 
 fn daemon_folder() -> PathBuf {
@@ -167,9 +193,15 @@ async fn every_command_works() {
                 ("js", script) => {
                     stage.run(seconds, &["node", "--input-type=module", "--eval", script]).await
                 }
+                // With what the block before it has installed.
                 ("python", script) => {
-                    let python = target().join("tools/python/bin/python").display().to_string();
-                    stage.run(seconds, &[&python, "-B", "-c", script]).await
+                    let python = stage.folder.path().join(".venvs/prosed/bin/python").display().to_string();
+                    stage.run(seconds, &[&python, "-c", script]).await
+                }
+                ("toml", lines) => {
+                    stage.trust(&server, lines).await;
+                    seen += 1;
+                    continue;
                 }
                 other => panic!("nobody knows how to run this block: {other:?}"),
             };

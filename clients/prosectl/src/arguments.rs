@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// Print JSON lines, as in a pipe, though this is a terminal.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// The account that is meant: a bare JID. It may be left out where there is only one.
+    /// The account to use: a bare JID. May be left out if there is only one.
     #[arg(long, global = true, value_name = "JID")]
     pub(crate) account: Option<String>,
     /// The daemon's runtime directory [default: $XDG_RUNTIME_DIR/prosed, else $XDG_DATA_HOME/prosed/run, else
@@ -33,31 +33,31 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Log an account in. Asks for the password unless one is remembered or given by an option.
+    /// Log in. Asks for the password unless it is remembered or given by an option.
     Login(Login),
     /// Log an account out, until the next login.
     Logout {
-        /// The account; it may be left out where there is only one.
+        /// The account; may be left out if there is only one.
         #[arg(value_name = "JID", conflicts_with = "account")]
         jid: Option<String>,
-        /// Erase its cache and its password as well.
+        /// Also erase its cache and password.
         #[arg(long)]
         forget: bool,
     },
-    /// Show all accounts with their contacts and requests, as they are at one moment.
+    /// Show all accounts with their contacts and requests, as of one moment.
     State,
     /// Connect now, without waiting for the next attempt.
     Reconnect,
-    /// Show the accounts and how their sessions stand.
+    /// Show the accounts and the state of their sessions.
     Accounts,
-    /// Show all that is known of one account.
+    /// Show everything about one account.
     Account,
-    /// Say how you are there.
+    /// Set your presence.
     Presence {
-        /// How.
+        /// Your availability.
         #[arg(value_parser = clap::builder::EnumValueParser::<Presence>::new())]
         availability: Presence,
-        /// A sentence for contacts.
+        /// A status message for contacts.
         status: Option<String>,
         /// The resource's priority, -128 to -1.
         #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(i8).range(..0))]
@@ -65,33 +65,33 @@ pub(crate) enum Command {
     },
     /// Show the contacts.
     Roster,
-    /// Show all that is known of a contact.
+    /// Show everything about a contact.
     Contact(Whom),
-    /// Add somebody to the contacts, and ask to see their presence.
+    /// Add a contact, and ask to see their presence.
     Add {
-        /// Who is added.
+        /// Whom to add.
         jid: String,
-        /// The name to keep for them.
+        /// Their name in your contact list.
         #[arg(long)]
         name: Option<String>,
-        /// A group to put them in; may be said more than once.
+        /// A group to put them in; may be repeated.
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
         /// Don't ask to see their presence.
         #[arg(long)]
         no_subscribe: bool,
     },
-    /// Change the name or the groups of a contact.
+    /// Change a contact's name or groups.
     Update {
         /// Whose.
         jid: String,
-        /// The name to keep for them; an empty one takes it away.
+        /// Their name in your contact list; an empty one removes it.
         #[arg(long)]
         name: Option<String>,
-        /// A group to have them in, and in no other; may be said more than once.
+        /// A group for them, replacing all others; may be repeated.
         #[arg(long = "group", value_name = "GROUP", conflicts_with = "no_groups")]
         groups: Vec<String>,
-        /// Take them out of all groups.
+        /// Remove them from all groups.
         #[arg(long)]
         no_groups: bool,
     },
@@ -99,14 +99,14 @@ pub(crate) enum Command {
     Rename {
         /// Whom.
         jid: String,
-        /// The name to keep for them. Without one, theirs is shown.
+        /// Their name in your contact list. Without one, their own is shown.
         name: Option<String>,
     },
     /// Put a contact into these groups, and in no others.
     Groups {
         /// Whom.
         jid: String,
-        /// All of their groups; none: in no group.
+        /// All of their groups; without any, they are in no group.
         #[arg(value_name = "GROUP")]
         groups: Vec<String>,
     },
@@ -116,11 +116,11 @@ pub(crate) enum Command {
     Requests,
     /// Let somebody see your presence, now or as soon as they ask.
     Approve(Whom),
-    /// Don't let somebody see your presence, or no longer.
+    /// Refuse to let somebody see your presence, or stop letting them see it.
     Deny(Whom),
     /// Ask to see somebody's presence.
     Request(Whom),
-    /// See somebody's presence no longer, or take the request back.
+    /// Stop seeing somebody's presence, or withdraw the request.
     Cancel(Whom),
     /// Show or save somebody's picture.
     Avatar {
@@ -147,9 +147,9 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "picture")]
         remove: bool,
     },
-    /// Publish your profile: as a whole from JSON, or only what the options name.
+    /// Publish your profile: all of it from JSON, or only the parts that options name.
     SetProfile(Box<SetProfile>),
-    /// Show events: those after --since, and with --follow those that come.
+    /// Show events: those after --since, and with --follow new ones as they come.
     Events(Events),
     /// Call any method of the API.
     Call {
@@ -159,15 +159,15 @@ pub(crate) enum Command {
         #[arg(value_name = "JSON")]
         params: Option<String>,
     },
-    /// Find out what is wrong with prosed on this computer, and how to mend it.
+    /// Find out what is wrong with prosed on this computer, and how to fix it.
     Doctor {
-        /// Look at this account's server as well, logged in or not.
+        /// Check this account's server as well, logged in or not.
         #[arg(value_name = "JID")]
         jids: Vec<String>,
     },
     /// Print the description of the API: an OpenRPC document.
     Discover,
-    /// Show where prosed is to be found, for programs: its endpoint.json, or one part of it.
+    /// Show where programs find prosed: its endpoint.json, or one part of it.
     Endpoint {
         /// Print this part only, as it is.
         #[arg(value_enum)]
@@ -177,26 +177,26 @@ pub(crate) enum Command {
     Version,
     /// Open the web console in the browser.
     Open {
-        /// Print its address instead. It asks for the token then.
+        /// Print its address instead; the page then asks for the token.
         #[arg(long)]
         print: bool,
     },
     /// Show the token that opens the daemon's port.
     Token {
-        /// Make a new one first: from then on the old one opens nothing. Open connections stay.
+        /// Make a new one first: the old one becomes invalid. Open connections stay open.
         #[arg(long)]
         new: bool,
     },
-    /// Print what a shell needs to complete the commands.
+    /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: Shell,
     },
-    /// Print the manual page of prosectl, or of one of its commands.
+    /// Print the manual page of prosectl or of one of its commands.
     Man {
         /// The command; without: prosectl itself.
         command: Option<String>,
-        /// Write all the pages into this folder instead.
+        /// Write all pages into this folder instead.
         #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
         all: Option<PathBuf>,
     },
@@ -205,13 +205,13 @@ pub(crate) enum Command {
 /// What `endpoint` can print by itself.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum EndpointPart {
-    /// The path of endpoint.json, also while prosed does not run.
+    /// The path of endpoint.json, even while prosed is not running.
     File,
     /// The path of the Unix socket.
     Socket,
     /// The WebSocket's address.
     Url,
-    /// The path of the file with the token that the address asks for.
+    /// The path of the file with the token for that address.
     TokenFile,
 }
 
@@ -232,10 +232,10 @@ pub(crate) struct Login {
     /// Run this shell command, and take the first line that it prints as the password.
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     pub(crate) password_command: Option<String>,
-    /// The wished resource part of the JID.
+    /// The resource part of the JID to ask for.
     #[arg(long)]
     pub(crate) resource: Option<String>,
-    /// The server's name or address, where DNS doesn't say.
+    /// The server's name or address, if DNS doesn't have it.
     #[arg(long, value_hint = ValueHint::Hostname)]
     pub(crate) host: Option<String>,
     /// The server's port.
@@ -244,11 +244,11 @@ pub(crate) struct Login {
     /// How the connection is secured.
     #[arg(long, value_enum)]
     pub(crate) tls: Option<Tls>,
-    /// Keep no password, and stay logged out after a restart.
+    /// Don't remember the password, and stay logged out after a restart.
     #[arg(long)]
     pub(crate) no_remember: bool,
-    /// Log in although the server offers less than it once did, and be content with that from now on. Ask its
-    /// operator first: somebody may stand in between.
+    /// Log in although the server offers less security than it once did, and accept that from now on. Ask its
+    /// operator first: somebody may be intercepting the connection.
     #[arg(long)]
     pub(crate) accept_downgrade: bool,
 }
@@ -263,11 +263,11 @@ pub(crate) struct SetProfile {
     pub(crate) fields: Fields,
 }
 
-/// Parts of a profile. An empty value takes a part away; what is not named stays.
+/// Parts of a profile. An empty value removes a part; what is not named stays.
 #[derive(Args)]
 #[group(multiple = true)]
 pub(crate) struct Fields {
-    /// The full name. Here and below, an empty value takes away what is there.
+    /// The full name. Here and below, an empty value removes what is there.
     #[arg(long, value_name = "NAME")]
     pub(crate) full_name: Option<String>,
     /// The nickname.
@@ -282,7 +282,7 @@ pub(crate) struct Fields {
     /// The function in the organization.
     #[arg(long)]
     pub(crate) role: Option<String>,
-    /// An e-mail address; may be said more than once, and replaces all that are there.
+    /// An e-mail address; may be repeated, and replaces all existing ones.
     #[arg(long = "email", value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
     pub(crate) emails: Vec<String>,
     /// A telephone number; as above.
@@ -316,24 +316,24 @@ pub(crate) struct Fields {
 
 #[derive(Args)]
 pub(crate) struct Events {
-    /// Go on with those that come, until interrupted, restarts of the daemon included.
+    /// Continue with new ones until interrupted, across restarts of the daemon.
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// Begin behind this seq.
+    /// Start after this seq.
     #[arg(long, value_name = "SEQ", required_unless_present = "follow")]
     pub(crate) since: Option<u64>,
-    /// Only events of this name, as in contactChanged; may be said more than once.
+    /// Only events of this name, such as contactChanged; may be repeated.
     #[arg(long = "event", value_name = "NAME")]
     pub(crate) events: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Tls {
-    /// What the domain's DNS says; else both.
+    /// What the domain's DNS says; otherwise try both.
     Auto,
     /// From the first byte.
     Direct,
-    /// After a plain greeting.
+    /// With STARTTLS.
     Starttls,
 }
 
@@ -349,17 +349,17 @@ impl From<Tls> for TlsMode {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Presence {
-    /// There.
+    /// Available.
     Available,
-    /// Glad to talk.
+    /// Free to chat.
     Chat,
-    /// Away for a moment.
+    /// Away for a short time.
     Away,
-    /// Away for longer.
+    /// Away for a long time.
     Xa,
-    /// Not to be disturbed.
+    /// Do not disturb.
     Dnd,
-    /// Not there.
+    /// Invisible to contacts.
     Unavailable,
 }
 

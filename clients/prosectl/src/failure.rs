@@ -60,20 +60,20 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "done"),
     (OTHER, "another error"),
     (2, "wrong options"),
-    (UNWELL, "the doctor has found a fault"),
+    (UNWELL, "doctor found a fault"),
     (11, "credentials refused"),
     (12, "no password remembered"),
     (13, "no such account here"),
     (14, "several accounts: name one"),
     (15, "account disabled"),
     (21, "server unreachable"),
-    (22, "no trustworthy TLS"),
-    (23, "the server broke XMPP"),
+    (22, "no trusted TLS connection"),
+    (23, "the server violated XMPP"),
     (24, "another client took over"),
     (25, "account offline"),
     (26, "the server offers less than it did"),
     (31, "no such contact"),
-    (32, "nothing of the kind there"),
+    (32, "not found"),
     (33, "not a JID"),
     (34, "not an acceptable image"),
     (41, "the server or contact refused"),
@@ -81,7 +81,7 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (51, "the events after --since are gone"),
     (52, "too slow for the events"),
     (53, "needs a WebSocket"),
-    (54, "a limit was reached"),
+    (54, "limit exceeded"),
     (61, "the data could not be stored"),
     (62, "the account's session failed"),
     (USAGE, "no such method or parameter"),
@@ -90,7 +90,7 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (SOFTWARE, "an internal error"),
     (CANT_CREATE, "a file could not be written"),
     (IO, "connection lost"),
-    (NO_PERMISSION, "no trust in who listens, or in us"),
+    (NO_PERMISSION, "another program listens, or token refused"),
 ];
 
 /// The exit codes in two columns.
@@ -108,18 +108,18 @@ pub(crate) fn help() -> String {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("prosed can't be found without a home directory: say where with --runtime-dir")]
+    #[error("without a home directory, prosed can't be found: name its folder with --runtime-dir")]
     NoHome,
     #[error("prosed is not running ({0}): start it with `systemctl --user start prosed`, or run `prosed`")]
     NotRunning(String),
-    #[error("{0}. Does another user's program have prosed's place? `prosectl doctor` says more")]
+    #[error("{0}. Perhaps another user's program has prosed's port or socket: `prosectl doctor` says more")]
     Impostor(ClientError),
     #[error(
-        "prosed does not answer: start it anew with `systemctl --user restart prosed`, or run `prosed` ({0})"
+        "prosed does not answer ({0}): restart it with `systemctl --user restart prosed`, or run `prosed`"
     )]
     NoAnswer(String),
     #[error(
-        "prosed refused the connection with HTTP status {0}: is the token file its own? Try to start prosed anew"
+        "prosed refused the connection with HTTP status {0}: the token may not be the running daemon's; restart prosed"
     )]
     Refused(u16),
     #[error("the token can't be read or written: {0}")]
@@ -144,9 +144,9 @@ pub(crate) enum Failure {
     File(PathBuf, std::io::Error),
     #[error("a terminal can't show a picture: give a file, or a pipe")]
     Terminal,
-    #[error("there is no page about {0}: it is no command of prosectl")]
+    #[error("there is no manual page for {0}: prosectl has no such command")]
     NoPage(String),
-    #[error("prosed answered with something else than expected: {0}")]
+    #[error("prosed gave an unexpected answer: {0}")]
     Damaged(String),
     #[error("{0}")]
     Connection(ClientError),

@@ -17,6 +17,7 @@ use prosed_protocol::endpoint::{Endpoint, OPENING_PAGE};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::commands::Prosed;
@@ -47,6 +48,8 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     }
     // The page that is served there gets the token: no other program's may.
     drop(Client::connect(&Endpoint { socket: None, ..endpoint }).await?);
+    // From before the page is there on: it goes with us, however early somebody stops us.
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::Page)?;
     let page = Page::write(dir, &url, &token(dir, false)?).map_err(Failure::Page)?;
     if !start_browser(&page).await {
         drop(page);
@@ -60,7 +63,7 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     })?;
     tokio::select! {
         () = sleep(READ_WITHIN) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupted.recv() => {}
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("prosectl presence away 'Back at five'", "Tells your contacts."),
     ("prosectl roster | jq -r 'select(.availability == \"available\") | .name'", "Who is there."),
     ("prosectl events --follow --event contactChanged", "One line for each change, for as long as it runs."),
-    ("prosectl doctor", "Finds out what is wrong, and how to mend it."),
+    ("prosectl doctor", "Finds out what is wrong, and how to fix it."),
 ];
 
 pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<(), Failure> {

@@ -249,7 +249,7 @@ impl Keeper {
             }
             Err(error) => {
                 self.sound.remove(&account);
-                tracing::warn!(%error, "the cache can't be read: the server will have to tell all");
+                tracing::warn!(%error, "the cache can't be read: everything is loaded from the server");
                 Snapshot { presence, ..Snapshot::default() }
             }
         }

@@ -56,37 +56,37 @@ pub(crate) struct Flags {
     /// Accounts and settings [default: $XDG_DATA_HOME/prosed]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// What the server can give again [default: $XDG_CACHE_HOME/prosed]
+    /// What the server can provide again [default: $XDG_CACHE_HOME/prosed]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Token, endpoint.json and socket; clients look in $PROSED_RUNTIME_DIR [default: $XDG_RUNTIME_DIR/prosed]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
-    /// What to log, as in `info,prosed=debug`; of libraries, warnings at most [default: $RUST_LOG, or info]
+    /// What to log, such as `info,prosed=debug`; libraries log warnings at most [default: $RUST_LOG, or info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// Say whether the configuration is fine, and what it comes to, and stop
+    /// Check the configuration, print the result, and exit
     #[arg(long)]
     pub check_config: bool,
-    /// Say whether this account's server can be reached and trusted, and stop
+    /// Check whether this account's server can be reached and trusted, and exit
     #[arg(long, value_name = "JID")]
     pub check_server: Option<BareJid>,
-    /// With --check-server: look there, a name or an address, and not where a login would
+    /// With --check-server: check this host, a name or an address, instead of where a login would go
     #[arg(long, requires = "check_server")]
     pub host: Option<String>,
     /// With --host: its port
     #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// Print the manual page, and stop
+    /// Print the manual page, and exit
     #[arg(long)]
     pub man: bool,
 }
 
 /// How options, environment and file go together.
-pub(crate) const AFTER_HELP: &str = "Each option but those that stop, and theirs, is also an environment variable (PROSED_LISTEN, \
+pub(crate) const AFTER_HELP: &str = "Each option, except those that print something and exit, is also an environment variable (PROSED_LISTEN, \
     PROSED_DATA_DIR, …) and, but for --config and --runtime-dir, a key of the configuration file (listen, \
     data_dir, …). \
-    Flags win over the environment, and that over the file.";
+    Options take precedence over the environment, and the environment over the file.";
 
 /// A loopback address to serve on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -98,14 +98,14 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let address: SocketAddr = text.parse().map_err(|_| {
-            format!("«{text}» is not an address and a port, as in {DEFAULT_LISTEN} or [::1]:0")
+            format!("«{text}» is not an address and a port, such as {DEFAULT_LISTEN} or [::1]:0")
         })?;
         if address.ip().is_loopback() {
             Ok(Self(address))
         } else {
             Err(format!(
-                "prosed serves this computer only, and {} can be reached from others: take a loopback \
-                 address, as in {DEFAULT_LISTEN}, and an SSH tunnel to come from elsewhere",
+                "prosed serves this computer only, and {} can be reached from others: use a loopback \
+                 address, such as {DEFAULT_LISTEN}, and an SSH tunnel to connect from elsewhere",
                 address.ip()
             ))
         }

@@ -67,8 +67,8 @@ impl SessionMetrics {
         registry.register("sessions", "Accounts by the state of their sessions", self.accounts.clone());
         registry.register("stanzas_received", "Stanzas from servers", self.received.clone());
         registry.register("stanzas_sent", "Stanzas to servers", self.sent.clone());
-        registry.register("connections_lost", "Connections lost behind a login", self.lost.clone());
-        let help = "Connections that came back: with their session, or with one begun anew";
+        registry.register("connections_lost", "Connections lost after a login", self.lost.clone());
+        let help = "Connections that came back: with their session resumed, or with a new one";
         registry.register("reconnects", help, self.reconnects.clone());
         let help = "Attempts to connect and log in that failed, by the kind of the error";
         registry.register("login_failures", help, self.failures.clone());

@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::config::{Port, Socket};
 use crate::files::{Lock, PRIVATE_FILE};
 
-/// Why a door can't be had: exit code 4.
+/// Why a port or socket can't be served: exit code 4.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     /// What the path says, or another daemon that listens there.
@@ -71,9 +71,9 @@ impl Listeners {
     /// Binds what is still missing: what was passed takes the place of what is configured, each
     /// kind for itself. The socket's file is there until what is returned is dropped.
     ///
-    /// A port that can't be had, taken by another user's prosed for example, is done without: accounts
-    /// stay connected, and most programs come by the socket. So is a socket that nobody asked for by name and
-    /// that can't be made where it would be, in a folder whose path is too long for example, if there is a port.
+    /// prosed does without a port that is not available, because another user's prosed has it for example:
+    /// accounts stay connected, and most programs use the socket. If there is a port, it also does without a
+    /// socket that nobody asked for by name and that can't be made, in a folder whose path is too long for example.
     ///
     /// # Errors
     /// A socket that can't be bound; the port is then closed again.
@@ -94,7 +94,7 @@ impl Listeners {
                 Ok((self, Some(file)))
             }
             Err(error) if !asked_for && !self.tcp.is_empty() && is_the_places_fault(&error) => {
-                warn!(?path, %error, "the Unix socket can't be had: only the port is served");
+                warn!(?path, %error, "the Unix socket can't be made: only the port is served");
                 Ok((self, None))
             }
             Err(source) => Err(ListenError::Unix { path: path.to_owned(), source }),
@@ -123,10 +123,10 @@ fn bind(Port { address, asked_for }: Port) -> Option<TcpListener> {
         && let Ok(other) = TcpListener::bind(SocketAddr::new(address.ip(), 0))
         && let Ok(instead) = other.local_addr()
     {
-        warn!(%address, %error, %instead, "the usual port can't be had: another is used until the next start");
+        warn!(%address, %error, %instead, "the usual port is not available: another one is used until the next start");
         return Some(other);
     }
-    warn!(%address, %error, "the port can't be had: only the Unix socket is served");
+    warn!(%address, %error, "the port is not available: only the Unix socket is served");
     None
 }
 

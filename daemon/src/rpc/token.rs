@@ -42,7 +42,7 @@ pub(crate) enum TokenError {
     NotPrivate,
     #[error("the token file holds no token: remove it")]
     Malformed,
-    #[error("the system has no randomness to give")]
+    #[error("the system provides no randomness")]
     NoRandomness,
 }
 
@@ -98,13 +98,13 @@ fn follow(file: &Path, current: &mut Option<Text>) {
     match load(file) {
         Ok(text) if current.as_ref() == Some(&text) => {}
         Ok(text) => {
-            tracing::info!("the token is another one now");
+            tracing::info!("there is a new token");
             *current = Some(text);
         }
         Err(TokenError::Io(_)) => {}
         Err(error) => {
             if current.take().is_some() {
-                tracing::warn!(%error, "nobody can come in by the port");
+                tracing::warn!(%error, "nobody can use the port");
             }
         }
     }

@@ -30,7 +30,7 @@ pub(crate) enum ConnectError {
         text: String,
     },
     /// Certificate or handshake. Tried again, slowly.
-    #[error("no trustworthy TLS connection: {text}")]
+    #[error("no trusted TLS connection: {text}")]
     Tls {
         /// Which, and why.
         text: String,

@@ -269,7 +269,7 @@ impl<S> Limiter<S> {
 
     fn replace(&mut self, offence: Offence) {
         let kind = self.scanner.kind();
-        tracing::warn!(?kind, ?offence, "a stanza beyond what we can bear was dropped");
+        tracing::warn!(?kind, ?offence, "a stanza that exceeds our limits was dropped");
         self.replacement = Some(match self.scanner.head() {
             Some(head) => replacement(kind, head, self.unit()),
             None => b"<message xmlns='jabber:client'/>".to_vec(),

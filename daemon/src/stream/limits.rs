@@ -45,9 +45,9 @@ pub(super) enum Broken {
     Restricted,
     #[error("text between stanzas")]
     StrayText,
-    #[error("something goes beyond its limits and is not a stanza")]
+    #[error("something that is not a stanza exceeds the limits")]
     TooBig,
-    #[error("data behind the end of the stream")]
+    #[error("data after the end of the stream")]
     AfterEnd,
     #[error("a stream header out of place, or none where one was due")]
     Header,

@@ -77,7 +77,7 @@ impl NetworkChanges {
                     let _ = rustix::io::read(self.timer.get_ref(), &mut [0; 8]);
                     guard.clear_ready();
                     if let Err(error) = arm(self.timer.get_ref()) {
-                        tracing::warn!(%error, "no more news of the machine's sleep");
+                        tracing::warn!(%error, "the machine's sleep will no longer be noticed");
                     }
                     let before = std::mem::replace(&mut self.slept, slept());
                     if has_slept(before, self.slept) {

@@ -161,9 +161,9 @@ pub(super) enum ScramError {
     Extension,
     #[error("the server's nonce does not extend ours")]
     Nonce,
-    #[error("the server wants {0} iterations; {MIN_ITERATIONS} to {MAX_ITERATIONS} are sane")]
+    #[error("the server wants {0} iterations; {MIN_ITERATIONS} to {MAX_ITERATIONS} are accepted")]
     Iterations(String),
-    #[error("the server's salt is not sane")]
+    #[error("the server's salt is not acceptable")]
     Salt,
     #[error("the server could not prove that it knows the account")]
     Signature,

@@ -19,12 +19,16 @@ pub(super) async fn look(certificates: &[Certificate]) -> Finding {
 /// `synchronised`: what `timedatectl` says. `proven`: the clock lies within what a certificate says.
 fn judge(synchronised: Option<&str>, proven: bool) -> Finding {
     match (synchronised, proven) {
-        (Some("yes"), _) => Finding::ok(CHECK, "It is set by the network."),
-        (Some("no"), _) => {
-            Finding::warn(CHECK, "Nobody sets it, and certificates are judged by it.", SYNCHRONISE)
+        (Some("yes"), _) => Finding::ok(CHECK, "It is synchronised."),
+        (Some("no"), _) => Finding::warn(
+            CHECK,
+            "It is not synchronised, and certificates are checked against it.",
+            SYNCHRONISE,
+        ),
+        (_, true) => {
+            Finding::ok(CHECK, "It fits the certificates of your servers; nothing more is known about it.")
         }
-        (_, true) => Finding::ok(CHECK, "It fits the certificates of your servers. Nobody says more of it."),
-        (_, false) => Finding::warn(CHECK, "Nobody says whether it is right.", "date"),
+        (_, false) => Finding::warn(CHECK, "It is not known whether it is right.", "date"),
     }
 }
 

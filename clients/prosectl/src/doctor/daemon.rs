@@ -57,7 +57,7 @@ pub(super) async fn look(running: &Running) -> Vec<Finding> {
     let (version, _) = match &running.answer {
         Ok(answer) => answer,
         Err(Failure::NotRunning(why)) => {
-            let message = format!("prosed does not run: {why}.");
+            let message = format!("prosed is not running: {why}.");
             return vec![Finding::fail(CHECK, message, START)];
         }
         Err(failure) => return vec![Finding::fail(CHECK, format!("{failure}."), RESTART)],

@@ -21,7 +21,7 @@ pub(super) async fn look(configuration: &Configuration, running: &Running) -> [F
     let found = match (&running.endpoint, configuration.listen) {
         (Some(endpoint), _) if running.answers() => ours(endpoint).await,
         (_, Some(address)) => free(address).await,
-        (_, None) => Finding::ok(CHECK, "prosed is told to open none."),
+        (_, None) => Finding::ok(CHECK, "prosed is configured to open none."),
     };
     [found]
 }
@@ -33,7 +33,7 @@ async fn ours(endpoint: &Endpoint) -> Finding {
     };
     let by_port = Endpoint { socket: None, ..endpoint.clone() };
     match Client::connect(&by_port).await {
-        Ok(_) => Finding::ok(CHECK, format!("{url} is open, to those who show the token.")),
+        Ok(_) => Finding::ok(CHECK, format!("{url} is open to programs that have the token.")),
         Err(ClientError::Impostor(_) | ClientError::Refused(401)) => Finding::fail(
             CHECK,
             format!("What listens at {url} does not know the token of {}.", endpoint.token_file.display()),
@@ -41,7 +41,7 @@ async fn ours(endpoint: &Endpoint) -> Finding {
         ),
         // Of which more is said where files are looked at.
         Err(ClientError::Token(_)) => {
-            Finding::ok(CHECK, format!("{url} was not tried, for want of a token."))
+            Finding::ok(CHECK, format!("{url} was not tried, because there is no token."))
         }
         Err(error) => Finding::fail(CHECK, format!("{url}: {error}."), "systemctl --user restart prosed"),
     }
@@ -51,7 +51,7 @@ async fn ours(endpoint: &Endpoint) -> Finding {
 /// a moment could be the moment in which the daemon starts.
 async fn free(address: SocketAddr) -> Finding {
     if address.port() == 0 {
-        return Finding::ok(CHECK, "prosed takes any that is free.");
+        return Finding::ok(CHECK, "prosed takes any free one.");
     }
     match timeout(CONNECT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Finding::warn(
@@ -76,7 +76,7 @@ pub(super) fn origins(configuration: &Configuration) -> [Finding; 1] {
     let found = match origins.iter().find(open) {
         Some(origin) => Finding::warn(
             ORIGINS,
-            format!("{origin} is listed, and whoever is between you and it can speak in its name."),
+            format!("{origin} is listed without TLS: anybody on the network path can impersonate it."),
             format!("list https://{} in config.toml instead", origin.trim_start_matches("http://")),
         ),
         None if origins.is_empty() => Finding::ok(ORIGINS, "No web page may come in but prosed's own."),

@@ -8,7 +8,7 @@ const CHECK: &str = "secrets";
 const SERVICE: &str = "org.freedesktop.secrets";
 const ROOT: &str = "/org/freedesktop/secrets";
 const UNLOCK: &str = "unlock the login keyring, in seahorse for example";
-const USE_FILES: &str = "unlock or install a keyring, or say store = \"file\" under [secrets] in config.toml";
+const USE_FILES: &str = "unlock or install a keyring, or set store = \"file\" under [secrets] in config.toml";
 
 /// How the desktop's keyring stands.
 #[derive(Debug, PartialEq, Eq)]

@@ -74,11 +74,11 @@ fn session(account: &Account) -> Finding {
     let login = format!("prosectl login {check}");
     match account.state {
         ConnectionState::Online => Finding::ok(check, format!("It is online since {}.", account.since)),
-        ConnectionState::Offline => Finding::ok(check, "It is logged out, as somebody wished."),
+        ConnectionState::Offline => Finding::ok(check, "It is logged out."),
         ConnectionState::Connecting | ConnectionState::Suspended => {
             let text = text.unwrap_or_else(|| "The connection is lost.".to_owned());
             let next = account.retry_at.as_ref().map(|at| format!(" Next attempt at {at}."));
-            Finding::warn(check, format!("It is on its way: {text}{}", next.unwrap_or_default()), login)
+            Finding::warn(check, format!("It is connecting: {text}{}", next.unwrap_or_default()), login)
         }
         ConnectionState::Failed => {
             let mend = match error.map(|error| error.data.kind) {
@@ -104,7 +104,7 @@ async fn server(jid: &str, configuration: &Configuration) -> (Option<Finding>, O
                     "check the network and the JID, or name the server: prosectl login {jid} --host HOST --port PORT"
                 )
             } else {
-                "ask the server's operator, and see that this computer's clock is right: date".to_owned()
+                "ask the server's operator, and check that this computer's clock is right: date".to_owned()
             };
             (Some(Finding::fail(&check, format!("{text}."), mend)), None)
         }
@@ -139,14 +139,17 @@ fn judge(check: &str, place: &str, certificate: Option<Certificate>, now: System
     match left {
         Some(left) if left < SOON => Finding::warn(
             check,
-            format!("{place} shows a certificate that ends in {} days.", left.as_secs() / DAY),
+            format!("{place} has a certificate that expires in {} days.", left.as_secs() / DAY),
             "tell the server's operator",
         ),
         Some(left) => Finding::ok(
             check,
-            format!("{place} answers, with a certificate that is good for {} days.", left.as_secs() / DAY),
+            format!(
+                "{place} answers, with a certificate that is valid for {} more days.",
+                left.as_secs() / DAY
+            ),
         ),
-        None => Finding::ok(check, format!("{place} answers, with a certificate that is good.")),
+        None => Finding::ok(check, format!("{place} answers, with a valid certificate.")),
     }
 }
 

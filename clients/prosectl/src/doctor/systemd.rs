@@ -22,7 +22,7 @@ async fn unit() -> Finding {
     match ask("systemctl", &[&show[..], &[properties]].concat(), SOON).await {
         Ok(said) if said.success => judge(&said.out),
         Ok(said) => {
-            let message = format!("systemd can't be asked for this user: {}.", first_line(&said.errors));
+            let message = format!("systemd does not answer for this user: {}.", first_line(&said.errors));
             Finding::warn(UNIT, message, "systemctl --user status")
         }
         Err(Silence::Absent) => Finding::ok(UNIT, "There is no systemd here: something else starts prosed."),
@@ -59,11 +59,7 @@ fn judge(shown: &str) -> Finding {
     }
     let enabled = |unit| matches!(file(unit), "enabled" | "enabled-runtime" | "linked" | "static" | "alias");
     if file(service).is_empty() && file(socket).is_empty() {
-        return Finding::warn(
-            UNIT,
-            "systemd knows no prosed.service: prosed does not start by itself.",
-            INSTALL,
-        );
+        return Finding::warn(UNIT, "There is no prosed.service: prosed does not start by itself.", INSTALL);
     }
     if !enabled(service) && !enabled(socket) {
         return Finding::warn(
@@ -75,7 +71,7 @@ fn judge(shown: &str) -> Finding {
     match state(service, "NRestarts").parse() {
         Ok(0) | Err(_) => Finding::ok(UNIT, "systemd starts prosed by itself."),
         Ok(times @ 1u32..) => {
-            Finding::warn(UNIT, format!("systemd had to start prosed anew, {times} times so far."), LOG)
+            Finding::warn(UNIT, format!("systemd has had to restart prosed {times} times so far."), LOG)
         }
     }
 }
@@ -90,12 +86,12 @@ async fn linger() -> Finding {
     let user = rustix::process::getuid().to_string();
     match ask("loginctl", &["show-user", &user, "--property=Linger", "--value"], SOON).await {
         Ok(said) if said.success && said.out.trim() == "yes" => {
-            Finding::ok(LINGER, "prosed goes on while you are not logged in.")
+            Finding::ok(LINGER, "prosed keeps running while you are not logged in.")
         }
         // That it does not know the user means that they don't linger.
         Ok(_) => Finding::warn(
             LINGER,
-            "prosed ends when you log out of this computer, and does not start with it.",
+            "prosed stops when you log out of this computer, and does not start when it boots.",
             "loginctl enable-linger",
         ),
         Err(Silence::Absent) => Finding::ok(LINGER, "There is no logind here, which would end prosed."),
@@ -123,11 +119,11 @@ mod tests {
             (shown("enabled", "active", 0, 0, ""), Ok, "by itself"),
             (shown("disabled", "inactive", 0, 0, "enabled"), Ok, "by itself"),
             (shown("disabled", "active", 0, 0, "disabled"), Warn, "not enabled"),
-            (shown("", "inactive", 0, 0, ""), Warn, "knows no prosed.service"),
+            (shown("", "inactive", 0, 0, ""), Warn, "There is no prosed.service"),
             (shown("enabled", "active", 0, 3, ""), Warn, "3 times"),
             (shown("masked", "inactive", 0, 0, ""), Fail, "masked"),
             (shown("enabled", "failed", 2, 5, ""), Fail, "configuration"),
-            (String::new(), Warn, "knows no prosed.service"),
+            (String::new(), Warn, "There is no prosed.service"),
         ];
         for (shown, verdict, says) in cases {
             let finding = judge(&shown);

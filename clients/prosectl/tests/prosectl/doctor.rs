@@ -294,7 +294,7 @@ async fn a_server_that_is_not_there_or_not_itself_is_a_fault() {
     }
     computer.server("host = 'h'\nport = 5222\ntls = 'direct'\nnot_after = '2001-01-01T00:00:00.000Z'");
     let (message, _) = computer.finds(server, "warn").await;
-    assert!(message.contains("ends in 0 days"), "{message}");
+    assert!(message.contains("expires in 0 days"), "{message}");
     computer.programs.put("prosed", "echo \"error: invalid value '$1'\" >&2; exit 2");
     let (found, code) = computer.examine(&["no jid"]).await;
     let about = found.iter().find(|one| one["check"] == "server of no jid").unwrap();

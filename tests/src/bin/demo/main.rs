@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
         Show { style: Style::for_terminal(stdout().is_terminal()), json: options.json, changes: 0 };
     tokio::select! {
         () = show.run(&options) => {}
-        _ = interrupted.recv() => show.say("\nEverything is stopped and removed."),
+        _ = interrupted.recv() => show.say("\nEverything is stopped, and the temporary folder is removed."),
         _ = terminated.recv() => {}
     }
     // A script that asked for some seconds wants to know whether it saw anything in them.
@@ -160,7 +160,7 @@ Join in from another terminal:
   prosectl events --follow               # all events, as they come
   prosectl open                          # the web console, in a browser
 
-Ctrl-C ends this and removes everything.
+Ctrl-C stops everything and removes the temporary folder.
 "#,
         daemon.runtime_dir().display(),
         binary().parent().expect("a program is in a folder").display(),

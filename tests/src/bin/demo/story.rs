@@ -42,7 +42,7 @@ pub(crate) fn tell(event: &Value, known: &mut BTreeMap<String, Value>, style: St
             }
             for jid in list(&event["removed"]) {
                 known.remove(word(jid));
-                sentences.push(format!("{} is no contact any more", clean(word(jid))));
+                sentences.push(format!("{} is no longer a contact", clean(word(jid))));
             }
         }
         "accountChanged" => {
@@ -67,37 +67,46 @@ fn changes(before: &Value, now: &Value, style: Style) -> Vec<String> {
     let differs = |field: &str| before.get(field) != now.get(field);
     let mut changes = Vec::new();
     if differs("availability") || differs("status") {
-        let availability = word(&now["availability"]);
-        let colour = match availability {
-            "available" | "chat" => "32",
-            "dnd" => "31",
-            "unavailable" => "2",
-            _ => "33",
+        // As UIs put it.
+        let (colour, availability) = match word(&now["availability"]) {
+            "available" => ("32", "available"),
+            "chat" => ("32", "free to chat"),
+            "away" => ("33", "away"),
+            "xa" => ("33", "away for longer"),
+            "dnd" => ("31", "busy"),
+            "unavailable" => ("2", "offline"),
+            other => ("33", other),
         };
         let status = now["status"].as_str().map(|status| format!(" ({})", clean(status))).unwrap_or_default();
         changes.push(format!("is {}{status}", style.paint(colour, availability)));
     }
     if differs("avatar") {
         changes.push(match now.get("avatar") {
-            None => "has no avatar any more".to_owned(),
+            None => "has no picture any more".to_owned(),
             Some(avatar) => {
                 let id = word(&avatar["id"]);
                 let (width, height) = (&avatar["width"], &avatar["height"]);
                 style.paint(
                     "36",
-                    &format!("has a new avatar, {width}×{height}, {}", id.get(..8).unwrap_or(id)),
+                    &format!("has a new picture, {width}×{height}, {}", id.get(..8).unwrap_or(id)),
                 )
             }
         });
     }
     if differs("profile") {
         let fields = now["profile"].as_object().into_iter().flatten();
-        let words: Vec<_> =
-            fields.filter_map(|(key, value)| Some(format!("{key} {}", clean(value.as_str()?)))).collect();
+        let words: Vec<_> = fields
+            .filter_map(|(key, value)| Some(format!("{} {}", spaced(key), clean(value.as_str()?))))
+            .collect();
         changes.push(style.paint("35", &format!("has a new profile: {}", words.join(", "))));
     }
     if differs("subscription") {
-        changes.push(format!("is subscribed: {}", word(&now["subscription"])));
+        changes.push(match word(&now["subscription"]) {
+            "both" => "and you see each other's presence".to_owned(),
+            "to" => "lets you see their presence".to_owned(),
+            "from" => "sees your presence".to_owned(),
+            _ => "and you don't see each other's presence".to_owned(),
+        });
     }
     if changes.is_empty() && differs("resources") {
         let clients: Vec<_> = list(&now["resources"]).iter().map(client).collect();
@@ -120,6 +129,12 @@ fn client(resource: &Value) -> String {
         (Some(name), Some(kind)) => format!("{} ({})", clean(name), clean(kind)),
         _ => clean(word(&resource["resource"])),
     }
+}
+
+/// `fullName` as people write it.
+fn spaced(key: &str) -> String {
+    let space = |letter: char| letter.is_ascii_uppercase().then_some(' ');
+    key.chars().flat_map(|letter| space(letter).into_iter().chain([letter.to_ascii_lowercase()])).collect()
 }
 
 /// Text of others, harmless on a terminal.
@@ -147,19 +162,19 @@ mod tests {
     fn only_what_changed_is_told() {
         let mut known = BTreeMap::new();
         let mut ada =
-            json!({ "jid": "ada@x", "name": "Ada\u{1b}[31m", "availability": "dnd", "status": "busy" });
+            json!({ "jid": "ada@x", "name": "Ada\u{1b}[31m", "availability": "dnd", "status": "on note G" });
         let event = |contact| json!({ "event": "contactChanged", "seq": 7, "time": "2023-03-28T12:34:56.789Z", "contacts": [contact] });
         assert_eq!(
             tell(&event(ada.clone()), &mut known, Style::Plain),
-            ["12:34:56 #7    Ada\u{fffd}[31m is dnd (busy)"]
+            ["12:34:56 #7    Ada\u{fffd}[31m is busy (on note G)"]
         );
         ada["avatar"] = json!({ "id": "0123456789", "width": 3, "height": 4 });
         assert_eq!(
             tell(&event(ada.clone()), &mut known, Style::Plain),
-            ["12:34:56 #7    Ada\u{fffd}[31m has a new avatar, 3×4, 01234567"]
+            ["12:34:56 #7    Ada\u{fffd}[31m has a new picture, 3×4, 01234567"]
         );
         let gone = json!({ "event": "contactChanged", "removed": ["ada@x"] });
-        assert_eq!(tell(&gone, &mut known, Style::Plain), [" #0    ada@x is no contact any more"]);
+        assert_eq!(tell(&gone, &mut known, Style::Plain), [" #0    ada@x is no longer a contact"]);
         assert!(known.is_empty());
     }
 }
