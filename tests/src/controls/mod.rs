@@ -5,6 +5,7 @@
 //! environment whether it is out. The tables here say where the guards stand. `tests/run` builds it;
 //! [`Setup::without`](crate::daemon::Setup::without) starts it.
 
+mod bounds;
 mod copy;
 mod doors;
 mod keeping;
@@ -46,7 +47,9 @@ pub fn folder() -> PathBuf {
 
 /// All of them.
 fn edits() -> impl Iterator<Item = &'static Edit> {
-    [doors::EDITS, login::EDITS, stream::EDITS, keeping::EDITS, log::EDITS].into_iter().flatten()
+    [bounds::EDITS, doors::EDITS, login::EDITS, stream::EDITS, keeping::EDITS, log::EDITS]
+        .into_iter()
+        .flatten()
 }
 
 /// The guards that can be taken out, each once.
