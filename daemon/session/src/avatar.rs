@@ -64,6 +64,15 @@ fn read_metadata(item: &Item<'_>) -> Option<Announced> {
     })
 }
 
+/// Whether there is no such item.
+fn is_absence(failure: &Failure) -> bool {
+    match failure {
+        Failure::NotFound => true,
+        Failure::StanzaError { condition, .. } => condition == "item-not-found",
+        _ => false,
+    }
+}
+
 fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
     let item = pep::answered_item(payload, ns::AVATAR_DATA)?;
     if item.id.is_some_and(|answered| answered.parse() != Ok(id)) {
@@ -104,6 +113,10 @@ impl Session {
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
                 }
+                // The one that is on its way was asked for as it was spelled then.
+                let asked = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
+                let asked = asked.filter(|asked| asked.id == id && self.images.is_coming(&id));
+                let spelling = spelling.or_else(|| asked?.spelling.clone());
                 let record = AvatarRecord { id, image: None, legacy: false, spelling };
                 match self.assign_image(owner, record) {
                     true if awaited => self.fetch_avatar(owner.clone(), id, None, turn),
@@ -159,6 +172,11 @@ impl Session {
         });
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
+            // A server that makes vCards of avatars and avatars of vCards (ejabberd's mod_avatar) publishes it
+            // again as we spell it, and may still announce it as its owner does.
+            if is_absence(&failure) && self.spell_as_we_do(&owner, id) {
+                return self.fetch_avatar(owner, id, None, turn);
+            }
             self.images.give_up(&id, &owner);
             self.fetch_from_another(id);
             // Replaced meanwhile: who waits, waits for the new one.
@@ -166,6 +184,16 @@ impl Session {
                 self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
             }
         }
+    }
+
+    /// Forgets how the owner of an image spells its id; answers whether they do it in their own way.
+    fn spell_as_we_do(&mut self, owner: &BareJid, id: ImageId) -> bool {
+        let record = self.people.edit(owner).and_then(|person| person.avatar.as_mut()?.as_mut());
+        let was_theirs = record.is_some_and(|record| record.id == id && record.spelling.take().is_some());
+        if was_theirs {
+            self.people.save(owner);
+        }
+        was_theirs
     }
 
     /// One whom an image was wanted from does not have it: another may.

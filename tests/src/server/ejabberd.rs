@@ -22,7 +22,10 @@ const BOOT: &str = r#"
         ({account, User, Domain, Password}) ->
             case ejabberd_auth:try_register(User, Domain, Password) of ok -> ok; {error, exists} -> ok end;
         ({contact, User, Domain, Contact, Name}) ->
-            ok = mod_admin_extra:add_rosteritem(User, Domain, Contact, Domain, Name, <<>>, <<"both">>)
+            ok = mod_admin_extra:add_rosteritem(User, Domain, Contact, Domain, Name, <<>>, <<"both">>);
+        ({everybody, Domain, Group}) ->
+            {atomic, ok} = mod_shared_roster:create_group(Domain, Group,
+                [{label, Group}, {displayed_groups, [Group]}, {all_users, true}])
     end, Terms),
     dumped = mnesia:dump_log(),
     lists:foreach(fun(Table) -> ok = dets:sync(Table) end, dets:all()),
@@ -83,6 +86,7 @@ fn configuration(server: &Server) -> String {
         Passwords::Sha1 => "auth_password_format: scram\nauth_scram_hash: sha",
         Passwords::Plain => "auth_password_format: plain",
     };
+    let shared = if server.setup.shared_roster { "  mod_shared_roster: {}\n" } else { "" };
     let avatars = if server.setup.converts_vcards { "  mod_avatar: {}\n" } else { "" };
     format!(
         r#"
@@ -123,7 +127,7 @@ modules:
       - pep
   mod_roster:
     versioning: true
-  mod_stream_mgmt:
+{shared}  mod_stream_mgmt:
     resend_on_timeout: if_offline
   mod_time: {{}}
   mod_vcard:
@@ -140,6 +144,9 @@ fn terms(server: &Server) -> String {
     let mut terms = String::new();
     for (name, password) in &server.setup.accounts {
         let _infallible = writeln!(terms, "{{account, {}, {domain}, {}}}.", binary(name), binary(password));
+    }
+    if server.setup.shared_roster {
+        let _infallible = writeln!(terms, "{{everybody, {domain}, {}}}.", binary("Staff"));
     }
     for (name, contact) in &server.setup.rosters {
         let (owner, contact, shown) = (binary(name), binary(contact), binary(&roster_name(contact)));

@@ -79,6 +79,7 @@ pub struct Setup {
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     sasl2: bool,
+    shared_roster: bool,
     config: String,
 }
 
@@ -93,6 +94,7 @@ impl Setup {
             accounts: Vec::new(),
             rosters: Vec::new(),
             sasl2: false,
+            shared_roster: false,
             config: String::new(),
         }
     }
@@ -140,6 +142,12 @@ impl Setup {
     /// With SASL2 (XEP-0388) beside SASL: Prosody only, from Debian's `prosody-modules`.
     pub fn sasl2(mut self) -> Self {
         self.sasl2 = true;
+        self
+    }
+
+    /// With everybody in everybody's roster, in the group Staff, which the server looks after: ejabberd only.
+    pub fn shared_roster(mut self) -> Self {
+        self.shared_roster = true;
         self
     }
 
