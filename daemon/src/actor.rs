@@ -269,15 +269,15 @@ impl<'a> Actor<'a> {
                 self.shell.metrics.received(&stanza);
                 self.input(Input::Stanza(stanza));
             }
-            StreamEvent::Online { jid, features } => {
+            StreamEvent::Online { jid, features, stanza_bytes } => {
                 let roster_versioning =
                     features.others.iter().any(|feature| feature.is("ver", "urn:xmpp:features:rosterver"));
                 self.back(false);
-                self.input(Input::Online { jid, roster_versioning });
+                self.input(Input::Online { jid, roster_versioning, stanza_bytes });
             }
-            StreamEvent::Resumed => {
+            StreamEvent::Resumed { stanza_bytes } => {
                 self.back(true);
-                self.input(Input::Resumed);
+                self.input(Input::Resumed { stanza_bytes });
             }
             StreamEvent::Suspended => {
                 self.shell.metrics.lost();
@@ -327,9 +327,9 @@ impl<'a> Actor<'a> {
                     self.writes_bytes += write.bytes();
                     self.writes.push((write, ticket));
                 }
-                Effect::Send(stanza) => {
+                Effect::Send { stanza, bytes } => {
                     let kind = StanzaKind::of(&stanza);
-                    match self.lasting.stream.as_mut().map(|stream| stream.send(*stanza)) {
+                    match self.lasting.stream.as_mut().map(|stream| stream.send(*stanza, bytes)) {
                         Some(Ok(())) => self.shell.metrics.sent(kind),
                         Some(Err(error)) => debug!(account = %self.account, %error, "not sent"),
                         None => debug!(account = %self.account, "no stream to send to"),

@@ -173,8 +173,8 @@ methods! {
 
     /// Publish our picture, for everybody who sees our presence.
     ///
-    /// It is published as PNG, made smaller where it would be too large. It answers once the
-    /// server has it; `accountChanged` follows.
+    /// It is published as PNG, as large as the server takes it, and at most 512 pixels a side. It
+    /// answers once the server has it; `accountChanged` follows.
     SetAvatar = "set_avatar"(SetAvatarParams) -> PublishedAvatar,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],

@@ -195,8 +195,8 @@ export interface Methods {
   /**
    * Publish our picture, for everybody who sees our presence.
    *
-   * It is published as PNG, made smaller where it would be too large. It answers once the server
-   * has it; `accountChanged` follows.
+   * It is published as PNG, as large as the server takes it, and at most 512 pixels a side. It
+   * answers once the server has it; `accountChanged` follows.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, invalidMedia,
    * stanzaError, requestTimedOut, internalError, limitExceeded

@@ -18,6 +18,7 @@ use crate::pending::{Outcome, Request};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
 use crate::questions::{Kind, Question};
+use crate::size::picture_bytes;
 use crate::snapshot::{AvatarRecord, ImageId, ImageInfo};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds, xml};
@@ -131,7 +132,9 @@ impl Session {
     pub(crate) fn ask_for_avatar(&mut self, question: Question, turn: &mut Turn<'_>) {
         let owner = question.contact.clone();
         let id = self.people.person(&owner).and_then(Person::wanted_avatar);
-        if let Some(id) = id.filter(|id| self.images.is_wanted(id, &owner) && !self.images.is_coming(id)) {
+        if let Some(id) = id.filter(|id| self.images.is_wanted(id, &owner) && !self.images.is_coming(id))
+            && self.may_fetch(&owner, turn)
+        {
             self.fetch_avatar(owner, id, Some(question), turn);
         }
     }
@@ -244,15 +247,19 @@ impl Session {
     }
 
     /// §3.1, and §3.3 where there is none.
-    pub(crate) fn handle_set_avatar(&mut self, call: Call, image: Option<Vec<u8>>, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_set_avatar(&mut self, call: Call, images: Vec<Vec<u8>>, turn: &mut Turn<'_>) {
         if !self.connection.is_online() {
             return turn.reply(call, Err(Failure::Offline));
         }
-        let Some(data) = image else {
+        if images.is_empty() {
             if self.wait(call, Awaited::Outcome(call), turn) {
                 self.publish_metadata(call, None, turn);
             }
             return;
+        }
+        let limit = turn.stanza_limit;
+        let Some(data) = images.into_iter().find(|image| image.len() <= picture_bytes(limit)) else {
+            return turn.reply(call, Err(Failure::TooLarge { limit }));
         };
         let id = ImageId(Sha1::digest(&data).into());
         let info = match image::inspect(&data, id) {

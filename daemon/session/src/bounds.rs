@@ -76,6 +76,11 @@ pub(crate) const SUBSCRIPTION_REQUEST_BYTES: usize = 4 * 1024;
 pub const GROUPS: usize = 100;
 /// Phones, emails or URLs of one profile.
 pub const PROFILE_LIST: usize = 20;
+/// Bytes of a stanza that every server takes (RFC 6120 §13.12).
+pub const STANZA_BYTES_LEAST: usize = 10_000;
+/// Bytes of a stanza of ours where the server does not say what it takes. Prosody and ejabberd take 256 KiB unless
+/// they are told otherwise. A quarter of it holds a picture of 48 KiB, and more than any profile.
+pub(crate) const STANZA_BYTES_UNTOLD: usize = 64 * 1024;
 /// Calls that wait for the server, of all UIs.
 pub(crate) const WAITING_CALLS: usize = 4_096;
 /// Requests in flight for UIs and for ourselves. [`WAITING_CALLS`] keeps us below it; it is here so that nothing

@@ -47,9 +47,9 @@ pub enum Command {
     ListSubscriptionRequests,
     /// Answered with [`Answer::Done`] once it is sent.
     Subscription { jid: BareJid, act: SubscriptionAct },
-    /// Publishes our picture, a PNG; absent: takes it away. Answered with [`Answer::Published`]
-    /// once the server has it.
-    SetAvatar { image: Option<Vec<u8>> },
+    /// Publishes our picture: of these PNGs of it, the first that the server takes. None: takes it away. Answered
+    /// with [`Answer::Published`] once the server has it.
+    SetAvatar { images: Vec<Vec<u8>> },
     /// Publishes our profile; what it can't hold of our vCard stays. Answered with
     /// [`Answer::Done`] once the server has it.
     SetProfile(Box<Profile>),

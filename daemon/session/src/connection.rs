@@ -120,6 +120,10 @@ impl Session {
 
     pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
         self.tell_contacts(turn);
+        // Their stream is gone, and the server of the next takes less: there is no use in asking again.
+        for ended in self.pending.take_larger_than(turn.stanza_limit) {
+            self.handle_outcome(ended, Err(Failure::TooLarge { limit: turn.stanza_limit }), turn);
+        }
         self.end_stream(ConnectionState::Connecting, turn);
         self.doubt_presences();
         self.connection.become_(ConnectionState::Online, turn.now.wall);
@@ -183,7 +187,7 @@ impl Session {
     pub(crate) fn handle_logout(&mut self, call: crate::Call, turn: &mut Turn<'_>) {
         self.fail_waiting(&Failure::Offline, turn);
         if self.connection.is_online() && self.startup.is_announced() {
-            turn.send(self.presence.farewell());
+            let _ = turn.send(self.presence.farewell());
         }
         turn.reply(call, Ok(Answer::Done));
     }

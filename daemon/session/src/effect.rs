@@ -18,10 +18,11 @@ use crate::time::Timestamp;
 pub enum Input {
     /// The shell has begun to connect.
     Connecting,
-    /// A new stream is authenticated and bound; nothing of an earlier stream's state is left.
-    Online { jid: FullJid, roster_versioning: bool },
+    /// A new stream is authenticated and bound; nothing of an earlier stream's state is left. `stanza_bytes`: how
+    /// large a stanza may be, where the server says so (XEP-0478).
+    Online { jid: FullJid, roster_versioning: bool, stanza_bytes: Option<u32> },
     /// The stream came back with its state (XEP-0198).
-    Resumed,
+    Resumed { stanza_bytes: Option<u32> },
     /// The connection is lost; the stream may yet resume.
     Suspended,
     /// There is no stream. `retry_at`: when the shell will try again; absent: it won't.
@@ -42,8 +43,8 @@ pub enum Input {
 pub enum Effect {
     /// Keep this. With a ticket, say [`Input::Saved`] once it is on disk.
     Save { write: Write, ticket: Option<Ticket> },
-    /// Send this to the server.
-    Send(Box<Stanza>),
+    /// Send this to the server, which takes so many bytes.
+    Send { stanza: Box<Stanza>, bytes: usize },
     /// Answer this call; each call is answered exactly once.
     Reply { call: Call, result: Result<Answer, Failure> },
     /// Tell the UIs.

@@ -50,6 +50,9 @@ pub enum Failure {
     /// A bound of ours was reached.
     #[error("limit reached: {what} ({limit})")]
     LimitExceeded { what: &'static str, limit: usize },
+    /// It would take a stanza of more bytes than the server takes. Nothing was sent.
+    #[error("larger than the server takes: {limit} bytes a stanza")]
+    TooLarge { limit: usize },
     /// The disk is full or broken. Nothing was acknowledged.
     #[error("the data could not be stored")]
     StorageFailed,

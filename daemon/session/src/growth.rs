@@ -37,7 +37,11 @@ impl Flood {
         let account = BareJid::new("marc@prose.org").unwrap();
         let mut session = Session::new(account, Software::prosed(), cached, 1, now);
         let jid = "marc@prose.org/x".parse().unwrap();
-        session.handle(Input::Online { jid, roster_versioning: false }, now, &mut Vec::new());
+        session.handle(
+            Input::Online { jid, roster_versioning: false, stanza_bytes: None },
+            now,
+            &mut Vec::new(),
+        );
         Self { session, now, effects: Vec::new() }
     }
 
@@ -62,7 +66,7 @@ impl Flood {
     /// All that is asked is answered with nothing.
     fn refuses_all(&mut self) {
         let requests = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Send(stanza) => match &**stanza {
+            Effect::Send { stanza, .. } => match &**stanza {
                 Stanza::Iq(iq) => Some(Element::from(iq.clone())),
                 _ => None,
             },
@@ -80,8 +84,19 @@ impl Flood {
 
     #[track_caller]
     fn nothing_has_piled_up(&self) {
-        let Session { pending, waiting, images, caps, vcard_temp, questions, people, pace, saves, .. } =
-            &self.session;
+        let Session {
+            pending,
+            waiting,
+            images,
+            caps,
+            vcard_temp,
+            questions,
+            people,
+            pace,
+            saves,
+            fetches,
+            ..
+        } = &self.session;
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
         assert_eq!(waiting.len(), 0);
         assert_eq!(people.everybody().count(), 2);
@@ -90,7 +105,8 @@ impl Flood {
         assert!(caps.entries() <= 2 * bounds::RESOURCES_PER_JID + 1, "{} hashes", caps.entries());
         assert!(vcard_temp.entries() <= 2, "{} old vCards", vcard_temp.entries());
         assert!(questions.entries() <= 4 + 1, "{} questions", questions.entries());
-        assert!(pace.entries() <= 4 && saves.entries() <= 4, "each is noted once, and waits once");
+        let paced = [pace, saves, fetches].map(crate::Pace::entries);
+        assert!(paced.iter().all(|entries| *entries <= 4), "each is noted once, and waits once");
     }
 }
 

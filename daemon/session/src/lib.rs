@@ -37,10 +37,12 @@ mod questions;
 mod read;
 mod roster;
 mod saving;
+mod size;
 mod snapshot;
 mod startup;
 mod subscription;
 mod time;
+mod turn;
 mod vcard;
 mod vcard_temp;
 mod waiting;
@@ -68,6 +70,7 @@ pub use domain::registrable;
 pub use effect::{Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
 pub use read::{read_show, read_stanza};
+pub use size::{picture_bytes, stanza_bytes, stanza_limit};
 pub use snapshot::{
     AvatarRecord, CapsKey, CapsRecord, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence,
     PersonRecord, ProfileRecord, RosterItem, RosterRecord, Snapshot,
@@ -77,17 +80,22 @@ pub use time::{Now, Timestamp};
 use pace::Pace;
 use pending::{Ended, Outcome, Pending, Request};
 use people::People;
+use turn::Turn;
 use waiting::{Awaited, Waiting};
 
 /// One account's session.
 pub struct Session {
     account: BareJid,
     connection: connection::Connection,
+    /// How many bytes of a stanza the server takes.
+    stanza_limit: usize,
     people: People,
     /// How often UIs are told of somebody.
     pace: Pace,
     /// How often what is known of somebody is saved.
     saves: Pace,
+    /// How often somebody's picture is fetched.
+    fetches: Pace,
     pending: Pending,
     questions: questions::Questions,
     waiting: Waiting,
@@ -103,30 +111,6 @@ pub struct Session {
     vcard_temp: vcard_temp::State,
 }
 
-/// One turn of the machine: when it happens, and what it wants so far.
-struct Turn<'a> {
-    now: Now,
-    effects: &'a mut Vec<Effect>,
-}
-
-impl Turn<'_> {
-    fn send(&mut self, stanza: impl Into<Stanza>) {
-        self.effects.push(Effect::Send(Box::new(stanza.into())));
-    }
-
-    fn save(&mut self, write: Write) {
-        self.effects.push(Effect::Save { write, ticket: None });
-    }
-
-    fn reply(&mut self, call: Call, result: Result<Answer, Failure>) {
-        self.effects.push(Effect::Reply { call, result });
-    }
-
-    fn notify(&mut self, notice: Notice) {
-        self.effects.push(Effect::Notify(notice));
-    }
-}
-
 impl Session {
     /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
     /// unpredictable to peers.
@@ -138,11 +122,13 @@ impl Session {
         let people = People::new(account.clone(), items, people, seed);
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
+            stanza_limit: size::stanza_limit(None),
             weight: weight::Weight::of(&people),
             images,
             people,
             pace: Pace::of_telling(),
             saves: Pace::of_saving(),
+            fetches: Pace::of_fetching(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             questions: questions::Questions::default(),
             waiting: Waiting::default(),
@@ -166,11 +152,14 @@ impl Session {
     /// Lets something happen. It cannot fail: nonsense is logged and ignored. What should happen
     /// next is appended to `effects`, to be carried out in that order.
     pub fn handle(&mut self, input: Input, now: Now, effects: &mut Vec<Effect>) {
-        let turn = &mut Turn { now, effects };
+        if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
+            self.stanza_limit = size::stanza_limit(*stanza_bytes);
+        }
+        let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
         match input {
             Input::Connecting => self.handle_connecting(turn),
-            Input::Online { jid, roster_versioning } => self.handle_online(jid, roster_versioning, turn),
-            Input::Resumed => self.handle_resumed(turn),
+            Input::Online { jid, roster_versioning, .. } => self.handle_online(jid, roster_versioning, turn),
+            Input::Resumed { .. } => self.handle_resumed(turn),
             Input::Suspended => self.handle_suspended(turn),
             Input::Offline { failure, retry_at } => self.handle_offline(failure, retry_at, turn),
             Input::Stanza(stanza) => {
@@ -185,13 +174,16 @@ impl Session {
             Input::Saved { ticket, stored } => self.handle_saved(ticket, stored, turn),
             Input::Tick => self.handle_tick(turn),
         }
+        while let Some((ended, failure)) = self.pending.take_refused() {
+            self.handle_outcome(ended, Err(failure), turn);
+        }
     }
 
     /// Turns what changed since the last call into events. Call it when no more input is at hand:
     /// changes that arrive together are told together, and the first after quiet are not delayed. A
     /// contact who never rests is told of twice a second. What is known of people is saved likewise.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let turn = &mut Turn { now, effects };
+        let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
         self.save_people(turn);
         self.tell_requests(turn);
         if self.pace.is_due(now.monotonic) {
@@ -217,6 +209,7 @@ impl Session {
             self.presence.next_deadline(),
             self.pace.next_deadline(),
             self.saves.next_deadline(),
+            self.fetches.next_deadline(),
             self.subscriptions.next_deadline(),
             self.left_out.next_deadline(),
         ]
@@ -270,7 +263,7 @@ impl Session {
         } else {
             None
         };
-        turn.send(xml::answer(from, id, answer.unwrap_or_else(|| Err(DefinedCondition::ServiceUnavailable))));
+        turn.answer(from, id, answer.unwrap_or_else(|| Err(DefinedCondition::ServiceUnavailable)));
     }
 
     fn handle_set(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
@@ -281,16 +274,16 @@ impl Session {
             }
             if !roster::is_small(&payload) {
                 debug!("roster push with too many items refused");
-                turn.send(xml::answer(from, id, Err(DefinedCondition::BadRequest)));
+                turn.answer(from, id, Err(DefinedCondition::BadRequest));
                 return;
             }
             for jid in self.handle_roster_push(&payload, turn) {
                 self.note_roster_change(&jid);
                 self.confirm_roster_change(&jid, turn);
             }
-            turn.send(xml::answer(from, id, Ok(None)));
+            turn.answer(from, id, Ok(None));
         } else {
-            turn.send(xml::answer(from, id, Err(DefinedCondition::ServiceUnavailable)));
+            turn.answer(from, id, Err(DefinedCondition::ServiceUnavailable));
         }
     }
 
@@ -359,7 +352,7 @@ impl Session {
                 turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscription_requests())));
             }
             Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
-            Command::SetAvatar { image } => self.handle_set_avatar(call, image, turn),
+            Command::SetAvatar { images } => self.handle_set_avatar(call, images, turn),
             Command::SetProfile(profile) => self.handle_set_profile(call, *profile, turn),
             Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
         }
@@ -436,6 +429,7 @@ impl Session {
         }
         self.handle_startup_deadlines(turn);
         self.handle_presence_deadlines(turn);
+        self.fetch_what_waited(turn);
         self.left_out.tell(turn.now);
     }
 
@@ -478,6 +472,7 @@ impl Session {
         self.caps.forget_contact(jid, person);
         self.vcard_temp.forget_contact(jid);
         self.questions.forget(jid);
+        self.fetches.forget(jid);
     }
 
     /// From our server or our own account, which clients see as an absent or our bare `from`

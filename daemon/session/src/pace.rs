@@ -1,5 +1,5 @@
-//! How often something is done for one contact: UIs are told of them, or the disk keeps what is known. The
-//! first changes after quiet count at once; for a contact who never rests it is done once in a while, with
+//! How often something is done for one contact: UIs are told of them, the disk keeps what is known, or
+//! their picture is fetched. The first changes after quiet count at once; for a contact who never rests it is done once in a while, with
 //! the newest state.
 //!
 //! Whatever waits is done within that while, all of it together. So a flood is a few events or writes,
@@ -19,6 +19,10 @@ const AT_ONCE: u32 = 8;
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// What is known of a contact takes up to 30 KiB, and the server can give again what a crash loses.
 const SAVED_EVERY: Duration = Duration::from_secs(10);
+
+/// A picture may have a megabyte, and each is asked for, comes and is written. People don't change theirs all day:
+/// those who do cost 104 a day at most.
+const FETCHED_EVERY: Duration = Duration::from_secs(15 * 60);
 
 /// For how many is noted when it was done: for all contacts, and for as many domains. Who comes beyond that waits.
 const NOTED: usize = 2 * bounds::ROSTER_CONTACTS;
@@ -46,6 +50,11 @@ impl Pace {
     /// For keeping on disk.
     pub(crate) fn of_saving() -> Self {
         Self::new(SAVED_EVERY)
+    }
+
+    /// For fetching pictures.
+    pub(crate) fn of_fetching() -> Self {
+        Self::new(FETCHED_EVERY)
     }
 
     /// For telling of requests to see our presence.
@@ -95,8 +104,18 @@ impl Pace {
 
     /// Nobody waits any more: it was done for all.
     pub(crate) fn done_for_all(&mut self) {
-        self.waiting.clear();
+        self.take_waiting();
+    }
+
+    /// Those who have waited. Nobody waits any more.
+    pub(crate) fn take_waiting(&mut self) -> BTreeSet<BareJid> {
         self.due_at = None;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Somebody does not wait any more.
+    pub(crate) fn forget(&mut self, jid: &BareJid) {
+        self.waiting.remove(jid);
     }
 
     #[cfg(test)]

@@ -50,6 +50,7 @@ struct InFlight {
     /// Whose question it is; absent: ours, or a UI's.
     question: Option<Question>,
     deadline: Instant,
+    bytes: usize,
 }
 
 /// A request that has ended.
@@ -64,11 +65,13 @@ pub(crate) struct Pending {
     /// Those with no question.
     ours: usize,
     deadlines: BTreeSet<(Instant, String)>,
+    /// Those that could not be sent, and why. Who asks is told when they are done with what they do now.
+    refused: Vec<(String, Failure)>,
 }
 
 impl Pending {
     pub(crate) fn new(ids: StdRng) -> Self {
-        Self { ids, in_flight: BTreeMap::new(), ours: 0, deadlines: BTreeSet::new() }
+        Self { ids, in_flight: BTreeMap::new(), ours: 0, deadlines: BTreeSet::new(), refused: Vec::new() }
     }
 
     /// Whether there is room for another request of ours.
@@ -89,9 +92,24 @@ impl Pending {
         let id = format!("{:016x}{:016x}", self.ids.random::<u64>(), self.ids.random::<u64>());
         let deadline = turn.now.monotonic + bounds::REQUEST_TIMEOUT;
         self.deadlines.insert((deadline, id.clone()));
-        self.in_flight.insert(id.clone(), InFlight { to: to.clone(), request, question, deadline });
-        let header = xmpp_parsers::iq::IqHeader { from: None, to, id };
-        turn.send(Iq::assemble(header, payload));
+        let header = xmpp_parsers::iq::IqHeader { from: None, to: to.clone(), id: id.clone() };
+        let sent = turn.send(Iq::assemble(header, payload));
+        let bytes = *sent.as_ref().unwrap_or(&0);
+        self.in_flight.insert(id.clone(), InFlight { to, request, question, deadline, bytes });
+        self.refused.extend(sent.err().map(|failure| (id, failure)));
+    }
+
+    /// One that could not be sent, and why.
+    pub(crate) fn take_refused(&mut self) -> Option<(Ended, Failure)> {
+        let (id, failure) = self.refused.pop()?;
+        Some((self.end(&id)?, failure))
+    }
+
+    /// Those whose stanza has more bytes than this.
+    pub(crate) fn take_larger_than(&mut self, limit: usize) -> Vec<Ended> {
+        let larger = self.in_flight.iter().filter(|(_, asked)| asked.bytes > limit);
+        let larger: Vec<String> = larger.map(|(id, _)| id.clone()).collect();
+        larger.iter().filter_map(|id| self.end(id)).collect()
     }
 
     /// The request that this answers, if the one whom we asked answers (RFC 6120 §8.1.2.1).
@@ -122,6 +140,7 @@ impl Pending {
     pub(crate) fn take_all(&mut self) -> Vec<Request> {
         self.deadlines.clear();
         self.ours = 0;
+        self.refused.clear();
         std::mem::take(&mut self.in_flight).into_values().map(|asked| asked.request).collect()
     }
 

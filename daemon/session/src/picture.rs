@@ -44,6 +44,28 @@ impl Session {
         }
     }
 
+    /// Whether a picture of theirs is fetched now. Who changes theirs again and again waits, and then it is the newest
+    /// that is fetched; a UI does not wait.
+    pub(crate) fn may_fetch(&mut self, owner: &BareJid, turn: &Turn<'_>) -> bool {
+        let now = turn.now.monotonic;
+        let may = self.waiting.is_awaited(&Awaited::Avatar(owner.clone())) || self.fetches.admits(owner, now);
+        if may {
+            self.fetches.done(owner, now);
+        }
+        may
+    }
+
+    /// The pictures of those who have waited long enough.
+    pub(crate) fn fetch_what_waited(&mut self, turn: &mut Turn<'_>) {
+        if self.fetches.is_due(turn.now.monotonic) {
+            for jid in self.fetches.take_waiting() {
+                self.questions.put(&jid, Kind::Avatar);
+                self.questions.put(&jid, Kind::Photo);
+            }
+            self.ask_on(turn);
+        }
+    }
+
     pub(crate) fn is_avatar_on_its_way(&self, jid: &BareJid) -> bool {
         let id = self.people.person(jid).and_then(Person::avatar_id);
         id.is_some_and(|id| self.images.is_wanted(&id, jid))

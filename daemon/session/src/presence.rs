@@ -55,23 +55,6 @@ impl State {
         self.kept_until
     }
 
-    /// §4.2.1, as `set_presence` said last.
-    pub(crate) fn available(&self) -> Presence {
-        let mut presence = Presence::available();
-        presence.show = match self.own.availability {
-            Availability::Chat => Some(Show::Chat),
-            Availability::Away => Some(Show::Away),
-            Availability::Xa => Some(Show::Xa),
-            Availability::Dnd => Some(Show::Dnd),
-            Availability::Available | Availability::Unavailable => None,
-        };
-        if let Some(status) = &self.own.status {
-            presence.set_status("", status.clone());
-        }
-        presence.priority.0 = self.own.priority.unwrap_or(PRIORITY).min(PRIORITY);
-        presence
-    }
-
     /// §4.5.
     pub(crate) fn farewell(&self) -> Presence {
         let mut presence = Presence::unavailable();
@@ -84,6 +67,23 @@ impl State {
         let (_, call, presence) = self.saving.remove(at);
         Some((call, presence))
     }
+}
+
+/// §4.2.1, as `set_presence` said.
+pub(crate) fn available(own: &OwnPresence) -> Presence {
+    let mut presence = Presence::available();
+    presence.show = match own.availability {
+        Availability::Chat => Some(Show::Chat),
+        Availability::Away => Some(Show::Away),
+        Availability::Xa => Some(Show::Xa),
+        Availability::Dnd => Some(Show::Dnd),
+        Availability::Available | Availability::Unavailable => None,
+    };
+    if let Some(status) = &own.status {
+        presence.set_status("", status.clone());
+    }
+    presence.priority.0 = own.priority.unwrap_or(PRIORITY).min(PRIORITY);
+    presence
 }
 
 fn read(presence: &Presence, now: Timestamp) -> Online {
@@ -170,6 +170,10 @@ impl Session {
     }
 
     pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, turn: &mut Turn<'_>) {
+        // What could never be said is not kept.
+        if let Err(failure) = turn.measure(&self.full_presence(&presence).into()) {
+            return turn.reply(call, Err(failure));
+        }
         let ticket = self.tickets.issue();
         self.presence.saving.push((ticket, call, presence.clone()));
         turn.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });

@@ -438,12 +438,13 @@ impl Session {
         let Change { call, item, subscribe, .. } = self.roster.changes.remove(at);
         let contact = self.people.contact(&item.jid);
         let is_removal = item.subscription == WireSubscription::Remove;
-        if subscribe && contact.is_some() {
-            self.send_subscription(&item.jid, SubscriptionAct::Request, turn);
-        }
+        let asked = match subscribe && contact.is_some() {
+            true => self.send_subscription(&item.jid, SubscriptionAct::Request, turn),
+            false => Ok(0),
+        };
         let answer = match contact {
             // As the server has it, which may be something else than was asked for.
-            Some(contact) if !is_removal => Ok(Answer::Contact(Box::new(contact))),
+            Some(contact) if !is_removal => asked.map(|_| Answer::Contact(Box::new(contact))),
             None if is_removal => Ok(Answer::Done),
             Some(_) => Err(otherwise("the server keeps this contact in the roster")),
             None => Err(otherwise("the server does not keep this contact in the roster")),

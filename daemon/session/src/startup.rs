@@ -3,14 +3,17 @@
 
 use std::time::Instant;
 
+use tracing::warn;
 use xmpp_parsers::iq::IqPayload;
+use xmpp_parsers::presence::Presence;
 
 use crate::bounds;
 use crate::command::{Answer, Call};
 use crate::contact::Availability;
 use crate::pending::Request;
+use crate::snapshot::OwnPresence;
 use crate::waiting::Awaited;
-use crate::{Session, Turn, carbons};
+use crate::{Session, Turn, carbons, presence};
 
 /// How far the start-up of this stream has come.
 #[derive(Default)]
@@ -69,7 +72,7 @@ impl Session {
         self.startup.announced = true;
         self.startup.roster_wait = None;
         if self.presence.own().availability != Availability::Unavailable {
-            turn.send(self.presence.available());
+            self.send_available(presence::available(self.presence.own()), turn);
             self.send_presence(turn);
         }
         self.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, turn);
@@ -82,14 +85,28 @@ impl Session {
     /// Our presence with our caps, or that we are gone.
     pub(crate) fn send_presence(&mut self, turn: &mut Turn<'_>) {
         if self.presence.own().availability == Availability::Unavailable {
-            turn.send(self.presence.farewell());
+            let _ = turn.send(self.presence.farewell());
             // From here on the server tells us nothing of others (RFC 6121 §4.5.2).
             self.forget_presences();
             return;
         }
-        let mut presence = self.presence.available();
+        self.send_available(self.full_presence(self.presence.own()), turn);
+    }
+
+    /// A presence of ours with our caps.
+    pub(crate) fn full_presence(&self, own: &OwnPresence) -> Presence {
+        let mut presence = presence::available(own);
         presence.payloads.push(self.caps.announcement());
-        turn.send(presence);
+        presence
+    }
+
+    /// A status that was kept may be longer than what this server takes. Contacts see us without it then.
+    fn send_available(&self, mut presence: Presence, turn: &mut Turn<'_>) {
+        if turn.send(presence.clone()).is_err() {
+            warn!("the server does not take presences as long as ours: sent without status");
+            presence.statuses.clear();
+            let _ = turn.send(presence);
+        }
     }
 
     pub(crate) fn handle_login(&mut self, call: Call, turn: &mut Turn<'_>) {

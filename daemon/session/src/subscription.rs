@@ -15,6 +15,7 @@ use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
 use crate::contact::Subscription;
 use crate::domain::registrable;
 use crate::effect::{Notice, Write};
+use crate::failure::Failure;
 use crate::left_out::What;
 use crate::pace::Pace;
 use crate::xml::{fitting, some_text};
@@ -202,7 +203,9 @@ impl Session {
         if let Err(failure) = self.may_change(&jid) {
             return turn.reply(call, Err(failure));
         }
-        self.send_subscription(&jid, act, turn);
+        if let Err(failure) = self.send_subscription(&jid, act, turn) {
+            return turn.reply(call, Err(failure));
+        }
         if matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny) {
             self.resolve(&jid);
             // A UI has said so: however noisy they are, it is told now.
@@ -211,7 +214,12 @@ impl Session {
         turn.reply(call, Ok(Answer::Done));
     }
 
-    pub(crate) fn send_subscription(&self, jid: &BareJid, act: SubscriptionAct, turn: &mut Turn<'_>) {
+    pub(crate) fn send_subscription(
+        &self,
+        jid: &BareJid,
+        act: SubscriptionAct,
+        turn: &mut Turn<'_>,
+    ) -> Result<usize, Failure> {
         let mut presence = Presence::new(match act {
             SubscriptionAct::Approve => Type::Subscribed,
             SubscriptionAct::Deny => Type::Unsubscribed,
@@ -219,6 +227,6 @@ impl Session {
             SubscriptionAct::Cancel => Type::Unsubscribe,
         });
         presence.to = Some(Jid::from(jid.clone()));
-        turn.send(presence);
+        turn.send(presence)
     }
 }

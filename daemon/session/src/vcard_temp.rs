@@ -134,6 +134,10 @@ impl Session {
         }
         // Not shared, as XEP-0084's are: each vCard is its own chance.
         let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
+        let is_fetched = !is_coming && self.images.info(&photo).is_none();
+        if is_fetched && question.is_some() && !self.may_fetch(owner, turn) {
+            return;
+        }
         let record = AvatarRecord { id: photo, image: None, legacy: true, spelling: None };
         if self.assign_image(owner, record) && !is_coming {
             self.ask_vcard_temp(owner.clone(), false, question, turn);

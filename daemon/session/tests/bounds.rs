@@ -77,7 +77,8 @@ impl Bench {
         let account = "marc@prose.org".parse().unwrap();
         let session = Session::new(account, Software::prosed(), cached, 1, now);
         let mut bench = Self { session, now, effects: Vec::new(), asked: Vec::new() };
-        bench.happen(Input::Online { jid: "marc@prose.org/x".parse().unwrap(), roster_versioning: false });
+        let jid = "marc@prose.org/x".parse().unwrap();
+        bench.happen(Input::Online { jid, roster_versioning: false, stanza_bytes: None });
         let roster = std::mem::take(&mut bench.asked);
         bench.sends(&format!("<iq type='result' id='{}'/>", roster[0].id));
         let carbons = std::mem::take(&mut bench.asked);
@@ -92,7 +93,7 @@ impl Bench {
         self.session.handle(input, self.now, &mut self.effects);
         self.session.settle(self.now, &mut self.effects);
         for effect in &self.effects[from..] {
-            let Effect::Send(stanza) = effect else { continue };
+            let Effect::Send { stanza, .. } = effect else { continue };
             let Stanza::Iq(iq) = &**stanza else { continue };
             let iq = Element::from(iq.clone());
             if matches!(iq.attr("type"), Some("get" | "set")) {
@@ -510,7 +511,8 @@ fn a_roster_has_a_bound_and_says_where_it_is_cut() {
 #[test]
 fn a_roster_that_comes_whole_is_cut_too() {
     let mut bench = Bench::new();
-    bench.happen(Input::Online { jid: "marc@prose.org/x".parse().unwrap(), roster_versioning: true });
+    let jid = "marc@prose.org/x".parse().unwrap();
+    bench.happen(Input::Online { jid, roster_versioning: true, stanza_bytes: None });
     let id = bench.asked.pop().unwrap().id;
     let items: String = (0..bounds::ROSTER_CONTACTS + 1_000)
         .map(|n| format!("<item jid='contact{n}@example.org' subscription='both'/>"))

@@ -251,9 +251,9 @@ pub(super) async fn set_avatar(
     params: SetAvatarParams,
 ) -> Answered<PublishedAvatar> {
     // Decoding takes a moment, and no other call shall wait for it.
-    let image = tokio::task::spawn_blocking(move || picture::png(&params.data)).await;
-    let image = image.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
-    match api.ask(place, Command::SetAvatar { image }).await?.answer {
+    let images = tokio::task::spawn_blocking(move || picture::pngs(&params.data)).await;
+    let images = images.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
+    match api.ask(place, Command::SetAvatar { images }).await?.answer {
         Answer::Published(id) => Ok(PublishedAvatar { id: id.map(|id| id.to_string()) }),
         other => Err(unexpected(&other)),
     }

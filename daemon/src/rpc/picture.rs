@@ -1,30 +1,38 @@
-//! The picture that a UI wants to have published, made into what may be (XEP-0084 §4.1: a PNG).
+//! The picture that a UI wants to have published, made into what may be: a PNG (XEP-0084 §2: what is in the data
+//! node is `image/png`; other types would need a web server).
+//!
+//! How large it may be depends on the server, which only the session knows. So there are several, each smaller than
+//! the one before, down to one that every server takes.
 
 use std::io::Cursor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::{ImageFormat, ImageReader, Limits};
+use image::codecs::png::{CompressionType, FilterType as Filter, PngEncoder};
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use prosed_protocol::{ApiError, ErrorKind};
+use prosed_session::{bounds, picture_bytes};
 
 /// A side of a picture that is made smaller, in pixels: what UIs show.
 const SIDE: u32 = 512;
-/// What may be published, in bytes: as much as we take from others.
-const BYTES: usize = 1024 * 1024;
+/// Bytes of the stanza with the largest picture that is published, whatever our own server takes. It comes to contacts
+/// over theirs: Prosody and ejabberd take twice as much from other servers.
+const STANZA_BYTES: usize = 256 * 1024;
 /// The side of a picture that is taken in, in pixels, and what decoding it may take, in bytes.
 const SIDE_MAX: u32 = 8192;
 const DECODING_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The picture as PNG; a PNG that may be published as it is, stays as it is. `None`: there is to
-/// be none.
+/// The picture as PNGs, the largest first; the last fits into a stanza that any server takes. A PNG that may be
+/// published as it is, stays as it is. None: there is to be no picture.
 ///
 /// # Errors
 /// `invalidMedia`, with the reason.
-pub(super) fn png(base64: &str) -> Result<Option<Vec<u8>>, ApiError> {
+pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
     let invalid = |text: &str| ApiError::new(ErrorKind::InvalidMedia).text(text);
     let data = STANDARD.decode(base64.trim()).map_err(|_| invalid("not base64"))?;
     if data.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let mut reader = ImageReader::new(Cursor::new(&data))
         .with_guessed_format()
@@ -37,59 +45,181 @@ pub(super) fn png(base64: &str) -> Result<Option<Vec<u8>>, ApiError> {
     let format = reader.format();
     let image = reader.decode().map_err(|error| invalid(&error.to_string()))?;
     let small = image.width() <= SIDE && image.height() <= SIDE;
-    if format == Some(ImageFormat::Png) && small && data.len() <= BYTES {
-        return Ok(Some(data));
+    let (most, least) = (picture_bytes(STANZA_BYTES), picture_bytes(bounds::STANZA_BYTES_LEAST));
+    let mut pngs = Vec::new();
+    if format == Some(ImageFormat::Png) && small && data.len() <= most {
+        pngs.push(data);
     }
-    let image = if small { image } else { image.thumbnail(SIDE, SIDE) };
+    let image = plain(if small { image } else { image.thumbnail(SIDE, SIDE) });
+    let mut side = image.width().max(image.height());
+    while pngs.last().is_none_or(|png| png.len() > least) && side > 0 {
+        let png = match side == image.width().max(image.height()) {
+            true => encode(&image),
+            false => encode(&image.resize(side, side, FilterType::Triangle)),
+        };
+        let png = png.map_err(|error| invalid(&error.to_string()))?;
+        if png.len() <= pngs.last().map_or(most, |larger| larger.len() - 1) {
+            pngs.push(png);
+        }
+        // Two thirds of the area: what fits is not much smaller than it could be, and all together take three times as
+        // long as the first.
+        side = side * 4 / 5;
+    }
+    Ok(pngs)
+}
+
+/// The same with 8 bits a channel, and no more channels than it needs.
+fn plain(image: DynamicImage) -> DynamicImage {
+    let rgba = image.to_rgba8();
+    let is_opaque = rgba.pixels().all(|pixel| pixel.0[3] == u8::MAX);
+    let is_grey = rgba.pixels().all(|pixel| pixel.0[0] == pixel.0[1] && pixel.0[1] == pixel.0[2]);
+    let rgba = DynamicImage::from(rgba);
+    match (is_grey, is_opaque) {
+        (true, true) => rgba.into_luma8().into(),
+        (true, false) => rgba.into_luma_alpha8().into(),
+        (false, true) => rgba.into_rgb8().into(),
+        (false, false) => rgba,
+    }
+}
+
+fn encode(image: &DynamicImage) -> image::ImageResult<Vec<u8>> {
     let mut png = Vec::new();
-    image
-        .to_rgba8()
-        .write_to(&mut Cursor::new(&mut png), ImageFormat::Png)
-        .map_err(|error| invalid(&error.to_string()))?;
-    Ok(Some(png))
+    image.write_with_encoder(PngEncoder::new_with_quality(
+        &mut png,
+        CompressionType::Best,
+        Filter::Adaptive,
+    ))?;
+    Ok(png)
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, RgbImage};
+    use image::codecs::png::PngDecoder;
+    use image::{ColorType, ImageDecoder, RgbImage, RgbaImage};
 
     use super::*;
 
-    fn encoded(width: u32, height: u32, format: ImageFormat) -> String {
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> String {
         let mut data = Vec::new();
-        let image = DynamicImage::ImageRgb8(RgbImage::new(width, height));
         image.write_to(&mut Cursor::new(&mut data), format).unwrap();
         STANDARD.encode(data)
     }
 
+    fn black(width: u32, height: u32, format: ImageFormat) -> String {
+        encoded(&RgbImage::new(width, height).into(), format)
+    }
+
+    /// Shades of colour with the grain of a camera: what PNG compresses worst.
+    fn photo(width: u32, height: u32) -> DynamicImage {
+        let mut noise = 1u32;
+        let image = RgbaImage::from_fn(width, height, |x, y| {
+            noise ^= noise << 13;
+            noise ^= noise >> 17;
+            noise ^= noise << 5;
+            let shade = |at: u32, of: u32, grain: u32| u8::try_from(40 + at * 150 / of + grain % 32).unwrap();
+            let (red, green) = (shade(x, width, noise), shade(y, height, noise >> 8));
+            image::Rgba([red, green, shade(x + y, width + height, noise >> 16), 255])
+        });
+        image.into()
+    }
+
+    /// A hole in its middle.
+    fn with_alpha(image: DynamicImage) -> DynamicImage {
+        let mut image = image.into_rgba8();
+        let (width, height) = image.dimensions();
+        for (x, y) in (0..width / 2).flat_map(|x| (0..height / 2).map(move |y| (x, y))) {
+            image.get_pixel_mut(x + width / 4, y + height / 4).0[3] = 0;
+        }
+        image.into()
+    }
+
+    fn decoder(png: &[u8]) -> PngDecoder<Cursor<&[u8]>> {
+        PngDecoder::new(Cursor::new(png)).unwrap()
+    }
+
     fn size(png: &[u8]) -> (u32, u32) {
-        ImageReader::with_format(Cursor::new(png), ImageFormat::Png).into_dimensions().unwrap()
+        decoder(png).dimensions()
+    }
+
+    /// The picture that a server gets which takes stanzas of so many bytes.
+    fn fitting(pngs: &[Vec<u8>], stanza: usize) -> &[u8] {
+        pngs.iter().find(|png| png.len() <= picture_bytes(stanza)).expect("one for each server")
     }
 
     #[test]
-    fn a_fitting_png_stays_as_it_is() {
-        let data = encoded(64, 48, ImageFormat::Png);
-        assert_eq!(png(&data).unwrap(), Some(STANDARD.decode(&data).unwrap()));
+    fn a_small_png_stays_as_it_is() {
+        let data = black(64, 48, ImageFormat::Png);
+        assert_eq!(pngs(&data).unwrap(), [STANDARD.decode(&data).unwrap()]);
     }
 
     #[test]
     fn others_become_png_and_large_ones_small() {
         for format in [ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Png] {
-            assert_eq!(size(&png(&encoded(1024, 512, format)).unwrap().unwrap()), (512, 256), "{format:?}");
+            assert_eq!(size(&pngs(&black(1024, 512, format)).unwrap()[0]), (512, 256), "{format:?}");
         }
-        assert_eq!(size(&png(&encoded(10, 20, ImageFormat::Jpeg)).unwrap().unwrap()), (10, 20));
+        assert_eq!(size(&pngs(&black(10, 20, ImageFormat::Jpeg)).unwrap()[0]), (10, 20));
+    }
+
+    #[test]
+    fn there_is_one_for_each_server_as_large_as_it_may_be() {
+        let of_photo = |format| pngs(&encoded(&photo(384, 384).into_rgb8().into(), format)).unwrap();
+        for pngs in [ImageFormat::Jpeg, ImageFormat::Png].map(of_photo) {
+            let larger = |pair: &[Vec<u8>]| pair[0].len() > pair[1].len() && size(&pair[0]) >= size(&pair[1]);
+            assert!(pngs.windows(2).all(larger));
+            assert!(pngs[0].len() <= picture_bytes(STANZA_BYTES));
+            for (stanza, side) in [(256 * 1024, 240), (64 * 1024, 128), (10_000, 40)] {
+                let png = fitting(&pngs, stanza);
+                assert!(size(png).0 >= side, "{:?} for {stanza}", size(png));
+                assert!(png.len() > picture_bytes(stanza) / 2, "{} for {stanza}", png.len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_channel_is_for_nothing() {
+        let photo = photo(300, 200);
+        let grey = DynamicImage::from(photo.to_luma8());
+        for (image, colour) in [
+            (photo.clone(), ColorType::Rgb8),
+            (with_alpha(photo), ColorType::Rgba8),
+            (grey.to_rgba8().into(), ColorType::L8),
+            (with_alpha(grey), ColorType::La8),
+        ] {
+            let pngs = pngs(&encoded(&image, ImageFormat::Png)).unwrap();
+            let made = pngs.iter().filter(|png| size(png) != (300, 200));
+            assert!(made.clone().count() > 1);
+            for png in made {
+                assert_eq!(decoder(png).color_type(), colour);
+                let (width, height) = size(png);
+                assert!((width * 2).abs_diff(height * 3) <= 3, "{width} × {height}");
+                let middle =
+                    *image::load_from_memory(png).unwrap().into_rgba8().get_pixel(width / 2, height / 2);
+                assert_eq!(middle.0[3] == 0, colour.has_alpha(), "what is transparent stays so");
+            }
+        }
+    }
+
+    /// Large, and long: sides that shrink to nothing.
+    #[test]
+    fn each_shape_comes_to_an_end() {
+        for (width, height) in [(1500, 1000), (4000, 3), (3, 4000), (1, 1)] {
+            let pngs = pngs(&encoded(&photo(width, height), ImageFormat::Png)).unwrap();
+            let (shown_width, shown_height) = size(&pngs[0]);
+            assert!(shown_width <= SIDE && shown_height <= SIDE);
+            fitting(&pngs, bounds::STANZA_BYTES_LEAST);
+        }
     }
 
     #[test]
     fn nothing_is_no_picture() {
-        assert_eq!(png("").unwrap(), None);
+        assert!(pngs("").unwrap().is_empty());
     }
 
     #[test]
     fn what_is_no_picture_is_refused() {
         let svg = STANDARD.encode("<svg xmlns='http://www.w3.org/2000/svg'/>");
-        for data in ["%%%", "AAAA", &svg, &encoded(SIDE_MAX + 1, 1, ImageFormat::Png)] {
-            assert!(png(data).is_err(), "{data}");
+        for data in ["%%%", "AAAA", &svg, &black(SIDE_MAX + 1, 1, ImageFormat::Png)] {
+            assert!(pngs(data).is_err(), "{data}");
         }
     }
 }

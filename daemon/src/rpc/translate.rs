@@ -375,6 +375,9 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         }
         Failure::RequestTimedOut => ApiError::new(ErrorKind::RequestTimedOut),
         Failure::LimitExceeded { what, limit } => ApiError::limit_exceeded(*what, *limit as u64),
+        Failure::TooLarge { limit } => ApiError::limit_exceeded("bytes of a stanza", *limit as u64)
+            .message("This is more than the server takes at a time: see value, and make it smaller.")
+            .retryable(false),
         Failure::StorageFailed => ApiError::new(ErrorKind::StorageFailed),
         Failure::Internal { again: true } => ApiError::new(ErrorKind::InternalError),
         Failure::Internal { again: false } => ApiError::new(ErrorKind::InternalError)

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -64,7 +66,8 @@ pub(super) enum News {
     /// An attempt failed; without a time there won't be another.
     Failed { error: ConnectError, retry_at: Option<SystemTime> },
     /// The server took the credentials and proved itself.
-    Authenticated { keys: Option<ScramKeys>, pins: Pins },
+    /// `stanza_bytes`: what it takes, where it says so.
+    Authenticated { keys: Option<ScramKeys>, pins: Pins, stanza_bytes: Option<u32> },
 }
 
 pub(super) struct Connector {
@@ -78,6 +81,8 @@ pub(super) struct Connector {
     connection: u64,
     current: Current,
     aside: Arc<Aside>,
+    /// Bytes of the largest stanza that may have to be sent again.
+    largest: Arc<AtomicUsize>,
     /// Somebody has a reason to think that an attempt would succeed now.
     wake: Arc<Notify>,
     /// When the last attempts began, at most [`EARLY`].
@@ -93,6 +98,7 @@ impl Connector {
         reports: mpsc::Sender<Report>,
         current: Current,
         aside: Arc<Aside>,
+        largest: Arc<AtomicUsize>,
         wake: Arc<Notify>,
     ) -> Self {
         let host = dns::ascii(settings.account.domain().as_str());
@@ -105,6 +111,7 @@ impl Connector {
             connection: 0,
             current,
             aside,
+            largest,
             wake,
             attempts: VecDeque::new(),
             handed_at: None,
@@ -277,7 +284,7 @@ impl Connector {
                 StreamHeader::default()
             }
         };
-        let (features, stream) = initiate_stream(secure, ns::JABBER_CLIENT, header, TIMEOUTS)
+        let (mut features, stream) = initiate_stream(secure, ns::JABBER_CLIENT, header, TIMEOUTS)
             .await
             .map_err(ConnectError::from_io)?
             .recv_features::<FallibleStreamElement>()
@@ -287,7 +294,15 @@ impl Connector {
         if !features.can_bind() {
             return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
         }
-        self.report(News::Authenticated { keys: done.keys, pins: self.login.pins() }).await;
+        let limits = features.limits.as_ref();
+        let stanza_bytes = limits.and_then(|limits| limits.max_bytes).map(NonZeroU32::get);
+        // A stream that is resumed has sent again what was not acknowledged. A server that takes less than when it
+        // was sent would end the stream over it, each time. So there is a new one.
+        if self.largest.load(Ordering::Relaxed) > prosed_session::stanza_limit(stanza_bytes) {
+            tracing::warn!(account = %account, "what is to be sent is larger than the server takes now");
+            features.stream_management = None;
+        }
+        self.report(News::Authenticated { keys: done.keys, pins: self.login.pins(), stanza_bytes }).await;
         Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
     }
 
@@ -374,8 +389,15 @@ mod tests {
         let settings = settings("me@example.org", None, None, TlsMode::Auto);
         let login = Login::new(&settings.account, password, Pins::default(), Arc::default()).unwrap();
         let (reports, _reported) = mpsc::channel(1);
-        let mut connector =
-            Connector::new(settings, login, reports, Current::default(), Arc::default(), Arc::default());
+        let mut connector = Connector::new(
+            settings,
+            login,
+            reports,
+            Current::default(),
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+        );
         // Time runs by itself while nobody has anything to do.
         tokio::time::pause();
         let start = Instant::now();

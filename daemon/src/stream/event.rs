@@ -54,9 +54,14 @@ pub(crate) enum StreamEvent {
         jid: FullJid,
         /// What the server offers behind the login.
         features: Box<StreamFeatures>,
+        /// How many bytes of a stanza the server takes, where it says so (XEP-0478).
+        stanza_bytes: Option<u32>,
     },
     /// The stream came back with its state (XEP-0198).
-    Resumed,
+    Resumed {
+        /// As for [`StreamEvent::Online`]: another server may have taken it up.
+        stanza_bytes: Option<u32>,
+    },
     /// The connection is lost; the stream may yet resume. Only after `Online` or `Resumed`.
     Suspended,
     /// The connection of a suspended stream is to be replaced.

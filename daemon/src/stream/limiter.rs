@@ -32,6 +32,9 @@
 //!
 //! **An `<enabled/>` before we have asked to be bound becomes a `<failed/>`.** What we asked is to resume a session.
 //! The library would take the answer for one to `<enable/>`, and panics, since no resource is bound. So it binds one.
+//!
+//! **Limits that can't be read are taken out** (XEP-0478): the library would refuse all features over them, and nobody
+//! could log in to a server that means "none" by 0.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -41,8 +44,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use minidom::Element;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use xmpp_parsers::ns;
+use xmpp_parsers::stream_limits::Limits;
 
 use super::aside::Aside;
 use super::dial::timed_out;
@@ -219,6 +225,12 @@ impl<S> Limiter<S> {
                         self.buffer.splice(self.ready..self.scanned, replacement);
                         self.scanned = self.ready + len;
                     }
+                    if !self.counted
+                        && let Some((from, to)) = unreadable_limits(self.unit())
+                    {
+                        self.buffer.drain(self.ready + from..self.ready + to);
+                        self.scanned -= to - from;
+                    }
                     self.counted |= matches!(unit.kind, Kind::Enabled | Kind::Resumed) && !is_unasked;
                     if unit.kind == Kind::Failed
                         && let Some(at) = place_for_count(self.unit())
@@ -327,6 +339,26 @@ fn place_for_count(failed: &[u8]) -> Option<usize> {
     let counted = tag.split(u8::is_ascii_whitespace).any(|attribute| attribute.starts_with(b"h="));
     let name_ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'/';
     (!counted).then(|| tag.iter().position(name_ends).unwrap_or(tag.len()))
+}
+
+/// Where in a unit there are limits that the library can't read.
+fn unreadable_limits(unit: &[u8]) -> Option<(usize, usize)> {
+    let namespace = memchr::memmem::find(unit, ns::STREAM_LIMITS.as_bytes())?;
+    let from = memchr::memrchr(b'<', &unit[..namespace])?;
+    let start_ends = namespace + memchr::memchr(b'>', &unit[namespace..])?;
+    let to = if unit[start_ends - 1] == b'/' {
+        start_ends + 1
+    } else {
+        let name = unit[from + 1..].split(|byte| !is_name(*byte)).next()?;
+        let end = [b"</", name, b">"].concat();
+        start_ends + memchr::memmem::find(&unit[start_ends..], &end)? + end.len()
+    };
+    let limits: Element = std::str::from_utf8(&unit[from..to]).ok()?.parse().ok()?;
+    Limits::try_from(limits).is_err().then_some((from, to))
+}
+
+fn is_name(byte: u8) -> bool {
+    !byte.is_ascii_whitespace() && !matches!(byte, b'>' | b'/')
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

@@ -123,6 +123,8 @@ pub(crate) struct Stream {
     /// What has happened and was not told yet.
     events: VecDeque<StreamEvent>,
     outbox: Outbox,
+    /// What the server says that it takes (XEP-0478).
+    stanza_bytes: Option<u32>,
     /// Why we have cut the connection, where that is worth telling.
     cut_for: Option<ConnectError>,
     /// A stream is bound and its connection is up.
@@ -140,6 +142,8 @@ impl Stream {
         let aside: Arc<Aside> = Arc::default();
         let account = settings.account.clone();
         let accepts = Arc::new(AtomicBool::new(settings.accept_downgrade));
+        let outbox = Outbox::new();
+        let largest = outbox.largest();
         let mut stream = Stream {
             account,
             stanzas: None,
@@ -155,7 +159,8 @@ impl Stream {
             probe_id: String::new(),
             bind_by: None,
             events: VecDeque::new(),
-            outbox: Outbox::new(),
+            outbox,
+            stanza_bytes: None,
             cut_for: None,
             online: false,
             was_online: false,
@@ -165,7 +170,9 @@ impl Stream {
             Ok(login) => {
                 let wake = stream.wake.clone();
                 let (slot, slots) = mpsc::unbounded_channel();
-                tokio::spawn(Connector::new(settings, login, report, current, aside, wake).run(slots, close));
+                tokio::spawn(
+                    Connector::new(settings, login, report, current, aside, largest, wake).run(slots, close),
+                );
                 let connect = move |_, empty| {
                     // Fails only when the runtime is going down and the connector with it.
                     let _ = slot.send(empty);
@@ -188,15 +195,15 @@ impl Stream {
         }
     }
 
-    /// Queues a stanza. Never waits, never fails for being offline: what the stream can't take
+    /// Queues a stanza of so many bytes. Never waits, never fails for being offline: what the stream can't take
     /// until it resumes is sent then, and forgotten when a new stream takes its place.
     ///
     /// # Errors
     ///
     /// Too much waits already: 4,096 requests or 16 MiB of them, 1,024 answers or 2 MiB of them, or 16
     /// answers to the same peer.
-    pub(crate) fn send(&mut self, stanza: Stanza) -> Result<(), Full> {
-        self.outbox.push(stanza)?;
+    pub(crate) fn send(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
+        self.outbox.push(stanza, bytes)?;
         self.hand_over();
         Ok(())
     }
@@ -215,9 +222,10 @@ impl Stream {
         self.probe =
             Some(Probe { deadline: Instant::now() + TIMEOUTS.response_timeout, heard: self.link().heard() });
         self.probe_id = format!("{:032x}", rand::random::<u128>());
-        let ping = Iq::from_get(self.probe_id.clone(), xmpp_parsers::ping::Ping);
+        let ping = Iq::from_get(self.probe_id.clone(), xmpp_parsers::ping::Ping).into();
+        let bytes = prosed_session::stanza_bytes(&ping);
         // A queue that is full will show soon enough whether anybody takes from it.
-        let _ = self.send(ping.into());
+        let _ = self.send(ping, bytes);
     }
 
     /// The next login may be weaker than those before it. Comes to it at once, where there is no stream.
@@ -303,7 +311,7 @@ impl Stream {
                 self.on_reports();
                 self.bind_by = None;
                 self.begin();
-                self.events.push_back(StreamEvent::Resumed);
+                self.events.push_back(StreamEvent::Resumed { stanza_bytes: self.stanza_bytes });
             }
             Event::Stream(LibraryEvent::Suspended) => {
                 if self.online {
@@ -322,7 +330,8 @@ impl Stream {
                     Ok(jid) if jid.to_bare() == self.account => {
                         self.outbox.clear();
                         self.begin();
-                        self.events.push_back(StreamEvent::Online { jid, features: Box::new(features) });
+                        let (features, stanza_bytes) = (Box::new(features), self.stanza_bytes);
+                        self.events.push_back(StreamEvent::Online { jid, features, stanza_bytes });
                     }
                     _ => self.give_up(ConnectError::Protocol {
                         text: "the server bound us to an account that is not ours".to_owned(),
@@ -398,8 +407,9 @@ impl Stream {
 
     fn on_news(&mut self, news: News) {
         match news {
-            News::Authenticated { keys, pins } => {
+            News::Authenticated { keys, pins, stanza_bytes } => {
                 self.was_online = false;
+                self.stanza_bytes = stanza_bytes;
                 self.bind_by = Some(Instant::now() + BIND);
                 self.events.push_back(StreamEvent::Authenticated { keys, pins });
             }

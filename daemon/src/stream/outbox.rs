@@ -6,11 +6,12 @@
 //! there are: they never take the room of what a UI asked for. Answers that find no room are dropped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use jid::{BareJid, Jid};
-use minidom::{Element, Node};
 use tokio::time::Instant;
 use tokio_xmpp::stanzastream::{StanzaStage, StanzaToken};
 use xmpp_parsers::iq::Iq;
@@ -60,6 +61,8 @@ pub(super) struct Outbox {
     handed: VecDeque<Handed>,
     /// How many of them, from the oldest on, have been sent.
     sent: usize,
+    /// See [`Outbox::largest`].
+    largest: Arc<AtomicUsize>,
     /// When the server last took or acknowledged something, or had nothing to take.
     moved_at: Instant,
 }
@@ -93,19 +96,25 @@ impl Outbox {
             answers_to: BTreeMap::new(),
             handed: VecDeque::new(),
             sent: 0,
+            largest: Arc::default(),
             moved_at: Instant::now(),
         }
     }
 
-    /// Takes in a stanza.
+    /// Bytes of the largest stanza that is or was here since nothing was: it may have to be sent again.
+    pub(super) fn largest(&self) -> Arc<AtomicUsize> {
+        self.largest.clone()
+    }
+
+    /// Takes in a stanza of so many bytes.
     ///
     /// # Errors
     /// There is no room for it.
-    pub(super) fn push(&mut self, stanza: Stanza) -> Result<(), Full> {
-        let bytes = bytes(&stanza);
+    pub(super) fn push(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
         if !self.is_waiting() {
             self.moved_at = Instant::now();
         }
+        self.largest.fetch_max(bytes, Ordering::Relaxed);
         let Some(to) = answered(&stanza) else { return self.requests.push(stanza, bytes) };
         let waiting = self.answers_to.get(&to).copied().unwrap_or_default();
         if waiting >= ANSWERS_EACH {
@@ -158,6 +167,9 @@ impl Outbox {
             self.handed.pop_front();
             self.sent = self.sent.saturating_sub(1);
             self.moved_at = Instant::now();
+        }
+        if self.handed.is_empty() && !self.is_waiting() {
+            self.largest.store(0, Ordering::Relaxed);
         }
         while self.handed.get(self.sent).is_some_and(|next| next.token.state() != StanzaStage::Queued) {
             self.sent += 1;
@@ -245,37 +257,4 @@ fn answered(stanza: &Stanza) -> Option<Option<BareJid>> {
         Stanza::Iq(Iq::Result { to, .. } | Iq::Error { to, .. }) => Some(to.as_ref().map(Jid::to_bare)),
         _ => None,
     }
-}
-
-/// About as many bytes as the stanza will have.
-fn bytes(stanza: &Stanza) -> usize {
-    let jid = |jid: &Option<Jid>| jid.as_ref().map_or(0, |jid| jid.as_str().len());
-    let payloads = |payloads: &[Element]| payloads.iter().map(element_bytes).sum::<usize>();
-    match stanza {
-        Stanza::Iq(Iq::Get { to, id, payload, .. } | Iq::Set { to, id, payload, .. }) => {
-            jid(to) + id.len() + element_bytes(payload)
-        }
-        Stanza::Iq(Iq::Result { to, id, payload, .. } | Iq::Error { to, id, payload, .. }) => {
-            jid(to) + id.len() + payload.as_ref().map_or(0, element_bytes)
-        }
-        Stanza::Presence(presence) => {
-            let statuses = presence.statuses.values().map(String::len).sum::<usize>();
-            jid(&presence.to) + statuses + payloads(&presence.payloads)
-        }
-        Stanza::Message(message) => {
-            let bodies = message.bodies.values().map(|body| body.len()).sum::<usize>();
-            jid(&message.to) + bodies + payloads(&message.payloads)
-        }
-    }
-}
-
-fn element_bytes(element: &Element) -> usize {
-    let attributes =
-        element.attrs().into_iter().map(|((_, name), value)| name.len() + value.len()).sum::<usize>();
-    let nodes = element.nodes().map(|node| match node {
-        Node::Element(child) => element_bytes(child),
-        Node::Text(text) => text.len(),
-    });
-    // Namespaces are constants of ours.
-    2 * element.name().len() + attributes + nodes.sum::<usize>()
 }

@@ -1577,8 +1577,8 @@ class AsyncMethods:
     ) -> PublishedAvatar:
         """Publish our picture, for everybody who sees our presence.
 
-        It is published as PNG, made smaller where it would be too large. It answers once
-        the server has it; `accountChanged` follows.
+        It is published as PNG, as large as the server takes it, and at most 512 pixels a
+        side. It answers once the server has it; `accountChanged` follows.
 
         Args:
             data: A GIF, JPEG, PNG or WebP. Empty: the picture is taken away.
@@ -2101,8 +2101,8 @@ class Methods:
     ) -> PublishedAvatar:
         """Publish our picture, for everybody who sees our presence.
 
-        It is published as PNG, made smaller where it would be too large. It answers once
-        the server has it; `accountChanged` follows.
+        It is published as PNG, as large as the server takes it, and at most 512 pixels a
+        side. It answers once the server has it; `accountChanged` follows.
 
         Args:
             data: A GIF, JPEG, PNG or WebP. Empty: the picture is taken away.

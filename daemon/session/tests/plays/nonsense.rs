@@ -88,7 +88,7 @@ impl Chaos {
 
     fn note(&mut self, wanted: Vec<Wanted>) {
         for wanted in wanted {
-            let Effect::Send(stanza) = wanted.effect else { continue };
+            let Effect::Send { stanza, .. } = wanted.effect else { continue };
             let Stanza::Iq(iq) = *stanza else { continue };
             let iq = Element::from(iq);
             if matches!(iq.attr("type"), Some("get" | "set")) {
@@ -135,15 +135,20 @@ impl Chaos {
             0..4 => Input::Online {
                 jid: "marc@prose.org/bot_example".parse().expect("a JID"),
                 roster_versioning: self.random.random(),
+                stanza_bytes: self.stanza_bytes(),
             },
             4..6 => Input::Suspended,
-            6 => Input::Resumed,
+            6 => Input::Resumed { stanza_bytes: self.stanza_bytes() },
             7 => Input::Connecting,
             _ => Input::Offline {
                 failure: self.random.random_bool(0.5).then_some(Failure::SessionReplaced),
                 retry_at: self.random.random_bool(0.7).then_some(Timestamp(START.0 + 1_000_000_000)),
             },
         }
+    }
+
+    fn stanza_bytes(&mut self) -> Option<u32> {
+        [None, Some(10_000), Some(1 << 20)].choose(&mut self.random).copied().flatten()
     }
 
     fn command(&mut self) -> Command {
@@ -159,7 +164,8 @@ impl Chaos {
             _ => {
                 let words = [Availability::Chat, Availability::Dnd, Availability::Unavailable];
                 let availability = words.choose(&mut self.random).copied().unwrap_or_default();
-                Command::SetPresence(OwnPresence { availability, status: None, priority: None })
+                let status = self.random.random_bool(0.2).then(|| "\u{1f642}".repeat(4_000));
+                Command::SetPresence(OwnPresence { availability, status, priority: None })
             }
         }
     }

@@ -350,6 +350,7 @@ fn failure(trouble: &Failure) -> String {
         Failure::StanzaError { condition, text } => format!("stanzaError {condition} {text:?}"),
         Failure::RequestTimedOut => "requestTimedOut".to_owned(),
         Failure::LimitExceeded { limit, .. } => format!("limitExceeded {limit}"),
+        Failure::TooLarge { limit } => format!("tooLarge {limit}"),
         Failure::StorageFailed => "storageFailed".to_owned(),
         Failure::Internal { .. } => "internalError".to_owned(),
     }

@@ -15,7 +15,7 @@ use xmpp_parsers::stanza::Stanza;
 use crate::script::{Names, Scene, Step, times, words};
 use crate::show::{Body, Show, Shown};
 use crate::watched::{START, Wanted, Watched};
-use crate::words::{bare, command, failure, own_presence, roster_item, seed, span, stanzas};
+use crate::words::{bare, command, failure, max_bytes, own_presence, roster_item, seed, span, stanzas};
 use crate::xml;
 
 /// What is wrong with a scene, or with the session.
@@ -179,11 +179,12 @@ impl Stage {
             ["connecting"] => session.happen(vec![Input::Connecting]),
             ["online", jid, rest @ ..] => {
                 let jid = jid.parse().map_err(|error| format!("{jid}: {error}"))?;
-                let roster_versioning = rest == ["versioning"];
-                session.happen(vec![Input::Online { jid, roster_versioning }])
+                let roster_versioning = rest.first() == Some(&"versioning");
+                let stanza_bytes = max_bytes(rest)?;
+                session.happen(vec![Input::Online { jid, roster_versioning, stanza_bytes }])
             }
             ["suspended"] => session.happen(vec![Input::Suspended]),
-            ["resumed"] => session.happen(vec![Input::Resumed]),
+            ["resumed", rest @ ..] => session.happen(vec![Input::Resumed { stanza_bytes: max_bytes(rest)? }]),
             ["offline", rest @ ..] => {
                 let retry = rest.iter().find_map(|word| word.strip_prefix("retry="));
                 let retry = retry.map(span).transpose()?.map(|after| {
@@ -229,7 +230,7 @@ impl Stage {
     fn show(&self, Wanted { effect, account }: &Wanted) -> Shown {
         let show = Show { start: START };
         match effect {
-            Effect::Send(stanza) => {
+            Effect::Send { stanza, .. } => {
                 Shown { head: "prosed sends".to_owned(), body: Body::Xml(Box::new(element(stanza))) }
             }
             Effect::Save { write, .. } => show.write(write),

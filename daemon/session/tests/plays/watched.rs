@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use jid::BareJid;
 use prosed_session::{
     Account, Answer, Call, Command, Contact, Effect, Input, Notice, Now, PersonRecord, Session, Snapshot,
-    Software, Ticket, Timestamp, Write,
+    Software, Ticket, Timestamp, Write, stanza_bytes,
 };
 use sha1::{Digest, Sha1};
 
 /// So long a change may wait: contacts who never rest are told of twice a second.
 const LATE: Duration = Duration::from_millis(500);
+
+/// How large a stanza may be where the server does not say.
+const UNTOLD: usize = 64 * 1024;
 
 /// 2026-01-01T00:00:00Z: when every play begins.
 pub(crate) const START: Timestamp = Timestamp(1_767_225_600_000);
@@ -30,6 +33,8 @@ pub(crate) struct Watched {
     told: Account,
     /// Since when UIs have not been told of what is so.
     waiting: BTreeMap<BareJid, Duration>,
+    /// Bytes of a stanza that the server takes.
+    stanza_limit: usize,
     /// Writes that the disk has not confirmed.
     tickets: VecDeque<(Ticket, Write)>,
     /// What a restart would find.
@@ -59,6 +64,7 @@ impl Watched {
             contacts: BTreeMap::new(),
             told,
             waiting: BTreeMap::new(),
+            stanza_limit: UNTOLD,
             tickets: VecDeque::new(),
             disk,
         };
@@ -86,6 +92,9 @@ impl Watched {
     pub(crate) fn happen(&mut self, inputs: Vec<Input>) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for input in inputs {
+            if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
+                self.stanza_limit = stanza_bytes.map_or(UNTOLD, |bytes| bytes.max(10_000) as usize);
+            }
             let mut effects = Vec::new();
             self.session.handle(input, self.now(), &mut effects);
             self.note(effects, &mut wanted);
@@ -164,7 +173,10 @@ impl Watched {
     fn note(&mut self, effects: Vec<Effect>, wanted: &mut Vec<Wanted>) {
         for effect in effects {
             match &effect {
-                Effect::Send(_) => {}
+                Effect::Send { stanza, bytes } => {
+                    assert_eq!(*bytes, stanza_bytes(stanza));
+                    assert!(*bytes <= self.stanza_limit, "the server ends the stream over {bytes} bytes");
+                }
                 Effect::Reply { call, .. } => {
                     assert!(self.open.remove(call), "{call:?} is answered twice");
                 }

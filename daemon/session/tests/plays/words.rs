@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
@@ -46,6 +48,12 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What the server says that it takes (XEP-0478).
+pub(crate) fn max_bytes(words: &[&str]) -> Result<Option<u32>, String> {
+    let bytes = words.iter().find_map(|word| word.strip_prefix("max-bytes="));
+    bytes.map(|bytes| bytes.parse().map_err(|_| format!("a number: {bytes}"))).transpose()
+}
+
 pub(crate) fn failure(word: &str) -> Result<Failure, String> {
     Ok(match word {
         "notAuthorized" => {
@@ -85,8 +93,11 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("deny_subscription", [jid]) => subscription(jid, SubscriptionAct::Deny)?,
         ("request_subscription", [jid]) => subscription(jid, SubscriptionAct::Request)?,
         ("cancel_subscription", [jid]) => subscription(jid, SubscriptionAct::Cancel)?,
-        ("set_avatar", ["none"]) => Command::SetAvatar { image: None },
-        ("set_avatar", [data]) => Command::SetAvatar { image: Some(data.as_bytes().to_vec()) },
+        ("set_avatar", ["none"]) => Command::SetAvatar { images: Vec::new() },
+        ("set_avatar", images) => {
+            let images: Result<_, _> = images.iter().map(|image| BASE64_STANDARD.decode(image)).collect();
+            Command::SetAvatar { images: images.map_err(|_| "pictures are base64")? }
+        }
         ("set_profile", [name, words @ ..]) => {
             let nickname = words.iter().find_map(|word| word.strip_prefix("nickname="));
             Command::SetProfile(Box::new(Profile {

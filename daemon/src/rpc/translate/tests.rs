@@ -226,6 +226,7 @@ fn each_failure_has_the_code_of_its_kind() {
         (Failure::StanzaError { condition: condition(), text: text() }, ErrorKind::StanzaError),
         (Failure::RequestTimedOut, ErrorKind::RequestTimedOut),
         (Failure::LimitExceeded { what: "requests", limit: 7 }, ErrorKind::LimitExceeded),
+        (Failure::TooLarge { limit: 7 }, ErrorKind::LimitExceeded),
         (Failure::StorageFailed, ErrorKind::StorageFailed),
         (Failure::Internal { again: true }, ErrorKind::InternalError),
         (Failure::Internal { again: false }, ErrorKind::InternalError),
@@ -239,6 +240,10 @@ fn each_failure_has_the_code_of_its_kind() {
     }
     let error = failure(&Failure::LimitExceeded { what: "requests", limit: 7 }, &jid("me@example.org"));
     assert_eq!((error.data.limit.as_deref(), error.data.value), (Some("requests"), Some(7)));
+    assert!(error.data.retryable);
+    let error = failure(&Failure::TooLarge { limit: 7 }, &jid("me@example.org"));
+    assert_eq!((error.data.limit.as_deref(), error.data.value), (Some("bytes of a stanza"), Some(7)));
+    assert!(!error.data.retryable, "it would be as large again");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! there is a session again.
 
 use super::server::{BIND_AND_SM, Conn};
-use super::session::{SM, online_with_sm};
+use super::session::{SM, online_with_sm, send, text};
 use super::*;
 
 /// Takes part in everything from a login on as a server should, up to a session.
@@ -48,6 +48,73 @@ async fn comes_again(server: &Server, mut stream: Stream, mut conn: Conn) {
         behave(server.accept_login("secret").await).await
     };
     tokio::join!(server, is_online(&mut stream));
+}
+
+const TELLING: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/>\
+    <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes></limits>";
+
+/// A lost session, and a server that takes less than before when we come back: whether we resume, with a stanza of so
+/// many bytes on its way.
+async fn resumes_with(bytes: usize) -> bool {
+    let server = Server::new().await;
+    let (mut stream, mut conn) = online_with_sm(&server).await;
+    let body = "x".repeat(bytes);
+    send(&mut stream, text(&body)).unwrap();
+    tokio::select! {
+        _ = stream.next() => panic!("nothing has come"),
+        message = conn.element("message") => assert!(message.contains(&body)),
+    }
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = server.accept_login("secret").await;
+    conn.open(TELLING).await;
+    let resumes = conn.either(["resume", "iq"]).await == "resume";
+    if resumes {
+        conn.element("resume").await;
+        conn.send(&format!("<resumed xmlns='{SM}' previd='session' h='0'/>")).await;
+    } else {
+        conn.bind("me@example.org/again").await;
+    }
+    let told = loop {
+        match next(&mut stream).await {
+            StreamEvent::Resumed { stanza_bytes } if resumes => break stanza_bytes,
+            StreamEvent::Online { stanza_bytes, .. } if !resumes => break stanza_bytes,
+            _ => {}
+        }
+    };
+    assert_eq!(told, Some(10_000));
+    resumes
+}
+
+/// What was sent and not acknowledged is sent again when a session is resumed. The server would end it over that, and
+/// the next one.
+#[tokio::test]
+async fn a_session_whose_stanzas_the_server_takes_no_more_is_not_resumed() {
+    assert!(resumes_with(5_000).await);
+    assert!(!resumes_with(20_000).await);
+}
+
+/// The library would refuse all features over it.
+#[tokio::test]
+async fn limits_that_can_not_be_read_are_none() {
+    for limits in [
+        "<max-bytes>0</max-bytes>",
+        "<max-bytes>99999999999</max-bytes>",
+        "<max-bytes>many</max-bytes>",
+        "<other/>",
+        "",
+    ] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        let mut conn = server.accept_login("secret").await;
+        conn.open(&format!("{BIND_AND_SM}<limits xmlns='urn:xmpp:stream-limits:0'>{limits}</limits>")).await;
+        bind(&mut conn).await;
+        event(&mut stream).await;
+        match next(&mut stream).await {
+            StreamEvent::Online { stanza_bytes, .. } => assert_eq!(stanza_bytes, None, "{limits}"),
+            _ => panic!("not online: {limits}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn event(stream: &mut Stream) -> String {
     match next(stream).await {
         StreamEvent::Authenticated { keys, .. } => format!("authenticated, keys: {}", keys.is_some()),
         StreamEvent::Online { jid, .. } => format!("online {jid}"),
-        StreamEvent::Resumed => "resumed".to_owned(),
+        StreamEvent::Resumed { .. } => "resumed".to_owned(),
         StreamEvent::Suspended => "suspended".to_owned(),
         StreamEvent::Waiting { .. } => unreachable!("next passes over it"),
         StreamEvent::Stanza(stanza) => String::from(&minidom::Element::from(*stanza)),

@@ -1,0 +1,71 @@
+//! What a session wants in one turn. Whatever goes to the server is measured here.
+
+use jid::Jid;
+use minidom::Element;
+use tracing::debug;
+use xmpp_parsers::stanza::Stanza;
+use xmpp_parsers::stanza_error::DefinedCondition;
+
+use crate::command::{Answer, Call};
+use crate::effect::{Effect, Notice, Write};
+use crate::failure::Failure;
+use crate::time::Now;
+use crate::{size, xml};
+
+/// One turn of the machine: when it happens, and what it wants so far.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Now,
+    /// How many bytes of a stanza the server takes.
+    pub(crate) stanza_limit: usize,
+    pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Turn<'_> {
+    /// The only way to the server. Answers the stanza's bytes.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`]: the server would end the stream.
+    pub(crate) fn send(&mut self, stanza: impl Into<Stanza>) -> Result<usize, Failure> {
+        let stanza = Box::new(stanza.into());
+        let bytes = self.measure(&stanza)?;
+        self.effects.push(Effect::Send { stanza, bytes });
+        Ok(bytes)
+    }
+
+    /// A stanza's bytes.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`]: the server would not take it.
+    pub(crate) fn measure(&self, stanza: &Stanza) -> Result<usize, Failure> {
+        let (bytes, limit) = (size::stanza_bytes(stanza), self.stanza_limit);
+        if bytes > limit {
+            debug!(bytes, limit, "stanza too large");
+            return Err(Failure::TooLarge { limit });
+        }
+        Ok(bytes)
+    }
+
+    /// Answers a peer's request. Peers choose its id, so they can make any answer too large. Then they get none.
+    pub(crate) fn answer(
+        &mut self,
+        to: Option<Jid>,
+        id: String,
+        answer: Result<Option<Element>, DefinedCondition>,
+    ) {
+        if self.send(xml::answer(to.clone(), id.clone(), answer)).is_err() {
+            let _ = self.send(xml::answer(to, id, Err(DefinedCondition::ResourceConstraint)));
+        }
+    }
+
+    pub(crate) fn save(&mut self, write: Write) {
+        self.effects.push(Effect::Save { write, ticket: None });
+    }
+
+    pub(crate) fn reply(&mut self, call: Call, result: Result<Answer, Failure>) {
+        self.effects.push(Effect::Reply { call, result });
+    }
+
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.effects.push(Effect::Notify(notice));
+    }
+}
