@@ -107,8 +107,8 @@ try {
     tell(event);
     if (event.event === "accountChanged") {
       const before = accounts.get(event.account);
-      if (event.removed) accounts.delete(event.account);
-      else accounts.set(event.account, event.info);
+      if (event.info) accounts.set(event.account, event.info);
+      else accounts.delete(event.account);
       refresh(event.account === chosen ? before : undefined);
     } else if (event.event.startsWith("subscription") && event.account === chosen) {
       showRequests(prosed, $("#requests"), chosen);

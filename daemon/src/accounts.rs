@@ -526,23 +526,33 @@ impl Shell {
     /// account is wholly there or not at all (decision 8). One of which something can't be erased
     /// stays, logged out: it can be forgotten again when its store has recovered.
     pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
-        let entry = self.registry.entry(account);
-        let was_kept = entry.is_some();
+        let was_kept = self.registry.entry(account).is_some();
+        let result = self.erase_account(account).await;
+        if result.is_ok() || !was_kept {
+            Translator::publish_gone(&self.log, account, true);
+        }
+        result
+    }
+
+    /// Its first login has failed. It never was one of ours, and nobody has forgotten it.
+    pub(crate) async fn drop_account(&self, account: &BareJid) {
+        // What can't be erased is in the log.
+        let _ = self.erase_account(account).await;
+        Translator::publish_gone(&self.log, account, false);
+    }
+
+    async fn erase_account(&self, account: &BareJid) -> Result<(), AccountError> {
+        let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
         let result = match self.off_registry(account, Registry::begin_forgetting).await {
-            Ok(()) => self.erase(account, entry.and_then(|entry| entry.secret_store)).await.map(drop),
+            Ok(()) => self.erase(account, kept).await.map(drop),
             failed => failed,
         };
-        if result.is_ok() || !was_kept {
-            Translator::publish_removed(&self.log, account);
+        let Err(error) = result else { return Ok(()) };
+        error!(%account, error, "the account can't be erased");
+        if let Err(error) = self.off_registry(account, Registry::give_up_forgetting).await {
+            error!(%account, error, "the next start will try again");
         }
-        if let Err(error) = result {
-            error!(%account, error, "the account can't be erased");
-            if let Err(error) = self.off_registry(account, Registry::give_up_forgetting).await {
-                error!(%account, error, "the next start will try again");
-            }
-            return Err(AccountError::StorageFailed);
-        }
-        Ok(())
+        Err(AccountError::StorageFailed)
     }
 
     /// Erases what is left of an account that has no session; says whether there was anything.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::FutureExt;
 use jid::BareJid;
 use prosed_session::{
-    Call, Command, ConnectionState, Effect, Failure, Input, Notice, Now, Session, Snapshot, Software, Ticket,
-    Timestamp, Write,
+    Call, Command, ConnectionState, ContactsChanged, Effect, Failure, Input, Notice, Now, Session, Snapshot,
+    Software, Ticket, Timestamp, Write,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
@@ -179,15 +179,18 @@ impl<'a> Actor<'a> {
             self.input(Input::Offline { failure: Some(failure.clone()), retry_at: None });
             self.carry_out().await;
         }
-        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        if beginning.failure.is_some() && self.shell.registry.entry(&self.account).is_none() {
+            return self.drop_account().await;
+        }
+        let mut changes = ContactsChanged { initial: true, ..ContactsChanged::default() };
         for jid in self.lasting.take_present() {
             match self.session.contact(&jid) {
-                Some(contact) => changed.push(contact),
-                None => removed.push(jid),
+                Some(contact) => changes.changed.push(contact),
+                None => changes.removed.push(jid),
             }
         }
-        if !changed.is_empty() || !removed.is_empty() {
-            self.publish(Notice::ContactsChanged { changed, removed });
+        if !changes.changed.is_empty() || !changes.removed.is_empty() {
+            self.publish(Notice::ContactsChanged(changes));
         }
         if beginning.login
             && let Some(entry) = self.shell.registry.entry(&self.account)
@@ -381,20 +384,24 @@ impl<'a> Actor<'a> {
             return;
         }
         self.end_stream();
+        let failure = self.session.account().failure;
+        self.input(Input::Offline { failure, retry_at: None });
         if known.is_none() {
-            // It was never an account: a mistyped address leaves nothing behind.
-            self.ended = Some(Ended::Gone);
-            self.hand_over().await;
-            self.shell.forget(&self.account).await.ok();
-        } else {
-            let failure = self.session.account().failure;
-            self.input(Input::Offline { failure, retry_at: None });
+            Box::pin(self.carry_out()).await;
+            self.drop_account().await;
         }
     }
 
+    /// It was never an account: a mistyped address leaves nothing behind.
+    async fn drop_account(&mut self) {
+        self.ended = Some(Ended::Gone);
+        self.hand_over().await;
+        self.shell.drop_account(&self.account).await;
+    }
+
     fn publish(&mut self, notice: Notice) {
-        if let Notice::ContactsChanged { changed, removed } = &notice {
-            self.lasting.shown(changed, removed);
+        if let Notice::ContactsChanged(changes) = &notice {
+            self.lasting.shown(&changes.changed, &changes.removed);
         }
         let account = || {
             let account = self.session.account();

@@ -112,17 +112,15 @@ pub(crate) async fn supervise(
         if let Some(stream) = stream {
             tokio::spawn(stream.close());
         }
-        let Some(entry) = shell.registry.entry(&account) else {
-            error!(%account, "a login has crashed");
-            fail_calls(&shell, &mut lasting, false);
-            // It was never an account: nothing of it stays.
-            shell.forget(&account).await.ok();
-            return;
-        };
-        let login = connected && crashes < CRASHES_MAX && entry.remember && !entry.logged_out;
-        error!(%account, crashes, login, "the account has crashed and is restarted");
+        let entry = shell.registry.entry(&account);
+        let is_first_login = entry.is_none();
+        let login = connected
+            && crashes < CRASHES_MAX
+            && entry.is_some_and(|entry| entry.remember && !entry.logged_out);
+        error!(%account, crashes, login, is_first_login, "the account has crashed and is restarted");
         fail_calls(&shell, &mut lasting, login);
-        let told = connected || crashes >= CRASHES_MAX;
+        // The next actor of one that was never an account says so and ends.
+        let told = connected || crashes >= CRASHES_MAX || is_first_login;
         beginning = Beginning {
             failure: told.then_some(Failure::Internal { again: login }),
             login,

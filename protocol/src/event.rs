@@ -89,8 +89,18 @@ pub struct ContactChanged {
     /// Those that are new or changed: their new state, as in a roster. One that looks the same as before has
     /// changed in what only `get_contact` or `load_profile` show.
     pub contacts: Vec<Contact>,
+    /// Those of `contacts` who were unavailable before and are not now: bare JIDs.
+    #[serde(default)]
+    pub came_online: Vec<String>,
     /// Those that are contacts no more: bare JIDs.
     pub removed: Vec<String>,
+    /// Present, and true, where this is what a login has found: contacts who were online before, or had left while
+    /// the account was away. Nothing to disturb anybody for. It holds for the first presence of each device until
+    /// half a minute after our own, unless the contact has left since, and for any that says it is older than our
+    /// login. Who comes online within that time looks the same. Where a contact's changes are told together, one
+    /// of the login's is enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initial: bool,
 }
 
 impl ContactChanged {
@@ -103,10 +113,11 @@ impl ContactChanged {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountChanged {
-    /// The account's new state, as in `list_accounts`. Absent where the account is gone.
+    /// The account's new state, as in `list_accounts`. Absent where there is no such account any more: it was
+    /// forgotten, or its first login has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Box<Account>>,
-    /// Present, and true, where the account is gone.
+    /// Present, and true, where the account was forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }

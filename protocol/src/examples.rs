@@ -105,6 +105,7 @@ pub(crate) fn contact_changed() -> Value {
         "account": "me@example.org",
         "ids": ["romeo@example.net"],
         "contacts": [contact()],
+        "cameOnline": ["romeo@example.net"],
         "removed": [],
     })
 }

@@ -21,6 +21,8 @@ on_both_servers!(
     a_forgotten_account_leaves_nothing,
     messages_are_left_to_other_clients,
     a_stop_is_no_news,
+    who_is_online_at_login_has_not_just_come,
+    a_first_login_that_fails_leaves_no_account,
     a_remembered_account_comes_back_by_itself,
 );
 
@@ -48,6 +50,68 @@ fn is_gone(presence: &Element) -> bool {
 
 fn show(presence: &Element) -> Option<String> {
     find(presence, "show", "jabber:client").map(Element::text)
+}
+
+/// After a start everybody who is online comes, and nobody has just come online.
+async fn who_is_online_at_login_has_not_just_come(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let (mut daemon, ui, _) = start(&server).await;
+    ui.contact(ALICE, |alice| alice["availability"] == "available").await;
+    daemon.restart().await;
+    let ui = Ui::watching(&daemon).await;
+    let about_alice = |fits: fn(&Value) -> bool| {
+        ui.event("contactChanged", move |event| {
+            event["contacts"].as_array().is_some_and(|contacts| contacts.iter().any(fits))
+        })
+    };
+    // It may have come before we began to watch.
+    let begun = json!({ "since": 0, "events": ["contactChanged"] });
+    let past = ui.call("get_events", begun).await;
+    let oldest = past.expect_err("numbers go on").data["oldest"].as_u64().expect("a number");
+    let page =
+        ui.call("get_events", json!({ "since": oldest - 1, "timeout": 30, "events": ["contactChanged"] }));
+    let found = page.await.expect("events")["events"][0].clone();
+    assert_eq!((&found["initial"], &found["cameOnline"]), (&json!(true), &json!([ALICE])), "{found}");
+
+    alice.set_presence(Some("away"), Some("lunch")).await;
+    let status = about_alice(|alice| alice["status"] == "lunch").await;
+    assert_eq!((&status["initial"], &status["cameOnline"]), (&Value::Null, &json!([])), "{status}");
+    alice.disconnect().await;
+    let left = about_alice(|alice| alice["availability"] == "unavailable").await;
+    assert_eq!((&left["initial"], &left["cameOnline"]), (&Value::Null, &json!([])), "{left}");
+    ui.forget_received();
+    let _alice = Contact::online(&server, "alice").await;
+    let came = about_alice(|alice| alice["availability"] == "available").await;
+    assert_eq!((&came["initial"], &came["cameOnline"]), (&Value::Null, &json!([ALICE])), "{came}");
+}
+
+/// It was never one of ours, and nobody has forgotten it.
+async fn a_first_login_that_fails_leaves_no_account(kind: Kind) {
+    let mut server = Server::start(Setup::new(kind).account("me")).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    let mut login = server.login("me");
+    login["password"] = json!("guess");
+    assert_eq!(ui.call("login", login).await.expect_err("it is wrong").kind(), "notAuthorized");
+    let gone = ui.event("accountChanged", |event| event.get("info").is_none()).await;
+    assert_eq!(gone.get("removed"), None, "{gone}");
+    let events = ui.events();
+    let states: Vec<_> = events.iter().map(|event| event["info"]["state"].as_str()).collect();
+    assert_eq!(states, [Some("connecting"), Some("failed"), None]);
+    assert_eq!(events[1]["info"]["error"]["data"]["kind"], "notAuthorized");
+    assert_eq!(ui.call("list_accounts", json!({})).await, Ok(json!([])));
+
+    // Where there is hope, it is given up with the login, and that is told.
+    server.kill();
+    ui.forget_received();
+    let begun = ui.send_call("login", server.login("me")).await;
+    account(&ui, |info| info["retryAt"].is_string()).await;
+    assert_eq!(ui.answer(&begun).await.expect_err("nobody is there").kind(), "serverUnreachable");
+    let gone = ui.event("accountChanged", |event| event.get("info").is_none()).await;
+    assert_eq!(gone.get("removed"), None, "{gone}");
+    let before = ui.events().into_iter().rev().nth(1).expect("an event before");
+    assert_eq!(before["info"]["state"], "failed");
 }
 
 /// A notifier would say that everybody has left, and after the start that everybody has come.

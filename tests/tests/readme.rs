@@ -7,10 +7,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
+use prosed_tests::process::Process;
 use prosed_tests::server::Setup;
 use prosed_tests::{Contact, Daemon, Kind, Server, Ui, browser, png, ports};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 fn top() -> &'static Path {
@@ -128,6 +130,71 @@ fn shim(folder: &Path, name: &str, script: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
 }
 
+/// Each time that somebody comes online, once; not who was there before, be it after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notifier_tells_of_those_who_come() {
+    let readme = fs::read_to_string(top().join("README.md")).expect("the README");
+    let mut scripts = blocks(&readme).into_iter().map(|(_, text)| text);
+    let script = scripts.find(|text| text.contains("notify-send")).expect("a notifier");
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice").friends("me", "carol")).await;
+    let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    Ui::connect(&daemon).await.call("login", server.login("me")).await.expect("logged in, and remembered");
+    let stage = Stage::set(&daemon, &server.jid("me"));
+    let said = stage.folder.path().join("said");
+    let _notifier = Process::spawn(Path::new("bash"), &stage.folder.path().join("log"), |bash| {
+        bash.args(["-euo", "pipefail", "-c", &format!("{{ {script}\n}} > said")]);
+        bash.current_dir(stage.folder.path()).env("PATH", &stage.path).env("HOME", stage.folder.path());
+        bash.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_DATA_HOME");
+    })
+    .expect("bash");
+    let says = async |lines: &[&str]| {
+        let expected: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let wait = async {
+            while fs::read_to_string(&said).unwrap_or_default() != expected {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
+        assert!(waited.is_ok(), "said {:?}, not {expected:?}", fs::read_to_string(&said));
+    };
+    // Once it is there, it hears of those who come.
+    let ui = Ui::watching(&daemon).await;
+    let mut carol = loop {
+        let carol = Contact::online(&server, "carol").await;
+        ui.contact("carol@prosed.test", |carol| carol["availability"] == "available").await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if fs::read_to_string(&said).is_ok_and(|said| !said.is_empty()) {
+            break carol;
+        }
+        carol.disconnect().await;
+        ui.contact("carol@prosed.test", |carol| carol["availability"] == "unavailable").await;
+        ui.forget_received();
+    };
+    says(&["Carol is online"]).await;
+    carol.set_presence(Some("away"), Some("lunch")).await;
+    carol.set_presence(None, Some("back")).await;
+    carol.publish_avatar(&png::solid(8, 8, [70, 120, 200])).await;
+    let fits = |carol: &Value| carol["status"] == "back" && carol["avatar"].is_object();
+    ui.contact("carol@prosed.test", fits).await;
+    let alice = Contact::online(&server, "alice").await;
+    says(&["Carol is online", "Alice is online"]).await;
+
+    // The start finds both, and then one of them comes.
+    daemon.restart().await;
+    let ui = Ui::watching(&daemon).await;
+    let both = async || {
+        let contacts = ui.contacts().await;
+        contacts.iter().all(|contact| contact["availability"] == "available")
+    };
+    while !both().await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    alice.disconnect().await;
+    ui.contact("alice@prosed.test", |alice| alice["availability"] == "unavailable").await;
+    let _alice = Contact::online(&server, "alice").await;
+    says(&["Carol is online", "Alice is online", "Alice is online"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_works() {
     let readme = fs::read_to_string(top().join("README.md")).expect("the README");
@@ -154,7 +221,7 @@ async fn every_command_works() {
         loop {
             away = !away;
             alice.set_presence(away.then_some("away"), Some("lively")).await;
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     };
     let perform = async {
@@ -211,7 +278,9 @@ async fn every_command_works() {
                 }
             }
             let said = String::from_utf8_lossy(&output.stdout);
-            if text.contains("approve_subscription") {
+            if text.contains("notify-send") {
+                assert_eq!(said, "", "{text}\nannounced one who was there:\n{said}");
+            } else if text.contains("approve_subscription") {
                 assert!(said.contains("Let bob@prosed.test in"), "{text}\nlet nobody in:\n{said}");
                 watched += 1;
             } else if endless {

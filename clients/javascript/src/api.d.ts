@@ -556,9 +556,12 @@ export interface Account {
 
 /** An account's session or our own side of it has changed, or the account is gone. */
 export interface AccountChanged {
-  /** The account's new state, as in `list_accounts`. Absent where the account is gone. */
+  /**
+   * The account's new state, as in `list_accounts`. Absent where there is no such account any more:
+   * it was forgotten, or its first login has failed.
+   */
   info?: Account;
-  /** Present, and true, where the account is gone. */
+  /** Present, and true, where the account was forgotten. */
   removed?: boolean;
 }
 
@@ -699,6 +702,8 @@ export interface Contact {
 
 /** Contacts are new, changed or gone. */
 export interface ContactChanged {
+  /** Those of `contacts` who were unavailable before and are not now: bare JIDs. */
+  cameOnline: string[];
   /**
    * Those that are new or changed: their new state, as in a roster. One that looks the same as
    * before has changed in what only `get_contact` or `load_profile` show.
@@ -706,6 +711,14 @@ export interface ContactChanged {
   contacts: Contact[];
   /** All contacts concerned: at most 100 bare JIDs, sorted. */
   ids: string[];
+  /**
+   * Present, and true, where this is what a login has found: contacts who were online before, or
+   * had left while the account was away. Nothing to disturb anybody for. It holds for the first
+   * presence of each device until half a minute after our own, unless the contact has left since,
+   * and for any that says it is older than our login. Who comes online within that time looks the
+   * same. Where a contact's changes are told together, one of the login's is enough.
+   */
+  initial?: boolean;
   /** Those that are contacts no more: bare JIDs. */
   removed: string[];
 }

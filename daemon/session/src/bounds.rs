@@ -99,5 +99,9 @@ pub(crate) const ROSTER_WAIT: Duration = Duration::from_secs(2);
 pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// Login is taken to have settled at last, however busy the server is.
 pub(crate) const SETTLED_AT_LAST: Duration = Duration::from_secs(20);
+/// For so long after our initial presence, a device of which this stream has said nothing yet is taken to have
+/// been there before. The answers (RFC 6121 §4.3) come when our server has reached the contact's: in milliseconds
+/// where they are connected, within half a minute where a connection has to be made or is tried in vain first.
+pub const INITIAL_PRESENCES: Duration = Duration::from_secs(30);
 /// How long contacts keep their presence while the connection is lost.
 pub(crate) const PRESENCE_KEPT: Duration = Duration::from_secs(5 * 60);

@@ -59,9 +59,8 @@ pub struct Ticket(pub u64);
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Notice {
-    /// New state of `changed`, whole; `removed` are contacts no more. Each sorted by JID; no
-    /// bound on their number: the event log splits them.
-    ContactsChanged { changed: Vec<Contact>, removed: Vec<BareJid> },
+    /// Contacts are new, changed or gone.
+    ContactsChanged(ContactsChanged),
     /// Something of [`crate::Account`] is new.
     AccountChanged,
     /// Somebody wants to see our presence.
@@ -71,6 +70,20 @@ pub enum Notice {
     SubscriptionResolved { jid: BareJid },
     /// The server's roster has been reconciled with ours; `changed` contacts differed.
     RosterLoaded { version: Option<String>, changed: usize },
+}
+
+/// Contacts who are new, changed or gone. Each list is sorted by JID; no bound on their number: the event log
+/// splits them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContactsChanged {
+    /// The new state, whole.
+    pub changed: Vec<Contact>,
+    /// Those of `changed` who were unavailable before, as UIs knew them, and are not now.
+    pub came_online: Vec<BareJid>,
+    /// Who is a contact no more.
+    pub removed: Vec<BareJid>,
+    /// It is what a login has found, and not what has just happened: see [`crate::bounds::INITIAL_PRESENCES`].
+    pub initial: bool,
 }
 
 /// One write to the cache; what is inside one write is stored all at once or not at all.

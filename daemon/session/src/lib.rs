@@ -67,7 +67,7 @@ pub use contact::{
     Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
 };
 pub use domain::registrable;
-pub use effect::{Effect, Input, Notice, Ticket, Write};
+pub use effect::{ContactsChanged, Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
 pub use read::{read_show, read_stanza};
 pub use size::{picture_bytes, stanza_bytes, stanza_limit};
@@ -449,12 +449,14 @@ impl Session {
         self.tell_changes(changes, turn);
     }
 
-    fn tell_changes(&mut self, (changed, removed): (Vec<Contact>, Vec<BareJid>), turn: &mut Turn<'_>) {
-        for jid in changed.iter().map(|contact| &contact.jid).chain(&removed) {
-            self.pace.done(jid, turn.now.monotonic);
-        }
-        if !changed.is_empty() || !removed.is_empty() {
-            turn.notify(Notice::ContactsChanged { changed, removed });
+    fn tell_changes(&mut self, changes: [ContactsChanged; 2], turn: &mut Turn<'_>) {
+        for changes in changes {
+            for jid in changes.changed.iter().map(|contact| &contact.jid).chain(&changes.removed) {
+                self.pace.done(jid, turn.now.monotonic);
+            }
+            if !changes.changed.is_empty() || !changes.removed.is_empty() {
+                turn.notify(Notice::ContactsChanged(changes));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use jid::{BareJid, Jid};
 use crate::Turn;
 use crate::bounds;
 use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
-use crate::effect::Write;
+use crate::effect::{ContactsChanged, Write};
 use crate::lookalike::{LookAlikes, Looks};
 use crate::roster::share_groups;
 use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
@@ -29,6 +29,8 @@ pub(crate) struct Person {
     pub(crate) photo: Option<ImageId>,
     pub(crate) profile: ProfileRecord,
     pub(crate) asked_at: Option<Timestamp>,
+    /// The server has said that they, or a device of theirs, are gone since we became available.
+    pub(crate) has_left: bool,
     /// How their JID and name looked when that was compared last, and whether somebody else looks so.
     looks: Option<Looks>,
     look_alike: bool,
@@ -269,6 +271,14 @@ struct Before {
     contact: Option<Contact>,
     /// How they looked when that was compared last: UIs may be told later than that.
     looks: Option<Looks>,
+    /// What has changed since came with a login, all or some of it.
+    initial: bool,
+}
+
+impl Before {
+    fn of(person: &Person) -> Self {
+        Self { contact: person.contact(), looks: person.looks, initial: false }
+    }
 }
 
 impl People {
@@ -364,9 +374,21 @@ impl People {
     pub(crate) fn edit(&mut self, jid: &BareJid) -> Option<&mut Person> {
         let person = self.known.get_mut(jid)?;
         if !self.before.contains_key(jid) {
-            self.before.insert(jid.clone(), Before { contact: person.contact(), looks: person.looks });
+            self.before.insert(jid.clone(), Before::of(person));
         }
         Some(person)
+    }
+
+    /// What was just edited of somebody came with a login.
+    pub(crate) fn note_initial(&mut self, jid: &BareJid) {
+        if let Some(before) = self.before.get_mut(jid) {
+            before.initial = true;
+        }
+    }
+
+    /// We become available: of nobody is it known that they have left since.
+    pub(crate) fn forget_who_left(&mut self) {
+        self.known.values_mut().for_each(|person| person.has_left = false);
     }
 
     /// Whether there is no room for another contact.
@@ -448,24 +470,32 @@ impl People {
     }
 
     /// Who of those that may be told of effectively changed since they were told of last, and who is a contact
-    /// no more.
+    /// no more: first what came with a login, then the rest.
     pub(crate) fn take_changes(
         &mut self,
         mut may_be_told: impl FnMut(&BareJid) -> bool,
-    ) -> (Vec<Contact>, Vec<BareJid>) {
+    ) -> [ContactsChanged; 2] {
         self.compare_looks();
-        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        let mut initial = ContactsChanged { initial: true, ..ContactsChanged::default() };
+        let mut others = ContactsChanged::default();
         let touched = std::mem::take(&mut self.before).into_iter();
         let (told, waiting): (Vec<_>, Vec<_>) = touched.partition(|(jid, _)| may_be_told(jid));
         self.before.extend(waiting);
         for (jid, before) in told {
+            let changes = if before.initial { &mut initial } else { &mut others };
             match (before.contact, self.contact(&jid)) {
-                (before, Some(after)) if before.as_ref() != Some(&after) => changed.push(after),
-                (Some(_), None) => removed.push(jid),
+                (before, Some(after)) if before.as_ref() != Some(&after) => {
+                    let is_online = |contact: &Contact| contact.availability != Availability::Unavailable;
+                    if is_online(&after) && !before.as_ref().is_some_and(is_online) {
+                        changes.came_online.push(jid);
+                    }
+                    changes.changed.push(after);
+                }
+                (Some(_), None) => changes.removed.push(jid),
                 _ => {}
             }
         }
-        (changed, removed)
+        [initial, others]
     }
 
     /// Finds out who looks like somebody else now, or no longer does: those touched, and those who
@@ -496,9 +526,7 @@ impl People {
             let look_alike = self.look_alikes.is_doubtful(looks);
             if person.look_alike != look_alike {
                 // Whoever was touched is in there already, and differs in any case.
-                self.before
-                    .entry(jid.clone())
-                    .or_insert_with(|| Before { contact: person.contact(), looks: person.looks });
+                self.before.entry(jid.clone()).or_insert_with(|| Before::of(person));
                 person.look_alike = look_alike;
             }
         }

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use jid::Jid;
+use jid::{BareJid, Jid};
 use minidom::Element;
 use xmpp_parsers::date::DateTime;
 use xmpp_parsers::ns;
@@ -16,9 +16,9 @@ use crate::contact::Availability;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
 use crate::left_out::What;
-use crate::people::{self, Online};
+use crate::people::{self, Online, Person};
 use crate::snapshot::OwnPresence;
-use crate::time::Timestamp;
+use crate::time::{Now, Timestamp};
 use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
@@ -32,11 +32,33 @@ pub(crate) struct State {
     saving: Vec<(Ticket, Call, OwnPresence)>,
     /// Contacts' presences are forgotten then: the connection has been lost for too long.
     kept_until: Option<Instant>,
+    /// Our initial presence (§4.2), while we are available.
+    initial: Option<Initial>,
+}
+
+/// What the server answers our initial presence with is how things stand, and no news.
+struct Initial {
+    sent_at: Timestamp,
+    /// See [`bounds::INITIAL_PRESENCES`].
+    answered_until: Instant,
 }
 
 impl State {
     pub(crate) fn new(own: OwnPresence) -> Self {
-        Self { own, saving: Vec::new(), kept_until: None }
+        Self { own, saving: Vec::new(), kept_until: None, initial: None }
+    }
+
+    /// We are available no more, or on a new stream not yet.
+    pub(crate) fn end_initial(&mut self) {
+        self.initial = None;
+    }
+
+    /// Whether the first presence of a device, as old as it says, answers our initial presence. Who comes
+    /// online within that time looks the same.
+    fn is_initial(&self, since: Timestamp, now: Now) -> bool {
+        self.initial
+            .as_ref()
+            .is_some_and(|initial| since < initial.sent_at || now.monotonic < initial.answered_until)
     }
 
     pub(crate) fn own(&self) -> &OwnPresence {
@@ -129,6 +151,8 @@ impl Session {
                 let Some(person) = self.people.edit(&bare) else { return };
                 let mut online = read(presence, turn.now.wall);
                 let mut before = person.online.remove(resource);
+                let is_first = !person.has_left && before.as_ref().is_none_or(|before| before.stale);
+                let is_initial = is_first && self.presence.is_initial(online.since, turn.now);
                 if let Some(before) = &mut before {
                     (online.caps, online.client) = (before.caps.take(), before.client.take());
                     (online.caps_bytes, online.is_clueless) = (before.caps_bytes, before.is_clueless);
@@ -148,11 +172,19 @@ impl Session {
                     online.since = before.since;
                 }
                 person.online.insert(resource.to_owned(), online);
+                if is_initial {
+                    self.people.note_initial(&bare);
+                }
             }
             // From the bare JID: of all their resources (§4.5.4).
             Type::Unavailable if is_bare => {
                 let Some(person) = self.people.edit(&bare) else { return };
-                for (resource, online) in std::mem::take(&mut person.online) {
+                person.has_left = true;
+                let gone = std::mem::take(&mut person.online);
+                if gone.values().any(|online| online.stale) {
+                    self.people.note_initial(&bare);
+                }
+                for (resource, online) in gone {
                     self.caps.forget_device(&bare, &resource, &online);
                 }
             }
@@ -161,7 +193,11 @@ impl Session {
             Type::Error if !is_bare => {}
             Type::Unavailable | Type::Error => {
                 let Some(person) = self.people.edit(&bare) else { return };
+                person.has_left = true;
                 if let Some(online) = person.online.remove(resource) {
+                    if online.stale {
+                        self.people.note_initial(&bare);
+                    }
                     self.caps.forget_device(&bare, resource, &online);
                 }
             }
@@ -214,21 +250,40 @@ impl Session {
     /// A new stream brings everybody's presence anew; until it has, the old one is shown.
     pub(crate) fn doubt_presences(&mut self) {
         self.presence.kept_until = None;
+        self.presence.end_initial();
         self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true));
     }
 
     /// Who has not come back with the new stream left while we were away.
     pub(crate) fn forget_stale_presences(&mut self) {
-        self.edit_online(|person| person.online.retain(|_, online| !online.stale));
+        let is_stale = |person: &Person| person.online.values().any(|online| online.stale);
+        for jid in self.find(is_stale) {
+            if let Some(person) = self.people.edit(&jid) {
+                person.online.retain(|_, online| !online.stale);
+                self.people.note_initial(&jid);
+            }
+        }
     }
 
-    fn edit_online(&mut self, change: impl Fn(&mut crate::people::Person)) {
-        let online = self.people.everybody().filter(|(_, person)| !person.online.is_empty());
-        let online: Vec<_> = online.map(|(jid, _)| jid.clone()).collect();
-        for jid in online {
+    /// We become available: the server answers with who is there.
+    pub(crate) fn begin_initial(&mut self, now: Now) {
+        if self.presence.initial.is_none() {
+            let answered_until = now.monotonic + bounds::INITIAL_PRESENCES;
+            self.presence.initial = Some(Initial { sent_at: now.wall, answered_until });
+            self.people.forget_who_left();
+        }
+    }
+
+    fn edit_online(&mut self, change: impl Fn(&mut Person)) {
+        for jid in self.find(|person| !person.online.is_empty()) {
             if let Some(person) = self.people.edit(&jid) {
                 change(person);
             }
         }
+    }
+
+    fn find(&self, fits: impl Fn(&Person) -> bool) -> Vec<BareJid> {
+        let found = self.people.everybody().filter(|(_, person)| fits(person));
+        found.map(|(jid, _)| jid.clone()).collect()
     }
 }

@@ -88,8 +88,10 @@ impl Session {
             let _ = turn.send(self.presence.farewell());
             // From here on the server tells us nothing of others (RFC 6121 §4.5.2).
             self.forget_presences();
+            self.presence.end_initial();
             return;
         }
+        self.begin_initial(turn.now);
         self.send_available(self.full_presence(self.presence.own()), turn);
     }
 

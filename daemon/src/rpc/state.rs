@@ -67,7 +67,7 @@ async fn at_one_seq(
         let Ok(Event { payload, .. }) = serde_json::from_str(event.json.get()) else { continue };
         match (known.get_mut(&event.account), payload) {
             (Some(account), _) if event.seq <= account.seq => {}
-            (_, EventPayload::AccountChanged(changed)) if changed.removed => {
+            (_, EventPayload::AccountChanged(changed)) if changed.info.is_none() => {
                 drop(known.remove(&event.account))
             }
             (Some(account), payload) => account.apply(payload),

@@ -7,8 +7,8 @@ use jid::BareJid;
 use prosed_protocol as api;
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{
-    Account, Address, Answer, Availability, Avatar, ConnectionState, Contact, Failure, Notice, Profile,
-    Resource, RosterSource, Subscription, SubscriptionRequest, Timestamp,
+    Account, Address, Answer, Availability, Avatar, ConnectionState, Contact, ContactsChanged, Failure,
+    Notice, Profile, Resource, RosterSource, Subscription, SubscriptionRequest, Timestamp,
 };
 use subtle::ConstantTimeEq;
 
@@ -50,9 +50,7 @@ impl Translator {
         account: impl FnOnce() -> (Account, Standing),
     ) {
         match notice {
-            Notice::ContactsChanged { changed, removed } => {
-                self.publish_contacts(log, jid, changed, &removed)
-            }
+            Notice::ContactsChanged(changes) => self.publish_contacts(log, jid, changes),
             Notice::AccountChanged => {
                 let (account, standing) = account();
                 let info = Some(Box::new(self.account(account, &standing)));
@@ -79,25 +77,30 @@ impl Translator {
         }
     }
 
-    /// Tells the UIs that an account is gone for good.
-    pub(crate) fn publish_removed(log: &EventLog, jid: &BareJid) {
-        let removed = api::AccountChanged { info: None, removed: true };
-        log.append(jid, api::EventPayload::AccountChanged(removed));
+    /// Tells the UIs that an account is gone: it was forgotten, or is none as its first login has failed.
+    pub(crate) fn publish_gone(log: &EventLog, jid: &BareJid, forgotten: bool) {
+        let gone = api::AccountChanged { info: None, removed: forgotten };
+        log.append(jid, api::EventPayload::AccountChanged(gone));
     }
 
     /// At most [`api::ContactChanged::MAX_IDS`] contacts an event: first those changed, then those gone.
-    fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changed: Vec<Contact>, removed: &[BareJid]) {
+    fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changes: ContactsChanged) {
+        let ContactsChanged { changed, came_online, removed, initial } = changes;
         let mut changed = changed.into_iter().peekable();
+        let mut came_online = came_online.into_iter().map(BareJid::into_inner).peekable();
         while changed.peek().is_some() {
             let some = changed.by_ref().take(api::ContactChanged::MAX_IDS);
             let contacts: Vec<_> = some.map(|contact| self.contact(contact)).collect();
-            let ids = contacts.iter().map(|contact| contact.jid.clone()).collect();
-            let event = api::ContactChanged { ids, contacts, removed: Vec::new() };
+            let ids: Vec<_> = contacts.iter().map(|contact| contact.jid.clone()).collect();
+            // Both are in the same order.
+            let came_online = ids.iter().filter_map(|id| came_online.next_if_eq(id)).collect();
+            let event = api::ContactChanged { ids, contacts, came_online, removed: Vec::new(), initial };
             log.append(jid, api::EventPayload::ContactChanged(event));
         }
         for removed in removed.chunks(api::ContactChanged::MAX_IDS) {
             let removed: Vec<_> = removed.iter().map(BareJid::to_string).collect();
-            let event = api::ContactChanged { ids: removed.clone(), contacts: Vec::new(), removed };
+            let ids = removed.clone();
+            let event = api::ContactChanged { ids, removed, initial, ..api::ContactChanged::default() };
             log.append(jid, api::EventPayload::ContactChanged(event));
         }
     }

@@ -103,7 +103,7 @@ async fn three_panics_within_a_minute_keep_it_offline() {
 async fn calls_in_flight_are_answered() {
     let hole = BlackHole::open().await;
     let daemon = Daemon::start(provocable()).await;
-    let ui = Ui::connect(&daemon).await;
+    let ui = Ui::watching(&daemon).await;
     let login = ui.send_call("login", hole.login("me")).await;
     let _held = hole.swallow(1).await;
     // On a connection of its own: on the same one it would wait for the login.
@@ -112,4 +112,8 @@ async fn calls_in_flight_are_answered() {
     assert_eq!(ui.answer(&login).await.expect_err("it crashed").kind(), "internalError");
     // No server had accepted it yet: it never was an account.
     assert_eq!(other.call("list_accounts", json!({})).await.expect("a list"), json!([]));
+    let gone = ui.event("accountChanged", |event| event.get("info").is_none()).await;
+    assert_eq!(gone.get("removed"), None, "nobody has forgotten it: {gone}");
+    let before = ui.events().into_iter().rev().nth(1).expect("an event before");
+    assert_eq!(before["info"]["error"]["data"]["kind"], "internalError", "{before}");
 }

@@ -33,12 +33,9 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
     loop {
         match follower.next().await {
             Ok(event) => output.one(event, |event, look| known.tell(event, look))?,
-            // The daemon has started anew. What it has told since then comes next; who keeps a picture
-            // of the contacts has to draw it anew.
-            Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
-                known = Known::default();
-                output.failure(&error.into());
-            }
+            // The daemon has started anew. What it has told since then comes next, compared with what was
+            // known before.
+            Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => output.failure(&error.into()),
             Err(ClientError::Unexpected(error)) => output.failure(&Failure::Damaged(error.to_string())),
             Err(error) => return Err(error.into()),
         }

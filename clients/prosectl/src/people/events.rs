@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use prosed_protocol::{Contact, Event, EventPayload};
+use prosed_protocol::{Availability, Contact, ContactChanged, Event, EventPayload};
 
 use super::accounts::{shown_availability, state};
 use super::contacts::subscription;
@@ -27,6 +27,12 @@ impl Known {
             EventPayload::ContactChanged(change) => {
                 let known = self.0.entry(event.account.clone()).or_default();
                 let mut text = String::new();
+                if change.initial {
+                    text.push_str(&told(vec![found(change).into()]));
+                    known
+                        .extend(change.contacts.iter().map(|contact| (contact.jid.clone(), contact.clone())));
+                    return text;
+                }
                 for contact in &change.contacts {
                     let before = known.insert(contact.jid.clone(), contact.clone());
                     text.push_str(&told(changed(before.as_ref(), contact)));
@@ -49,7 +55,7 @@ impl Known {
                 }
                 None => {
                     self.0.remove(&event.account);
-                    told(vec!["is an account no more".into()])
+                    told(vec![if change.removed { "is forgotten" } else { "is no account" }.into()])
                 }
             },
             EventPayload::RosterLoaded(loaded) => {
@@ -66,6 +72,16 @@ impl Known {
             }
             EventPayload::Unknown => told(vec!["something newer than this prosectl: see --json".into()]),
         }
+    }
+}
+
+/// What a login has found: nothing that has just happened, so nobody is named.
+fn found(change: &ContactChanged) -> String {
+    let online = change.contacts.iter().filter(|contact| contact.availability != Availability::Unavailable);
+    let online = online.count();
+    match change.contacts.len() - online {
+        0 => format!("contacts online at login: {online}"),
+        gone => format!("contacts online at login: {online}, no longer online: {gone}"),
     }
 }
 

@@ -56,6 +56,7 @@ fn a_peer_can_neither_drive_the_terminal_nor_forge_a_line() {
             ids: vec![mallory.jid.clone()],
             contacts: vec![mallory.clone()],
             removed: vec![nasty.to_owned()],
+            ..ContactChanged::default()
         }),
     };
     let mut stranger = example::<api::ListSubscriptionRequests>().remove(0);
@@ -141,7 +142,7 @@ fn an_event_is_told_by_what_it_changes() {
         change(&mut contact);
         let mut event = |contact: Contact| {
             let ids = vec![contact.jid.clone()];
-            let change = ContactChanged { ids, contacts: vec![contact], removed: vec![] };
+            let change = ContactChanged { ids, contacts: vec![contact], ..ContactChanged::default() };
             let (time, account) = (String::new(), "me@example.org".to_owned());
             known.tell(&Event { seq: 1, time, account, payload: EventPayload::ContactChanged(change) }, PLAIN)
         };
@@ -166,6 +167,27 @@ fn an_event_is_told_by_what_it_changes() {
     };
     assert_eq!(told(&several), "«Romeo» is away: Mantua; is in Friends, Exiles");
     assert_eq!(told(&|_| {}), "«Romeo» is away: Under the balcony", "something that is not told of");
+}
+
+#[test]
+fn who_was_online_at_login_is_counted_and_not_announced() {
+    let romeo = example::<api::GetContact>();
+    let gone = Contact {
+        jid: "gone@example.net".to_owned(),
+        availability: Availability::Unavailable,
+        ..romeo.clone()
+    };
+    let mut known = Known::default();
+    let mut told = |contacts: Vec<Contact>, initial| {
+        let ids = contacts.iter().map(|contact| contact.jid.clone()).collect();
+        let change = ContactChanged { ids, contacts, initial, ..ContactChanged::default() };
+        let (time, account) = (String::new(), "me@example.org".to_owned());
+        known.tell(&Event { seq: 1, time, account, payload: EventPayload::ContactChanged(change) }, PLAIN)
+    };
+    let found = told(vec![gone, romeo.clone()], true);
+    assert_eq!(found, " #1 me@example.org  contacts online at login: 1, no longer online: 1\n");
+    let renamed = Contact { name: "Mo".to_owned(), ..romeo };
+    assert!(told(vec![renamed], false).ends_with("«Mo» was «Romeo»\n"), "it knows who was there");
 }
 
 #[test]

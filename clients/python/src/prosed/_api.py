@@ -869,9 +869,11 @@ class AccountChanged(Event):
     NAME: ClassVar[str] = "accountChanged"
 
     info: Account | None = None
-    """The account's new state, as in `list_accounts`. Absent where the account is gone."""
+    """The account's new state, as in `list_accounts`. Absent where there is no such account
+    any more: it was forgotten, or its first login has failed.
+    """
     removed: bool = False
-    """Present, and true, where the account is gone."""
+    """Present, and true, where the account was forgotten."""
 
     @classmethod
     def from_json(cls, json: Json) -> AccountChanged:
@@ -898,6 +900,16 @@ class ContactChanged(Event):
     """All contacts concerned: at most 100 bare JIDs, sorted."""
     removed: list[str]
     """Those that are contacts no more: bare JIDs."""
+    came_online: list[str] = field(default_factory=list)
+    """Those of `contacts` who were unavailable before and are not now: bare JIDs."""
+    initial: bool = False
+    """Present, and true, where this is what a login has found: contacts who were online
+    before, or had left while the account was away. Nothing to disturb anybody for. It holds
+    for the first presence of each device until half a minute after our own, unless the
+    contact has left since, and for any that says it is older than our login. Who comes
+    online within that time looks the same. Where a contact's changes are told together, one
+    of the login's is enough.
+    """
 
     @classmethod
     def from_json(cls, json: Json) -> ContactChanged:
@@ -908,6 +920,8 @@ class ContactChanged(Event):
             contacts=[Contact.from_json(item) for item in json["contacts"]],
             ids=list(json["ids"]),
             removed=list(json["removed"]),
+            came_online=list(json.get("cameOnline", [])),
+            initial=json.get("initial", False),
         )
 
 

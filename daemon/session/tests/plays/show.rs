@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use minidom::Element;
 use prosed_session::{
-    Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, ConnectionState, Contact, Failure,
-    ImageInfo, Notice, OwnPresence, PersonRecord, Profile, Resource, RosterItem, RosterSource, Subscription,
-    SubscriptionRequest, Timestamp, Write,
+    Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, ConnectionState, Contact,
+    ContactsChanged, Failure, ImageInfo, Notice, OwnPresence, PersonRecord, Profile, Resource, RosterItem,
+    RosterSource, Subscription, SubscriptionRequest, Timestamp, Write,
 };
 
 /// One effect as a script shows it.
@@ -61,11 +61,11 @@ impl Show {
 
     pub(crate) fn notice(self, notice: &Notice, account: &Account) -> Shown {
         match notice {
-            Notice::ContactsChanged { changed, removed } => {
+            Notice::ContactsChanged(ContactsChanged { changed, removed, initial, .. }) => {
                 let changed = changed.iter().map(|contact| self.contact(contact));
                 let removed = removed.iter().map(|jid| format!("{jid} removed"));
                 Shown {
-                    head: "ui hears contactChanged".to_owned(),
+                    head: format!("ui hears contactChanged{}", if *initial { " initial" } else { "" }),
                     body: Body::Lines(changed.chain(removed).collect()),
                 }
             }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 use prosed_session::{
-    Account, Answer, Call, Command, Contact, Effect, Input, Notice, Now, PersonRecord, Session, Snapshot,
-    Software, Ticket, Timestamp, Write, stanza_bytes,
+    Account, Answer, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Notice, Now,
+    PersonRecord, Session, Snapshot, Software, Ticket, Timestamp, Write, stanza_bytes,
 };
 use sha1::{Digest, Sha1};
 
@@ -198,13 +198,19 @@ impl Watched {
     /// An event always means an effective change.
     fn note_notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::ContactsChanged { changed, removed } => {
+            Notice::ContactsChanged(ContactsChanged { changed, came_online, removed, .. }) => {
                 assert!(!changed.is_empty() || !removed.is_empty(), "contactChanged of nobody");
+                let is_online = |contact: &Contact| contact.availability != Availability::Unavailable;
+                let mut coming = Vec::new();
                 for contact in changed {
                     self.waiting.remove(&contact.jid);
                     let before = self.contacts.insert(contact.jid.clone(), contact.clone());
                     assert_ne!(before.as_ref(), Some(contact), "contactChanged without a change");
+                    if is_online(contact) && !before.as_ref().is_some_and(is_online) {
+                        coming.push(contact.jid.clone());
+                    }
                 }
+                assert_eq!(*came_online, coming, "who came online, as UIs know it");
                 for jid in removed {
                     self.waiting.remove(jid);
                     assert!(self.contacts.remove(jid).is_some(), "{jid} was no contact");

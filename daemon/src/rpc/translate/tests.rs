@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use prosed_session::{CapsRecord, ImageId, ImageType};
+use prosed_session::{CapsRecord, ContactsChanged, ImageId, ImageType};
 use serde_json::{Value, json};
 
 use super::*;
@@ -102,9 +102,10 @@ fn a_look_alike_is_flagged() {
 #[test]
 fn many_contacts_are_several_events_of_at_most_a_hundred() {
     let log = log();
-    let changed = (0..250).map(|n| contact(&format!("c{n:03}@example.net"))).collect();
+    let changed: Vec<_> = (0..250).map(|n| contact(&format!("c{n:03}@example.net"))).collect();
     let removed = (0..101).map(|n| jid(&format!("r{n:03}@example.net"))).collect();
-    let notice = Notice::ContactsChanged { changed, removed };
+    let came_online = [0, 99, 100].map(|n: usize| changed[n].jid.clone()).to_vec();
+    let notice = Notice::ContactsChanged(ContactsChanged { changed, came_online, removed, initial: true });
     translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
     let events = events(&log);
     let sizes = |field: &str| -> Vec<_> {
@@ -113,6 +114,10 @@ fn many_contacts_are_several_events_of_at_most_a_hundred() {
     assert_eq!(sizes("ids"), [100, 100, 50, 100, 1]);
     assert_eq!(sizes("contacts"), [100, 100, 50, 0, 0]);
     assert_eq!(sizes("removed"), [0, 0, 0, 100, 1]);
+    assert_eq!(events[0]["cameOnline"], json!(["c000@example.net", "c099@example.net"]));
+    assert_eq!(events[1]["cameOnline"], json!(["c100@example.net"]));
+    assert_eq!(sizes("cameOnline")[2..], [0, 0, 0]);
+    assert!(events.iter().all(|event| event["initial"] == true));
     assert_eq!(events[2]["ids"][49], "c249@example.net");
     assert_eq!(events[4]["removed"], json!(["r100@example.net"]));
     assert_eq!(events[0]["event"], "contactChanged");
@@ -145,7 +150,8 @@ fn an_account_as_an_event() {
     };
     let notice = Notice::AccountChanged;
     translator().publish(&log, &jid("me@example.org"), notice, || (account, standing));
-    Translator::publish_removed(&log, &jid("me@example.org"));
+    Translator::publish_gone(&log, &jid("me@example.org"), true);
+    Translator::publish_gone(&log, &jid("typo@example.org"), false);
     let events = events(&log);
     assert_eq!(events[0]["event"], "accountChanged");
     assert_eq!(
@@ -161,6 +167,7 @@ fn an_account_as_an_event() {
     );
     assert_eq!(events[1]["removed"], true);
     assert_eq!(events[1].get("info"), None);
+    assert_eq!((events[2].get("removed"), events[2].get("info")), (None, None));
 }
 
 #[test]
