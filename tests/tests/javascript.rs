@@ -87,13 +87,13 @@ async fn test_with(packages: &[&str], flags: &[&str], files: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_package_ws_over_the_unix_socket() {
-    test_with(&["ws"], &[], &["calls", "events", "floods"]).await;
+    test_with(&["ws"], &[], &["words", "calls", "events", "floods", "forgotten"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_nothing_but_node_over_the_port() {
     // As every Node from 22 on has it.
-    test_with(&[], &["--experimental-websocket"], &["calls", "events"]).await;
+    test_with(&[], &["--experimental-websocket"], &["words", "calls", "events", "forgotten"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,7 +87,7 @@ export class Prosed extends EventTarget {
 
   /**
    * All contacts of an account, and again with each change: the whole of a contact list's life.
-   * `contacts` is one map throughout, kept true.
+   * `contacts` is one map throughout, kept true. It ends when the account is forgotten.
    */
   watchRoster(options?: WatchRosterOptions): AsyncGenerator<RosterChange, void, void>;
 
@@ -152,8 +152,12 @@ export interface RosterChange {
   contacts: ReadonlyMap<string, Contact>;
   /** Those that are new or changed; first, and after a reload, all. */
   changed: Contact[];
+  /** Those of `changed` who were unavailable before and are not now: bare JIDs. */
+  cameOnline: string[];
   /** Those that are contacts no more: bare JIDs. */
   removed: string[];
+  /** It was loaded, or is what a login has found: nothing to disturb anybody for. */
+  initial: boolean;
 }
 
 /** What went wrong, as the daemon or the connection says it. `message` is for people. */
