@@ -136,7 +136,10 @@ async fn the_notifier_tells_of_those_who_come() {
     let readme = fs::read_to_string(top().join("README.md")).expect("the README");
     let mut scripts = blocks(&readme).into_iter().map(|(_, text)| text);
     let script = scripts.find(|text| text.contains("notify-send")).expect("a notifier");
-    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice").friends("me", "carol")).await;
+    let server = Server::start(
+        Setup::new(Kind::Prosody).friends("me", "alice").friends("me", "bob").friends("me", "carol"),
+    )
+    .await;
     let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
     Ui::connect(&daemon).await.call("login", server.login("me")).await.expect("logged in, and remembered");
     let stage = Stage::set(&daemon, &server.jid("me"));
@@ -184,7 +187,7 @@ async fn the_notifier_tells_of_those_who_come() {
     let ui = Ui::watching(&daemon).await;
     let both = async || {
         let contacts = ui.contacts().await;
-        contacts.iter().all(|contact| contact["availability"] == "available")
+        contacts.iter().filter(|contact| contact["availability"] == "available").count() == 2
     };
     while !both().await {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -192,7 +195,10 @@ async fn the_notifier_tells_of_those_who_come() {
     alice.disconnect().await;
     ui.contact("alice@prosed.test", |alice| alice["availability"] == "unavailable").await;
     let _alice = Contact::online(&server, "alice").await;
-    says(&["Carol is online", "Alice is online", "Alice is online"]).await;
+    ui.contact("alice@prosed.test", |alice| alice["availability"] == "available").await;
+    // The last one, so that nobody else can have been told of in between.
+    let _bob = Contact::online(&server, "bob").await;
+    says(&["Carol is online", "Alice is online", "Alice is online", "Bob is online"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
