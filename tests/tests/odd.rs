@@ -61,12 +61,18 @@ async fn a_device_may_have_any_name() {
 const ROSTER: &str = "<item jid='alice@prosed.test' subscription='both'/><item jid='gw.prosed.test' subscription='both'/>\
     <item jid='icq.real.example/registered' subscription='both'/>";
 
-async fn session() -> (Hostile, Daemon, Ui, Served) {
+/// Where stanzas are counted, and where they are not: read by other parts of ours.
+const STREAMS: [&str; 2] = ["<sm xmlns='urn:xmpp:sm:3'/>", ""];
+
+async fn session(features: &str) -> (Hostile, Daemon, Ui, Served) {
     let server = Hostile::listen().await;
     let daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
     let ui = Ui::watching(&daemon).await;
     let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
-    let peer = server.accept_session("me", "secret").await.listen(|stanza: &Element| {
+    let peer = server.accept_session_with("me", "secret", features).await.listen(|stanza: &Element| {
+        if stanza.name() == "enable" {
+            return Some("<enabled xmlns='urn:xmpp:sm:3'/>".to_owned());
+        }
         find(stanza, "query", "jabber:iq:roster")?;
         (stanza.attr("type") == Some("get"))
             .then(|| result_of(stanza, &format!("<query xmlns='jabber:iq:roster'>{ROSTER}</query>")))
@@ -80,9 +86,40 @@ async fn hears(ui: &Ui, peer: &Served, stanza: &str, jid: &str, fits: impl Fn(&V
     ui.contact(jid, fits).await;
 }
 
+fn has_device(contact: &Value, resource: &Value) -> bool {
+    contact["resources"].as_array().into_iter().flatten().any(|device| device["resource"] == *resource)
+}
+
+#[tokio::test]
+async fn a_presence_is_heard_whatever_is_odd_about_it() {
+    for features in STREAMS {
+        let (_server, _daemon, ui, peer) = session(features).await;
+        for (n, odd) in [
+            "<show/>".to_owned(),
+            "<priority>5225</priority>".to_owned(),
+            // A smiley: XML parsers differ in what they think of one within a tag.
+            "<show/><x xmlns='urn:x'> :)</x>".to_owned(),
+            "<show/><x xmlns='urn:x'>\r</x>".to_owned(),
+            format!("<show/>{}", "<x xmlns='urn:x'/>".repeat(100)),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let status = n.to_string();
+            let presence = format!(
+                "<presence from='alice@prosed.test/📱Phone'>{odd}<status>{status}</status></presence>"
+            );
+            hears(&ui, &peer, &presence, "alice@prosed.test", |contact| {
+                contact["status"] == status.as_str() && has_device(contact, &json!("📱Phone"))
+            })
+            .await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn gateways_are_heard_as_they_are() {
-    let (_server, _daemon, ui, peer) = session().await;
+    let (_server, _daemon, ui, peer) = session(STREAMS[0]).await;
     for (from, contact) in
         [("gw.prosed.test", "gw.prosed.test"), ("icq.real.example/registered", "icq.real.example")]
     {

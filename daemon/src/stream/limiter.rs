@@ -21,7 +21,7 @@
 //! Whatever else offends comes from the server itself: the stream breaks.
 //!
 //! **Stanzas are set aside.** Once the library has begun to count, a stanza is parsed by ourselves
-//! ([`parser`](super::parser)) and goes on as a blank, and is put in the blank's place again behind
+//! ([`parser`](super::parser), or [`pieces`](super::pieces) over several turns) and goes on as a blank, and is put in the blank's place again behind
 //! the library ([`aside`](super::aside)). Before that, one that the library would refuse for something
 //! malformed in it goes on without that.
 //!
@@ -54,6 +54,7 @@ use super::aside::Aside;
 use super::dial::timed_out;
 use super::limits::{Broken, Offence};
 use super::parser::Parser;
+use super::pieces::Pieces;
 use super::scanner::{Found, Head, Kind, Scanner, Span};
 use super::stage::Stage;
 
@@ -128,6 +129,8 @@ pub(super) struct Limiter<S> {
     /// The peer's latest stream header, as it was written.
     header: Vec<u8>,
     parser: Parser,
+    /// The unit is a stanza that is read in pieces, and so many bytes of it are.
+    pieces: Option<(Pieces, usize)>,
     /// We have asked to be bound.
     bound: bool,
     /// The library counts stanzas from here on, and wants no other of them.
@@ -158,6 +161,7 @@ impl<S> Limiter<S> {
             scanned: 0,
             header: Vec::new(),
             parser: Parser::default(),
+            pieces: None,
             bound: false,
             counted: false,
             unsent: 0,
@@ -199,7 +203,7 @@ impl<S> Limiter<S> {
 
     /// Looks at what was read, until something can go on or all is looked at.
     fn scan(&mut self) -> io::Result<()> {
-        while self.scanned < self.buffer.len() {
+        while self.scanned < self.buffer.len() && self.pieces.is_none() {
             let (read, found) = self.scanner.scan(&self.buffer[self.scanned..]);
             self.scanned += read;
             match found {
@@ -220,6 +224,9 @@ impl<S> Limiter<S> {
                         self.replacement = Some(FAILED.to_vec());
                     }
                     let replacement = self.replacement.take().or_else(|| self.in_its_place(unit.kind));
+                    if self.pieces.is_some() {
+                        return Ok(());
+                    }
                     if let Some(replacement) = replacement {
                         let len = replacement.len();
                         self.buffer.splice(self.ready..self.scanned, replacement);
@@ -275,8 +282,34 @@ impl<S> Limiter<S> {
         if !self.counted {
             return self.parser.mended(&self.header, stanza);
         }
-        let stanza = self.parser.stanza(&self.header, stanza)?;
+        let Some(stanza) = self.parser.stanza(&self.header, stanza) else {
+            self.pieces = Pieces::new(&self.header).map(|pieces| (pieces, 0));
+            return None;
+        };
         Some(self.link.aside.put(stanza).into_bytes())
+    }
+
+    /// Reads on in a stanza that is read in pieces, as far as this turn goes. Behind its end the next unit begins.
+    fn read_piece(&mut self) -> io::Result<()> {
+        let Some((mut pieces, read)) = self.pieces.take() else { return Ok(()) };
+        let stanza = self.unit();
+        let end = stanza.len().min(read + PIECE.saturating_sub(self.given));
+        let is_xml = pieces.read(&stanza[read..end]).is_some();
+        let is_whole = end == stanza.len();
+        self.given += end - read;
+        if is_xml && !is_whole {
+            self.pieces = Some((pieces, end));
+            return Ok(());
+        }
+        // What is no XML or no stanza is for the library to judge.
+        if let Some(stanza) = pieces.stanza().filter(|_| is_xml) {
+            let blank = self.link.aside.put(stanza).into_bytes();
+            let len = blank.len();
+            self.buffer.splice(self.ready..self.scanned, blank);
+            self.scanned = self.ready + len;
+        }
+        self.ready = self.scanned;
+        self.scan()
     }
 
     fn replace(&mut self, offence: Offence) {
@@ -379,6 +412,15 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Limiter<S> {
                 }
                 let end = this.ready.min(this.start + PIECE - this.given);
                 return Poll::Ready(Ok(&this.buffer[this.start..end]));
+            }
+            if this.pieces.is_some() {
+                if this.given >= PIECE {
+                    this.given = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                this.read_piece()?;
+                continue;
             }
             if this.space {
                 return Poll::Ready(Ok(b" "));

@@ -32,6 +32,7 @@ mod network;
 mod offer;
 mod outbox;
 mod parser;
+mod pieces;
 mod pins;
 mod prompt;
 mod sasl;

@@ -1,8 +1,7 @@
 //! Parses stanzas, faster than the library does, and as it does.
 //!
 //! **What is usual is read as the library would read it**, which the tests hold: the two against each other.
-//! What is unusual is read without what is malformed in it, where the library would lose the whole stanza.
-//! What is no XML is left to the library, and ends the stream.
+//! What is unusual is left to [`pieces`](super::pieces), and what is no XML to the library, whose stream it ends.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +18,20 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::StanzaError;
 
 use super::namespaces::character;
+use super::pieces::Pieces;
 
 /// How a stream ends whose header has the prefix that servers must use (RFC 6120 §4.8.5).
 const FOOTER: &str = "</stream:stream>";
 /// A document that has grown beyond this for a big stanza is given back.
 const KEEP: usize = 64 * 1024;
-/// Longer stanzas are left to the library: the tree that we read through makes room for an attribute at
-/// each `=` before it looks. A roster of 10,000 contacts has 2 MB.
+/// Longer stanzas are read in pieces: the tree that we read through makes room for an attribute at each `=` before
+/// it looks, and all of it is one piece of work. A roster of 10,000 contacts has 2 MB.
 const MAX_BYTES: usize = 2 << 20;
 /// Declarations of namespaces in a stanza. Each element that makes one takes over all of those around it,
 /// in time that grows with the square of their number. Whatever is sent in the course of a day has ten.
 const MAX_DECLARATIONS: usize = 64;
 
-/// Reads stanzas of the stream that has this header; absent: that is for the library to do.
+/// Reads stanzas of the stream that has this header.
 #[derive(Default)]
 pub(super) struct Parser {
     /// The stream as if there were nothing but this stanza in it: the header has a say in what
@@ -40,38 +40,8 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    /// A stanza, without what is malformed in it.
+    /// A stanza in which nothing is unusual.
     pub(super) fn stanza(&mut self, header: &[u8], stanza: &[u8]) -> Option<Stanza> {
-        self.parse(header, stanza, |node| usual(node).or_else(|| read_stanza(tree(node)?)))
-    }
-
-    /// The same as a text, for the library, where it would not read it as it is.
-    pub(super) fn mended(&mut self, header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
-        let mended = self.parse(header, stanza, |node| {
-            let tree = tree(node).filter(|_| usual(node).is_none())?;
-            let is_sound = match tree.name() {
-                "iq" => Iq::try_from(tree.clone()).is_ok(),
-                "message" => Message::try_from(tree.clone()).is_ok(),
-                _ => Presence::try_from(tree.clone()).is_ok(),
-            };
-            if is_sound { None } else { read_stanza(tree) }
-        })?;
-        let mended = match mended {
-            Stanza::Iq(iq) => Element::from(iq),
-            Stanza::Message(message) => message.into(),
-            Stanza::Presence(presence) => presence.into(),
-        };
-        let mut text = Vec::new();
-        mended.write_to(&mut text).ok()?;
-        Some(text)
-    }
-
-    fn parse<T>(
-        &mut self,
-        header: &[u8],
-        stanza: &[u8],
-        read: impl FnOnce(Node<'_, '_>) -> Option<T>,
-    ) -> Option<T> {
         if stanza.len() > MAX_BYTES || is_laborious(stanza) || is_disputed(stanza) {
             return None;
         }
@@ -86,7 +56,33 @@ impl Parser {
         if root.default_namespace() != Some(ns::JABBER_CLIENT) {
             return None;
         }
-        read(root.first_child()?)
+        usual(root.first_child()?)
+    }
+
+    /// A stanza that the library would not read, as a text without what is malformed in it.
+    pub(super) fn mended(&mut self, header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
+        if stanza.len() > MAX_BYTES || self.stanza(header, stanza).is_some() {
+            return None;
+        }
+        let mut pieces = Pieces::new(header)?;
+        pieces.read(stanza)?;
+        let tree = pieces.element()?;
+        let is_sound = match tree.name() {
+            "iq" => Iq::try_from(tree.clone()).is_ok(),
+            "message" => Message::try_from(tree.clone()).is_ok(),
+            _ => Presence::try_from(tree.clone()).is_ok(),
+        };
+        if is_sound {
+            return None;
+        }
+        let mended = match read_stanza(tree)? {
+            Stanza::Iq(iq) => Element::from(iq),
+            Stanza::Message(message) => message.into(),
+            Stanza::Presence(presence) => presence.into(),
+        };
+        let mut text = Vec::new();
+        mended.write_to(&mut text).ok()?;
+        Some(text)
     }
 }
 
@@ -108,13 +104,6 @@ fn is_disputed(stanza: &[u8]) -> bool {
     memchr::memchr(b'\r', stanza).is_some()
         || memchr::memchr_iter(b':', stanza).any(disputed)
         || memchr::memmem::find_iter(stanza, b"&#").any(is_none)
-}
-
-/// A stanza with all that is in it.
-fn tree(stanza: Node<'_, '_>) -> Option<Element> {
-    let mut tree = element(stanza)?;
-    tree.set_attr(Namespace::XML, NcName::try_from("lang").ok()?, language(stanza).0);
-    Some(tree)
 }
 
 /// As the library would read it; absent: it is unusual.
