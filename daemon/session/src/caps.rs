@@ -169,6 +169,8 @@ struct Unknown {
     holders: BTreeMap<Jid, String>,
     /// Who is being asked: one of them at a time, where their answer counts for all.
     asked: BTreeSet<Jid>,
+    /// Holders whose turn came while another was being asked: if that one can't explain it, they may be asked.
+    waiting: BTreeSet<Jid>,
 }
 
 pub(crate) struct State {
@@ -179,6 +181,9 @@ pub(crate) struct State {
     unknown: BTreeMap<CapsKey, Unknown>,
     /// Bytes that contacts have explained on this stream.
     explained: BTreeMap<BareJid, usize>,
+    /// How often a device was looked at, as one that may be asked.
+    #[cfg(test)]
+    pub(crate) looks: std::cell::Cell<usize>,
 }
 
 impl State {
@@ -189,6 +194,8 @@ impl State {
             features: Features::cached(known),
             unknown: BTreeMap::new(),
             explained: BTreeMap::new(),
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
         }
     }
 
@@ -216,7 +223,8 @@ impl State {
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         // One with nobody would be one too many.
-        let holders = self.unknown.values().map(|unknown| unknown.holders.len().max(1));
+        let holders =
+            self.unknown.values().map(|unknown| (unknown.holders.len() + unknown.waiting.len()).max(1));
         holders.sum::<usize>() + self.explained.len()
     }
 
@@ -230,10 +238,15 @@ impl State {
     fn forget_holder(&mut self, holder: &Jid, key: &CapsKey) {
         if let Some(unknown) = self.unknown.get_mut(key) {
             unknown.holders.remove(holder);
+            unknown.waiting.remove(holder);
             if unknown.holders.is_empty() {
                 self.unknown.remove(key);
             }
         }
+    }
+
+    fn next_waiting(&mut self, key: &CapsKey) -> Option<Jid> {
+        self.unknown.get_mut(key)?.waiting.pop_first()
     }
 
     /// A device of somebody is gone.
@@ -294,22 +307,25 @@ impl Session {
         }
     }
 
-    /// Whether a device may be asked what the hash means that it shows.
+    /// Whether a device may be asked what the hash means that it shows, once nobody else is.
     fn may_explain(&self, holder: &Jid, key: &CapsKey) -> bool {
+        #[cfg(test)]
+        self.caps.looks.update(|looks| looks + 1);
         let Some(person) = self.people.person(&holder.to_bare()) else { return false };
         let shows = |online: &&Online| online.caps.as_ref() == Some(key);
         let failed = person.online.values().filter(shows).filter(|online| online.is_clueless).count();
         let online = person.online.get(people::resource(holder)).filter(shows);
-        let is_verifiable = is_verifiable(key);
-        (failed < bounds::CAPS_ATTEMPTS || !is_verifiable)
+        (failed < bounds::CAPS_ATTEMPTS || !is_verifiable(key))
             && online.is_some_and(|online| !online.is_clueless && online.client.is_none())
-            && self.caps.unknown.get(key).is_some_and(|unknown| {
-                let is_asked = match is_verifiable {
-                    true => !unknown.asked.is_empty(),
-                    false => unknown.asked.contains(holder),
-                };
-                !is_asked && unknown.holders.contains_key(holder)
-            })
+            && self.caps.unknown.get(key).is_some_and(|unknown| unknown.holders.contains_key(holder))
+    }
+
+    /// Whether a device has to wait for an answer first, its own or another's that counts for it.
+    fn is_asked(&self, holder: &Jid, key: &CapsKey) -> bool {
+        self.caps.unknown.get(key).is_some_and(|unknown| match is_verifiable(key) {
+            true => !unknown.asked.is_empty(),
+            false => unknown.asked.contains(holder),
+        })
     }
 
     /// It is a contact's turn to be asked what a hash of theirs means.
@@ -319,10 +335,16 @@ impl Session {
         let devices = person.online.iter().filter_map(|(resource, online)| {
             Some((people::device(contact, resource)?, online.caps.clone()?))
         });
-        let mut devices = devices.filter(|(holder, key)| self.may_explain(holder, key));
-        let (Some((holder, key)), more) = (devices.next(), devices.next()) else { return };
-        drop(devices);
-        if more.is_some() {
+        let able = devices.filter(|(holder, key)| self.may_explain(holder, key));
+        let (later, now): (Vec<_>, Vec<_>) = able.partition(|(holder, key)| self.is_asked(holder, key));
+        for (holder, key) in later {
+            if let Some(unknown) = self.caps.unknown.get_mut(&key) {
+                unknown.waiting.insert(holder);
+            }
+        }
+        let mut now = now.into_iter();
+        let Some((holder, key)) = now.next() else { return };
+        if now.next().is_some() {
             self.questions.put(contact, Kind::Caps);
         }
         let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
@@ -330,6 +352,7 @@ impl Session {
         let Some(node) = unknown.holders.get(&holder) else { return };
         // Without a node where it proves nothing: what XEP-0115 1.3 called bundles has nodes of its own.
         let query = disco::info_query(is_verifiable(&key).then(|| format!("{node}#{}", key.ver)));
+        unknown.waiting.remove(&holder);
         unknown.asked.insert(holder.clone());
         let asked = Asked { key, holder: holder.clone() };
         self.ask_for(Some(question), Some(holder), query, Request::Disco { asked }, turn);
@@ -352,11 +375,12 @@ impl Session {
                     debug!("caps that no hash confirms count for that device only");
                     self.note_own_client(&holder, &key, &Arc::new(record), turn);
                 }
-                let others =
-                    self.caps.unknown.get(&key).into_iter().flat_map(|unknown| unknown.holders.keys());
-                let other = others.into_iter().find(|other| self.may_explain(other, &key));
-                if let Some(other) = other.map(|other| other.to_bare()) {
-                    self.questions.put(&other, Kind::Caps);
+                // Each is looked at once: who waits has had a turn for it. Not all who show it.
+                while let Some(other) = self.caps.next_waiting(&key) {
+                    if self.may_explain(&other, &key) {
+                        self.questions.put(&other.to_bare(), Kind::Caps);
+                        break;
+                    }
                 }
             }
         }

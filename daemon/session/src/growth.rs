@@ -63,8 +63,8 @@ impl Flood {
         ));
     }
 
-    /// All that is asked is answered with nothing.
-    fn refuses_all(&mut self) {
+    /// What has just been asked.
+    fn requests(&self) -> Vec<Element> {
         let requests = self.effects.iter().filter_map(|effect| match effect {
             Effect::Send { stanza, .. } => match &**stanza {
                 Stanza::Iq(iq) => Some(Element::from(iq.clone())),
@@ -72,13 +72,21 @@ impl Flood {
             },
             _ => None,
         });
-        let requests: Vec<Element> = requests.filter(|iq| iq.attr("type") == Some("get")).collect();
-        for request in requests {
-            let (id, to) = (request.attr("id").unwrap(), request.attr("to").unwrap_or("marc@prose.org"));
-            self.sends(&format!(
-                "<iq xmlns='jabber:client' type='error' id='{id}' from='{to}'><error type='cancel'>\
-                 <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-            ));
+        requests.filter(|iq| iq.attr("type") == Some("get")).collect()
+    }
+
+    fn refuses(&mut self, request: &Element) {
+        let (id, to) = (request.attr("id").unwrap(), request.attr("to").unwrap_or("marc@prose.org"));
+        self.sends(&format!(
+            "<iq xmlns='jabber:client' type='error' id='{id}' from='{to}'><error type='cancel'>\
+             <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        ));
+    }
+
+    /// All that is asked is answered with nothing.
+    fn refuses_all(&mut self) {
+        for request in self.requests() {
+            self.refuses(&request);
         }
     }
 
@@ -131,6 +139,46 @@ fn caps() {
     flood.nothing_has_piled_up();
     flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example'/>");
     assert_eq!(flood.session.caps.entries(), 0, "who is gone shows nothing");
+}
+
+/// Each failure has the next device asked, and must not look at all that show the hash to find it.
+#[test]
+fn a_hash_that_nobody_explains() {
+    const CONTACTS: usize = 50;
+    let mut flood = Flood::new();
+    for n in 0..CONTACTS {
+        flood.sends(&format!(
+            "<iq xmlns='jabber:client' type='set' id='p'><query xmlns='jabber:iq:roster'>\
+             <item jid='contact{n}@evil.example' subscription='both'/></query></iq>"
+        ));
+    }
+    let mut asked = Vec::new();
+    for n in 0..CONTACTS * bounds::RESOURCES_PER_JID {
+        flood.sends(&format!(
+            "<presence xmlns='jabber:client' from='contact{}@evil.example/{n}'>\
+             <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='same'/></presence>",
+            n % CONTACTS
+        ));
+        asked.extend(flood.requests());
+    }
+    flood.session.caps.looks.set(0);
+    let mut failures = 0;
+    while let Some(request) = asked.pop() {
+        failures += usize::from(request.has_child("query", "http://jabber.org/protocol/disco#info"));
+        flood.refuses(&request);
+        asked.extend(flood.requests());
+        if asked.is_empty() {
+            flood.now.monotonic += std::time::Duration::from_secs(60);
+            flood.effects.clear();
+            flood.session.handle(Input::Tick, flood.now, &mut flood.effects);
+            asked.extend(flood.requests());
+        }
+    }
+    assert_eq!(failures, CONTACTS * bounds::CAPS_ATTEMPTS, "everybody has had their chances");
+    let looks = flood.session.caps.looks.get();
+    // The devices of the contact who has failed and of the next one.
+    let most = failures * 3 * bounds::RESOURCES_PER_JID;
+    assert!(looks <= most, "{looks} looks for {failures} failures");
 }
 
 #[test]
