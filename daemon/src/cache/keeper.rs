@@ -1,6 +1,6 @@
 //! The store thread: applies what is queued, then writes it out once.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::StoreError;
+use super::forgetting::{Forgetting, Forgotten};
 use super::images::Images;
 use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
-use crate::files::{self, Lock};
+use crate::files::Lock;
 use crate::registry::Registry;
 
 /// How long a write without a ticket may stay in memory. What `kill -9` then takes, the server
@@ -31,11 +32,7 @@ pub(super) const UNUSED: usize = 64;
 pub(super) const UNUSED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long a cache that failed may take to close; everybody's writes wait for it.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-
-/// How long it may take to copy the rows for a forgetting; everybody's writes wait for it. A hundred thousand
-/// take a second. The watchdog waits for longer.
-const COPY_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a cache that failed is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -76,18 +73,21 @@ pub(super) enum Job {
 }
 
 pub(super) struct Keeper {
-    rows_folder: PathBuf,
+    pub(super) rows_folder: PathBuf,
     /// Absent: they failed, and are to be opened again.
     pub(super) rows: Option<Rows>,
     /// When that was.
     pub(super) failed_at: Option<Instant>,
     /// Accounts whose stored roster is all that their session has said of it. Not so after a
     /// write was lost: a later version on top of the gap would hide it for ever.
-    sound: HashSet<BareJid>,
+    pub(super) sound: HashSet<BareJid>,
     pub(super) images: Images,
     /// Pictures that their owners have replaced, fewer than [`UNUSED`].
-    unused: HashSet<ImageId>,
-    registry: Registry,
+    pub(super) unused: HashSet<ImageId>,
+    /// The forgetting that is under way, and those that come after it.
+    pub(super) forgetting: Option<Forgetting>,
+    pub(super) to_forget: VecDeque<(BareJid, Forgotten)>,
+    pub(super) registry: Registry,
     metrics: CacheMetrics,
     /// Something is not on disk yet.
     pub(super) dirty: bool,
@@ -138,6 +138,8 @@ impl Keeper {
             sound: HashSet::new(),
             images,
             unused: HashSet::new(),
+            forgetting: None,
+            to_forget: VecDeque::new(),
             registry,
             metrics,
             dirty: false,
@@ -155,8 +157,10 @@ impl Keeper {
         let mut closing = None;
         let mut write_out_at = None;
         while closing.is_none() {
+            // A forgetting goes on as soon as nobody else wants anything, and after each round of those who do.
+            let moment = if self.is_forgetting() { Some(Instant::now()) } else { write_out_at };
             let next = timer.block_on(async {
-                match write_out_at {
+                match moment {
                     Some(moment) => tokio::time::timeout_at(moment, queue.recv()).await.map_err(drop),
                     None => Ok(queue.recv().await),
                 }
@@ -177,8 +181,12 @@ impl Keeper {
                     }
                 }
                 Ok(None) => break,
-                Err(()) => drop(self.write_out()),
+                Err(()) if write_out_at.is_some_and(|moment| moment <= Instant::now()) => {
+                    self.write_out();
+                }
+                Err(()) => {}
             }
+            self.go_on_forgetting();
             write_out_at = match (self.dirty, write_out_at) {
                 (false, _) => None,
                 (true, None) => Some(Instant::now() + WRITE_BEHIND),
@@ -218,7 +226,7 @@ impl Keeper {
                 }
                 drop(room);
             }
-            Job::Forget { account, reply } => drop(reply.send(self.forget(&account))),
+            Job::Forget { account, reply } => self.to_forget.push_back((account, reply)),
             Job::Discard { id } => {
                 if let Err(error) = self.images.remove(id) {
                     tracing::warn!(%error, "a damaged image can't be removed");
@@ -256,7 +264,7 @@ impl Keeper {
     }
 
     /// Returns whether it went well.
-    fn apply(&mut self, account: &BareJid, write: Write) -> bool {
+    pub(super) fn apply(&mut self, account: &BareJid, write: Write) -> bool {
         let result = match &write {
             Write::Image { id, kind, data } => {
                 self.unused.remove(id);
@@ -278,7 +286,8 @@ impl Keeper {
             | Write::Caps { .. }
             | Write::SubscriptionRequest { .. } => {
                 let sound = self.sound.contains(account);
-                self.on_rows(|rows| rows.apply(account, &write, sound))
+                let applied = self.on_rows(|rows| rows.apply(account, &write, sound));
+                applied.map(|change| self.follow(account, &change, &write))
             }
         };
         self.dirty |=
@@ -297,48 +306,6 @@ impl Keeper {
         result.is_ok()
     }
 
-    /// Returns whether there was anything to erase.
-    fn forget(&mut self, account: &BareJid) -> Result<bool, StoreError> {
-        let unusable = |error: RowsError| StoreError::Unusable(error.to_string());
-        let here = |rows: &Rows| Ok((rows.has(account)?, rows.avatars(None)?, rows.avatars(Some(account))?));
-        let (found, all, theirs) = self.on_rows(here).map_err(unusable)?;
-        // Without a row there may be what was one; without a record, a login was never accepted.
-        if found || self.registry.has_record(account) {
-            self.copy_without(account).map_err(unusable)?;
-            files::remove_set_aside(&self.rows_folder).map_err(RowsError::Disk).map_err(unusable)?;
-            let unused = std::mem::take(&mut self.unused);
-            for id in all.union(&unused).filter(|id| !theirs.contains(id)) {
-                self.images.remove(*id).map_err(RowsError::Disk).map_err(unusable)?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Puts a copy in the place of the rows that has none of an account's, nor any trace of them.
-    fn copy_without(&mut self, account: &BareJid) -> Result<(), RowsError> {
-        let [new, _] = opening::successor(&self.rows_folder);
-        files::remove_folder(&new).map_err(RowsError::Disk)?;
-        let copier = self.on_rows(|rows| Ok(rows.copier()))?;
-        let (folder, copied) = (new.clone(), account.clone());
-        let copied = within(COPY_WITHIN, move || copier.copy_without(&copied, &folder));
-        let copied = copied.unwrap_or_else(|hung| Err(RowsError::Damaged(hung.to_owned())));
-        if let Err(error) = copied {
-            let _ = files::remove_folder(&new);
-            return Err(error);
-        }
-        let rows = self.rows.take();
-        within(CLOSE_WITHIN, move || drop(rows)).map_err(|hung| RowsError::Damaged(hung.to_owned()))?;
-        opening::replace(&self.rows_folder).map_err(RowsError::Disk)?;
-        self.sound.remove(account);
-        // All that was said so far is in the copy.
-        self.dirty = false;
-        // Where it fails, the next who comes tries again.
-        self.failed_at = None;
-        self.rows = self.reopen().ok();
-        self.rows.iter().for_each(Rows::drop_found);
-        Ok(())
-    }
-
     /// A picture may be nobody's any more.
     fn set_aside(&mut self, id: ImageId) {
         self.unused.insert(id);
@@ -351,7 +318,7 @@ impl Keeper {
     /// Removes what was set aside and is nobody's.
     fn remove_unused(&mut self) {
         let unused = std::mem::take(&mut self.unused);
-        let removed = self.on_rows(|rows| rows.avatars(None)).and_then(|needed| {
+        let removed = self.on_rows(Rows::avatars).and_then(|needed| {
             unused.difference(&needed).try_for_each(|id| self.images.remove(*id)).map_err(RowsError::Disk)
         });
         if let Err(error) = removed {
@@ -399,18 +366,19 @@ impl Keeper {
         match result {
             Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
             Err(_) => {
-                // What was not flushed goes with it, whosever it was.
+                // What was not flushed goes with it, whosever it was; and so does what was to be copied.
                 self.sound.clear();
+                self.give_up_forgetting();
                 // Closing can fail in as many ways as opening. If it hangs (on a full disk it
                 // does), the folder stays locked and is set aside when it is opened again.
-                let _ = within(CLOSE_WITHIN, move || drop(rows));
+                let _ = within(CLOSE_WITHIN, move |_| drop(rows));
                 self.failed_at = Some(Instant::now());
             }
         }
         result
     }
 
-    fn reopen(&mut self) -> Result<Rows, RowsError> {
+    pub(super) fn reopen(&mut self) -> Result<Rows, RowsError> {
         if self.failed_at.is_some_and(|moment| moment.elapsed() < REOPEN_AFTER) {
             return Err(RowsError::Damaged("it failed a moment ago".to_owned()));
         }

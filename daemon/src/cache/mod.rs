@@ -6,6 +6,7 @@
 //! can give back, our own presence, goes through here too, so that all writes of a session keep
 //! their order and their receipts, but it lives in the [`Registry`].
 
+mod forgetting;
 mod images;
 mod keeper;
 mod metrics;
@@ -114,7 +115,7 @@ impl Store {
     }
 
     /// Erases all that is known of an account, images only where no other account refers to
-    /// them, and says whether there was anything. On disk when this returns, and no file has any of its
+    /// them, and says whether there was anything. Others' writes go on meanwhile. On disk when this returns, and no file has any of its
     /// rows any more. The registry's entry is not ours to erase.
     ///
     /// # Errors

@@ -6,15 +6,20 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::StoreError;
 use super::rows::RowsError;
 use crate::files::{self, Durability};
 
-/// An opening of a million rows on a slow disk takes a few seconds.
+/// How long an opening may make no [`Progress`]: what is there may be a lot, and must cost nobody their cache.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// sled says nothing of its own progress, so it gets a second more for so many bytes. A slow disk reads them in less.
+const BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 
 /// Openings in a row that took the process down with them. One may have been bad luck.
 const UNFINISHED_MAX: u32 = 2;
@@ -23,7 +28,7 @@ const UNFINISHED_MAX: u32 = 2;
 pub(super) fn open_or_renew<T: Send + 'static>(
     folder: &Path,
     deadline: Duration,
-    open: impl Fn(&Path) -> Result<T, RowsError> + Clone + Send + 'static,
+    open: impl Fn(&Path, &Progress) -> Result<T, RowsError> + Clone + Send + 'static,
 ) -> Result<T, StoreError> {
     let io = |source| StoreError::Io { path: folder.to_owned(), source };
     let marker = folder.with_extension("opening");
@@ -39,7 +44,8 @@ pub(super) fn open_or_renew<T: Send + 'static>(
     let opened = loop {
         let path = folder.to_owned();
         let open = open.clone();
-        match within(deadline, move || open(&path)) {
+        let silence = deadline + Duration::from_secs(bytes_in(folder) / BYTES_PER_SECOND);
+        match within(silence, move |progress| open(&path, progress)) {
             Ok(Ok(opened)) => break Ok(opened),
             Ok(Err(RowsError::Disk(source))) => break Err(io(source)),
             Ok(Err(error)) if renewed => break Err(StoreError::Unusable(error.to_string())),
@@ -53,21 +59,51 @@ pub(super) fn open_or_renew<T: Send + 'static>(
     opened
 }
 
-/// Runs something in a thread of its own. A thread that hangs is left behind: it can't be ended.
+/// Counts what has been done, so that whoever waits sees that it goes on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    pub(super) fn made(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs something in a thread of its own, for as long as it makes progress. A thread that hangs is left behind:
+/// it can't be ended.
 pub(super) fn within<T: Send + 'static>(
-    deadline: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
+    silence: Duration,
+    work: impl FnOnce(&Progress) -> T + Send + 'static,
 ) -> Result<T, &'static str> {
+    let progress = Progress::default();
+    let theirs = progress.clone();
     let (done, result) = mpsc::sync_channel(1);
     let helper = std::thread::Builder::new().name("cache-opener".to_owned()).spawn(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it panicked");
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&theirs))).map_err(|_| "it panicked");
         // If nobody waits any more, what was opened is dropped here.
         let _ = done.send(outcome);
     });
     if helper.is_err() {
         return Err("no thread to open it in");
     }
-    result.recv_timeout(deadline).unwrap_or(Err("it did not come to an end"))
+    let mut before = 0;
+    loop {
+        match result.recv_timeout(silence) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Timeout) if progress.so_far() > before => before = progress.so_far(),
+            Err(_) => return Err("it did not come to an end"),
+        }
+    }
+}
+
+/// What the files of a folder have, as far as that can be seen.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
 /// Where a folder is made that is to take the place of another, and where that one is until it is removed.
@@ -112,8 +148,10 @@ mod tests {
     use std::time::Instant;
 
     /// Stands for sled: fails in its own way when it finds the file `bad`.
-    fn opener(fail: fn() -> Result<bool, RowsError>) -> impl Fn(&Path) -> Result<bool, RowsError> + Clone {
-        move |folder| {
+    fn opener(
+        fail: fn() -> Result<bool, RowsError>,
+    ) -> impl Fn(&Path, &Progress) -> Result<bool, RowsError> + Clone {
+        move |folder, _| {
             if folder.join("bad").exists() {
                 return fail();
             }
@@ -151,6 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_long_and_goes_on_is_no_hang() {
+        let silence = Duration::from_millis(200);
+        let slow = move |progress: &Progress| {
+            for _ in 0..20 {
+                std::thread::sleep(silence / 4);
+                progress.made();
+            }
+        };
+        assert_eq!(within(silence, slow), Ok(()));
+        let stuck = |progress: &Progress| {
+            progress.made();
+            std::thread::park();
+        };
+        assert_eq!(within(silence, stuck), Err("it did not come to an end"));
+    }
+
+    #[test]
     fn a_full_disk_damages_nothing() {
         let (_home, folder) = damaged();
         let full = || Err(RowsError::Disk(std::io::ErrorKind::StorageFull.into()));
@@ -174,7 +229,7 @@ mod tests {
     #[test]
     fn what_cannot_be_renewed_is_an_error() {
         let (_home, folder) = damaged();
-        let never = |_: &Path| Err::<(), _>(RowsError::Damaged("damaged".to_owned()));
+        let never = |_: &Path, _: &Progress| Err::<(), _>(RowsError::Damaged("damaged".to_owned()));
         assert!(matches!(open_or_renew(&folder, DEADLINE, never), Err(StoreError::Unusable(_))));
     }
 

@@ -15,6 +15,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::ops::Bound;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
+use super::opening::Progress;
 use crate::files;
 
 /// The layout of the values; goes up with any change of the session's records.
@@ -112,19 +114,19 @@ impl Rows {
     /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
     /// a session. Answers with the avatars that anybody refers to, too, since it comes by them. May
     /// hang or panic on a damaged folder.
-    pub(super) fn open(folder: &Path) -> Result<(Self, HashSet<ImageId>), RowsError> {
+    pub(super) fn open(folder: &Path, progress: &Progress) -> Result<(Self, HashSet<ImageId>), RowsError> {
         let (db, [roster, people, caps, requests]) = open_trees(folder)?;
         let rows = Self { db, roster, people, caps, requests, found: Mutex::default() };
         // Beside each other: with thousands of contacts both take their time.
         let (roster, people) = std::thread::scope(|scope| {
-            let people = scope.spawn(|| by_account(&rows.people));
-            let roster = by_account(&rows.roster);
+            let people = scope.spawn(|| by_account(&rows.people, progress));
+            let roster = by_account(&rows.roster, progress);
             (roster, people.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (roster, people) = (roster?, people?);
         [&rows.caps, &rows.requests]
             .into_iter()
-            .try_for_each(|tree| tree.iter().try_for_each(|row| row.map(drop)))?;
+            .try_for_each(|tree| each(tree, progress).try_for_each(|row| row.map(drop)))?;
         let avatars = people.values().flatten().filter_map(|(_, value)| avatar(value)).collect();
         *rows.found.lock().unwrap_or_else(PoisonError::into_inner) = Found { roster, people };
         Ok((rows, avatars))
@@ -234,36 +236,38 @@ impl Rows {
         Ok(whole.map(|head| RosterRecord { version: head.version, items }))
     }
 
-    /// Applies what is meant for the rows; images and presence are for others.
+    /// Applies what is meant for the rows; images and presence are for others. Answers with what it has changed.
     ///
     /// `sound`: the stored roster is all that the session has said of it. Where it is not, it
     /// keeps no version, so that the server sends it whole next time.
-    pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<(), RowsError> {
+    pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<Change, RowsError> {
         drop(self.take_found(account));
-        match write {
+        let key = |rest: &str| key(account, rest);
+        let (tree, batch) = match write {
             Write::Roster { version, replace, items, removed } => {
                 let version = version.clone().filter(|_| sound || *replace);
-                self.write_roster(account, version, *replace, items, removed)
+                (0, self.roster_batch(account, version, *replace, items, removed)?)
             }
-            Write::Person { jid, person } => put(&self.people, &key(account, jid.as_str()), person.as_ref()),
+            Write::Person { jid, person } => (1, one(key(jid.as_str()), person.as_ref())?),
             Write::Caps { key: caps, record } => {
-                put(&self.caps, &key(account, &format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())
+                (2, one(key(&format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())?)
             }
-            Write::SubscriptionRequest { jid, request } => {
-                put(&self.requests, &key(account, jid.as_str()), request.as_ref())
-            }
-            Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => Ok(()),
-        }
+            Write::SubscriptionRequest { jid, request } => (3, one(key(jid.as_str()), request.as_ref())?),
+            Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => (0, Batch::default()),
+        };
+        let change = Change { tree, batch };
+        change.make(self.trees())?;
+        Ok(change)
     }
 
-    fn write_roster(
+    fn roster_batch(
         &self,
         account: &BareJid,
         version: Option<String>,
         replace: bool,
         items: &[RosterItem],
         removed: &[BareJid],
-    ) -> Result<(), RowsError> {
+    ) -> Result<Batch, RowsError> {
         let head_key = key(account, "");
         let mut found: HashMap<IVec, IVec> = HashMap::new();
         let mut sum = 0;
@@ -298,18 +302,14 @@ impl Rows {
         for (key, value) in news {
             batch.insert(key, value);
         }
-        self.roster.apply_batch(batch)?;
-        Ok(())
+        Ok(batch)
     }
 
-    /// The avatars that anybody (but `except`) refers to.
-    pub(super) fn avatars(&self, except: Option<&BareJid>) -> Result<HashSet<ImageId>, RowsError> {
+    /// The avatars that anybody refers to.
+    pub(super) fn avatars(&self) -> Result<HashSet<ImageId>, RowsError> {
         let mut ids = HashSet::new();
         for row in &self.people {
-            let (key, value) = row?;
-            if except.is_none_or(|account| rest(account, &key).is_none()) {
-                ids.extend(avatar(&value));
-            }
+            ids.extend(avatar(&row?.1));
         }
         Ok(ids)
     }
@@ -319,11 +319,6 @@ impl Rows {
         let mut firsts =
             self.trees().into_iter().filter_map(|tree| tree.scan_prefix(key(account, "")).next());
         Ok(firsts.next().transpose()?.is_some())
-    }
-
-    /// All rows, for a copy without an account's.
-    pub(super) fn copier(&self) -> Copier {
-        Copier(self.trees().map(Clone::clone))
     }
 
     fn trees(&self) -> [&Tree; 4] {
@@ -365,25 +360,79 @@ impl Rows {
     }
 }
 
-/// The rows as they are, for a thread that may hang over them.
-pub(super) struct Copier([Tree; 4]);
+/// What a write has changed, in one of the trees.
+pub(super) struct Change {
+    /// In the order of the table above.
+    tree: usize,
+    batch: Batch,
+}
 
-impl Copier {
-    /// Writes all rows but an account's to a new folder. On disk and closed when this returns. Nothing else
-    /// rids sled's files of what was in them: a row that is removed stays there until its place is needed.
-    pub(super) fn copy_without(&self, account: &BareJid, folder: &Path) -> Result<(), RowsError> {
-        let (db, copies) = open_trees(folder)?;
-        let theirs = key(account, "");
-        for (tree, copy) in self.0.iter().zip(&copies) {
-            for row in tree {
-                let (key, value) = row?;
-                if !key.starts_with(&theirs) {
-                    copy.insert(key, value)?;
-                }
+impl Change {
+    fn make(&self, trees: [&Tree; 4]) -> Result<(), RowsError> {
+        Ok(trees[self.tree].apply_batch(self.batch.clone())?)
+    }
+}
+
+/// A copy of all rows but an account's. Nothing else rids sled's files of what was in them: a row that is
+/// removed stays there until its place is needed.
+///
+/// It is made piece by piece while the rows change. So each [`Change`] is made in the copy, too: what has not
+/// been copied yet will be, as it is then.
+pub(super) struct Copy {
+    db: Db,
+    trees: [Tree; 4],
+    /// What the keys of those begin with that are left out.
+    without: Vec<u8>,
+    /// The tree that is being copied, and the last key of it that was.
+    at: (usize, Option<IVec>),
+    /// The avatars that are referred to by rows that were left out, and by others.
+    pub(super) avatars: [HashSet<ImageId>; 2],
+}
+
+impl Copy {
+    /// An empty one, in a new folder.
+    pub(super) fn begin(account: &BareJid, folder: &Path) -> Result<Self, RowsError> {
+        let (db, trees) = open_trees(folder)?;
+        Ok(Self { db, trees, without: key(account, ""), at: (0, None), avatars: Default::default() })
+    }
+
+    /// Copies so many rows more. False: there are no more.
+    pub(super) fn go_on(&mut self, rows: &Rows, count: usize) -> Result<bool, RowsError> {
+        let (tree, last) = &mut self.at;
+        let Some(&from) = rows.trees().get(*tree) else { return Ok(false) };
+        let is_people = *tree == 1;
+        let begin = last.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut copied = Batch::default();
+        for row in from.range::<IVec, _>((begin, Bound::Unbounded)).take(count) {
+            let (key, value) = row?;
+            let is_theirs = key.starts_with(&self.without);
+            if is_people {
+                self.avatars[usize::from(!is_theirs)].extend(avatar(&value));
             }
+            if !is_theirs {
+                copied.insert(&key, value);
+            }
+            *last = Some(key);
         }
-        db.flush()?;
-        drop((db, copies));
+        self.trees[*tree].apply_batch(copied)?;
+        if last.is_none() {
+            *tree += 1;
+        }
+        Ok(true)
+    }
+
+    /// Others' rows have changed.
+    pub(super) fn follow(&mut self, change: &Change, write: &Write) -> Result<(), RowsError> {
+        if let Write::Person { person: Some(PersonRecord { avatar: Some(Some(avatar)), .. }), .. } = write {
+            self.avatars[1].insert(avatar.id);
+        }
+        change.make(self.trees.each_ref())
+    }
+
+    /// On disk and closed when this returns.
+    pub(super) fn finish(self, folder: &Path) -> Result<(), RowsError> {
+        self.db.flush()?;
+        drop(self);
         files::sync_folder(folder).map_err(RowsError::Disk)
     }
 }
@@ -418,10 +467,23 @@ fn checksum(key: &[u8], value: &[u8]) -> u64 {
     key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
+/// All rows of a tree, each of which is progress. A damaged tree may lead in a circle: then keys come again.
+fn each<'a>(tree: &Tree, progress: &'a Progress) -> impl Iterator<Item = Result<Row, RowsError>> + use<'a> {
+    let mut last: Option<IVec> = None;
+    tree.iter().map(move |row| {
+        let (key, value) = row?;
+        if last.replace(key.clone()).is_some_and(|last| last >= key) {
+            return Err(RowsError::Damaged("its rows are in no order".to_owned()));
+        }
+        progress.made();
+        Ok((key, value))
+    })
+}
+
 /// All rows of a tree, each account's in the order of their keys.
-fn by_account(tree: &Tree) -> Result<HashMap<Vec<u8>, Vec<Row>>, RowsError> {
+fn by_account(tree: &Tree, progress: &Progress) -> Result<HashMap<Vec<u8>, Vec<Row>>, RowsError> {
     let mut found: HashMap<Vec<u8>, Vec<Row>> = HashMap::new();
-    for row in tree {
+    for row in each(tree, progress) {
         let (key, value) = row?;
         let account = key.split(|byte| *byte == 0).next().unwrap_or_default();
         match found.get_mut(account) {
@@ -473,12 +535,13 @@ fn sift(
     Ok(())
 }
 
-fn put(tree: &Tree, key: &[u8], record: Option<&impl Serialize>) -> Result<(), RowsError> {
+fn one(key: Vec<u8>, record: Option<&impl Serialize>) -> Result<Batch, RowsError> {
+    let mut batch = Batch::default();
     match record {
-        Some(record) => tree.insert(key, encode(record)?)?,
-        None => tree.remove(key)?,
-    };
-    Ok(())
+        Some(record) => batch.insert(key, encode(record)?),
+        None => batch.remove(key),
+    }
+    Ok(batch)
 }
 
 fn encode(record: &impl Serialize) -> Result<Vec<u8>, RowsError> {

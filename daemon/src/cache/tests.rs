@@ -658,6 +658,56 @@ async fn no_file_holds_anything_of_a_forgotten_account() {
     }
 }
 
+/// However many rows others have, they wait for no more than a piece of the copy, and nothing of them is lost.
+#[tokio::test]
+async fn others_go_on_while_an_account_is_forgotten() {
+    let bench = Bench::new();
+    let (ours, theirs) = (me(), jid("me@example.organic"));
+    let name = |n: usize| format!("p{n:04}@example.org");
+    bench.write_all(&ours, vec![image(b"new"), about("a@example.org", Some(b"new"))]).await;
+    let names: Vec<_> = (0..1_000).map(name).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).chain(["a@example.org"]).collect();
+    let mut all = vec![roster("1", &names)];
+    all.extend(names[..1_000].iter().map(|name| about(name, Some(b"old"))));
+    bench.write_all(&theirs, all).await;
+    let account = theirs.clone();
+    let pieces = bench.on_thread(move |keeper| {
+        let (reply, mut done) = oneshot::channel();
+        keeper.to_forget.push_back((ours, reply));
+        // The beginning, the roster in four pieces and its end, and the first people.
+        (0..7).for_each(|_| keeper.go_on_forgetting());
+        for write in [
+            push("2", &["b@example.org"], &["a@example.org"]),
+            Write::Person { jid: jid(&name(0)), person: None },
+            about(&name(1), Some(b"new")),
+            Write::Person { jid: jid(&name(998)), person: None },
+            about(&name(999), Some(b"new")),
+        ] {
+            assert!(keeper.apply(&account, write));
+        }
+        let mut pieces = 0;
+        while keeper.is_forgetting() {
+            keeper.go_on_forgetting();
+            pieces += 1;
+        }
+        assert!(done.try_recv().unwrap().unwrap());
+        pieces
+    });
+    assert!(pieces.await > 3);
+    let mut bench = bench;
+    for _ in 0..2 {
+        let kept = bench.store.load(&theirs).await;
+        assert_eq!(version(&kept), Some("2"));
+        assert_eq!(kept.people.len(), 998);
+        let changed = [&kept.people[0], &kept.people[997]].map(|(jid, person)| {
+            (jid.to_string(), person.avatar.as_ref().and_then(|it| it.as_ref()).map(|it| it.id))
+        });
+        assert_eq!(changed, [1, 999].map(|n| (name(n), Some(id(b"new")))));
+        assert!(bench.store.image(id(b"new")).await.is_some(), "somebody else shows it by now");
+        bench = bench.reopen().await;
+    }
+}
+
 #[tokio::test]
 async fn a_copy_that_a_crash_cut_short_goes_at_the_start() {
     let bench = Bench::new();
