@@ -7,7 +7,10 @@ use std::time::SystemTime;
 
 use der::asn1::{GeneralizedTime, UtcTime};
 use der::{Reader, SliceReader, Tag};
+use tokio::time::Instant;
 
+use super::connector::{ATTEMPT, share};
+use super::dns::Places;
 use super::error::Refusals;
 use super::limiter::Link;
 use super::{ConnectError, Settings, dns, tls};
@@ -31,13 +34,26 @@ pub(crate) struct Reached {
 /// # Errors
 /// What a login would have met on the way.
 pub(crate) async fn reach(settings: &Settings) -> Result<Reached, ConnectError> {
-    let domain = settings.account.domain().as_str();
-    let name = dns::ascii(domain);
+    let name = dns::ascii(settings.account.domain().as_str());
+    // A login has as long.
+    let by = Instant::now() + ATTEMPT;
     let places = dns::places(settings, &name).await?;
+    try_places(places, settings, &name, by).await
+}
+
+async fn try_places(
+    places: Places,
+    settings: &Settings,
+    name: &str,
+    by: Instant,
+) -> Result<Reached, ConnectError> {
+    let domain = settings.account.domain().as_str();
     let mut refusals = Refusals::default();
-    for target in places.targets {
+    let mut targets = places.targets.into_iter();
+    while let Some(target) = targets.next() {
         let link = Arc::new(Link::default());
-        match tls::connect(&target, domain, &name, &settings.tls_config, &link).await {
+        let by = share(by, targets.len() + 1);
+        match tls::connect(&target, domain, name, &settings.tls_config, &link, by).await {
             Ok((secure, _)) => {
                 let (tls, _) = secure.into_parts();
                 let (tcp, session) = tls.get_ref();
@@ -90,7 +106,27 @@ fn time<'a>(reader: &mut impl Reader<'a>) -> der::Result<SystemTime> {
 mod tests {
     use std::time::Duration;
 
+    use tokio::net::TcpListener;
+
+    use super::super::dns::Target;
+    use super::super::tests::settings;
     use super::*;
+    use crate::config::TlsMode;
+
+    #[tokio::test]
+    async fn a_domain_of_silent_places_costs_one_deadline() {
+        // The kernel takes the connections, and nobody says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let target = Target { host: "127.0.0.1".to_owned(), port, direct: true };
+        let places = Places { targets: vec![target; 16], trouble: None };
+        let settings = settings("me@example.org", None, None, TlsMode::Auto);
+        // Time runs by itself while nobody has anything to do.
+        tokio::time::pause();
+        let start = Instant::now();
+        try_places(places, &settings, "example.org", start + ATTEMPT).await.unwrap_err();
+        assert_eq!(start.elapsed().as_secs(), ATTEMPT.as_secs());
+    }
 
     #[test]
     fn a_certificate_says_from_when_to_when_it_is_good() {

@@ -42,7 +42,7 @@ const LOGIN: Duration = Duration::from_secs(30);
 
 /// One attempt in all. A domain may name 16 places, and one that takes a connection and says no more costs half a
 /// minute: the account would be away for as long as they like. In it are DNS, a dead place or two, and a login.
-const ATTEMPT: Duration = Duration::from_secs(90);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(90);
 
 /// As many attempts as back-off alone may make in its first minute.
 const EARLY: usize = 8;
@@ -226,7 +226,7 @@ impl Connector {
 
     async fn try_places(&mut self, places: Places, by: Instant) -> Result<Connection, ConnectError> {
         let mut refusals = Refusals::default();
-        match timeout_at(by, self.try_targets(places.targets.into(), &mut refusals)).await {
+        match timeout_at(by, self.try_targets(places.targets.into(), by, &mut refusals)).await {
             Ok(Some(done)) => return done,
             Ok(None) => {}
             Err(_) => refusals.add(ConnectError::from_io(timed_out("the attempt took too long"))),
@@ -238,13 +238,15 @@ impl Connector {
     async fn try_targets(
         &mut self,
         mut targets: VecDeque<Target>,
+        by: Instant,
         refusals: &mut Refusals,
     ) -> Option<Result<Connection, ConnectError>> {
         let account = self.settings.account.clone();
         let domain = account.domain().as_str();
         while let Some(target) = targets.pop_front() {
             let link = Arc::new(Link::new(self.aside.clone()));
-            match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link).await {
+            let by = share(by, targets.len() + 1);
+            match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link, by).await {
                 Ok((secure, bindings)) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
                     let done = timeout(LOGIN, self.log_in(secure, bindings))
@@ -320,6 +322,12 @@ impl Connector {
     }
 }
 
+/// When one of so many places has to be secure: those behind it get their share of the time, too.
+pub(super) fn share(by: Instant, places: usize) -> Instant {
+    let now = Instant::now();
+    now + by.saturating_duration_since(now) / u32::try_from(places).unwrap_or(u32::MAX).max(1)
+}
+
 /// A stream header to a domain. `from` only behind TLS (RFC 6120 §4.7.1).
 pub(super) fn header<'x>(domain: &'x str, from: Option<&'x BareJid>) -> StreamHeader<'x> {
     StreamHeader {
@@ -378,13 +386,16 @@ mod tests {
     use crate::config::TlsMode;
     use crate::credentials::Password;
 
-    #[tokio::test]
-    async fn a_domain_of_silent_places_costs_one_deadline() {
-        // The kernel takes the connections, and nobody says a word.
+    /// Where the kernel takes connections, and nobody says a word.
+    async fn silent() -> (TcpListener, Target) {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = silent.local_addr().unwrap().port();
-        let target = Target { host: "127.0.0.1".to_owned(), port, direct: true };
-        let places = || Places { targets: vec![target.clone(); 16], trouble: None };
+        (silent, Target { host: "127.0.0.1".to_owned(), port, direct: true })
+    }
+
+    /// Tries them; answers how long that takes, by a clock that runs by itself while nobody has anything to do.
+    async fn try_all(targets: Vec<Target>) -> Duration {
+        let places = Places { targets, trouble: None };
         let password = Credentials::Password(Password::from("secret".to_owned()));
         let settings = settings("me@example.org", None, None, TlsMode::Auto);
         let login = Login::new(&settings.account, password, Pins::default(), Arc::default()).unwrap();
@@ -398,11 +409,27 @@ mod tests {
             Arc::default(),
             Arc::default(),
         );
-        // Time runs by itself while nobody has anything to do.
         tokio::time::pause();
         let start = Instant::now();
-        let failed = connector.try_places(places(), start + ATTEMPT).await.map(drop).unwrap_err();
+        let failed = connector.try_places(places, start + ATTEMPT).await.map(drop).unwrap_err();
         assert!(matches!(failed, ConnectError::Unreachable { .. }), "{failed:?}");
-        assert_eq!(start.elapsed().as_secs(), ATTEMPT.as_secs());
+        start.elapsed()
+    }
+
+    #[tokio::test]
+    async fn a_domain_of_silent_places_costs_one_deadline() {
+        let (_silent, target) = silent().await;
+        assert_eq!(try_all(vec![target; 16]).await.as_secs(), ATTEMPT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn silent_places_leave_time_for_the_last() {
+        let (_silent, target) = silent().await;
+        let (reached, last) = silent().await;
+        let mut targets = vec![target; 15];
+        targets.push(last);
+        try_all(targets).await;
+        let waiting = std::pin::pin!(reached.accept());
+        assert!(futures::FutureExt::now_or_never(waiting).is_some(), "it was never tried");
     }
 }

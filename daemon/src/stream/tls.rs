@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
@@ -104,17 +104,32 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
 pub(super) type Secure = Limiter<TlsStream<Prompt>>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
-/// on. `name`: the domain as certificates have it. Also says what the connection can be bound by.
+/// on. `name`: the domain as certificates have it. `by`: when it has to be secure. Also says what the connection
+/// can be bound by.
 pub(super) async fn connect(
     target: &Target,
     domain: &str,
     name: &str,
     config: &Arc<ClientConfig>,
     link: &Arc<Link>,
+    by: Instant,
 ) -> Result<(Secure, Bindings), ConnectError> {
-    let unreachable = |error: io::Error| ConnectError::Unreachable {
-        text: format!("{}:{}: {error}", target.host, target.port),
-    };
+    let too_late = |_| unreachable(target, &timed_out("it was too slow to leave time for the others"));
+    timeout_at(by, secure(target, domain, name, config, link)).await.map_err(too_late)?
+}
+
+fn unreachable(target: &Target, error: &io::Error) -> ConnectError {
+    ConnectError::Unreachable { text: format!("{}:{}: {error}", target.host, target.port) }
+}
+
+async fn secure(
+    target: &Target,
+    domain: &str,
+    name: &str,
+    config: &Arc<ClientConfig>,
+    link: &Arc<Link>,
+) -> Result<(Secure, Bindings), ConnectError> {
+    let unreachable = |error: io::Error| unreachable(target, &error);
     let name = match ip(name) {
         Some(ip) => ServerName::IpAddress(ip.into()),
         None => ServerName::try_from(name.to_owned())
