@@ -14,6 +14,7 @@ use http::header::{
     Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonrpsee::core::server::MethodSink;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{ConnectionGuard, Methods, RegisterMethodError, StopHandle};
@@ -229,10 +230,16 @@ fn upgrade(door: &Door, mut request: Request, place: OwnedSemaphorePermit) -> Re
 
 /// Answers one POST: with 200 where there is something to say, be it an error, and with 204 to notifications.
 async fn post(door: &Door, request: Request) -> Response {
-    let Ok(message) = axum::body::to_bytes(request.into_body(), REQUEST_BYTES as usize).await else {
+    let message = match Limited::new(request.into_body(), REQUEST_BYTES as usize).collect().await {
+        Ok(message) => message.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let error = limits::exceeded(OVERSIZED_REQUEST_CODE, "bytes of a request", REQUEST_BYTES);
+            let answer = json(Answer::error(&PeerId::null(), error));
+            return (StatusCode::PAYLOAD_TOO_LARGE, answer).into_response();
+        }
+        // Chunks that can't be read, such as those of a request that gives its length in two ways (RFC 9112 §6.1).
         // Or it broke off, and nobody reads this.
-        let error = limits::exceeded(OVERSIZED_REQUEST_CODE, "bytes of a request", REQUEST_BYTES);
-        return (StatusCode::PAYLOAD_TOO_LARGE, json(Answer::error(&PeerId::null(), error))).into_response();
+        Err(_) => return (StatusCode::BAD_REQUEST, "the body can't be read\n").into_response(),
     };
     let connection = Arc::new(Connection::new(None));
     let calls = Calls { api: Arc::clone(&door.api), connection, subscriptions: None };

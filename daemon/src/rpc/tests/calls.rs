@@ -236,6 +236,24 @@ async fn a_request_too_large_is_refused_and_the_connection_lives() {
     assert_eq!(status, 413);
 }
 
+/// Two lengths, of which the chunks count (RFC 9112 §6.3), and chunks that are none.
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_a_bad_request() {
+    let daemon = Daemon::start().await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"get_version"}"#;
+    let chunked = |body: &str| {
+        let request = daemon.post_request(body);
+        request.replacen("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
+    };
+    let chunk = format!("{:x}\r\n{body}\r\n0\r\n", body.len());
+    for bad in [body, "zz\r\n", "ffffffffffffffffff\r\n", &format!("1;{}\r\n", "x".repeat(20_000)), "1\r\nxx"]
+    {
+        let (status, _, body) = daemon.http(&chunked(bad)).await;
+        assert_eq!((status, body.as_str()), (400, "the body can't be read\n"), "{bad:.40}");
+    }
+    assert_eq!(daemon.http(&chunked(&format!("{chunk}\r\n"))).await.0, 200);
+}
+
 #[tokio::test]
 async fn an_answer_too_large_is_an_error_and_the_connection_lives() {
     let daemon = Daemon::start().await;
