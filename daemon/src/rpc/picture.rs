@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::{CompressionType, FilterType as Filter, PngEncoder};
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, ImageResult, Limits};
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{bounds, picture_bytes};
 
@@ -43,11 +44,11 @@ pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
     limits.max_alloc = Some(DECODING_BYTES);
     reader.limits(limits);
     let format = reader.format();
-    let image = reader.decode().map_err(|error| invalid(&error.to_string()))?;
+    let (image, is_upright) = upright(reader).map_err(|error| invalid(&error.to_string()))?;
     let small = image.width() <= SIDE && image.height() <= SIDE;
     let (most, least) = (picture_bytes(STANZA_BYTES), picture_bytes(bounds::STANZA_BYTES_LEAST));
     let mut pngs = Vec::new();
-    if format == Some(ImageFormat::Png) && small && data.len() <= most {
+    if format == Some(ImageFormat::Png) && is_upright && small && data.len() <= most {
         pngs.push(data);
     }
     let image = plain(if small { image } else { image.thumbnail(SIDE, SIDE) });
@@ -68,6 +69,19 @@ pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
     Ok(pngs)
 }
 
+/// The image the right way up, and whether it was so as it is stored: cameras leave the turning to who shows it.
+fn upright(reader: ImageReader<Cursor<&Vec<u8>>>) -> ImageResult<(DynamicImage, bool)> {
+    let mut decoder = reader.into_decoder()?;
+    // The limits count what the decoder needs, not the image itself.
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODING_BYTES);
+    limits.reserve(decoder.total_bytes())?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok((image, orientation == Orientation::NoTransforms))
+}
+
 /// The same with 8 bits a channel, and no more channels than it needs.
 fn plain(image: DynamicImage) -> DynamicImage {
     let rgba = image.to_rgba8();
@@ -82,7 +96,7 @@ fn plain(image: DynamicImage) -> DynamicImage {
     }
 }
 
-fn encode(image: &DynamicImage) -> image::ImageResult<Vec<u8>> {
+fn encode(image: &DynamicImage) -> ImageResult<Vec<u8>> {
     let mut png = Vec::new();
     image.write_with_encoder(PngEncoder::new_with_quality(
         &mut png,
@@ -95,7 +109,7 @@ fn encode(image: &DynamicImage) -> image::ImageResult<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use image::codecs::png::PngDecoder;
-    use image::{ColorType, ImageDecoder, RgbImage, RgbaImage};
+    use image::{ColorType, ImageEncoder as _, RgbImage, RgbaImage};
 
     use super::*;
 
@@ -158,6 +172,23 @@ mod tests {
             assert_eq!(size(&pngs(&black(1024, 512, format)).unwrap()[0]), (512, 256), "{format:?}");
         }
         assert_eq!(size(&pngs(&black(10, 20, ImageFormat::Jpeg)).unwrap()[0]), (10, 20));
+    }
+
+    #[test]
+    fn a_photo_taken_sideways_is_turned() {
+        // EXIF with one entry: orientation (0x0112), a short, 6: shown a quarter turn clockwise.
+        let turn = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let mut jpeg = STANDARD.decode(black(30, 20, ImageFormat::Jpeg)).unwrap();
+        let content = [b"Exif\0\0".as_slice(), turn].concat();
+        let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
+        jpeg.splice(2..2, [[0xff, 0xe1].as_slice(), &length, &content].concat());
+        let mut png = Vec::new();
+        let mut encoder = PngEncoder::new(&mut png);
+        encoder.set_exif_metadata(turn.to_vec()).unwrap();
+        RgbImage::new(30, 20).write_with_encoder(encoder).unwrap();
+        for data in [jpeg, png] {
+            assert_eq!(size(&pngs(&STANDARD.encode(data)).unwrap()[0]), (20, 30));
+        }
     }
 
     #[test]
