@@ -89,6 +89,10 @@ pub enum ConnectionState {
     Offline,
     /// Down for good until somebody acts; `error` says why.
     Failed,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// Where secrets are kept.
@@ -101,6 +105,10 @@ pub enum SecretStore {
     SystemdCredential,
     /// A file that only this user can read.
     File,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// How the connection to the server is secured.
@@ -195,6 +203,7 @@ pub struct SetPresenceParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// What contacts shall see.
+    #[serde(deserialize_with = "known_availability")]
     pub availability: Availability,
     /// A sentence for contacts, of at most 4000 characters. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,6 +213,15 @@ pub struct SetPresenceParams {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "negative_priority")]
     #[schemars(range(min = -128, max = -1))]
     pub priority: Option<i8>,
+}
+
+/// A word that is not known is refused here: nobody could act on it.
+fn known_availability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Availability, D::Error> {
+    const WORDS: &[&str] = &["available", "chat", "away", "xa", "dnd", "unavailable"];
+    let word = String::deserialize(deserializer)?;
+    let unknown = || serde::de::Error::unknown_variant(&word, WORDS);
+    let place = WORDS.iter().position(|known| *known == word).ok_or_else(unknown)?;
+    Availability::deserialize(serde::de::value::StrDeserializer::new(WORDS[place]))
 }
 
 fn negative_priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i8>, D::Error> {

@@ -79,6 +79,10 @@ pub enum Availability {
     Dnd,
     /// Is not there.
     Unavailable,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// Who sees whose presence (RFC 6121 §2.1.2.5).
@@ -94,6 +98,10 @@ pub enum Subscription {
     From,
     /// We see each other's.
     Both,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// A sign of a JID or name that was made to deceive.
@@ -112,6 +120,10 @@ pub enum Warning {
     LookAlike,
     /// The name looks like a JID, and is not the contact's own.
     NameIsJid,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// One connected device of somebody.
@@ -293,6 +305,10 @@ pub enum RosterSource {
     Cache,
     /// As the server has it.
     Server,
+    /// A word that this version of the client does not know. The daemon never sends it.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// The parameters of `load_roster`.

@@ -13,25 +13,32 @@ macro_rules! error_kinds {
         #[serde(rename_all = "camelCase")]
         pub enum ErrorKind {
             $($(#[doc = $doc])+ $kind,)+
+            /// A word that this version of the client does not know. The daemon never sends it.
+            #[serde(other)]
+            #[schemars(skip)]
+            Unknown,
         }
 
         impl ErrorKind {
-            /// All of them, by code.
+            /// All that the daemon sends, by code.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
 
             /// The JSON-RPC error code.
             pub const fn code(self) -> i32 {
-                match self { $(Self::$kind => $code,)+ }
+                match self { $(Self::$kind => $code,)+ Self::Unknown => -32000 }
             }
 
             /// One plain sentence that says what to do.
             pub const fn message(self) -> &'static str {
-                match self { $(Self::$kind => $message,)+ }
+                match self {
+                    $(Self::$kind => $message,)+
+                    Self::Unknown => "An error that only newer clients know: see its message.",
+                }
             }
 
             /// Whether the same call may succeed later, with nothing changed by anybody.
             pub const fn retryable(self) -> bool {
-                match self { $(Self::$kind => $retryable,)+ }
+                match self { $(Self::$kind => $retryable,)+ Self::Unknown => false }
             }
         }
     };

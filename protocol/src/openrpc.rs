@@ -316,6 +316,10 @@ mod tests {
 
     use super::*;
     use crate::api::methods;
+    use crate::{
+        Availability, ConnectionState, ErrorKind, RosterSource, SecretStore, SetPresenceParams, Subscription,
+        Warning,
+    };
 
     const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openrpc.json");
 
@@ -403,6 +407,41 @@ mod tests {
         // The daemon may come to say other words, and takes those that it knows.
         assert_eq!(schemas["Availability"]["x-extensible-enum"], schemas["Availability"]["enum"]);
         assert!(schemas["TlsMode"]["x-extensible-enum"].is_null());
+    }
+
+    /// Where the daemon may say other words one day, the types here bear them: else a newer daemon's whole
+    /// answer would be lost for one word.
+    #[test]
+    fn words_that_may_come_are_borne() {
+        macro_rules! borne {
+            ($($word:ty),+) => {{
+                $(assert_eq!(
+                    serde_json::from_value::<$word>("aNewWord".into()).unwrap(),
+                    <$word>::Unknown,
+                    "{}",
+                    stringify!($word)
+                );)+
+                BTreeSet::from([$(stringify!($word)),+])
+            }};
+        }
+        let borne = borne!(
+            ConnectionState,
+            SecretStore,
+            Availability,
+            Subscription,
+            Warning,
+            RosterSource,
+            ErrorKind
+        );
+        let document = openrpc();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let extensible = schemas.iter().filter(|(_, schema)| !schema["x-extensible-enum"].is_null());
+        assert_eq!(extensible.map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>(), borne);
+        let presence =
+            |word: &str| serde_json::from_value::<SetPresenceParams>(json!({ "availability": word }));
+        assert_eq!(presence("xa").unwrap().availability, Availability::Xa);
+        let refused = presence("aNewWord").unwrap_err().to_string();
+        assert!(refused.contains("expected one of `available`"), "{refused}");
     }
 
     #[test]

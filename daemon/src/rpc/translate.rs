@@ -314,7 +314,8 @@ fn availability(availability: Availability) -> api::Availability {
 pub(super) fn wished_availability(availability: api::Availability) -> Availability {
     match availability {
         api::Availability::Chat => Availability::Chat,
-        api::Availability::Available => Availability::Available,
+        // A word that is not known has been refused with the parameters.
+        api::Availability::Available | api::Availability::Unknown => Availability::Available,
         api::Availability::Away => Availability::Away,
         api::Availability::Xa => Availability::Xa,
         api::Availability::Dnd => Availability::Dnd,

@@ -75,6 +75,9 @@ fn session(account: &Account) -> Finding {
     match account.state {
         ConnectionState::Online => Finding::ok(check, format!("It is online since {}.", account.since)),
         ConnectionState::Offline => Finding::ok(check, "It is logged out."),
+        ConnectionState::Unknown => {
+            Finding::ok(check, "Its state has a name that only a newer prosectl knows.")
+        }
         ConnectionState::Connecting | ConnectionState::Suspended => {
             let text = text.unwrap_or_else(|| "The connection is lost.".to_owned());
             let next = account.retry_at.as_ref().map(|at| format!(" Next attempt at {at}."));

@@ -95,7 +95,7 @@ pub(super) fn state(state: ConnectionState) -> Cell {
         ConnectionState::Online => GOOD,
         ConnectionState::Connecting | ConnectionState::Suspended => MIDDLING,
         ConnectionState::Failed => BAD,
-        ConnectionState::Offline => FAINT,
+        ConnectionState::Offline | ConnectionState::Unknown => FAINT,
     };
     Cell::styled(word(&state), style)
 }

@@ -46,7 +46,7 @@ fn availability(availability: Availability) -> Cell {
         Availability::Available | Availability::Chat => GOOD,
         Availability::Away | Availability::Xa => MIDDLING,
         Availability::Dnd => BAD,
-        Availability::Unavailable => FAINT,
+        Availability::Unavailable | Availability::Unknown => FAINT,
     };
     Cell::styled(word(&availability), style)
 }
