@@ -357,14 +357,24 @@ async fn what_is_damaged_is_read_as_the_library_reads_it_or_not_at_all() {
     ];
     let mut rng = StdRng::seed_from_u64(6);
     let mut read = 0;
+    let all = [USUAL, UNUSUAL, FORBIDDEN, ALLOWED].concat();
     for round in 0..20_000 {
-        let all = [USUAL, UNUSUAL].concat();
         let mut stanza = all[round % all.len()].to_owned();
         for _ in 0..rng.random_range(1..4) {
             let places: Vec<usize> = stanza.char_indices().map(|(at, _)| at).collect();
             let from = places[rng.random_range(0..places.len())];
             let to = places.iter().copied().find(|&at| at >= from + rng.random_range(0..3)).unwrap_or(from);
-            let piece = if rng.random_bool(0.7) { PIECES[rng.random_range(0..PIECES.len())] } else { "" };
+            let piece = match rng.random_range(0..10) {
+                0..6 => PIECES[rng.random_range(0..PIECES.len())],
+                // Some of another stanza.
+                6..8 => {
+                    let other = all[rng.random_range(0..all.len())];
+                    let places: Vec<usize> = other.char_indices().map(|(at, _)| at).collect();
+                    let [a, b] = [(); 2].map(|()| places[rng.random_range(0..places.len())]);
+                    &other[a.min(b)..a.max(b)]
+                }
+                _ => "",
+            };
             stanza.replace_range(from..to, piece);
             if stanza.is_empty() {
                 break;
@@ -375,7 +385,7 @@ async fn what_is_damaged_is_read_as_the_library_reads_it_or_not_at_all() {
             read += 1;
         }
     }
-    assert!(read > 700, "only {read} were read at all");
+    assert!(read > 300, "only {read} were read at all");
 }
 
 fn is_one_unit(stanza: &[u8]) -> bool {
