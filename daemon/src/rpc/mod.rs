@@ -8,6 +8,7 @@ mod deceit;
 mod endpoint;
 mod envelope;
 mod fit;
+mod frames;
 mod guard;
 mod http;
 mod limits;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, FutureExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jsonrpsee::server::StopHandle;
@@ -15,12 +15,13 @@ use soketto::data::ByteSlice125;
 use soketto::handshake::http::Server as Handshake;
 use soketto::{Data, Incoming, Receiver, Sender};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::answer::Answer;
 use super::calls::Calls;
 use super::envelope::PeerId;
+use super::frames::{Frames, TooManyFragments};
 use super::limits::{self, Patience, REQUEST_BYTES};
 
 /// Why we end a WebSocket, as a close frame says it (RFC 6455 §7.4.1).
@@ -29,7 +30,12 @@ use super::limits::{self, Patience, REQUEST_BYTES};
 enum CloseCode {
     ProtocolError = 1002,
     NotUtf8 = 1007,
+    TooBig = 1009,
 }
+
+/// How much is still read from a peer that has broken the protocol, and for how long.
+const REST_BYTES: u64 = 2 * REQUEST_BYTES as u64;
+const REST_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a WebSocket leads to.
 pub(super) struct WebSocket {
@@ -73,7 +79,8 @@ impl WebSocket {
                 return;
             }
         };
-        let mut socket = futures::io::BufReader::new(futures::io::BufWriter::new(socket.compat()));
+        let socket = futures::io::BufReader::new(futures::io::BufWriter::new(socket.compat()));
+        let mut socket = Frames::new(socket, u64::from(REQUEST_BYTES));
         // Borrowed, so that the socket is ours again once the conversation has ended.
         let mut builder = handshake.into_builder(&mut socket);
         builder.set_max_message_size(REQUEST_BYTES as usize);
@@ -133,6 +140,7 @@ async fn read<T: AsyncRead + AsyncWrite + Unpin>(
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket ended");
                 return match error {
+                    Error::Io(error) if TooManyFragments::is(&error) => End::Broken(CloseCode::TooBig),
                     Error::Io(_) => End::Gone,
                     Error::Utf8(_) => End::Broken(CloseCode::NotUtf8),
                     _ => End::Broken(CloseCode::ProtocolError),
@@ -229,8 +237,13 @@ async fn send_ping<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>) ->
 }
 
 /// Soketto has no close frame with a code: final, of two bytes, not masked.
-async fn close<T: AsyncWrite + Unpin>(socket: &mut T, code: CloseCode) -> io::Result<()> {
+async fn close<T: AsyncRead + AsyncWrite + Unpin>(socket: &mut T, code: CloseCode) -> io::Result<()> {
     let [high, low] = (code as u16).to_be_bytes();
     socket.write_all(&[0x88, 2, high, low]).await?;
-    socket.close().await
+    socket.close().await?;
+    // What the peer is still sending is read for a while: the system would take what we have said away from a
+    // peer whose bytes nobody reads.
+    let mut nowhere = futures::io::sink();
+    let _ = timeout(REST_WITHIN, futures::io::copy(socket.take(REST_BYTES), &mut nowhere)).await;
+    Ok(())
 }

@@ -163,7 +163,7 @@ async fn next_text(socket: &mut WebSocketStream<Box<dyn Socket>>) -> String {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return text.to_string(),
-            Some(Ok(Message::Ping(_))) => {}
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -266,6 +266,32 @@ async fn what_breaks_websockets_is_closed_with_its_code() {
         let frame = Frame::message("x", OpCode::Data(Data::Continue), true);
         socket.send(Message::Frame(frame)).await.unwrap();
         assert_eq!(close_code(socket).await, CloseCode::Protocol, "{door}");
+    }
+}
+
+/// soketto would skip what follows it, without a word.
+#[tokio::test]
+async fn a_message_too_large_in_several_frames_ends_the_connection() {
+    let daemon = Daemon::start().await;
+    let frame = |text: &str, data, is_last| {
+        Message::Frame(Frame::message(text.to_owned(), OpCode::Data(data), is_last))
+    };
+    for (door, socket) in doors(&daemon).await {
+        let mut socket = websocket(&daemon, socket).await;
+        let request = r#"{"jsonrpc":"2.0","id":7,"method":"get_version"}"#;
+        // What fits may come in as many as it likes, with a ping in between.
+        let (begin, end) = request.split_at(17);
+        socket.send(frame(begin, Data::Text, false)).await.unwrap();
+        socket.send(Message::Ping(Vec::new().into())).await.unwrap();
+        let spaces = " ".repeat((2 << 20) - 1_000);
+        socket.send(frame(&spaces, Data::Continue, false)).await.unwrap();
+        socket.send(frame(end, Data::Continue, true)).await.unwrap();
+        assert!(next_text(&mut socket).await.contains(r#""id":7"#), "{door}");
+        socket.send(frame(&spaces, Data::Text, false)).await.unwrap();
+        socket.send(frame(&spaces, Data::Continue, true)).await.unwrap();
+        let _ = socket.send(frame(request, Data::Text, true)).await;
+        let code = tokio::time::timeout(Duration::from_secs(5), close_code(socket)).await;
+        assert_eq!(code.expect("it is told"), CloseCode::Size, "{door}");
     }
 }
 
