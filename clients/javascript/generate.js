@@ -22,6 +22,7 @@ function typeOf(schema, indent = "") {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   const parts = [];
   if (schema.allOf) parts.push(...schema.allOf.map((part) => typeOf(part, indent)));
+  if (schema.anyOf) parts.push(schema.anyOf.map((part) => typeOf(part, indent)).join(" | "));
   if (schema.oneOf) {
     const union = schema.oneOf.map((part) => typeOf(part, indent)).join(" | ");
     parts.push(schema.properties || schema.allOf ? `(${union})` : union);
@@ -31,6 +32,7 @@ function typeOf(schema, indent = "") {
   switch (schema.type) {
     case "string":
     case "boolean":
+    case "null":
       return schema.type;
     case "integer":
     case "number":

@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from ._wire import ProsedError, compact, moment, reading
+from ._wire import ProsedError, Remove, compact, moment, patched, reading, removable
 
 Json = Mapping[str, Any]
 
@@ -105,8 +105,8 @@ class Generator:
         """The name of a schema's type, as it is in answers."""
         if "$ref" in schema:
             return python_class(schema["$ref"].rsplit("/", 1)[1])
-        if "allOf" in schema:
-            return self.type_of(schema["allOf"][0])
+        if "allOf" in schema or "anyOf" in schema:
+            return self.type_of(schema.get("allOf", schema.get("anyOf"))[0])
         kind = schema.get("type")
         if kind == "array":
             return f"list[{self.type_of(schema['items'])}]"
@@ -199,7 +199,9 @@ class Generator:
             lines += ["", "    def to_json(self) -> dict[str, Any]:", "        return compact("]
             for key, inner in properties:
                 value = self.encode(self.type_of(inner), f"self.{snake(key)}")
-                if value != f"self.{snake(key)}" and not self.has_value(key, inner, required):
+                if is_removable(inner):
+                    value = f"patched(self.{snake(key)})"
+                elif value != f"self.{snake(key)}" and not self.has_value(key, inner, required):
                     value = f"None if self.{snake(key)} is None else {value}"
                 lines += [f"            {key}={value},"]
             lines += ["        )"]
@@ -216,6 +218,8 @@ class Generator:
         kind = self.type_of(schema)
         if self.must_be((key, schema), required):
             return kind
+        if is_removable(schema):
+            return f"{kind} | Remove | None = None"
         if not self.has_value(key, schema, required):
             return f"{kind} | None = None"
         if kind.startswith("list["):
@@ -224,6 +228,8 @@ class Generator:
 
     def read(self, key: str, schema: dict[str, Any], required: set[str]) -> str:
         kind = self.type_of(schema)
+        if is_removable(schema):
+            return f'removable(json, "{key}", lambda value: {self.decode(kind, "value")})'
         if self.must_be((key, schema), required):
             return self.decode(kind, f'json["{key}"]')
         if self.has_value(key, schema, required):
@@ -379,6 +385,11 @@ class Generator:
             text += "\n\nArgs:\n" + "\n".join(indented(row, "    ") for row in rows)
         kinds = [capitalised(error["$ref"].rsplit("/", 1)[1]) for error in method["errors"]]
         return text + "\n\nRaises:\n" + indented(", ".join(kinds) + ".", "    ")
+
+
+def is_removable(schema: dict[str, Any]) -> bool:
+    """Whether null means something else than to leave it out."""
+    return any(choice.get("type") == "null" for choice in schema.get("anyOf", []))
 
 
 def description(schema: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ export async function showRequests(prosed, place, account) {
   place.replaceChildren(...requests.map((request) => card(prosed, account, request)));
 }
 
-function card(prosed, account, { jid, nick, status, warnings }) {
+function card(prosed, account, { jid, nick, message, warnings }) {
   const trouble = element("p", { className: "trouble", role: "alert" });
   const answer = (word, method) => {
     const button = element("button", { textContent: word, className: word === "Accept" ? "" : "quiet" });
@@ -17,7 +17,7 @@ function card(prosed, account, { jid, nick, status, warnings }) {
   };
   return element("div", { className: "card request" },
     element("p", {}, said(jid, "name"), " ", marks(warnings), " wants to see your presence", nick ? [" and says to be ", said(nick)] : "", "."),
-    status ? element("p", { className: "status" }, said(status)) : "",
+    message ? element("p", { className: "status" }, said(message)) : "",
     element("div", { className: "row" }, answer("Accept", "approveSubscription"), answer("Deny", "denySubscription")),
     trouble);
 }

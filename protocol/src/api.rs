@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
 use crate::contact::{
-    AddContactParams, Contact, ContactParams, LoadProfileParams, LoadRosterParams, LoadedAvatar, Profile,
-    PublishedAvatar, Roster, SetAvatarParams, SetProfileParams, UpdateContactParams,
+    AddContactParams, Contact, ContactParams, GroupRenamed, LoadProfileParams, LoadRosterParams,
+    LoadedAvatar, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
+    SetAvatarParams, SetProfileParams, UpdateContactParams,
 };
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
@@ -103,7 +104,8 @@ methods! {
 
     /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
     ///
-    /// It answers once the server has it.
+    /// It answers once the server has it. `message` goes with the request for their presence, as in
+    /// `request_subscription`.
     AddContact = "add_contact"(AddContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
@@ -116,6 +118,17 @@ methods! {
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
                 RequestTimedOut, LimitExceeded, InternalError],
         example {"jid": "juliet@example.net", "groups": ["Friends", "Verona"]} => new_contact(&["Friends", "Verona"], true);
+
+    /// Rename a group for all contacts in it.
+    ///
+    /// Servers know no groups, only contacts that name them: each is changed by itself, a few at a time, and keeps the
+    /// other groups, also those that another device adds meanwhile. It answers once the server has said what became of
+    /// each; it is an error only where nobody could be renamed. With thousands of contacts it takes a while, and ends
+    /// once nothing has been heard of the server for 30 seconds.
+    RenameGroup = "rename_group"(RenameGroupParams) -> GroupRenamed,
+        errors [AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError, RequestTimedOut,
+                LimitExceeded, InternalError],
+        example {"group": "Friends", "name": "Verona"} => json!({"renamed": 1, "failedCount": 0, "failed": []});
 
     /// Take a contact out of the roster; neither sees the other's presence then.
     RemoveContact = "remove_contact"(ContactParams) -> Done,
@@ -141,9 +154,11 @@ methods! {
         example {"jid": "juliet@example.net"} => json!({});
 
     /// Ask to see somebody's presence.
-    RequestSubscription = "request_subscription"(ContactParams) -> Done,
-        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
-        example {"jid": "juliet@example.net"} => json!({});
+    ///
+    /// They see `message` beside the request, where their server and program show it.
+    RequestSubscription = "request_subscription"(RequestSubscriptionParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, LimitExceeded, InternalError],
+        example {"jid": "juliet@example.net", "message": "We met at the ball"} => json!({});
 
     /// See somebody's presence no longer, or take the request back.
     CancelSubscription = "cancel_subscription"(ContactParams) -> Done,
@@ -180,14 +195,16 @@ methods! {
                 RequestTimedOut, LimitExceeded, InternalError],
         example {"data": PICTURE} => json!({"id": avatar()["id"]});
 
-    /// Publish our profile, for everybody who sees our presence.
+    /// Change our profile, for everybody who sees our presence.
     ///
-    /// What a profile can't hold of the vCard that is there stays. It answers once the server
-    /// has it; `accountChanged` follows.
+    /// `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has it, null takes away. What
+    /// a profile can't hold of the vCard that is there, and what other clients say of values that don't change,
+    /// stays. Calls take turns. What another device publishes meanwhile is not lost, unless it does so after the
+    /// server's answer, from what it knew before. It answers once the server has it; `accountChanged` follows.
     SetProfile = "set_profile"(SetProfileParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
-        example {"profile": {"fullName": "Me Myself", "emails": ["me@example.org"]}} => json!({});
+        example {"profile": {"fullName": "Me Myself", "emails": ["me@example.org"], "note": null}} => json!({});
 
     /// Say how we are there.
     ///

@@ -5,6 +5,9 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::ApiError;
+use crate::patch::ProfilePatch;
+
 /// A roster item and what is known of its owner. Our own JID never is one.
 ///
 /// In rosters and events it is at most 4 KiB of JSON, whatever others send: the best devices only, and texts
@@ -40,6 +43,12 @@ pub struct Contact {
     /// The devices that are online, best first: at most four in rosters and events, all in `get_contact`.
     #[serde(default)]
     pub resources: Vec<Resource>,
+    /// While the contact is away: when they were last known to be there. That is when they left, or when the
+    /// connection was lost, if that came first. It survives restarts; after a crash it may be too old. Absent while
+    /// they are available, and where it is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_seen: Option<String>,
     /// How many devices are online, those that `resources` leaves out included.
     #[serde(default)]
     pub resource_count: u32,
@@ -378,17 +387,9 @@ pub struct SetProfileParams {
     /// The account: a bare JID. It may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The whole profile, as `load_profile` gives it: what is left out of it is taken away. A note has
-    /// at most 4000 characters, any other text 1000, and a list 20 entries.
-    #[schemars(schema_with = "any_part_of_a_profile")]
-    pub profile: Profile,
-}
-
-/// Unlike in answers, lists may be left out.
-fn any_part_of_a_profile(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut schema = Profile::json_schema(generator);
-    schema.remove("description");
-    schema
+    /// What to change: what is left out of it stays as it is, null takes away. A note has at most 4000
+    /// characters, any other text 1000, and a list 20 entries.
+    pub profile: ProfilePatch,
 }
 
 /// The parameters of `add_contact`.
@@ -409,6 +410,23 @@ pub struct AddContactParams {
     /// Whether to ask to see their presence, too.
     #[serde(default = "yes")]
     pub subscribe: bool,
+    /// What to say to them with that, in at most 1000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The parameters of `request_subscription`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestSubscriptionParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Who is asked: a bare JID.
+    pub jid: String,
+    /// What to say to them with it, in at most 1000 characters. Their program may show it, or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 fn yes() -> bool {
@@ -430,6 +448,46 @@ pub struct UpdateContactParams {
     /// All of their groups: at most 100, of at most 1000 characters each. Absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
+}
+
+/// The parameters of `rename_group`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RenameGroupParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The group as it is called now.
+    pub group: String,
+    /// What to call it, in at most 1000 characters. Where there is such a group, the two become one.
+    pub name: String,
+}
+
+/// What `rename_group` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupRenamed {
+    /// How many contacts are in the new group now instead of the old one.
+    pub renamed: u32,
+    /// How many could not be changed, and are still in the old group.
+    pub failed_count: u32,
+    /// Who they are and why, sorted by JID: at most 100 of them.
+    pub failed: Vec<MemberNotRenamed>,
+}
+
+impl GroupRenamed {
+    /// The members that `failed` names at most.
+    pub const MAX_FAILED: usize = 100;
+}
+
+/// A contact that `rename_group` could not change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberNotRenamed {
+    /// Who it is: a bare JID.
+    pub jid: String,
+    /// Why.
+    pub error: ApiError,
 }
 
 /// The parameters of `load_profile`.

@@ -138,7 +138,7 @@ pub(crate) fn subscription_request() -> Value {
     json!({
         "jid": "juliet@example.net",
         "nick": "Juliet",
-        "status": "We met at the ball",
+        "message": "We met at the ball",
         "receivedAt": "2026-01-31T09:01:00.000Z",
         "warnings": [],
     })
@@ -152,7 +152,7 @@ pub(crate) fn subscription_requested() -> Value {
         "account": "me@example.org",
         "jid": "juliet@example.net",
         "nick": "Juliet",
-        "status": "We met at the ball",
+        "message": "We met at the ball",
         "receivedAt": "2026-01-31T09:01:00.000Z",
         "warnings": [],
     })

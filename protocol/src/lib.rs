@@ -19,6 +19,7 @@ mod examples;
 pub mod folder;
 mod openrpc;
 mod params;
+mod patch;
 mod secret;
 mod state;
 mod subscription;
@@ -29,8 +30,9 @@ pub use account::{
     TlsMode,
 };
 pub use contact::{
-    AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, LoadProfileParams,
-    LoadRosterParams, LoadedAvatar, Profile, ProfileSummary, PublishedAvatar, Resource, Roster, RosterSource,
+    AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, GroupRenamed,
+    LoadProfileParams, LoadRosterParams, LoadedAvatar, MemberNotRenamed, Profile, ProfileSummary,
+    PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Resource, Roster, RosterSource,
     SetAvatarParams, SetProfileParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
@@ -40,6 +42,7 @@ pub use event::{
 };
 pub use openrpc::openrpc;
 pub use params::{invalid_params, parse_params};
+pub use patch::{AddressPatch, Patch, ProfilePatch};
 pub use secret::Secret;
 pub use state::{AccountState, LoadStateParams, State};
 pub use subscription::{SubscriptionRequest, SubscriptionRequested, SubscriptionResolved};

@@ -46,7 +46,8 @@ const INTRODUCTION: &str = "The API of prosed, a daemon that keeps one XMPP sess
 to any number of user interfaces on this machine.
 
 Parameters go by name. Times are RFC 3339 in UTC with milliseconds. JIDs are normalised strings. A field with no \
-value is absent, never null; lists are always there, sorted by JID unless said otherwise. Clients ignore fields, \
+value is absent, never null; only what `set_profile` takes may say null, to take something away. Lists are always there, \
+sorted by JID unless said otherwise. Clients ignore fields, \
 events and error kinds that they don't know: this API changes only by adding.
 
 Calls on one connection that concern one account take effect in the order in which they were sent.
@@ -445,8 +446,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_to_be_null() {
-        let document = openrpc().to_string();
+    fn nothing_is_said_to_be_null_but_what_a_patch_removes() {
+        let mut document = openrpc();
+        for patch in ["ProfilePatch", "AddressPatch"] {
+            let schema = document["components"]["schemas"][patch].take();
+            for (name, part) in schema["properties"].as_object().unwrap() {
+                assert_eq!(part["anyOf"][1]["type"], "null", "{patch}.{name}");
+            }
+            document["components"]["schemas"].as_object_mut().unwrap().remove(patch);
+        }
+        let methods = document["methods"].as_array_mut().unwrap();
+        methods.retain(|method| method["name"] != "set_profile");
+        let document = document.to_string();
         assert!(!document.contains("null\""), "a schema allows null");
         assert!(!document.contains(":null"), "a field is null");
     }

@@ -16,7 +16,7 @@ pub struct SubscriptionRequest {
     pub nick: Option<String>,
     /// What they say with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    pub message: Option<String>,
     /// When it was first heard of.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,
@@ -36,7 +36,7 @@ pub struct SubscriptionRequested {
     pub nick: Option<String>,
     /// What they say with it, cut at 256 characters; `list_subscription_requests` has it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    pub message: Option<String>,
     /// When it was first heard of.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,

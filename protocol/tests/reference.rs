@@ -188,6 +188,11 @@ fn kind(schema: &Value) -> String {
     if let Some([only]) = schema["allOf"].as_array().map(Vec::as_slice) {
         return kind(only);
     }
+    if let Some([some, nothing]) = schema["anyOf"].as_array().map(Vec::as_slice)
+        && nothing["type"] == "null"
+    {
+        return format!("{} or null", kind(some));
+    }
     if let Some(word) = schema["const"].as_str() {
         return format!("`\"{word}\"`");
     }

@@ -12,6 +12,9 @@ const BOB: &str = "bob@prosed.test";
 on_both_servers!(
     contacts_are_added_changed_and_removed,
     a_request_is_approved_and_one_denied,
+    a_message_goes_with_a_request,
+    a_group_is_renamed,
+    last_seen_outlives_a_restart,
     what_another_device_does_is_told,
     our_picture_and_profile_are_published,
 );
@@ -87,6 +90,75 @@ async fn a_request_is_approved_and_one_denied(kind: Kind) {
     assert_eq!(open(&ui).await, [] as [&str; 0]);
 }
 
+async fn a_message_goes_with_a_request(kind: Kind) {
+    let server = Server::start(Setup::new(kind).account("me").account("alice").account("bob")).await;
+    let (alice, bob) = (Contact::online(&server, "alice").await, Contact::online(&server, "bob").await);
+    let (_daemon, ui) = start(&server).await;
+    let says = |text: &'static str| {
+        move |stanza: &minidom::Element| {
+            stanza.attr("type") == Some("subscribe")
+                && stanza.children().any(|child| child.name() == "status" && child.text() == text)
+        }
+    };
+    ui.call("add_contact", json!({ "jid": ALICE, "message": "It's <me> & all" })).await.expect("added");
+    alice.wait_for("a request with its message", says("It's <me> & all")).await;
+    ui.call("request_subscription", json!({ "jid": BOB, "message": "We met 🎭" })).await.expect("asked");
+    bob.wait_for("a request with its message", says("We met 🎭")).await;
+
+    bob.send("<presence type='subscribe' to='me@prosed.test'><status>So we did</status></presence>").await;
+    let event = ui.event("subscriptionRequested", |event| event["jid"] == BOB).await;
+    assert_eq!(event["message"], "So we did");
+    let open = ui.call("list_subscription_requests", json!({})).await.expect("requests");
+    assert_eq!(open[0]["message"], "So we did");
+
+    for method in ["add_contact", "request_subscription"] {
+        let error =
+            ui.call(method, json!({ "jid": BOB, "message": "x".repeat(1_001) })).await.expect_err("long");
+        assert_eq!(error.kind(), "limitExceeded", "{method}");
+        let error = ui.call(method, json!({ "jid": BOB, "message": "\u{1}" })).await.expect_err("no XML");
+        assert_eq!(error.kind(), "invalidParams", "{method}");
+    }
+    let unasked = json!({ "jid": BOB, "subscribe": false, "message": "x" });
+    assert_eq!(ui.call("add_contact", unasked).await.expect_err("nobody to tell").kind(), "invalidParams");
+}
+
+async fn a_group_is_renamed(kind: Kind) {
+    const MEMBERS: usize = 100;
+    let server = Server::start(Setup::new(kind).account("me")).await;
+    let other = Contact::online(&server, "me").await;
+    for n in 0..MEMBERS {
+        other.add_to_roster(&format!("m{n}@prosed.test"), Some("M"), &["Old", "Kept"]).await;
+    }
+    let (_daemon, ui) = start(&server).await;
+    ui.event("rosterLoaded", |_| true).await;
+    let renamed = ui.call("rename_group", json!({ "group": "Old", "name": "New" })).await.expect("renamed");
+    assert_eq!(renamed, json!({ "renamed": MEMBERS, "failedCount": 0, "failed": [] }));
+    for contact in ui.contacts().await {
+        assert_eq!((&contact["groups"], &contact["name"]), (&json!(["Kept", "New"]), &json!("M")));
+    }
+    let merged = ui.call("rename_group", json!({ "group": "New", "name": "Kept" })).await.expect("merged");
+    assert_eq!(merged["renamed"], MEMBERS);
+    let error = ui.call("rename_group", json!({ "group": "New", "name": "Kept" })).await.expect_err("none");
+    assert_eq!(error.kind(), "notFound");
+}
+
+async fn last_seen_outlives_a_restart(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let alice = Contact::online(&server, "alice").await;
+    let (mut daemon, ui) = start(&server).await;
+    let here = ui.contact(ALICE, |contact| contact["availability"] == "available").await;
+    assert!(here.get("lastSeen").is_none(), "{here}");
+    alice.disconnect().await;
+    // Before she came she was away, too, and nobody knew since when.
+    let gone = ui.contact(ALICE, |contact| contact.get("lastSeen").is_some()).await;
+    assert_eq!(gone["availability"], "unavailable");
+    let seen = gone["lastSeen"].as_str().expect("a time").to_owned();
+    daemon.restart().await;
+    let ui = Ui::connect(&daemon).await;
+    let after = ui.call("get_contact", json!({ "jid": ALICE })).await.expect("a contact");
+    assert_eq!(after["lastSeen"], seen.as_str());
+}
+
 async fn what_another_device_does_is_told(kind: Kind) {
     let server = Server::start(Setup::new(kind).account("me").account("alice")).await;
     let alice = Contact::online(&server, "alice").await;
@@ -108,7 +180,11 @@ async fn our_picture_and_profile_are_published(kind: Kind) {
     let other = Contact::online(&server, "me").await;
     // What a profile can't hold must outlive our changes.
     other
-        .publish_vcard4(VCARD4, "<fn><text>Old</text></fn><lang><language-tag>eo</language-tag></lang>")
+        .publish_vcard4(
+            VCARD4,
+            "<fn><text>Old</text></fn><lang><language-tag>eo</language-tag></lang>\
+             <tel><parameters><type><text>home</text></type></parameters><uri>tel:+4930123</uri></tel>",
+        )
         .await;
     let (_daemon, ui) = start(&server).await;
 
@@ -134,7 +210,20 @@ async fn our_picture_and_profile_are_published(kind: Kind) {
             format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'/></pubsub>");
         let vcard = prosed_tests::xml::print(&other.get(None, &query).await.expect("a vCard"));
         assert!(vcard.contains("Me &amp; Myself") && vcard.contains("eo</"), "{node}: {vcard}");
+        assert!(vcard.contains("home</"), "what is said of a value that stays: {node}: {vcard}");
     }
+
+    let patches =
+        [json!({ "nickname": "Mo", "emails": null }), json!({ "note": "soon" }), json!({ "note": null })];
+    for patch in patches {
+        ui.call("set_profile", json!({ "profile": patch })).await.expect("published");
+    }
+    let loaded = ui.call("load_profile", json!({ "jid": "me@prosed.test", "refresh": true })).await;
+    assert_eq!(
+        loaded.expect("a profile"),
+        json!({ "fullName": "Me & Myself", "nickname": "Mo", "emails": [], "phones": ["+4930123"], "urls": [],
+                "address": { "locality": "Here" } })
+    );
 
     ui.call("set_avatar", json!({ "data": "" })).await.expect("taken away");
     ui.event("accountChanged", |event| event["info"].get("avatar").is_none()).await;

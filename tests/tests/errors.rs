@@ -209,7 +209,9 @@ async fn hostile(
 
 /// The roster, with Romeo in it.
 fn roster(stanza: &Element) -> Option<String> {
-    let items = format!("<query xmlns='{ROSTER}'><item jid='{ROMEO}' subscription='both'/></query>");
+    let items = format!(
+        "<query xmlns='{ROSTER}'><item jid='{ROMEO}' subscription='both'><group>Friends</group></item></query>"
+    );
     (stanza.attr("type") == Some("get")).then_some(())?;
     find(stanza, "query", ROSTER).map(|_| result_of(stanza, &items))
 }

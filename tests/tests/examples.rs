@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "add_contact",
     "update_contact",
     "remove_contact",
+    "rename_group",
     "request_subscription",
     "cancel_subscription",
     "list_subscription_requests",
@@ -144,8 +145,8 @@ impl Stage {
                     .as_u64()
                     .unwrap_or(0);
                 if method == "get_events" {
-                    self.romeo.set_presence(None, None).await;
-                    self.ui.contact(&self.romeo.jid, |contact| contact["availability"] == "available").await;
+                    self.romeo.send("<presence type='unavailable'/>").await;
+                    self.ui.contact(&self.romeo.jid, |contact| contact.get("lastSeen").is_some()).await;
                     self.seq += 1;
                     self.romeo.send(&romeos_presence(&self.romeo.client)).await;
                 }

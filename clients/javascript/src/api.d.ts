@@ -102,7 +102,8 @@ export interface Methods {
   /**
    * Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
    *
-   * It answers once the server has it.
+   * It answers once the server has it. `message` goes with the request for their presence, as in
+   * `request_subscription`.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
@@ -118,6 +119,20 @@ export interface Methods {
    * stanzaError, requestTimedOut, internalError, limitExceeded
    */
   updateContact(params: UpdateContactParams, options?: CallOptions): Promise<Contact>;
+
+  /**
+   * Rename a group for all contacts in it.
+   *
+   * Servers know no groups, only contacts that name them: each is changed by itself, a few at a
+   * time, and keeps the other groups, also those that another device adds meanwhile. It answers
+   * once the server has said what became of each; it is an error only where nobody could be
+   * renamed. With thousands of contacts it takes a while, and ends once nothing has been heard of
+   * the server for 30 seconds.
+   *
+   * @throws {ProsedError} accountUnknown, accountRequired, offline, notFound, invalidJid,
+   * stanzaError, requestTimedOut, internalError, limitExceeded
+   */
+  renameGroup(params: RenameGroupParams, options?: CallOptions): Promise<GroupRenamed>;
 
   /**
    * Take a contact out of the roster; neither sees the other's presence then.
@@ -156,6 +171,8 @@ export interface Methods {
 
   /**
    * Ask to see somebody's presence.
+   *
+   * They see `message` beside the request, where their server and program show it.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -204,10 +221,13 @@ export interface Methods {
   setAvatar(params: SetAvatarParams, options?: CallOptions): Promise<PublishedAvatar>;
 
   /**
-   * Publish our profile, for everybody who sees our presence.
+   * Change our profile, for everybody who sees our presence.
    *
-   * What a profile can't hold of the vCard that is there stays. It answers once the server has it;
-   * `accountChanged` follows.
+   * `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has it, null
+   * takes away. What a profile can't hold of the vCard that is there, and what other clients say of
+   * values that don't change, stays. Calls take turns. What another device publishes meanwhile is
+   * not lost, unless it does so after the server's answer, from what it knew before. It answers
+   * once the server has it; `accountChanged` follows.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
@@ -334,6 +354,8 @@ export interface AddContactParams {
   account?: string;
   /** The groups to put them in: at most 100, of at most 1000 characters each. */
   groups?: string[];
+  /** What to say to them with that, in at most 1000 characters. */
+  message?: string;
   /** The name to keep for them, of at most 1000 characters. */
   name?: string;
   /** Whether to ask to see their presence, too. */
@@ -353,6 +375,18 @@ export interface UpdateContactParams {
    * unchanged.
    */
   name?: string;
+}
+
+/** The parameters of `renameGroup`. */
+export interface RenameGroupParams {
+  /** The group as it is called now. */
+  group: string;
+  /**
+   * What to call it, in at most 1000 characters. Where there is such a group, the two become one.
+   */
+  name: string;
+  /** The account: a bare JID. It may be left out where there is only one. */
+  account?: string;
 }
 
 /** The parameters of `removeContact`. */
@@ -387,10 +421,12 @@ export interface DenySubscriptionParams {
 
 /** The parameters of `requestSubscription`. */
 export interface RequestSubscriptionParams {
-  /** Who is meant: a bare JID. */
+  /** Who is asked: a bare JID. */
   jid: string;
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
+  /** What to say to them with it, in at most 1000 characters. Their program may show it, or not. */
+  message?: string;
 }
 
 /** The parameters of `cancelSubscription`. */
@@ -432,35 +468,10 @@ export interface SetAvatarParams {
 /** The parameters of `setProfile`. */
 export interface SetProfileParams {
   /**
-   * The whole profile, as `load_profile` gives it: what is left out of it is taken away. A note has
-   * at most 4000 characters, any other text 1000, and a list 20 entries.
+   * What to change: what is left out of it stays as it is, null takes away. A note has at most 4000
+   * characters, any other text 1000, and a list 20 entries.
    */
-  profile: {
-    /** The postal address. */
-    address?: Address;
-    /** The birthday, as the owner wrote it (RFC 6350 §6.2.5). */
-    birthday?: string;
-    /** E-mail addresses, in the owner's order. */
-    emails?: string[];
-    /** The full name. */
-    fullName?: string;
-    /** The nickname. */
-    nickname?: string;
-    /** A note. */
-    note?: string;
-    /** The organization. */
-    organization?: string;
-    /** Telephone numbers, in the owner's order. */
-    phones?: string[];
-    /** The function in the organization. */
-    role?: string;
-    /** The job title. */
-    title?: string;
-    /**
-     * Web addresses, in the owner's order. A peer wrote them: check the scheme before you open one.
-     */
-    urls?: string[];
-  };
+  profile: ProfilePatch;
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
 }
@@ -592,6 +603,23 @@ export interface Address {
   street?: string;
 }
 
+/**
+ * What to change of a postal address. What is left out stays as it is; null or an empty text takes
+ * away.
+ */
+export interface AddressPatch {
+  /** The country. */
+  country?: string | null;
+  /** The town. */
+  locality?: string | null;
+  /** The postal code. */
+  postalCode?: string | null;
+  /** The region or state. */
+  region?: string | null;
+  /** Street and number. */
+  street?: string | null;
+}
+
 /** How somebody is there (RFC 6121 §4.7.2.1). */
 export type Availability =
   /** Is there. */
@@ -674,6 +702,12 @@ export interface Contact {
   groups: string[];
   /** Who it is: a bare JID. */
   jid: string;
+  /**
+   * While the contact is away: when they were last known to be there. That is when they left, or
+   * when the connection was lost, if that came first. It survives restarts; after a crash it may be
+   * too old. Absent while they are available, and where it is unknown.
+   */
+  lastSeen?: string;
   /**
    * What to show: the roster name, else the profile's nickname or full name, else the JID's local
    * part. It may deceive: show `jid` where it matters, and see `warnings`.
@@ -879,6 +913,16 @@ export interface Events {
   seq: number;
 }
 
+/** What `rename_group` answers. */
+export interface GroupRenamed {
+  /** Who they are and why, sorted by JID: at most 100 of them. */
+  failed: MemberNotRenamed[];
+  /** How many could not be changed, and are still in the old group. */
+  failedCount: number;
+  /** How many contacts are in the new group now instead of the old one. */
+  renamed: number;
+}
+
 /** A picture with its bytes. */
 export interface LoadedAvatar {
   /** Its size, in bytes. */
@@ -895,6 +939,14 @@ export interface LoadedAvatar {
   url: string;
   /** In pixels. */
   width: number;
+}
+
+/** A contact that `rename_group` could not change. */
+export interface MemberNotRenamed {
+  /** Why. */
+  error: ErrorObject;
+  /** Who it is: a bare JID. */
+  jid: string;
 }
 
 /** Who somebody says to be: a vCard (RFC 6350). */
@@ -923,6 +975,35 @@ export interface Profile {
    * Web addresses, in the owner's order. A peer wrote them: check the scheme before you open one.
    */
   urls: string[];
+}
+
+/**
+ * What to change of a profile. What is left out stays as it is; null, an empty text or an empty
+ * list takes away.
+ */
+export interface ProfilePatch {
+  /** The postal address, changed in the same way. */
+  address?: AddressPatch | null;
+  /** The birthday (RFC 6350 §6.2.5). */
+  birthday?: string | null;
+  /** All e-mail addresses. */
+  emails?: string[] | null;
+  /** The full name. */
+  fullName?: string | null;
+  /** The nickname. */
+  nickname?: string | null;
+  /** A note. */
+  note?: string | null;
+  /** The organization. */
+  organization?: string | null;
+  /** All telephone numbers. */
+  phones?: string[] | null;
+  /** The function in the organization. */
+  role?: string | null;
+  /** The job title. */
+  title?: string | null;
+  /** All web addresses. */
+  urls?: string[] | null;
 }
 
 /**
@@ -1041,12 +1122,12 @@ export type Subscription =
 export interface SubscriptionRequest {
   /** Who asks: a bare JID. They may be a stranger. */
   jid: string;
+  /** What they say with it. */
+  message?: string;
   /** What they call themselves. It proves nothing. */
   nick?: string;
   /** When it was first heard of. */
   receivedAt: string;
-  /** What they say with it. */
-  status?: string;
   /**
    * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
    * itself.
@@ -1058,12 +1139,12 @@ export interface SubscriptionRequest {
 export interface SubscriptionRequested {
   /** Who asks: a bare JID. They may be a stranger. */
   jid: string;
+  /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
+  message?: string;
   /** What they call themselves, cut at 256 characters. It proves nothing. */
   nick?: string;
   /** When it was first heard of. */
   receivedAt: string;
-  /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
-  status?: string;
   /**
    * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
    * itself.

@@ -12,6 +12,7 @@ export const METHODS = {
   getContact: "get_contact",
   addContact: "add_contact",
   updateContact: "update_contact",
+  renameGroup: "rename_group",
   removeContact: "remove_contact",
   listSubscriptionRequests: "list_subscription_requests",
   approveSubscription: "approve_subscription",

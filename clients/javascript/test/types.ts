@@ -30,7 +30,10 @@ for (const { name, status, avatar, warnings, resources } of contacts) {
 }
 const contact: Contact = await prosed.getContact({ jid: "romeo@example.net" }, { signal: AbortSignal.timeout(1) });
 await prosed.addContact({ jid: contact.jid, groups: ["Friends"] });
-await prosed.setProfile({ profile: { fullName: "Romeo", address: { locality: "Verona" } } });
+await prosed.setProfile({ profile: { fullName: "Romeo", note: null, address: { locality: "Verona", street: null } } });
+// @ts-expect-error no text
+await prosed.setProfile({ profile: { nickname: 5 } });
+await prosed.requestSubscription({ jid: contact.jid, message: "We met at the ball" });
 const { data }: { data: string } = await prosed.loadAvatar({ jid: contact.jid });
 await prosed.setAvatar({ data });
 const requests: Array<{ jid: string; receivedAt: string }> = await prosed.listSubscriptionRequests();

@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// A group to put them in; may be repeated.
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
+        /// What to say to them with the request to see their presence.
+        #[arg(long, value_name = "TEXT", conflicts_with = "no_subscribe")]
+        message: Option<String>,
         /// Don't ask to see their presence.
         #[arg(long)]
         no_subscribe: bool,
@@ -102,6 +105,13 @@ pub(crate) enum Command {
         /// Their name in your contact list. Without one, their own is shown.
         name: Option<String>,
     },
+    /// Rename a group for all contacts in it.
+    RenameGroup {
+        /// The group as it is called now.
+        from: String,
+        /// What to call it; with a group of that name it becomes one.
+        to: String,
+    },
     /// Put a contact into these groups, and in no others.
     Groups {
         /// Whom.
@@ -119,7 +129,12 @@ pub(crate) enum Command {
     /// Refuse to let somebody see your presence, or stop letting them see it.
     Deny(Whom),
     /// Ask to see somebody's presence.
-    Request(Whom),
+    Request {
+        /// Whom to ask: a bare JID.
+        jid: String,
+        /// What to say to them with the request.
+        message: Option<String>,
+    },
     /// Stop seeing somebody's presence, or withdraw the request.
     Cancel(Whom),
     /// Show or save somebody's picture.
@@ -147,7 +162,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "picture")]
         remove: bool,
     },
-    /// Publish your profile: all of it from JSON, or only the parts that options name.
+    /// Change your published profile, by options or by JSON. What they don't name stays.
     SetProfile(Box<SetProfile>),
     /// Show events: those after --since, and with --follow new ones as they come.
     Events(Events),
@@ -255,10 +270,9 @@ pub(crate) struct Login {
 
 #[derive(Args)]
 pub(crate) struct SetProfile {
-    /// The whole profile, as `profile --json` prints it; `-` reads it from standard input. What it
-    /// leaves out is taken away.
+    /// What to change, as in {"nickname": "Mo", "note": null}: null takes away. `-` reads it from standard input.
     #[arg(value_name = "JSON", conflicts_with = "Fields", required_unless_present = "Fields")]
-    pub(crate) whole: Option<String>,
+    pub(crate) patch: Option<String>,
     #[command(flatten)]
     pub(crate) fields: Fields,
 }

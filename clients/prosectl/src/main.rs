@@ -55,8 +55,8 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         }
         Command::Roster => contacts::roster(&prosed, output).await,
         Command::Contact(whom) => contacts::one(&prosed, whom.jid, output).await,
-        Command::Add { jid, name, groups, no_subscribe } => {
-            contacts::add(&prosed, jid, name, groups, !no_subscribe, output).await
+        Command::Add { jid, name, groups, message, no_subscribe } => {
+            contacts::add(&prosed, jid, name, groups, !no_subscribe, message, output).await
         }
         Command::Update { jid, name, groups, no_groups } => {
             let groups = (no_groups || !groups.is_empty()).then_some(groups);
@@ -65,12 +65,13 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Rename { jid, name } => {
             contacts::update(&prosed, jid, Some(name.unwrap_or_default()), None, output).await
         }
+        Command::RenameGroup { from, to } => contacts::rename_group(&prosed, from, to, output).await,
         Command::Groups { jid, groups } => contacts::update(&prosed, jid, None, Some(groups), output).await,
         Command::Remove(whom) => contacts::remove(&prosed, whom.jid, output).await,
         Command::Requests => requests::all(&prosed, output).await,
         Command::Approve(whom) => requests::approve(&prosed, whom.jid, output).await,
         Command::Deny(whom) => requests::deny(&prosed, whom.jid, output).await,
-        Command::Request(whom) => requests::request(&prosed, whom.jid, output).await,
+        Command::Request { jid, message } => requests::request(&prosed, jid, message, output).await,
         Command::Cancel(whom) => requests::cancel(&prosed, whom.jid, output).await,
         Command::Avatar { jid, output: file } => vcard::avatar(&prosed, jid, file, output).await,
         Command::Profile { jid, refresh } => vcard::profile(&prosed, jid, refresh, output).await,

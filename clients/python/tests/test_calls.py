@@ -46,10 +46,17 @@ class Calls(Live):
 
     async def test_what_is_said_is_heard(self) -> None:
         async with self.connect() as client:
+            patch = prosed.ProfilePatch(
+                full_name="Me",
+                note="soon gone",
+                emails=["me@example.org"],
+                address=prosed.AddressPatch(locality="Ø"),
+            )
+            self.assertIsNone(await client.set_profile(patch))
+            await client.set_profile(prosed.ProfilePatch(note=prosed.REMOVE))
             profile = prosed.Profile(
                 full_name="Me", emails=["me@example.org"], address=prosed.Address(locality="Ø")
             )
-            self.assertIsNone(await client.set_profile(profile))
             self.assertEqual(await client.load_profile(self.me, refresh=True), profile)
             published = await client.set_avatar(PICTURE)
             loaded = await client.load_avatar(self.me)

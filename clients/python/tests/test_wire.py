@@ -114,6 +114,25 @@ class Wire(unittest.TestCase):
         self.assertEqual(prosed.Profile(full_name="A").to_json()["fullName"], "A")
         self.assertNotIn("address", prosed.Profile().to_json())
 
+    def test_what_is_removed_is_null(self) -> None:
+        patch = prosed.ProfilePatch(
+            nickname="Mo",
+            note=prosed.REMOVE,
+            emails=("a@b",),
+            phones=prosed.REMOVE,
+            address=prosed.AddressPatch(street=prosed.REMOVE),
+        )
+        wire = {
+            "nickname": "Mo",
+            "note": None,
+            "emails": ["a@b"],
+            "phones": None,
+            "address": {"street": None},
+        }
+        call = json.loads(request(1, "set_profile", {"profile": patch.to_json()}))
+        self.assertEqual(call["params"], {"profile": wire})
+        self.assertEqual(prosed.ProfilePatch.from_json(wire).to_json(), wire)
+
     def test_what_is_newer_does_no_harm(self) -> None:
         version = {"name": "prosed", "version": "9", "apiLevel": 9, "apiCompatible": 1, "codename": "x"}
         self.assertEqual(prosed.Version.from_json(version).api_level, 9)

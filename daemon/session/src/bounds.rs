@@ -72,6 +72,11 @@ pub const SUBSCRIPTION_REQUESTS: usize = 200;
 pub(crate) const SUBSCRIPTION_REQUESTS_PER_DOMAIN: usize = 50;
 /// Bytes of what one request says: a nickname and a sentence.
 pub(crate) const SUBSCRIPTION_REQUEST_BYTES: usize = 4 * 1024;
+/// Characters of what we say with a request of ours: as much as fits in [`SUBSCRIPTION_REQUEST_BYTES`] of theirs in
+/// any script.
+pub const REQUEST_MESSAGE_CHARS: usize = 1_000;
+/// Members of a group whose renaming is on its way: enough to hide round trips, too few to hold up anything else.
+pub(crate) const RENAMES_IN_FLIGHT: usize = 16;
 /// Groups of one contact.
 pub const GROUPS: usize = 100;
 /// Phones, emails or URLs of one profile.
@@ -103,5 +108,7 @@ pub(crate) const SETTLED_AT_LAST: Duration = Duration::from_secs(20);
 /// been there before. The answers (RFC 6121 §4.3) come when our server has reached the contact's: in milliseconds
 /// where they are connected, within half a minute where a connection has to be made or is tried in vain first.
 pub const INITIAL_PRESENCES: Duration = Duration::from_secs(30);
+/// How often it goes to the disk when contacts were last there: what a crash loses is as old as this at most.
+pub(crate) const LAST_SEEN_SAVED_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long contacts keep their presence while the connection is lost.
 pub(crate) const PRESENCE_KEPT: Duration = Duration::from_secs(5 * 60);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
 
-use crate::contact::{Account, Avatar, Contact, Profile};
+use crate::contact::{Account, Avatar, Contact, Profile, ProfilePatch};
+use crate::failure::Failure;
 use crate::snapshot::{ImageId, OwnPresence};
 use crate::time::Timestamp;
 
@@ -34,12 +35,20 @@ pub enum Command {
     LoadAvatar { jid: BareJid },
     /// Answered with [`Answer::Profile`]; `refresh` asks the server anew. Our own JID is fine.
     LoadProfile { jid: BareJid, refresh: bool },
-    /// Puts somebody into the roster, and asks for their presence if `subscribe`. Answered with
+    /// Puts somebody into the roster, and then does `subscribe`, where there is one. Answered with
     /// [`Answer::Contact`] once the server has it.
-    AddContact { jid: BareJid, name: Option<String>, groups: BTreeSet<String>, subscribe: bool },
+    AddContact {
+        jid: BareJid,
+        name: Option<String>,
+        groups: BTreeSet<String>,
+        subscribe: Option<SubscriptionAct>,
+    },
     /// Changes what is given; an empty name takes it away. Answered with [`Answer::Contact`] once
     /// the server has it.
     UpdateContact { jid: BareJid, name: Option<String>, groups: Option<BTreeSet<String>> },
+    /// Puts all who are in the one group into the other instead. Answered with [`Answer::GroupRenamed`] once the
+    /// server has said what became of each.
+    RenameGroup { from: String, to: String },
     /// Takes somebody out of the roster, and ends both subscriptions. Answered with
     /// [`Answer::Done`] once the server has it.
     RemoveContact { jid: BareJid },
@@ -50,22 +59,23 @@ pub enum Command {
     /// Publishes our picture: of these PNGs of it, the first that the server takes. None: takes it away. Answered
     /// with [`Answer::Published`] once the server has it.
     SetAvatar { images: Vec<Vec<u8>> },
-    /// Publishes our profile; what it can't hold of our vCard stays. Answered with
-    /// [`Answer::Done`] once the server has it.
-    SetProfile(Box<Profile>),
+    /// Changes our profile as published; what is not named, and what a profile can't hold of our vCard, stays.
+    /// Answered with [`Answer::Done`] once the server has it.
+    SetProfile(Box<ProfilePatch>),
     /// Kept across restarts, and then sent. Answered with [`Answer::Done`] once it is on disk.
     SetPresence(OwnPresence),
 }
 
 /// What may be done about who sees whose presence (RFC 6121 §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum SubscriptionAct {
     /// They may see ours, now or whenever they ask (§3.1.4, §3.4).
     Approve,
     /// They may not see ours, or no longer (§3.1.4, §3.2).
     Deny,
-    /// We want to see theirs (§3.1.1).
-    Request,
+    /// We want to see theirs; `message` is a sentence for them (§3.1.1).
+    Request { message: Option<String> },
     /// We want to see theirs no longer, or take the request back (§3.3).
     Cancel,
 }
@@ -77,8 +87,8 @@ pub struct SubscriptionRequest {
     pub jid: BareJid,
     /// What they call themselves (XEP-0172).
     pub nick: Option<String>,
-    /// What they say with it.
-    pub status: Option<String>,
+    /// What they say with it (§3.1.1).
+    pub message: Option<String>,
     /// When we first heard of it.
     pub received_at: Timestamp,
     /// Their JID, or what they call themselves, looks like that of somebody else whom we know, or of ourselves,
@@ -125,6 +135,8 @@ pub enum Answer {
     State(Box<State>),
     /// One contact, whole.
     Contact(Box<Contact>),
+    /// How many members were renamed, and who was not, sorted by JID.
+    GroupRenamed { renamed: usize, failed: Vec<(BareJid, Failure)> },
     /// An image that is saved; its bytes are with the image store, under its id.
     Avatar(Avatar),
     /// Our picture is published under this id; absent: there is none now.

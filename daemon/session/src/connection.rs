@@ -125,7 +125,7 @@ impl Session {
             self.handle_outcome(ended, Err(Failure::TooLarge { limit: turn.stanza_limit }), turn);
         }
         self.end_stream(ConnectionState::Connecting, turn);
-        self.doubt_presences();
+        self.doubt_presences(turn);
         self.connection.become_(ConnectionState::Online, turn.now.wall);
         self.connection.jid = Some(jid);
         self.connection.failure = None;
@@ -140,6 +140,7 @@ impl Session {
             self.connection.failure = None;
             self.pending.prolong(turn.now.monotonic);
             self.presence.keep();
+            self.last_seen.regain_sight();
             self.tell(turn);
             if self.startup.is_announced() {
                 let account = Answer::Account(Box::new(self.account()));
@@ -153,6 +154,7 @@ impl Session {
         if self.connection.is_online() {
             self.tell_contacts(turn);
             self.connection.become_(ConnectionState::Suspended, turn.now.wall);
+            self.last_seen.lose_sight(turn.now.wall);
             self.presence.keep_until(turn.now.monotonic + crate::bounds::PRESENCE_KEPT);
             self.tell(turn);
         }
@@ -168,11 +170,11 @@ impl Session {
         if retry_at.is_none() {
             let state = if failure.is_some() { ConnectionState::Failed } else { ConnectionState::Offline };
             self.end_stream(state, turn);
-            self.forget_presences();
+            self.forget_presences(turn);
             self.fail_waiting(failure.as_ref().unwrap_or(&Failure::Offline), turn);
         } else if !matches!(self.connection.state, ConnectionState::Suspended | ConnectionState::Connecting) {
             self.end_stream(ConnectionState::Connecting, turn);
-            self.forget_presences();
+            self.forget_presences(turn);
         }
         if let Some(failure) = failure.as_ref().filter(|failure| !failure.may_pass()) {
             // We go on trying, slowly. Nobody is to wait for that.
@@ -185,6 +187,7 @@ impl Session {
     }
 
     pub(crate) fn handle_logout(&mut self, call: crate::Call, turn: &mut Turn<'_>) {
+        self.end_renames(&Failure::Offline, turn);
         self.fail_waiting(&Failure::Offline, turn);
         if self.connection.is_online() && self.startup.is_announced() {
             let _ = turn.send(self.presence.farewell());
@@ -198,7 +201,9 @@ impl Session {
         self.startup = crate::startup::State::default();
         self.questions = crate::questions::Questions::default();
         self.vcard_temp = crate::vcard_temp::State::default();
+        self.vcard_edits = crate::vcard_edit::State::default();
         self.roster.forget_changes();
+        self.end_renames(&crate::Failure::Offline, turn);
         self.caps.forget_unknown();
         self.images.forget_wishes();
         for request in self.pending.take_all() {

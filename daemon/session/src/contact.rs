@@ -35,6 +35,8 @@ pub struct Contact {
     pub status: Option<String>,
     /// Those online, best first.
     pub resources: Vec<Resource>,
+    /// While they are away: when they were last known to be there.
+    pub last_seen: Option<Timestamp>,
     /// Their name or JID looks like somebody else's, and is another.
     pub look_alike: bool,
     /// The picture, once it is saved.
@@ -223,6 +225,79 @@ impl Profile {
         self.address = (address != Address::default()).then_some(address);
         self.note = self.note.and_then(|note| some_text(fitting(&note, room), bounds::TEXT_CHARS));
         self
+    }
+}
+
+/// What becomes of a part of what is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It goes.
+    Remove,
+    /// It becomes this.
+    Set(T),
+}
+
+/// What to change of a [`Profile`]. An empty list is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are RFC 6350's")]
+pub struct ProfilePatch {
+    pub full_name: Change<String>,
+    pub nickname: Change<String>,
+    pub organization: Change<String>,
+    pub title: Change<String>,
+    pub role: Change<String>,
+    pub emails: Change<Vec<String>>,
+    pub phones: Change<Vec<String>>,
+    pub urls: Change<Vec<String>>,
+    pub address: Change<AddressPatch>,
+    pub birthday: Change<String>,
+    pub note: Change<String>,
+}
+
+/// What to change of an [`Address`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are RFC 6350's")]
+pub struct AddressPatch {
+    pub street: Change<String>,
+    pub locality: Change<String>,
+    pub region: Change<String>,
+    pub postal_code: Change<String>,
+    pub country: Change<String>,
+}
+
+impl From<Option<String>> for Change<String> {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Remove, Self::Set)
+    }
+}
+
+/// All of the profile.
+impl From<Profile> for ProfilePatch {
+    fn from(profile: Profile) -> Self {
+        Self {
+            full_name: profile.full_name.into(),
+            nickname: profile.nickname.into(),
+            organization: profile.organization.into(),
+            title: profile.title.into(),
+            role: profile.role.into(),
+            emails: Change::Set(profile.emails),
+            phones: Change::Set(profile.phones),
+            urls: Change::Set(profile.urls),
+            address: profile.address.map_or(Change::Remove, |address| {
+                Change::Set(AddressPatch {
+                    street: address.street.into(),
+                    locality: address.locality.into(),
+                    region: address.region.into(),
+                    postal_code: address.postal_code.into(),
+                    country: address.country.into(),
+                })
+            }),
+            birthday: profile.birthday.into(),
+            note: profile.note.into(),
+        }
     }
 }
 

@@ -92,10 +92,12 @@ pub struct ContactsChanged {
 pub enum Write {
     /// Roster items and the roster's version. `replace`: what is not in `items` goes.
     Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
-    /// What we know of somebody beside their roster item; absent: forget them.
+    /// What we know of somebody beside their roster item; absent: forget them, and when they were last there.
     Person { jid: BareJid, person: Option<PersonRecord> },
     /// An image file, named by its id.
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },
+    /// When contacts who are away were last there.
+    LastSeen(Vec<(BareJid, Timestamp)>),
     /// Nobody of this account has this picture any more; somebody of another may.
     ImageUnused { id: ImageId },
     /// The features behind a caps hash, verified; absent: forget it.
@@ -123,10 +125,11 @@ impl Write {
                 let ProfileRecord { vcard4, prose, temp } = &person.profile;
                 [vcard4, prose, temp].into_iter().flatten().map(|profile| profile.bytes()).sum()
             }),
+            Self::LastSeen(times) => times.iter().map(|(jid, _)| jid.as_str().len()).sum(),
             Self::Image { data, .. } => data.len(),
             Self::Caps { record, .. } => record.as_ref().map_or(0, |record| total(record.features.iter())),
             Self::SubscriptionRequest { request, .. } => {
-                request.as_ref().map_or(0, |request| length(&request.nick) + length(&request.status))
+                request.as_ref().map_or(0, |request| length(&request.nick) + length(&request.message))
             }
             Self::OwnPresence(presence) => length(&presence.status),
             Self::ImageUnused { .. } => 0,

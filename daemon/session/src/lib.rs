@@ -23,6 +23,7 @@ mod features;
 #[cfg(test)]
 mod growth;
 mod image;
+mod last_seen;
 mod left_out;
 mod lookalike;
 mod pace;
@@ -35,6 +36,7 @@ mod presence;
 mod profile;
 mod questions;
 mod read;
+mod rename;
 mod roster;
 mod saving;
 mod size;
@@ -44,6 +46,7 @@ mod subscription;
 mod time;
 mod turn;
 mod vcard;
+mod vcard_edit;
 mod vcard_temp;
 mod waiting;
 mod weight;
@@ -64,7 +67,8 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 pub use caps::Software;
 pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct, SubscriptionRequest};
 pub use contact::{
-    Account, Address, Availability, Avatar, ConnectionState, Contact, Profile, Resource, Subscription,
+    Account, Address, AddressPatch, Availability, Avatar, Change, ConnectionState, Contact, Profile,
+    ProfilePatch, Resource, Subscription,
 };
 pub use domain::registrable;
 pub use effect::{ContactsChanged, Effect, Input, Notice, Ticket, Write};
@@ -104,22 +108,26 @@ pub struct Session {
     images: image::Images,
     tickets: effect::Tickets,
     roster: roster::State,
+    renames: rename::State,
     startup: startup::State,
     presence: presence::State,
+    last_seen: last_seen::State,
     subscriptions: subscription::State,
     caps: caps::State,
     vcard_temp: vcard_temp::State,
+    vcard_edits: vcard_edit::State,
 }
 
 impl Session {
     /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
     /// unpredictable to peers.
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
-        let Snapshot { roster, mut people, caps, requests, images, presence } = cached;
+        let Snapshot { roster, mut people, last_seen, caps, requests, images, presence } = cached;
         image::forget_lost(&mut people, &images);
         let (roster, items) = roster::State::cached(roster);
         let images = image::Images::known(&people);
-        let people = People::new(account.clone(), items, people, seed);
+        let mut people = People::new(account.clone(), items, people, seed);
+        people.were_seen(last_seen);
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             stanza_limit: size::stanza_limit(None),
@@ -135,11 +143,14 @@ impl Session {
             left_out: left_out::LeftOut::default(),
             tickets: effect::Tickets::default(),
             roster,
+            renames: rename::State::default(),
             startup: startup::State::default(),
             presence: presence::State::new(presence),
+            last_seen: last_seen::State::default(),
             subscriptions: subscription::State::new(requests),
             caps: caps::State::new(software, caps),
             vcard_temp: vcard_temp::State::default(),
+            vcard_edits: vcard_edit::State::default(),
             account,
         };
         // As it begins it is no news.
@@ -185,6 +196,7 @@ impl Session {
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
         self.save_people(turn);
+        self.save_last_seen(turn);
         self.tell_requests(turn);
         if self.pace.is_due(now.monotonic) {
             return self.tell(turn);
@@ -207,6 +219,7 @@ impl Session {
             self.waiting.next_deadline(),
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
             self.presence.next_deadline(),
+            self.last_seen.next_deadline(),
             self.pace.next_deadline(),
             self.saves.next_deadline(),
             self.fetches.next_deadline(),
@@ -280,6 +293,7 @@ impl Session {
             for jid in self.handle_roster_push(&payload, turn) {
                 self.note_roster_change(&jid);
                 self.confirm_roster_change(&jid, turn);
+                self.note_rename_push(&jid, turn);
             }
             turn.answer(from, id, Ok(None));
         } else {
@@ -347,13 +361,14 @@ impl Session {
             Command::UpdateContact { jid, name, groups } => {
                 self.handle_update_contact(call, jid, name, groups, turn);
             }
+            Command::RenameGroup { from, to } => self.handle_rename_group(call, from, to, turn),
             Command::RemoveContact { jid } => self.handle_remove_contact(call, jid, turn),
             Command::ListSubscriptionRequests => {
                 turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscription_requests())));
             }
             Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
             Command::SetAvatar { images } => self.handle_set_avatar(call, images, turn),
-            Command::SetProfile(profile) => self.handle_set_profile(call, *profile, turn),
+            Command::SetProfile(patch) => self.handle_set_profile(call, *patch, turn),
             Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
         }
     }
@@ -374,12 +389,13 @@ impl Session {
                 }
             }
             Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),
+            Request::Rename { jid } => self.handle_rename_result(&jid, outcome, turn),
             Request::PublishAvatar { call, id, step } => {
                 self.handle_avatar_published(call, id, step, outcome, turn)
             }
-            Request::EditVcard { call, profile } => self.handle_own_vcard(call, &profile, outcome, turn),
-            Request::PublishVcard { call, vcard, source } => {
-                self.handle_vcard_published(call, *vcard, source, outcome, turn);
+            Request::OwnVcard { from } => self.handle_own_vcard(from, outcome, turn),
+            Request::PublishVcard { vcard, source } => {
+                self.handle_vcard_published(*vcard, source, outcome, turn);
             }
             Request::EnableCarbons => carbons::note_result(&outcome),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
@@ -425,7 +441,8 @@ impl Session {
                 Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
                 Awaited::Avatar(_) | Awaited::Profile(_) | Awaited::Outcome(_) => Failure::RequestTimedOut,
             };
-            turn.reply(call, Err(failure));
+            let result = self.end_rename(call, &failure, turn).unwrap_or(Err(failure));
+            turn.reply(call, result);
         }
         self.handle_startup_deadlines(turn);
         self.handle_presence_deadlines(turn);
@@ -475,6 +492,7 @@ impl Session {
         self.vcard_temp.forget_contact(jid);
         self.questions.forget(jid);
         self.fetches.forget(jid);
+        self.last_seen.forget_contact(jid);
     }
 
     /// From our server or our own account, which clients see as an absent or our bare `from`

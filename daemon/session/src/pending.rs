@@ -17,22 +17,22 @@ use crate::avatar::AvatarStep;
 use crate::bounds;
 use crate::caps::Asked;
 use crate::command::Call;
-use crate::contact::Profile;
 use crate::failure::Failure;
 use crate::left_out::What;
 use crate::questions::Question;
 use crate::snapshot::ImageId;
 use crate::vcard::VcardSource;
-use crate::{Session, Turn};
+use crate::{Session, Turn, vcard_edit};
 
 /// What we asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     Roster,
     RosterChange { call: Call },
+    Rename { jid: BareJid },
     PublishAvatar { call: Call, id: Option<ImageId>, step: AvatarStep },
-    EditVcard { call: Call, profile: Box<Profile> },
-    PublishVcard { call: Call, vcard: Box<Element>, source: VcardSource },
+    OwnVcard { from: vcard_edit::Source },
+    PublishVcard { vcard: Box<Element>, source: VcardSource },
     EnableCarbons,
     Disco { asked: Asked },
     AvatarMetadata { jid: BareJid },

@@ -31,6 +31,8 @@ pub(crate) struct Person {
     pub(crate) asked_at: Option<Timestamp>,
     /// The server has said that they, or a device of theirs, are gone since we became available.
     pub(crate) has_left: bool,
+    /// When they were last known to be there. It is old while they are.
+    pub(crate) last_seen: Option<Timestamp>,
     /// How their JID and name looked when that was compared last, and whether somebody else looks so.
     looks: Option<Looks>,
     look_alike: bool,
@@ -178,6 +180,7 @@ impl Person {
             avatar: self.shown,
             profile: profile.cloned(),
             look_alike: self.look_alike,
+            last_seen: self.last_seen.filter(|_| resources.is_empty()),
             resources,
         })
     }
@@ -342,6 +345,15 @@ impl People {
         }
     }
 
+    /// What the cache knows of when contacts were last there.
+    pub(crate) fn were_seen(&mut self, times: Vec<(BareJid, Timestamp)>) {
+        for (jid, at) in times {
+            if let Some(person) = self.known.get_mut(&jid).filter(|person| person.item.is_some()) {
+                person.last_seen = Some(at);
+            }
+        }
+    }
+
     pub(crate) fn contains(&self, jid: &BareJid) -> bool {
         self.known.contains_key(jid)
     }
@@ -434,6 +446,13 @@ impl People {
         let bytes = item_bytes(self.edit(jid)?.item.as_ref()?);
         (self.contacts, self.bytes) = (self.contacts - 1, self.bytes - bytes);
         self.known.remove(jid)
+    }
+
+    /// The contacts in a group.
+    pub(crate) fn members(&self, group: &str) -> BTreeSet<BareJid> {
+        let is_member =
+            |person: &Person| person.item.as_ref().is_some_and(|item| item.groups.contains(group));
+        self.known.iter().filter(|(_, person)| is_member(person)).map(|(jid, _)| jid.clone()).collect()
     }
 
     /// Those with a roster item whose JID is not in `keep`.

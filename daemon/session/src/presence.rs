@@ -1,7 +1,7 @@
 //! RFC 6121 §4: presence, contacts' and our own. XEP-0319 (idle since), XEP-0203 (delay).
 //!
-//! Kept for the session only: what a contact was yesterday is nobody's truth. Left out: directed presence of
-//! ours (§4.6).
+//! Kept for the session only: what a contact was yesterday is nobody's truth. When they left is in `last_seen.rs`.
+//! Left out: directed presence of ours (§4.6).
 
 use std::time::Instant;
 
@@ -184,9 +184,10 @@ impl Session {
                 if gone.values().any(|online| online.stale) {
                     self.people.note_initial(&bare);
                 }
-                for (resource, online) in gone {
-                    self.caps.forget_device(&bare, &resource, &online);
+                for (resource, online) in &gone {
+                    self.caps.forget_device(&bare, resource, online);
                 }
+                self.note_left(&bare, presence, gone.values(), turn);
             }
             // An error is about something that was sent to this address. From a bare JID that says nothing of
             // devices, only of one who speaks from there: a gateway that can't log in (XEP-0100 §4.4.2).
@@ -194,14 +195,44 @@ impl Session {
             Type::Unavailable | Type::Error => {
                 let Some(person) = self.people.edit(&bare) else { return };
                 person.has_left = true;
-                if let Some(online) = person.online.remove(resource) {
+                let gone = person.online.remove(resource);
+                if let Some(online) = &gone {
                     if online.stale {
                         self.people.note_initial(&bare);
                     }
-                    self.caps.forget_device(&bare, resource, &online);
+                    self.caps.forget_device(&bare, resource, online);
                 }
+                self.note_left(&bare, presence, gone.iter(), turn);
             }
             _ => {}
+        }
+    }
+
+    /// Whose last device is gone was there until now, or as long as the server says (§4.3.2, XEP-0203). Of one who
+    /// was not there, only that.
+    fn note_left<'a>(
+        &mut self,
+        jid: &BareJid,
+        presence: &Presence,
+        gone: impl Iterator<Item = &'a Online>,
+        turn: &Turn<'_>,
+    ) {
+        if self.people.person(jid).is_none_or(|person| !person.online.is_empty()) {
+            return;
+        }
+        let now = turn.now.wall;
+        let stamp = stamp(presence, "delay", ns::DELAY, "stamp", now);
+        // They were there when they last said so, whatever is said of it since.
+        let seen = gone.map(|online| match online.stale {
+            true => (online.since, self.last_seen.in_sight_until(now)),
+            false => (online.since, now),
+        });
+        let at = match seen.max() {
+            Some((since, until)) => Some(stamp.unwrap_or(until).max(since)),
+            None => stamp,
+        };
+        if let Some(at) = at {
+            self.note_last_seen(jid, at, turn.now.monotonic);
         }
     }
 
@@ -236,33 +267,32 @@ impl Session {
 
     pub(crate) fn handle_presence_deadlines(&mut self, turn: &mut Turn<'_>) {
         if self.presence.kept_until.is_some_and(|at| at <= turn.now.monotonic) {
-            self.forget_presences();
+            self.forget_presences(turn);
         }
     }
 
     /// The session is lost, and with it what we knew of who is there.
-    pub(crate) fn forget_presences(&mut self) {
+    pub(crate) fn forget_presences(&mut self, turn: &Turn<'_>) {
         self.presence.kept_until = None;
         self.caps.forget_unknown();
-        self.edit_online(|person| person.online.clear());
+        self.edit_online(|person| person.online.clear(), turn);
+        self.last_seen.regain_sight();
     }
 
     /// A new stream brings everybody's presence anew; until it has, the old one is shown.
-    pub(crate) fn doubt_presences(&mut self) {
+    pub(crate) fn doubt_presences(&mut self, turn: &Turn<'_>) {
         self.presence.kept_until = None;
         self.presence.end_initial();
-        self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true));
+        self.last_seen.lose_sight(turn.now.wall);
+        self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true), turn);
     }
 
     /// Who has not come back with the new stream left while we were away.
-    pub(crate) fn forget_stale_presences(&mut self) {
-        let is_stale = |person: &Person| person.online.values().any(|online| online.stale);
-        for jid in self.find(is_stale) {
-            if let Some(person) = self.people.edit(&jid) {
-                person.online.retain(|_, online| !online.stale);
-                self.people.note_initial(&jid);
-            }
-        }
+    pub(crate) fn forget_stale_presences(&mut self, turn: &Turn<'_>) {
+        let stale = self.find(|person| person.online.values().any(|online| online.stale));
+        self.edit_online(|person| person.online.retain(|_, online| !online.stale), turn);
+        stale.iter().for_each(|jid| self.people.note_initial(jid));
+        self.last_seen.regain_sight();
     }
 
     /// We become available: the server answers with who is there.
@@ -274,10 +304,14 @@ impl Session {
         }
     }
 
-    fn edit_online(&mut self, change: impl Fn(&mut Person)) {
+    /// Who is not there any more then was as long as we could see.
+    fn edit_online(&mut self, change: impl Fn(&mut Person), turn: &Turn<'_>) {
+        let until = self.last_seen.in_sight_until(turn.now.wall);
         for jid in self.find(|person| !person.online.is_empty()) {
-            if let Some(person) = self.people.edit(&jid) {
-                change(person);
+            let Some(person) = self.people.edit(&jid) else { continue };
+            change(person);
+            if person.online.is_empty() {
+                self.note_last_seen(&jid, until, turn.now.monotonic);
             }
         }
     }

@@ -41,7 +41,8 @@ pub(crate) struct State {
 struct Change {
     call: Call,
     item: Item,
-    subscribe: bool,
+    /// What comes after it.
+    then: Option<SubscriptionAct>,
     confirmed: bool,
     pushed: bool,
 }
@@ -346,7 +347,7 @@ impl Session {
         jid: BareJid,
         name: Option<String>,
         groups: BTreeSet<String>,
-        subscribe: bool,
+        subscribe: Option<SubscriptionAct>,
         turn: &mut Turn<'_>,
     ) {
         // The server would take them, and we could not show them.
@@ -371,7 +372,7 @@ impl Session {
         };
         let name = name.or_else(|| item.name.clone());
         let groups = groups.unwrap_or_else(|| BTreeSet::clone(&item.groups));
-        self.change_roster(call, wanted(jid, name, groups), false, turn);
+        self.change_roster(call, wanted(jid, name, groups), None, turn);
     }
 
     /// §2.5.
@@ -380,18 +381,28 @@ impl Session {
             return turn.reply(call, Err(Failure::ContactUnknown));
         }
         let gone = Item { subscription: WireSubscription::Remove, ..wanted(jid, None, BTreeSet::new()) };
-        self.change_roster(call, gone, false, turn);
+        self.change_roster(call, gone, None, turn);
     }
 
-    fn change_roster(&mut self, call: Call, item: Item, subscribe: bool, turn: &mut Turn<'_>) {
+    fn change_roster(&mut self, call: Call, item: Item, then: Option<SubscriptionAct>, turn: &mut Turn<'_>) {
         if let Err(failure) = self.may_change(&item.jid) {
             return turn.reply(call, Err(failure));
         }
         if self.wait(call, Awaited::Outcome(call), turn) {
             let query = self.change_query(&item);
-            self.roster.changes.push(Change { call, item, subscribe, confirmed: false, pushed: false });
+            self.roster.changes.push(Change { call, item, then, confirmed: false, pushed: false });
             self.ask(None, IqPayload::Set(query), Request::RosterChange { call }, turn);
         }
+    }
+
+    /// What puts a contact into these groups.
+    pub(crate) fn groups_query(
+        &self,
+        jid: &BareJid,
+        name: Option<String>,
+        groups: BTreeSet<String>,
+    ) -> Element {
+        self.change_query(&wanted(jid.clone(), name, groups))
     }
 
     /// By the JID by which the server knows the item.
@@ -435,12 +446,12 @@ impl Session {
         if !self.roster.changes[at].confirmed || !self.roster.changes[at].pushed {
             return;
         }
-        let Change { call, item, subscribe, .. } = self.roster.changes.remove(at);
+        let Change { call, item, then, .. } = self.roster.changes.remove(at);
         let contact = self.people.contact(&item.jid);
         let is_removal = item.subscription == WireSubscription::Remove;
-        let asked = match subscribe && contact.is_some() {
-            true => self.send_subscription(&item.jid, SubscriptionAct::Request, turn),
-            false => Ok(0),
+        let asked = match then.filter(|_| contact.is_some()) {
+            Some(act) => self.send_subscription(&item.jid, act, turn),
+            None => Ok(0),
         };
         let answer = match contact {
             // As the server has it, which may be something else than was asked for.

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub roster: Option<RosterRecord>,
     /// What is known of contacts, and of our own bare JID.
     pub people: Vec<(BareJid, PersonRecord)>,
+    /// When contacts who are away were last there.
+    pub last_seen: Vec<(BareJid, Timestamp)>,
     /// Verified features by caps hash.
     pub caps: Vec<(CapsKey, CapsRecord)>,
     /// Who had asked to see our presence, and had no answer.

@@ -87,7 +87,7 @@ impl Session {
         if self.presence.own().availability == Availability::Unavailable {
             let _ = turn.send(self.presence.farewell());
             // From here on the server tells us nothing of others (RFC 6121 §4.5.2).
-            self.forget_presences();
+            self.forget_presences(turn);
             self.presence.end_initial();
             return;
         }
@@ -128,7 +128,7 @@ impl Session {
         }
         if self.startup.settled_at.is_some_and(|(soon, _)| soon <= turn.now.monotonic) {
             self.startup.settled_at = None;
-            self.forget_stale_presences();
+            self.forget_stale_presences(turn);
             self.catch_up(turn);
         }
     }

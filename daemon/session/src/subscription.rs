@@ -73,7 +73,7 @@ impl Session {
 
     fn note_request(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
         let nick = presence.payloads.iter().find(|payload| payload.is("nick", ns::NICK));
-        let status = presence.statuses.values().next();
+        let message = presence.statuses.get("").or_else(|| presence.statuses.values().next());
         let known = self.subscriptions.requests.get(from);
         let mut room = bounds::SUBSCRIPTION_REQUEST_BYTES;
         let mut text = |text: &str, chars| {
@@ -84,7 +84,7 @@ impl Session {
         let request = SubscriptionRequest {
             jid: from.clone(),
             nick: nick.and_then(|nick| text(&nick.text(), bounds::NAME_CHARS)),
-            status: status.and_then(|status| text(status, bounds::TEXT_CHARS)),
+            message: message.and_then(|message| text(message, bounds::TEXT_CHARS)),
             received_at: known.map_or(turn.now.wall, |known| known.received_at),
             look_alike: false,
         };
@@ -203,10 +203,11 @@ impl Session {
         if let Err(failure) = self.may_change(&jid) {
             return turn.reply(call, Err(failure));
         }
+        let is_answer = matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny);
         if let Err(failure) = self.send_subscription(&jid, act, turn) {
             return turn.reply(call, Err(failure));
         }
-        if matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny) {
+        if is_answer {
             self.resolve(&jid);
             // A UI has said so: however noisy they are, it is told now.
             self.tell_request(&jid, turn);
@@ -220,12 +221,16 @@ impl Session {
         act: SubscriptionAct,
         turn: &mut Turn<'_>,
     ) -> Result<usize, Failure> {
-        let mut presence = Presence::new(match act {
-            SubscriptionAct::Approve => Type::Subscribed,
-            SubscriptionAct::Deny => Type::Unsubscribed,
-            SubscriptionAct::Request => Type::Subscribe,
-            SubscriptionAct::Cancel => Type::Unsubscribe,
-        });
+        let (type_, message) = match act {
+            SubscriptionAct::Approve => (Type::Subscribed, None),
+            SubscriptionAct::Deny => (Type::Unsubscribed, None),
+            SubscriptionAct::Request { message } => (Type::Subscribe, message),
+            SubscriptionAct::Cancel => (Type::Unsubscribe, None),
+        };
+        let mut presence = Presence::new(type_);
+        if let Some(message) = message {
+            presence.set_status("", message);
+        }
         presence.to = Some(Jid::from(jid.clone()));
         turn.send(presence)
     }

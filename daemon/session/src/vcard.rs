@@ -9,14 +9,12 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 
 use crate::bounds;
-use crate::command::{Answer, Call};
 use crate::contact::{Address, Profile};
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
 use crate::pep::{self, Event, News};
 use crate::questions::{Kind, Question};
 use crate::snapshot::ProfileRecord;
-use crate::waiting::Awaited;
 use crate::xml::some_text;
 use crate::{Session, Turn};
 
@@ -36,7 +34,7 @@ pub(crate) enum VcardSource {
 }
 
 impl VcardSource {
-    fn node(self) -> &'static str {
+    pub(crate) fn node(self) -> &'static str {
         match self {
             Self::Vcard4 => VCARD4_NODE,
             Self::Prose => PROSE_NODE,
@@ -99,62 +97,13 @@ fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
     Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
 }
 
-/// The properties that a [`Profile`] holds.
-const PROPERTIES: &[&str] =
-    &["fn", "nickname", "org", "title", "role", "email", "tel", "url", "adr", "bday", "note"];
-
-/// A vCard with this profile; what a profile can't hold is taken over from the vCard before.
-fn write(profile: &Profile, before: Option<&Element>) -> Element {
-    let mut vcard = Element::bare("vcard", PROSE_NODE);
-    let mut put = |property: &str, values: Vec<(&str, &String)>| {
-        if !values.is_empty() {
-            let mut element = Element::bare(property, PROSE_NODE);
-            for (kind, text) in values {
-                element.append_child(Element::builder(kind, PROSE_NODE).append(text.clone()).build());
-            }
-            vcard.append_child(element);
-        }
-    };
-    fn text(value: &Option<String>) -> Vec<(&str, &String)> {
-        value.iter().map(|text| ("text", text)).collect()
-    }
-    put("fn", text(&profile.full_name));
-    put("nickname", text(&profile.nickname));
-    put("org", text(&profile.organization));
-    put("title", text(&profile.title));
-    put("role", text(&profile.role));
-    for email in &profile.emails {
-        put("email", vec![("text", email)]);
-    }
-    for phone in &profile.phones {
-        put("tel", vec![("text", phone)]);
-    }
-    for url in &profile.urls {
-        put("url", vec![("uri", url)]);
-    }
-    if let Some(address) = &profile.address {
-        let parts = [
-            ("street", &address.street),
-            ("locality", &address.locality),
-            ("region", &address.region),
-            ("code", &address.postal_code),
-            ("country", &address.country),
-        ];
-        put("adr", parts.into_iter().filter_map(|(part, text)| Some((part, text.as_ref()?))).collect());
-    }
-    put("bday", text(&profile.birthday));
-    put("note", text(&profile.note));
-    let kept = before.into_iter().flat_map(Element::children);
-    for child in kept.filter(|child| !PROPERTIES.contains(&child.name())) {
-        vcard.append_child(child.clone());
-    }
-    vcard
-}
-
 impl Session {
     /// 2.1.8.
     pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event<'_>, turn: &mut Turn<'_>) {
         self.startup.prolong(turn.now.monotonic);
+        if *owner == self.account {
+            self.note_own_vcard(event);
+        }
         let source = if event.node == VCARD4_NODE { VcardSource::Vcard4 } else { VcardSource::Prose };
         let profile = match &event.news {
             News::Published(item) => read_item(item),
@@ -197,60 +146,6 @@ impl Session {
             }
             Err(Failure::StanzaError { .. }) => None,
             Err(failure) => Some(failure),
-        }
-    }
-
-    /// The vCard that there is comes first, so that what a profile can't hold is not lost.
-    pub(crate) fn handle_set_profile(&mut self, call: Call, profile: Profile, turn: &mut Turn<'_>) {
-        if !self.connection.is_online() {
-            return turn.reply(call, Err(Failure::Offline));
-        }
-        if self.wait(call, Awaited::Outcome(call), turn) {
-            let request = Request::EditVcard { call, profile: Box::new(profile) };
-            self.ask(None, pep::items_query(VCARD4_NODE, None), request, turn);
-        }
-    }
-
-    pub(crate) fn handle_own_vcard(
-        &mut self,
-        call: Call,
-        profile: &Profile,
-        outcome: Outcome,
-        turn: &mut Turn<'_>,
-    ) {
-        let before = match outcome {
-            Ok(payload) => {
-                pep::answered_item(payload.as_ref(), VCARD4_NODE).and_then(|item| item.payload).cloned()
-            }
-            // There is none yet.
-            Err(Failure::StanzaError { .. }) => None,
-            Err(failure) => return self.answer_waiting(&Awaited::Outcome(call), &Err(failure), turn),
-        };
-        let vcard = write(profile, before.as_ref());
-        self.publish_vcard(call, vcard, VcardSource::Vcard4, turn);
-    }
-
-    fn publish_vcard(&mut self, call: Call, vcard: Element, source: VcardSource, turn: &mut Turn<'_>) {
-        let payload = pep::publish(source.node(), "current", vcard.clone());
-        let request = Request::PublishVcard { call, vcard: Box::new(vcard), source };
-        self.ask(None, payload, request, turn);
-    }
-
-    /// On both nodes, so that everybody finds it.
-    pub(crate) fn handle_vcard_published(
-        &mut self,
-        call: Call,
-        vcard: Element,
-        source: VcardSource,
-        outcome: Outcome,
-        turn: &mut Turn<'_>,
-    ) {
-        match (outcome, source) {
-            (Ok(_), VcardSource::Vcard4) => self.publish_vcard(call, vcard, VcardSource::Prose, turn),
-            (outcome, _) => {
-                let result = outcome.map(|_| Answer::Done);
-                self.answer_waiting(&Awaited::Outcome(call), &result, turn);
-            }
         }
     }
 }

@@ -53,7 +53,7 @@ fn announced(presence: &Presence) -> Option<Option<ImageId>> {
     }
 }
 
-fn read(vcard: &Element) -> Profile {
+pub(crate) fn read(vcard: &Element) -> Profile {
     let texts = |parent: &Element, name: &str| -> Vec<String> {
         let children = parent.children().filter(|child| child.is(name, ns::VCARD));
         children

@@ -38,6 +38,13 @@ impl Waiting {
         self.0.iter().any(|(_, awaited, _)| awaited == what)
     }
 
+    /// Gives a call as much time as if it had just come.
+    pub(crate) fn prolong(&mut self, what: &Awaited, now: Instant) {
+        for (.., deadline) in self.0.iter_mut().filter(|(_, awaited, _)| awaited == what) {
+            *deadline = now + bounds::CALL_TIMEOUT;
+        }
+    }
+
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<(Call, Awaited)> {
         let overdue = self.0.extract_if(.., |(.., deadline)| *deadline <= now);
         overdue.map(|(call, awaited, _)| (call, awaited)).collect()

@@ -305,7 +305,7 @@ fn photos_of_old_vcards_leave_room_for_what_uis_ask() {
         jid: "new@example.org".parse().unwrap(),
         name: None,
         groups: Default::default(),
-        subscribe: false,
+        subscribe: None,
     };
     bench.happen(Input::Command { call: Call(7), command: add });
     bench.happen(Input::Command { call: Call(8), command: Command::SetProfile(Box::default()) });
@@ -462,7 +462,7 @@ fn what_a_stranger_says_is_bounded_by_bytes() {
     let Some(Ok(Answer::SubscriptionRequests(open))) = bench.call(Command::ListSubscriptionRequests) else {
         panic!("no requests")
     };
-    let bytes: usize = [&open[0].nick, &open[0].status].into_iter().flatten().map(String::len).sum();
+    let bytes: usize = [&open[0].nick, &open[0].message].into_iter().flatten().map(String::len).sum();
     assert!((3_000..=4_096).contains(&bytes), "{bytes} bytes");
 }
 
@@ -495,7 +495,7 @@ fn a_roster_has_a_bound_and_says_where_it_is_cut() {
         jid: "new@example.org".parse().unwrap(),
         name: None,
         groups: Default::default(),
-        subscribe: false,
+        subscribe: None,
     };
     let limit = bounds::ROSTER_CONTACTS;
     let refused = Failure::LimitExceeded { what: "contacts of a roster", limit };

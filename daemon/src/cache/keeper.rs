@@ -283,6 +283,7 @@ impl Keeper {
             }
             Write::Roster { .. }
             | Write::Person { .. }
+            | Write::LastSeen(_)
             | Write::Caps { .. }
             | Write::SubscriptionRequest { .. } => {
                 let sound = self.sound.contains(account);

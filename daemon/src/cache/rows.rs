@@ -1,12 +1,13 @@
 //! The rows of the cache, in sled: the only file that names it.
 //!
-//! Four trees, keyed `account\0rest`, so that an account's rows lie together (a JID has no NUL):
+//! Five trees, keyed `account\0rest`, so that an account's rows lie together (a JID has no NUL):
 //!
 //! | tree | rest | value |
 //! |---|---|---|
 //! | `roster` | nothing | [`Head`]: there is a roster, and its version |
 //! | `roster` | JID | `RosterItem` |
 //! | `people` | JID | `PersonRecord` |
+//! | `seen` | JID | `Timestamp`: when they were last there |
 //! | `caps` | hash `\0` ver | `CapsRecord` |
 //! | `requests` | JID | `SubscriptionRequest` |
 //!
@@ -23,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 use jid::BareJid;
 use prosed_session::{
     AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot,
-    SubscriptionRequest, Write, bounds,
+    SubscriptionRequest, Timestamp, Write, bounds,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,7 @@ pub(super) struct Rows {
     db: Db,
     roster: Tree,
     people: Tree,
+    seen: Tree,
     caps: Tree,
     requests: Tree,
     /// For the first who loads them: each row is read once at a start, however many there are.
@@ -115,8 +117,8 @@ impl Rows {
     /// a session. Answers with the avatars that anybody refers to, too, since it comes by them. May
     /// hang or panic on a damaged folder.
     pub(super) fn open(folder: &Path, progress: &Progress) -> Result<(Self, HashSet<ImageId>), RowsError> {
-        let (db, [roster, people, caps, requests]) = open_trees(folder)?;
-        let rows = Self { db, roster, people, caps, requests, found: Mutex::default() };
+        let (db, [roster, people, seen, caps, requests]) = open_trees(folder)?;
+        let rows = Self { db, roster, people, seen, caps, requests, found: Mutex::default() };
         // Beside each other: with thousands of contacts both take their time.
         let (roster, people) = std::thread::scope(|scope| {
             let people = scope.spawn(|| by_account(&rows.people, progress));
@@ -124,7 +126,7 @@ impl Rows {
             (roster, people.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (roster, people) = (roster?, people?);
-        [&rows.caps, &rows.requests]
+        [&rows.seen, &rows.caps, &rows.requests]
             .into_iter()
             .try_for_each(|tree| each(tree, progress).try_for_each(|row| row.map(drop)))?;
         let avatars = people.values().flatten().filter_map(|(_, value)| avatar(value)).collect();
@@ -143,17 +145,22 @@ impl Rows {
             (roster, people.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (roster, mut people) = (roster?, people?);
+        let mut last_seen = Vec::new();
+        sift(&self.seen, account, None, |rest, value| {
+            match (BareJid::new(rest), decode::<Timestamp>(value)) {
+                (Ok(jid), Some(at)) if last_seen.len() < PEOPLE_MAX => {
+                    last_seen.push((jid, at));
+                    true
+                }
+                _ => false,
+            }
+        })?;
         if let Some(roster) = &roster {
-            // Both come sorted by their keys.
-            let mut items = roster.items.iter().map(|item| item.jid.as_str()).peekable();
-            let mut is_unwanted = |jid: &BareJid| {
-                while items.next_if(|item| *item < jid.as_str()).is_some() {}
-                items.peek() != Some(&jid.as_str()) && jid != account
-            };
-            let unwanted: Vec<_> =
-                people.extract_if(.., |(jid, _)| is_unwanted(jid)).map(|(jid, _)| jid).collect();
-            for jid in unwanted {
+            for jid in take_strangers(&mut people, account, roster) {
                 self.people.remove(key(account, jid.as_str()))?;
+            }
+            for jid in take_strangers(&mut last_seen, account, roster) {
+                self.seen.remove(key(account, jid.as_str()))?;
             }
         }
         // As much as the session would keep: the rest goes from the disk, too.
@@ -181,7 +188,7 @@ impl Rows {
             }
             _ => false,
         })?;
-        Ok(Snapshot { roster, people, caps, requests, ..Snapshot::default() })
+        Ok(Snapshot { roster, people, last_seen, caps, requests, ..Snapshot::default() })
     }
 
     /// What opening has found of an account, unless somebody had it before, or it has changed since.
@@ -243,19 +250,35 @@ impl Rows {
     pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<Change, RowsError> {
         drop(self.take_found(account));
         let key = |rest: &str| key(account, rest);
-        let (tree, batch) = match write {
+        let mut batches = Vec::new();
+        let batch = match write {
             Write::Roster { version, replace, items, removed } => {
                 let version = version.clone().filter(|_| sound || *replace);
                 (0, self.roster_batch(account, version, *replace, items, removed)?)
             }
-            Write::Person { jid, person } => (1, one(key(jid.as_str()), person.as_ref())?),
-            Write::Caps { key: caps, record } => {
-                (2, one(key(&format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())?)
+            Write::Person { jid, person } => {
+                let key = key(jid.as_str());
+                // Whoever is no contact any more was never seen.
+                if person.is_none() {
+                    batches.push((2, one(key.clone(), None::<&Timestamp>)?));
+                }
+                (1, one(key, person.as_ref())?)
             }
-            Write::SubscriptionRequest { jid, request } => (3, one(key(jid.as_str()), request.as_ref())?),
+            Write::LastSeen(times) => {
+                let mut batch = Batch::default();
+                for (jid, at) in times {
+                    batch.insert(key(jid.as_str()), encode(at)?);
+                }
+                (2, batch)
+            }
+            Write::Caps { key: caps, record } => {
+                (3, one(key(&format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())?)
+            }
+            Write::SubscriptionRequest { jid, request } => (4, one(key(jid.as_str()), request.as_ref())?),
             Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => (0, Batch::default()),
         };
-        let change = Change { tree, batch };
+        batches.push(batch);
+        let change = Change(batches);
         change.make(self.trees())?;
         Ok(change)
     }
@@ -321,8 +344,8 @@ impl Rows {
         Ok(firsts.next().transpose()?.is_some())
     }
 
-    fn trees(&self) -> [&Tree; 4] {
-        [&self.roster, &self.people, &self.caps, &self.requests]
+    fn trees(&self) -> [&Tree; 5] {
+        [&self.roster, &self.people, &self.seen, &self.caps, &self.requests]
     }
 
     /// On disk when this returns.
@@ -360,16 +383,12 @@ impl Rows {
     }
 }
 
-/// What a write has changed, in one of the trees.
-pub(super) struct Change {
-    /// In the order of the table above.
-    tree: usize,
-    batch: Batch,
-}
+/// What a write has changed: of each tree, by its place in the table above. A row of one may end one of another.
+pub(super) struct Change(Vec<(usize, Batch)>);
 
 impl Change {
-    fn make(&self, trees: [&Tree; 4]) -> Result<(), RowsError> {
-        Ok(trees[self.tree].apply_batch(self.batch.clone())?)
+    fn make(&self, trees: [&Tree; 5]) -> Result<(), RowsError> {
+        self.0.iter().try_for_each(|(tree, batch)| Ok(trees[*tree].apply_batch(batch.clone())?))
     }
 }
 
@@ -380,7 +399,7 @@ impl Change {
 /// been copied yet will be, as it is then.
 pub(super) struct Copy {
     db: Db,
-    trees: [Tree; 4],
+    trees: [Tree; 5],
     /// What the keys of those begin with that are left out.
     without: Vec<u8>,
     /// The tree that is being copied, and the last key of it that was.
@@ -437,8 +456,8 @@ impl Copy {
     }
 }
 
-/// Opens the four trees, in the order of the table above.
-fn open_trees(folder: &Path) -> Result<(Db, [Tree; 4]), RowsError> {
+/// Opens the trees, in the order of the table above.
+fn open_trees(folder: &Path) -> Result<(Db, [Tree; 5]), RowsError> {
     files::private_subfolder(folder).map_err(RowsError::Disk)?;
     let db = sled::Config::default()
         .path(folder)
@@ -447,7 +466,7 @@ fn open_trees(folder: &Path) -> Result<(Db, [Tree; 4]), RowsError> {
         .flush_every_ms(None)
         .open()?;
     let tree = |name: &str| db.open_tree(name);
-    let trees = [tree("roster")?, tree("people")?, tree("caps")?, tree("requests")?];
+    let trees = [tree("roster")?, tree("people")?, tree("seen")?, tree("caps")?, tree("requests")?];
     Ok((db, trees))
 }
 
@@ -511,6 +530,16 @@ fn avatar(person: &[u8]) -> Option<ImageId> {
     let (_, record) = person.split_first().filter(|(format, _)| **format == FORMAT)?;
     let (PersonHead { avatar }, _) = postcard::take_from_bytes(record).ok()?;
     Some(avatar??.id)
+}
+
+/// Takes out whoever is neither in the roster nor ourselves. Both come sorted by their keys.
+fn take_strangers<T>(rows: &mut Vec<(BareJid, T)>, account: &BareJid, roster: &RosterRecord) -> Vec<BareJid> {
+    let mut items = roster.items.iter().map(|item| item.jid.as_str()).peekable();
+    let mut is_stranger = |jid: &BareJid| {
+        while items.next_if(|item| *item < jid.as_str()).is_some() {}
+        items.peek() != Some(&jid.as_str()) && jid != account
+    };
+    rows.extract_if(.., |(jid, _)| is_stranger(jid)).map(|(jid, _)| jid).collect()
 }
 
 /// Shows each of an account's rows to `keep`, and removes those that it does not want.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prosed_session::{
     Availability, AvatarRecord, CapsKey, CapsRecord, ImageInfo, OwnPresence, PersonRecord, Profile,
-    ProfileRecord, RosterItem, RosterRecord, Subscription, SubscriptionRequest, bounds,
+    ProfileRecord, RosterItem, RosterRecord, Subscription, SubscriptionRequest, Timestamp, bounds,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -183,6 +183,27 @@ fn version(snapshot: &Snapshot) -> Option<&str> {
 }
 
 #[tokio::test]
+async fn when_contacts_were_last_seen_goes_with_them() {
+    let bench = Bench::new();
+    let seen = |all: &[(&str, i64)]| {
+        Write::LastSeen(all.iter().map(|(text, at)| (jid(text), Timestamp(*at))).collect())
+    };
+    bench.write_all(&me(), vec![roster("v1", &["a@b.example", "c@d.example", "e@f.example"])]).await;
+    bench
+        .write_all(&me(), vec![seen(&[("a@b.example", 1), ("c@d.example", 2), ("no@contact.example", 3)])])
+        .await;
+    bench.write_all(&me(), vec![seen(&[("a@b.example", 4), ("e@f.example", 5)])]).await;
+    let gone = Write::Person { jid: jid("e@f.example"), person: None };
+    bench.write_all(&me(), vec![gone]).await;
+    let bench = bench.reopen().await;
+    let expected = vec![(jid("a@b.example"), Timestamp(4)), (jid("c@d.example"), Timestamp(2))];
+    assert_eq!(bench.store.load(&me()).await.last_seen, expected);
+    assert_eq!(bench.store.load(&jid("you@example.org")).await.last_seen, []);
+    bench.store.forget(&me()).await.unwrap();
+    assert_eq!(bench.store.load(&me()).await.last_seen, []);
+}
+
+#[tokio::test]
 async fn what_a_ticket_confirmed_outlives_a_kill() {
     let bench = Bench::new();
     assert_eq!(bench.store.load(&me()).await, Snapshot::default());
@@ -201,6 +222,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
         )
         .await;
     let expected = Snapshot {
+        last_seen: vec![],
         roster: Some(RosterRecord {
             version: Some("1".into()),
             items: vec![item("a@example.org"), item("b@example.org")],
@@ -571,7 +593,7 @@ async fn people_and_requests_are_bounded_and_the_rest_goes_from_the_disk() {
     let asks = |jid: BareJid| SubscriptionRequest {
         jid,
         nick: None,
-        status: None,
+        message: None,
         received_at: prosed_session::Timestamp(0),
         look_alike: false,
     };

@@ -182,6 +182,11 @@ impl Call<'_> {
                 |p| p.account.as_deref(),
                 methods::update_contact,
             ),
+            api::RenameGroup::NAME => self.concerning::<api::RenameGroup, _, _>(
+                Usual,
+                |p| p.account.as_deref(),
+                methods::rename_group,
+            ),
             api::RemoveContact::NAME => self.concerning::<api::RemoveContact, _, _>(
                 Usual,
                 |p| p.account.as_deref(),

@@ -58,7 +58,7 @@ pub(super) fn account(account: &mut Account) {
 
 /// What a stranger says with a request, for its event: of nobody have we heard less.
 pub(super) fn request(words: &mut SubscriptionRequested) {
-    for text in [&mut words.nick, &mut words.status].into_iter().flatten() {
+    for text in [&mut words.nick, &mut words.message].into_iter().flatten() {
         cut_text(text, LEVELS[0].theirs);
     }
 }
@@ -90,7 +90,7 @@ fn contact_bound(contact: &Contact) -> usize {
     /// Of JSON, for one byte of text: `\u0001`.
     const ESCAPED: usize = 6;
     /// Names of fields, words, numbers, times, and the picture's path.
-    const CONTACT: usize = 800;
+    const CONTACT: usize = 840;
     const RESOURCE: usize = 300;
     let some = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let resource = |resource: &Resource| {

@@ -12,9 +12,10 @@ use jsonrpsee::types::ErrorObjectOwned;
 use prosed_protocol::api::{Done, OpenRpcDocument, Version};
 use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
-    ErrorKind, GetEventsParams, LoadProfileParams, LoadRosterParams, LoadedAvatar, LoginParams, LogoutParams,
-    Profile, PublishedAvatar, Roster, SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams,
-    SubscriptionRequest, UpdateContactParams, invalid_params, openrpc,
+    ErrorKind, GetEventsParams, GroupRenamed, LoadProfileParams, LoadRosterParams, LoadedAvatar, LoginParams,
+    LogoutParams, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
+    SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams, SubscriptionRequest,
+    UpdateContactParams, invalid_params, openrpc,
 };
 use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
 use serde::Serialize;
@@ -160,8 +161,15 @@ pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactPara
 pub(super) async fn add_contact(api: Arc<Api>, place: Place, params: AddContactParams) -> Answered<Contact> {
     texts::name(params.name.as_deref())?;
     texts::groups(&params.groups)?;
+    texts::message(params.message.as_deref())?;
+    if params.message.is_some() && !params.subscribe {
+        return Err(invalid_params(
+            "`message` goes with the request that `subscribe` makes: leave one of them out",
+        ));
+    }
     let (jid, groups) = (bare_jid(&params.jid)?, params.groups.into_iter().collect());
-    let command = Command::AddContact { jid, name: params.name, groups, subscribe: params.subscribe };
+    let subscribe = params.subscribe.then(|| request(params.message));
+    let command = Command::AddContact { jid, name: params.name, groups, subscribe };
     api.contact(place, command).await
 }
 
@@ -175,6 +183,23 @@ pub(super) async fn update_contact(
     let groups = params.groups.map(|groups| groups.into_iter().collect());
     let command = Command::UpdateContact { jid: bare_jid(&params.jid)?, name: params.name, groups };
     api.contact(place, command).await
+}
+
+pub(super) async fn rename_group(
+    api: Arc<Api>,
+    place: Place,
+    params: RenameGroupParams,
+) -> Answered<GroupRenamed> {
+    texts::group(&params.name)?;
+    if params.group == params.name {
+        return Err(invalid_params("`name` is the name that the group has"));
+    }
+    let account = place.account.clone();
+    let command = Command::RenameGroup { from: params.group, to: params.name };
+    match api.ask(place, command).await?.answer {
+        Answer::GroupRenamed { renamed, failed } => Ok(translate::group_renamed(renamed, &failed, &account)),
+        other => Err(unexpected(&other)),
+    }
 }
 
 pub(super) async fn remove_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Done> {
@@ -197,19 +222,25 @@ pub(super) async fn approve_subscription(
     place: Place,
     params: ContactParams,
 ) -> Answered<Done> {
-    api.subscription(place, &params, SubscriptionAct::Approve).await
+    api.subscription(place, &params.jid, SubscriptionAct::Approve).await
 }
 
 pub(super) async fn deny_subscription(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Done> {
-    api.subscription(place, &params, SubscriptionAct::Deny).await
+    api.subscription(place, &params.jid, SubscriptionAct::Deny).await
 }
 
 pub(super) async fn request_subscription(
     api: Arc<Api>,
     place: Place,
-    params: ContactParams,
+    params: RequestSubscriptionParams,
 ) -> Answered<Done> {
-    api.subscription(place, &params, SubscriptionAct::Request).await
+    texts::message(params.message.as_deref())?;
+    api.subscription(place, &params.jid, request(params.message)).await
+}
+
+/// An empty message is none.
+fn request(message: Option<String>) -> SubscriptionAct {
+    SubscriptionAct::Request { message: message.filter(|message| !message.is_empty()) }
 }
 
 pub(super) async fn cancel_subscription(
@@ -217,7 +248,7 @@ pub(super) async fn cancel_subscription(
     place: Place,
     params: ContactParams,
 ) -> Answered<Done> {
-    api.subscription(place, &params, SubscriptionAct::Cancel).await
+    api.subscription(place, &params.jid, SubscriptionAct::Cancel).await
 }
 
 pub(super) async fn load_avatar(
@@ -261,8 +292,8 @@ pub(super) async fn set_avatar(
 
 pub(super) async fn set_profile(api: Arc<Api>, place: Place, params: SetProfileParams) -> Answered<Done> {
     texts::profile(&params.profile)?;
-    let profile = Box::new(translate::wished_profile(params.profile));
-    api.done(place, Command::SetProfile(profile)).await
+    let patch = Box::new(translate::profile_patch(params.profile));
+    api.done(place, Command::SetProfile(patch)).await
 }
 
 pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {
@@ -351,13 +382,8 @@ impl Api {
         }
     }
 
-    async fn subscription(
-        &self,
-        place: Place,
-        params: &ContactParams,
-        act: SubscriptionAct,
-    ) -> Answered<Done> {
-        self.done(place, Command::Subscription { jid: bare_jid(&params.jid)?, act }).await
+    async fn subscription(&self, place: Place, jid: &str, act: SubscriptionAct) -> Answered<Done> {
+        self.done(place, Command::Subscription { jid: bare_jid(jid)?, act }).await
     }
 
     async fn answer(&self, account: &BareJid, reply: oneshot::Receiver<Reply>) -> Answered<TrueAt> {

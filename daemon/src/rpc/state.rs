@@ -127,8 +127,8 @@ impl Known {
             EventPayload::RosterLoaded(event) => self.roster = Some((RosterSource::Server, event.version)),
             EventPayload::SubscriptionRequested(event) => {
                 if let Ok(jid) = BareJid::new(&event.jid) {
-                    let SubscriptionRequested { jid: text, nick, status, received_at, warnings } = event;
-                    let request = SubscriptionRequest { jid: text, nick, status, received_at, warnings };
+                    let SubscriptionRequested { jid: text, nick, message, received_at, warnings } = event;
+                    let request = SubscriptionRequest { jid: text, nick, message, received_at, warnings };
                     self.requests.insert(jid, request);
                 }
             }

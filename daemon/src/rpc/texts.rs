@@ -2,8 +2,8 @@
 //! characters that XML can hold. Over a stanza that is too large a server ends the stream, and with it
 //! the session of all other UIs; one that is no XML would be lost on the way, with nobody told.
 
-use prosed_protocol::{Address, ApiError, Profile, invalid_params};
-use prosed_session::bounds::{GROUPS, NAME_CHARS, PROFILE_LIST, TEXT_CHARS};
+use prosed_protocol::{AddressPatch, ApiError, Patch, ProfilePatch, invalid_params};
+use prosed_session::bounds::{GROUPS, NAME_CHARS, PROFILE_LIST, REQUEST_MESSAGE_CHARS, TEXT_CHARS};
 
 use super::methods::Answered;
 
@@ -22,9 +22,22 @@ pub(super) fn groups(groups: &[String]) -> Answered<()> {
     several("groups", groups, GROUPS)
 }
 
-/// Our own profile.
-pub(super) fn profile(profile: &Profile) -> Answered<()> {
-    let Profile {
+/// A group's new name: without one it would be none (RFC 6121 §2.3.3).
+pub(super) fn group(name: &str) -> Answered<()> {
+    if name.is_empty() {
+        return Err(invalid_params("`name` is empty: a group has one"));
+    }
+    one("name", Some(name), NAME_CHARS)
+}
+
+/// What goes with a request to see somebody's presence.
+pub(super) fn message(text: Option<&str>) -> Answered<()> {
+    one("message", text, REQUEST_MESSAGE_CHARS)
+}
+
+/// Changes of our own profile.
+pub(super) fn profile(patch: &ProfilePatch) -> Answered<()> {
+    let ProfilePatch {
         full_name,
         nickname,
         organization,
@@ -36,9 +49,9 @@ pub(super) fn profile(profile: &Profile) -> Answered<()> {
         address,
         birthday,
         note,
-    } = profile;
-    let none = Address::default();
-    let Address { street, locality, region, postal_code, country } = address.as_ref().unwrap_or(&none);
+    } = patch;
+    let none = AddressPatch::default();
+    let AddressPatch { street, locality, region, postal_code, country } = set(address).unwrap_or(&none);
     for (what, text) in [
         ("fullName", full_name),
         ("nickname", nickname),
@@ -52,12 +65,19 @@ pub(super) fn profile(profile: &Profile) -> Answered<()> {
         ("country", country),
         ("birthday", birthday),
     ] {
-        one(what, text.as_deref(), NAME_CHARS)?;
+        one(what, set(text).map(String::as_str), NAME_CHARS)?;
     }
     for (what, list) in [("emails", emails), ("phones", phones), ("urls", urls)] {
-        several(what, list, PROFILE_LIST)?;
+        several(what, set(list).map_or(&[], Vec::as_slice), PROFILE_LIST)?;
     }
-    one("note", note.as_deref(), TEXT_CHARS)
+    one("note", set(note).map(String::as_str), TEXT_CHARS)
+}
+
+fn set<T>(patch: &Patch<T>) -> Option<&T> {
+    match patch {
+        Patch::Set(value) => Some(value),
+        Patch::Keep | Patch::Remove => None,
+    }
 }
 
 fn several(what: &str, texts: &[String], most: usize) -> Answered<()> {
@@ -117,11 +137,13 @@ mod tests {
         groups(&vec![text(1_000); 100]).unwrap();
         assert_eq!(limit(groups(&[text(1_001)])), ("characters in groups".to_owned(), 1_000));
         assert_eq!(limit(groups(&vec![text(1); 101])), ("number of groups".to_owned(), 100));
+        message(Some(&text(1_000))).unwrap();
+        assert_eq!(limit(message(Some(&text(1_001)))), ("characters in message".to_owned(), 1_000));
         status(None).unwrap();
     }
 
     /// Each text of a profile, filled by its name.
-    fn filled(field: &str, value: serde_json::Value) -> Profile {
+    fn filled(field: &str, value: serde_json::Value) -> ProfilePatch {
         let mut profile = serde_json::json!({ "address": {} });
         let within = match field {
             "street" | "locality" | "region" | "postalCode" | "country" => &mut profile["address"],

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use jid::BareJid;
 use prosed_protocol as api;
-use prosed_protocol::{ApiError, ErrorKind};
+use prosed_protocol::{ApiError, ErrorKind, Patch};
 use prosed_session::{
-    Account, Address, Answer, Availability, Avatar, ConnectionState, Contact, ContactsChanged, Failure,
-    Notice, Profile, Resource, RosterSource, Subscription, SubscriptionRequest, Timestamp,
+    Account, AddressPatch, Answer, Availability, Avatar, Change, ConnectionState, Contact, ContactsChanged,
+    Failure, Notice, Profile, ProfilePatch, Resource, RosterSource, Subscription, SubscriptionRequest,
+    Timestamp,
 };
 use subtle::ConstantTimeEq;
 
@@ -60,9 +61,10 @@ impl Translator {
                 );
             }
             Notice::SubscriptionRequested(request) => {
-                let api::SubscriptionRequest { jid: from, nick, status, received_at, warnings, .. } =
+                let api::SubscriptionRequest { jid: from, nick, message, received_at, warnings, .. } =
                     subscription_request(&request);
-                let mut asked = api::SubscriptionRequested { jid: from, nick, status, received_at, warnings };
+                let mut asked =
+                    api::SubscriptionRequested { jid: from, nick, message, received_at, warnings };
                 fit::request(&mut asked);
                 log.append(jid, api::EventPayload::SubscriptionRequested(asked));
             }
@@ -124,6 +126,7 @@ impl Translator {
             approved: contact.approved,
             availability: availability(contact.availability),
             status: contact.status,
+            last_seen: contact.last_seen.map(time),
             resource_count: count(&contact.resources),
             resources: contact.resources.into_iter().map(resource).collect(),
             warnings,
@@ -190,28 +193,45 @@ impl Translator {
     }
 }
 
-/// A profile that a UI wants to have published. Empty texts are none.
-pub(crate) fn wished_profile(profile: api::Profile) -> Profile {
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    Profile {
-        full_name: some(profile.full_name),
-        nickname: some(profile.nickname),
-        organization: some(profile.organization),
-        title: some(profile.title),
-        role: some(profile.role),
-        emails: profile.emails,
-        phones: profile.phones,
-        urls: profile.urls,
-        address: profile.address.map(|address| Address {
-            street: some(address.street),
-            locality: some(address.locality),
-            region: some(address.region),
-            postal_code: some(address.postal_code),
-            country: some(address.country),
+/// What a UI wants to change of our profile. An empty text is none.
+pub(crate) fn profile_patch(patch: api::ProfilePatch) -> ProfilePatch {
+    ProfilePatch {
+        full_name: text_change(patch.full_name),
+        nickname: text_change(patch.nickname),
+        organization: text_change(patch.organization),
+        title: text_change(patch.title),
+        role: text_change(patch.role),
+        emails: list_change(patch.emails),
+        phones: list_change(patch.phones),
+        urls: list_change(patch.urls),
+        address: change(patch.address, |address| {
+            Change::Set(AddressPatch {
+                street: text_change(address.street),
+                locality: text_change(address.locality),
+                region: text_change(address.region),
+                postal_code: text_change(address.postal_code),
+                country: text_change(address.country),
+            })
         }),
-        birthday: some(profile.birthday),
-        note: some(profile.note),
+        birthday: text_change(patch.birthday),
+        note: text_change(patch.note),
     }
+}
+
+fn change<T, U>(patch: Patch<T>, set: impl FnOnce(T) -> Change<U>) -> Change<U> {
+    match patch {
+        Patch::Keep => Change::Keep,
+        Patch::Remove => Change::Remove,
+        Patch::Set(value) => set(value),
+    }
+}
+
+fn text_change(patch: Patch<String>) -> Change<String> {
+    change(patch, |text| Some(text).filter(|text| !text.is_empty()).into())
+}
+
+fn list_change(patch: Patch<Vec<String>>) -> Change<Vec<String>> {
+    change(patch, |texts| Change::Set(texts.into_iter().filter(|text| !text.is_empty()).collect()))
 }
 
 /// Somebody who wants to see our presence.
@@ -222,9 +242,29 @@ pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::Subscr
     api::SubscriptionRequest {
         jid: request.jid.to_string(),
         nick: request.nick.clone(),
-        status: request.status.clone(),
+        message: request.message.clone(),
         received_at: time(request.received_at),
         warnings: deceit::warnings(jid, name, request.look_alike),
+    }
+}
+
+/// What became of a group's members.
+pub(super) fn group_renamed(
+    renamed: usize,
+    failed: &[(BareJid, Failure)],
+    account: &BareJid,
+) -> api::GroupRenamed {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let named = failed.iter().take(api::GroupRenamed::MAX_FAILED);
+    api::GroupRenamed {
+        renamed: number(renamed),
+        failed_count: number(failed.len()),
+        failed: named
+            .map(|(jid, cause)| api::MemberNotRenamed {
+                jid: jid.to_string(),
+                error: failure(cause, account),
+            })
+            .collect(),
     }
 }
 
@@ -429,6 +469,7 @@ pub(super) fn answer_name(answer: &Answer) -> &'static str {
         Answer::Roster { .. } => "roster",
         Answer::State(_) => "state",
         Answer::Contact(_) => "contact",
+        Answer::GroupRenamed { .. } => "renamed group",
         Answer::Avatar(_) => "avatar",
         Answer::Published(_) => "published",
         Answer::SubscriptionRequests(_) => "subscription requests",

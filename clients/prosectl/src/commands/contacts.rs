@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 
 use prosed_protocol::api::{self, Done};
 use prosed_protocol::client::Client;
-use prosed_protocol::{AddContactParams, ContactParams, LoadRosterParams, UpdateContactParams};
+use prosed_protocol::{
+    AddContactParams, ContactParams, LoadRosterParams, RenameGroupParams, UpdateContactParams,
+};
 use serde_json::Value;
 
 use super::{Prosed, ask};
@@ -48,9 +50,10 @@ pub(crate) async fn add(
     name: Option<String>,
     groups: Vec<String>,
     subscribe: bool,
+    message: Option<String>,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let params = AddContactParams { account: prosed.account(), jid, name, groups, subscribe };
+    let params = AddContactParams { account: prosed.account(), jid, name, groups, subscribe, message };
     output.one(prosed.ask::<api::AddContact>(params).await?, people::contacts::one)
 }
 
@@ -63,6 +66,16 @@ pub(crate) async fn update(
 ) -> Result<(), Failure> {
     let params = UpdateContactParams { account: prosed.account(), jid, name, groups };
     output.one(prosed.ask::<api::UpdateContact>(params).await?, people::contacts::one)
+}
+
+pub(crate) async fn rename_group(
+    prosed: &Prosed,
+    from: String,
+    to: String,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let params = RenameGroupParams { account: prosed.account(), group: from, name: to };
+    output.one(prosed.ask::<api::RenameGroup>(params).await?, people::contacts::group_renamed)
 }
 
 pub(crate) async fn remove(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Who may see whose presence.
 
 use prosed_protocol::api::{self, Done, Method};
-use prosed_protocol::{AccountParams, ContactParams};
+use prosed_protocol::{AccountParams, ContactParams, RequestSubscriptionParams};
 
 use super::Prosed;
 use crate::failure::Failure;
@@ -23,9 +23,15 @@ pub(crate) async fn deny(prosed: &Prosed, jid: String, output: &mut Output) -> R
     tell::<api::DenySubscription>(prosed, jid, &done, output).await
 }
 
-pub(crate) async fn request(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
-    let done = format!("{jid} is asked.");
-    tell::<api::RequestSubscription>(prosed, jid, &done, output).await
+pub(crate) async fn request(
+    prosed: &Prosed,
+    jid: String,
+    message: Option<String>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let done = people::line(&format!("{jid} is asked."));
+    let params = RequestSubscriptionParams { account: prosed.account(), jid, message };
+    output.one(prosed.ask::<api::RequestSubscription>(params).await?, |_: &Done, _| done)
 }
 
 pub(crate) async fn cancel(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {

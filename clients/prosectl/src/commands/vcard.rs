@@ -96,37 +96,23 @@ pub(crate) async fn set_profile(
     given: SetProfile,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let whole = given.whole.as_deref().map(super::json).transpose()?;
-    let client = prosed.client().await?;
-    let profile = match whole {
-        Some(whole) => whole,
-        None => {
-            let jid = prosed.jid_or_own(&client, None).await?;
-            // As the server has it now: another device may have changed it.
-            let params = LoadProfileParams { account: prosed.account(), jid, refresh: true };
-            let mut profile = match ask::<api::LoadProfile>(&client, params).await {
-                Err(failure) if failure.kind() == Some(ErrorKind::NotFound) => json!({}),
-                other => other?,
-            };
-            if let Some(profile) = profile.as_object_mut() {
-                change(profile, given.fields);
-            }
-            profile
-        }
+    let patch = match given.patch {
+        Some(patch) => super::json(&patch)?,
+        None => named(given.fields).into(),
     };
     // As JSON: of what is newer than we are, nothing gets lost.
-    let mut params = json!({"profile": profile});
+    let mut params = json!({"profile": patch});
     if let Some(account) = prosed.account() {
         params["account"] = account.into();
     }
-    let answer = client.call_raw(api::SetProfile::NAME, params).await?;
+    let answer = prosed.client().await?.call_raw(api::SetProfile::NAME, params).await?;
     output.one(answer, |_: &Done, _| "The profile is published.\n".to_owned())
 }
 
-/// Puts the named parts into the profile, and leaves the others.
-fn change(profile: &mut Map<String, Value>, fields: Fields) {
+/// A patch of what the options name; an empty value takes away.
+fn named(fields: Fields) -> Map<String, Value> {
     let Fields { full_name, nickname, organization, title, role, birthday, note, .. } = fields;
-    let texts = [
+    let mut patch = texts([
         ("fullName", full_name),
         ("nickname", nickname),
         ("organization", organization),
@@ -134,43 +120,29 @@ fn change(profile: &mut Map<String, Value>, fields: Fields) {
         ("role", role),
         ("birthday", birthday),
         ("note", note),
-    ];
-    texts.into_iter().for_each(|(name, text)| set(profile, name, text));
+    ]);
     for (name, list) in [("emails", fields.emails), ("phones", fields.phones), ("urls", fields.urls)] {
         if !list.is_empty() {
             let list = list.into_iter().filter(|item| !item.is_empty()).map(Value::from);
-            profile.insert(name.to_owned(), list.collect());
+            patch.insert(name.to_owned(), list.collect());
         }
     }
-    let parts = [
+    let address = texts([
         ("street", fields.street),
         ("locality", fields.locality),
         ("region", fields.region),
         ("postalCode", fields.postal_code),
         ("country", fields.country),
-    ];
-    if parts.iter().any(|(_, part)| part.is_some()) {
-        let mut address = match profile.remove("address") {
-            Some(Value::Object(address)) => address,
-            _ => Map::new(),
-        };
-        parts.into_iter().for_each(|(name, part)| set(&mut address, name, part));
-        if !address.is_empty() {
-            profile.insert("address".to_owned(), address.into());
-        }
+    ]);
+    if !address.is_empty() {
+        patch.insert("address".to_owned(), address.into());
     }
+    patch
 }
 
-fn set(object: &mut Map<String, Value>, name: &str, text: Option<String>) {
-    match text {
-        None => {}
-        Some(text) if text.is_empty() => {
-            object.remove(name);
-        }
-        Some(text) => {
-            object.insert(name.to_owned(), text.into());
-        }
-    }
+fn texts<const N: usize>(texts: [(&str, Option<String>); N]) -> Map<String, Value> {
+    let named = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
+    named.map(|(name, text)| (name, if text.is_empty() { Value::Null } else { text.into() })).collect()
 }
 
 #[cfg(test)]
@@ -181,17 +153,13 @@ mod tests {
     use crate::arguments::{Arguments, Command};
 
     #[test]
-    fn what_is_not_named_stays() {
+    fn only_what_is_named_is_changed() {
         let arguments = ["prosectl", "set-profile", "--nickname", "Mo", "--note", "", "--email", ""];
         let arguments = arguments.into_iter().chain(["--country", "Italy", "--street", ""]);
         let Command::SetProfile(given) = Arguments::parse_from(arguments).command else { panic!() };
-        let mut profile = json!({"fullName": "Romeo", "note": "old", "emails": ["a@b"], "phones": ["1"],
-            "address": {"street": "old", "locality": "Verona"}, "new": {"a": 1}});
-        change(profile.as_object_mut().unwrap(), given.fields);
         assert_eq!(
-            profile,
-            json!({"fullName": "Romeo", "nickname": "Mo", "emails": [], "phones": ["1"],
-                   "address": {"locality": "Verona", "country": "Italy"}, "new": {"a": 1}})
+            Value::from(named(given.fields)),
+            json!({"nickname": "Mo", "note": null, "emails": [], "address": {"country": "Italy", "street": null}})
         );
     }
 }

@@ -1,7 +1,8 @@
 //! Contacts, those who want to be one, pictures and profiles.
 
 use prosed_protocol::{
-    Avatar, Contact, Profile, ProfileSummary, PublishedAvatar, Resource, Subscription, SubscriptionRequest,
+    Avatar, Contact, GroupRenamed, Profile, ProfileSummary, PublishedAvatar, Resource, Subscription,
+    SubscriptionRequest,
 };
 
 use super::{availability, jid, line, time, word};
@@ -33,6 +34,7 @@ pub(crate) fn one(contact: &Contact, look: Look) -> String {
     table.fact("subscription", subscription(contact));
     table.fact("availability", availability(contact.availability));
     table.fact("status", contact.status.as_deref().unwrap_or_default());
+    table.fact("last seen", contact.last_seen.as_deref().map(time).unwrap_or_default());
     resources(&mut table, &contact.resources);
     picture_and_profile(&mut table, contact.avatar.as_ref(), contact.profile.as_ref());
     table.to_text(look)
@@ -83,6 +85,14 @@ pub(crate) fn avatar(avatar: &Avatar, look: Look) -> String {
     table.to_text(look)
 }
 
+pub(crate) fn group_renamed(done: &GroupRenamed, _: Look) -> String {
+    let mut text = line(&format!("{} renamed, {} not.", done.renamed, done.failed_count));
+    for member in &done.failed {
+        text.push_str(&line(&format!("{}: {}", member.jid, member.error.message)));
+    }
+    text
+}
+
 pub(crate) fn published(avatar: &PublishedAvatar, _: Look) -> String {
     line(&match &avatar.id {
         Some(id) => format!("The picture is published as {id}."),
@@ -107,7 +117,7 @@ pub(crate) fn requests(requests: &[SubscriptionRequest], look: Look) -> String {
             jid(&request.jid, &request.warnings),
             Cell::from(request.nick.as_deref().unwrap_or_default()),
             Cell::from(time(&request.received_at)),
-            Cell::from(request.status.as_deref().unwrap_or_default()),
+            Cell::from(request.message.as_deref().unwrap_or_default()),
         ]);
     }
     table.to_text(look)

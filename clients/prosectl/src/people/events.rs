@@ -63,8 +63,9 @@ impl Known {
             }
             EventPayload::SubscriptionRequested(asked) => {
                 let name = asked.nick.as_ref().map(|nick| format!(" ({nick})")).unwrap_or_default();
-                let status = asked.status.as_ref().map(|status| format!(": {status}")).unwrap_or_default();
-                let wish = format!("{name} wants to see our presence{status}");
+                let message =
+                    asked.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+                let wish = format!("{name} wants to see our presence{message}");
                 told(vec![jid(&asked.jid, &asked.warnings), wish.into()])
             }
             EventPayload::SubscriptionResolved(resolved) => {

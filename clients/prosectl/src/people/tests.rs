@@ -87,8 +87,8 @@ fn a_deceiving_name_is_marked() {
     stranger.warnings = vec![Warning::LookAlike];
     let marked = format!("{} [beware: lookAlike]", stranger.jid);
     assert!(requests(std::slice::from_ref(&stranger), PLAIN).contains(&marked));
-    let SubscriptionRequest { jid, nick, status, received_at, warnings } = stranger;
-    let asked = SubscriptionRequested { jid, nick, status, received_at, warnings };
+    let SubscriptionRequest { jid, nick, message, received_at, warnings } = stranger;
+    let asked = SubscriptionRequested { jid, nick, message, received_at, warnings };
     let payload = EventPayload::SubscriptionRequested(asked);
     let (time, account) = ("2026-01-31T09:00:12.250Z".to_owned(), "me@example.org".to_owned());
     assert!(event(&Event { seq: 1, time, account, payload }, PLAIN).contains(&marked));

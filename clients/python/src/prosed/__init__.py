@@ -16,9 +16,10 @@
 from . import _api
 from ._api import *  # noqa: F403
 from ._client import Client, EventStream, connect
-from ._wire import Disconnected, LinkState, NotRunning, ProsedError, Refused, UnexpectedAnswer
+from ._wire import REMOVE, Disconnected, LinkState, NotRunning, ProsedError, Refused, Remove, UnexpectedAnswer
 
 __all__ = [
+    "REMOVE",
     "Client",
     "Disconnected",
     "EventStream",
@@ -26,6 +27,7 @@ __all__ = [
     "NotRunning",
     "ProsedError",
     "Refused",
+    "Remove",
     "UnexpectedAnswer",
     "connect",
 ]

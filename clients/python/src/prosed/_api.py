@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from ._wire import ProsedError, compact, moment, reading
+from ._wire import ProsedError, Remove, compact, moment, patched, reading, removable
 
 Json = Mapping[str, Any]
 
@@ -24,6 +24,7 @@ __all__ = [
     "AccountState",
     "AccountUnknown",
     "Address",
+    "AddressPatch",
     "Availability",
     "Avatar",
     "ClientInfo",
@@ -41,6 +42,7 @@ __all__ = [
     "Event",
     "EventName",
     "Events",
+    "GroupRenamed",
     "InternalError",
     "InvalidJid",
     "InvalidMedia",
@@ -49,12 +51,14 @@ __all__ = [
     "Lagged",
     "LimitExceeded",
     "LoadedAvatar",
+    "MemberNotRenamed",
     "MethodNotFound",
     "NotAuthorized",
     "NotFound",
     "Offline",
     "ParseError",
     "Profile",
+    "ProfilePatch",
     "ProfileSummary",
     "ProtocolViolation",
     "PublishedAvatar",
@@ -366,13 +370,41 @@ class Address:
             street=json.get("street"),
         )
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressPatch:
+    """What to change of a postal address. What is left out stays as it is; null or an empty
+    text takes away.
+    """
+
+    country: str | Remove | None = None
+    """The country."""
+    locality: str | Remove | None = None
+    """The town."""
+    postal_code: str | Remove | None = None
+    """The postal code."""
+    region: str | Remove | None = None
+    """The region or state."""
+    street: str | Remove | None = None
+    """Street and number."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> AddressPatch:
+        return cls(
+            country=removable(json, "country", lambda value: value),
+            locality=removable(json, "locality", lambda value: value),
+            postal_code=removable(json, "postalCode", lambda value: value),
+            region=removable(json, "region", lambda value: value),
+            street=removable(json, "street", lambda value: value),
+        )
+
     def to_json(self) -> dict[str, Any]:
         return compact(
-            country=self.country,
-            locality=self.locality,
-            postalCode=self.postal_code,
-            region=self.region,
-            street=self.street,
+            country=patched(self.country),
+            locality=patched(self.locality),
+            postalCode=patched(self.postal_code),
+            region=patched(self.region),
+            street=patched(self.street),
         )
 
 
@@ -456,6 +488,11 @@ class Contact:
     """The groups that we put the contact in, sorted. Where `truncated` is true, some may be
     left out: take them from `get_contact` before you change them.
     """
+    last_seen: datetime | None = None
+    """While the contact is away: when they were last known to be there. That is when they
+    left, or when the connection was lost, if that came first. It survives restarts; after a
+    crash it may be too old. Absent while they are available, and where it is unknown.
+    """
     profile: ProfileSummary | None = None
     """Who they say they are; `load_profile` has the whole profile."""
     resource_count: int = 0
@@ -486,6 +523,7 @@ class Contact:
             ask=json.get("ask", False),
             avatar=None if (value := json.get("avatar")) is None else Avatar.from_json(value),
             groups=list(json.get("groups", [])),
+            last_seen=None if (value := json.get("lastSeen")) is None else moment(value),
             profile=None if (value := json.get("profile")) is None else ProfileSummary.from_json(value),
             resource_count=json.get("resourceCount", 0),
             resources=[Resource.from_json(item) for item in json.get("resources", [])],
@@ -575,6 +613,26 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRenamed:
+    """What `rename_group` answers."""
+
+    failed: list[MemberNotRenamed]
+    """Who they are and why, sorted by JID: at most 100 of them."""
+    failed_count: int
+    """How many could not be changed, and are still in the old group."""
+    renamed: int
+    """How many contacts are in the new group now instead of the old one."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> GroupRenamed:
+        return cls(
+            failed=[MemberNotRenamed.from_json(item) for item in json["failed"]],
+            failed_count=json["failedCount"],
+            renamed=json["renamed"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedAvatar:
     """A picture with its bytes."""
 
@@ -603,6 +661,23 @@ class LoadedAvatar:
             type=json["type"],
             url=json["url"],
             width=json["width"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberNotRenamed:
+    """A contact that `rename_group` could not change."""
+
+    error: ErrorObject
+    """Why."""
+    jid: str
+    """Who it is: a bare JID."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> MemberNotRenamed:
+        return cls(
+            error=ErrorObject.from_json(json["error"]),
+            jid=json["jid"],
         )
 
 
@@ -651,19 +726,65 @@ class Profile:
             urls=list(json.get("urls", [])),
         )
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfilePatch:
+    """What to change of a profile. What is left out stays as it is; null, an empty text or an
+    empty list takes away.
+    """
+
+    address: AddressPatch | Remove | None = None
+    """The postal address, changed in the same way."""
+    birthday: str | Remove | None = None
+    """The birthday (RFC 6350 §6.2.5)."""
+    emails: list[str] | Remove | None = None
+    """All e-mail addresses."""
+    full_name: str | Remove | None = None
+    """The full name."""
+    nickname: str | Remove | None = None
+    """The nickname."""
+    note: str | Remove | None = None
+    """A note."""
+    organization: str | Remove | None = None
+    """The organization."""
+    phones: list[str] | Remove | None = None
+    """All telephone numbers."""
+    role: str | Remove | None = None
+    """The function in the organization."""
+    title: str | Remove | None = None
+    """The job title."""
+    urls: list[str] | Remove | None = None
+    """All web addresses."""
+
+    @classmethod
+    def from_json(cls, json: Json) -> ProfilePatch:
+        return cls(
+            address=removable(json, "address", lambda value: AddressPatch.from_json(value)),
+            birthday=removable(json, "birthday", lambda value: value),
+            emails=removable(json, "emails", lambda value: list(value)),
+            full_name=removable(json, "fullName", lambda value: value),
+            nickname=removable(json, "nickname", lambda value: value),
+            note=removable(json, "note", lambda value: value),
+            organization=removable(json, "organization", lambda value: value),
+            phones=removable(json, "phones", lambda value: list(value)),
+            role=removable(json, "role", lambda value: value),
+            title=removable(json, "title", lambda value: value),
+            urls=removable(json, "urls", lambda value: list(value)),
+        )
+
     def to_json(self) -> dict[str, Any]:
         return compact(
-            address=None if self.address is None else self.address.to_json(),
-            birthday=self.birthday,
-            emails=list(self.emails),
-            fullName=self.full_name,
-            nickname=self.nickname,
-            note=self.note,
-            organization=self.organization,
-            phones=list(self.phones),
-            role=self.role,
-            title=self.title,
-            urls=list(self.urls),
+            address=patched(self.address),
+            birthday=patched(self.birthday),
+            emails=patched(self.emails),
+            fullName=patched(self.full_name),
+            nickname=patched(self.nickname),
+            note=patched(self.note),
+            organization=patched(self.organization),
+            phones=patched(self.phones),
+            role=patched(self.role),
+            title=patched(self.title),
+            urls=patched(self.urls),
         )
 
 
@@ -801,10 +922,10 @@ class SubscriptionRequest:
     """Who asks: a bare JID. They may be a stranger."""
     received_at: datetime
     """When it was first heard of."""
+    message: str | None = None
+    """What they say with it."""
     nick: str | None = None
     """What they call themselves. It proves nothing."""
-    status: str | None = None
-    """What they say with it."""
     warnings: list[ContactWarning] = field(default_factory=list)
     """Signs of a JID or name that was made to deceive. It is compared with contacts and the
     account itself.
@@ -815,8 +936,8 @@ class SubscriptionRequest:
         return cls(
             jid=json["jid"],
             received_at=moment(json["receivedAt"]),
+            message=json.get("message"),
             nick=json.get("nick"),
-            status=json.get("status"),
             warnings=list(json.get("warnings", [])),
         )
 
@@ -959,10 +1080,10 @@ class SubscriptionRequested(Event):
     """Who asks: a bare JID. They may be a stranger."""
     received_at: datetime
     """When it was first heard of."""
+    message: str | None = None
+    """What they say with it, cut at 256 characters; `list_subscription_requests` has it all."""
     nick: str | None = None
     """What they call themselves, cut at 256 characters. It proves nothing."""
-    status: str | None = None
-    """What they say with it, cut at 256 characters; `list_subscription_requests` has it all."""
     warnings: list[ContactWarning] = field(default_factory=list)
     """Signs of a JID or name that was made to deceive. It is compared with contacts and the
     account itself.
@@ -976,8 +1097,8 @@ class SubscriptionRequested(Event):
             account=json["account"],
             jid=json["jid"],
             received_at=moment(json["receivedAt"]),
+            message=json.get("message"),
             nick=json.get("nick"),
-            status=json.get("status"),
             warnings=list(json.get("warnings", [])),
         )
 
@@ -1394,18 +1515,21 @@ class AsyncMethods:
         *,
         account: str | None = None,
         groups: Sequence[str] | None = None,
+        message: str | None = None,
         name: str | None = None,
         subscribe: bool = True,
     ) -> Contact:
         """Put somebody into the roster, and ask to see their presence unless `subscribe` is
         false.
 
-        It answers once the server has it.
+        It answers once the server has it. `message` goes with the request for their
+        presence, as in `request_subscription`.
 
         Args:
             jid: Who is added: a bare JID.
             account: The account: a bare JID. It may be left out where there is only one.
             groups: The groups to put them in: at most 100, of at most 1000 characters each.
+            message: What to say to them with that, in at most 1000 characters.
             name: The name to keep for them, of at most 1000 characters.
             subscribe: Whether to ask to see their presence, too.
 
@@ -1418,6 +1542,7 @@ class AsyncMethods:
             jid=jid,
             account=account,
             groups=None if groups is None else list(groups),
+            message=message,
             name=name,
             subscribe=subscribe,
         )
@@ -1457,6 +1582,35 @@ class AsyncMethods:
         )
         with reading("the answer of update_contact"):
             return Contact.from_json(answer)
+
+    async def rename_group(
+        self,
+        group: str,
+        name: str,
+        *,
+        account: str | None = None,
+    ) -> GroupRenamed:
+        """Rename a group for all contacts in it.
+
+        Servers know no groups, only contacts that name them: each is changed by itself, a
+        few at a time, and keeps the other groups, also those that another device adds
+        meanwhile. It answers once the server has said what became of each; it is an error
+        only where nobody could be renamed. With thousands of contacts it takes a while, and
+        ends once nothing has been heard of the server for 30 seconds.
+
+        Args:
+            group: The group as it is called now.
+            name: What to call it, in at most 1000 characters. Where there is such a group, the
+                two become one.
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError,
+                RequestTimedOut, InternalError, LimitExceeded.
+        """
+        answer = await self.call("rename_group", group=group, name=name, account=account)
+        with reading("the answer of rename_group"):
+            return GroupRenamed.from_json(answer)
 
     async def remove_contact(self, jid: str, *, account: str | None = None) -> None:
         """Take a contact out of the roster; neither sees the other's presence then.
@@ -1515,17 +1669,27 @@ class AsyncMethods:
         """
         await self.call("deny_subscription", jid=jid, account=account)
 
-    async def request_subscription(self, jid: str, *, account: str | None = None) -> None:
+    async def request_subscription(
+        self,
+        jid: str,
+        *,
+        account: str | None = None,
+        message: str | None = None,
+    ) -> None:
         """Ask to see somebody's presence.
 
+        They see `message` beside the request, where their server and program show it.
+
         Args:
-            jid: Who is meant: a bare JID.
+            jid: Who is asked: a bare JID.
             account: The account: a bare JID. It may be left out where there is only one.
+            message: What to say to them with it, in at most 1000 characters. Their program may
+                show it, or not.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
         """
-        await self.call("request_subscription", jid=jid, account=account)
+        await self.call("request_subscription", jid=jid, account=account, message=message)
 
     async def cancel_subscription(self, jid: str, *, account: str | None = None) -> None:
         """See somebody's presence no longer, or take the request back.
@@ -1612,16 +1776,19 @@ class AsyncMethods:
         with reading("the answer of set_avatar"):
             return PublishedAvatar.from_json(answer)
 
-    async def set_profile(self, profile: Profile, *, account: str | None = None) -> None:
-        """Publish our profile, for everybody who sees our presence.
+    async def set_profile(self, profile: ProfilePatch, *, account: str | None = None) -> None:
+        """Change our profile, for everybody who sees our presence.
 
-        What a profile can't hold of the vCard that is there stays. It answers once the
-        server has it; `accountChanged` follows.
+        `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has
+        it, null takes away. What a profile can't hold of the vCard that is there, and what
+        other clients say of values that don't change, stays. Calls take turns. What another
+        device publishes meanwhile is not lost, unless it does so after the server's answer,
+        from what it knew before. It answers once the server has it; `accountChanged`
+        follows.
 
         Args:
-            profile: The whole profile, as `load_profile` gives it: what is left out of it is
-                taken away. A note has at most 4000 characters, any other text 1000, and a list 20
-                entries.
+            profile: What to change: what is left out of it stays as it is, null takes away. A
+                note has at most 4000 characters, any other text 1000, and a list 20 entries.
             account: The account: a bare JID. It may be left out where there is only one.
 
         Raises:
@@ -1918,18 +2085,21 @@ class Methods:
         *,
         account: str | None = None,
         groups: Sequence[str] | None = None,
+        message: str | None = None,
         name: str | None = None,
         subscribe: bool = True,
     ) -> Contact:
         """Put somebody into the roster, and ask to see their presence unless `subscribe` is
         false.
 
-        It answers once the server has it.
+        It answers once the server has it. `message` goes with the request for their
+        presence, as in `request_subscription`.
 
         Args:
             jid: Who is added: a bare JID.
             account: The account: a bare JID. It may be left out where there is only one.
             groups: The groups to put them in: at most 100, of at most 1000 characters each.
+            message: What to say to them with that, in at most 1000 characters.
             name: The name to keep for them, of at most 1000 characters.
             subscribe: Whether to ask to see their presence, too.
 
@@ -1942,6 +2112,7 @@ class Methods:
             jid=jid,
             account=account,
             groups=None if groups is None else list(groups),
+            message=message,
             name=name,
             subscribe=subscribe,
         )
@@ -1981,6 +2152,29 @@ class Methods:
         )
         with reading("the answer of update_contact"):
             return Contact.from_json(answer)
+
+    def rename_group(self, group: str, name: str, *, account: str | None = None) -> GroupRenamed:
+        """Rename a group for all contacts in it.
+
+        Servers know no groups, only contacts that name them: each is changed by itself, a
+        few at a time, and keeps the other groups, also those that another device adds
+        meanwhile. It answers once the server has said what became of each; it is an error
+        only where nobody could be renamed. With thousands of contacts it takes a while, and
+        ends once nothing has been heard of the server for 30 seconds.
+
+        Args:
+            group: The group as it is called now.
+            name: What to call it, in at most 1000 characters. Where there is such a group, the
+                two become one.
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError,
+                RequestTimedOut, InternalError, LimitExceeded.
+        """
+        answer = self.call("rename_group", group=group, name=name, account=account)
+        with reading("the answer of rename_group"):
+            return GroupRenamed.from_json(answer)
 
     def remove_contact(self, jid: str, *, account: str | None = None) -> None:
         """Take a contact out of the roster; neither sees the other's presence then.
@@ -2039,17 +2233,27 @@ class Methods:
         """
         self.call("deny_subscription", jid=jid, account=account)
 
-    def request_subscription(self, jid: str, *, account: str | None = None) -> None:
+    def request_subscription(
+        self,
+        jid: str,
+        *,
+        account: str | None = None,
+        message: str | None = None,
+    ) -> None:
         """Ask to see somebody's presence.
 
+        They see `message` beside the request, where their server and program show it.
+
         Args:
-            jid: Who is meant: a bare JID.
+            jid: Who is asked: a bare JID.
             account: The account: a bare JID. It may be left out where there is only one.
+            message: What to say to them with it, in at most 1000 characters. Their program may
+                show it, or not.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
         """
-        self.call("request_subscription", jid=jid, account=account)
+        self.call("request_subscription", jid=jid, account=account, message=message)
 
     def cancel_subscription(self, jid: str, *, account: str | None = None) -> None:
         """See somebody's presence no longer, or take the request back.
@@ -2131,16 +2335,19 @@ class Methods:
         with reading("the answer of set_avatar"):
             return PublishedAvatar.from_json(answer)
 
-    def set_profile(self, profile: Profile, *, account: str | None = None) -> None:
-        """Publish our profile, for everybody who sees our presence.
+    def set_profile(self, profile: ProfilePatch, *, account: str | None = None) -> None:
+        """Change our profile, for everybody who sees our presence.
 
-        What a profile can't hold of the vCard that is there stays. It answers once the
-        server has it; `accountChanged` follows.
+        `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has
+        it, null takes away. What a profile can't hold of the vCard that is there, and what
+        other clients say of values that don't change, stays. Calls take turns. What another
+        device publishes meanwhile is not lost, unless it does so after the server's answer,
+        from what it knew before. It answers once the server has it; `accountChanged`
+        follows.
 
         Args:
-            profile: The whole profile, as `load_profile` gives it: what is left out of it is
-                taken away. A note has at most 4000 characters, any other text 1000, and a list 20
-                entries.
+            profile: What to change: what is left out of it stays as it is, null takes away. A
+                note has at most 4000 characters, any other text 1000, and a list 20 entries.
             account: The account: a bare JID. It may be left out where there is only one.
 
         Raises:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from ._api import ErrorData, Event
+
+T = TypeVar("T")
 
 LinkState = Literal["connecting", "connected", "closed"]
 """How a connection to the daemon stands."""
@@ -130,8 +133,39 @@ def reading(what: str) -> Generator[None]:
 
 
 def compact(**values: Any) -> dict[str, Any]:
-    """A field with no value is absent, never null."""
-    return {name: value for name, value in values.items() if value is not None}
+    """A field with no value is absent; null takes it away."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: None if value is REMOVE else value for name, value in given.items()}
+
+
+class Remove(Enum):
+    """What takes a part away, where ``None`` leaves it as it is."""
+
+    REMOVE = "remove"
+
+
+REMOVE = Remove.REMOVE
+"""In a `ProfilePatch`: take this part away."""
+
+
+class Patching(Protocol):
+    """A change of what is there."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def patched(value: str | Sequence[str] | Patching | Remove | None) -> Any:
+    """A part of a change as `compact` takes it: `REMOVE` stays what it is."""
+    if value is None or isinstance(value, (str, Remove)):
+        return value
+    return list(value) if isinstance(value, Sequence) else value.to_json()
+
+
+def removable(json: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> T | Remove | None:
+    """The other way round."""
+    if name not in json:
+        return None
+    return REMOVE if json[name] is None else read(json[name])
 
 
 def request(number: int, method: str, params: Mapping[str, Any]) -> str:

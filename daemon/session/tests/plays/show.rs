@@ -45,6 +45,10 @@ impl Show {
             Write::Person { jid, person: Some(person) } => {
                 format!("prosed saves person {jid}{}", self.person(person))
             }
+            Write::LastSeen(times) => {
+                let times = times.iter().map(|(jid, at)| format!(" {jid}={}", self.time(*at)));
+                format!("prosed saves last seen{}", times.collect::<String>())
+            }
             Write::Image { id, kind, .. } => format!("prosed saves image {id} {}", kind.media_type()),
             Write::ImageUnused { id } => format!("prosed needs image {id} no more"),
             Write::Caps { key, record: None } => format!("prosed forgets caps {} {}", key.hash, key.ver),
@@ -106,6 +110,12 @@ impl Show {
                 body: Body::Lines(state.contacts.iter().map(|contact| self.contact(contact)).collect()),
             },
             Ok(Answer::Contact(contact)) => Shown { head, body: Body::Lines(vec![self.contact(contact)]) },
+            Ok(Answer::GroupRenamed { renamed, failed }) => Shown {
+                head: format!("{head} renamed={renamed} failed={}", failed.len()),
+                body: Body::Lines(
+                    failed.iter().map(|(jid, why)| format!("{jid} failure {}", failure(why))).collect(),
+                ),
+            },
             Ok(Answer::Avatar(shown)) => plain(format!("{head} {}", avatar(shown))),
             Ok(Answer::Published(id)) => {
                 plain(format!("{head} published{}", id.map(|id| format!(" {id}")).unwrap_or_default()))
@@ -119,9 +129,10 @@ impl Show {
 
     fn request(self, asked: &SubscriptionRequest) -> String {
         let nick = asked.nick.as_ref().map(|nick| format!(" nick={:?}", short(nick))).unwrap_or_default();
-        let status = asked.status.as_ref().map(|status| format!(" {:?}", short(status))).unwrap_or_default();
+        let message =
+            asked.message.as_ref().map(|message| format!(" {:?}", short(message))).unwrap_or_default();
         let look_alike = if asked.look_alike { " look-alike" } else { "" };
-        format!("{}{look_alike}{nick}{status} received={}", asked.jid, self.time(asked.received_at))
+        format!("{}{look_alike}{nick}{message} received={}", asked.jid, self.time(asked.received_at))
     }
 
     fn time(self, at: Timestamp) -> String {
@@ -139,6 +150,9 @@ impl Show {
         text.push_str(&relation(contact.subscription, contact.ask, contact.approved));
         text.push_str(&groups(&contact.groups));
         text.push_str(&presence(contact.availability, contact.status.as_ref()));
+        if let Some(at) = contact.last_seen {
+            text.push_str(&format!(" seen={}", self.time(at)));
+        }
         if let Some(shown) = &contact.avatar {
             text.push_str(&format!(" avatar={}", avatar(shown)));
         }

@@ -141,6 +141,10 @@ impl Stage {
                 };
                 *slot = Some(profile.into());
             }
+            ["cached", "seen", jid, before, "ago"] => {
+                let before = i64::try_from(span(before)?.as_millis()).map_err(|error| error.to_string())?;
+                self.cached.last_seen.push((bare(jid)?, Timestamp(START.0 - before)));
+            }
             ["cached", "asked", jid, before, "ago"] => {
                 let before = i64::try_from(span(before)?.as_millis()).map_err(|_| "too long ago")?;
                 self.cached_person(jid)?.asked_at = Some(Timestamp(START.0 - before));

@@ -259,7 +259,14 @@ impl Watched {
             }
             Write::Person { jid, person } => {
                 disk.people.retain(|(known, _)| *known != jid);
+                if person.is_none() {
+                    disk.last_seen.retain(|(known, _)| *known != jid);
+                }
                 disk.people.extend(person.map(|person| (jid, person)));
+            }
+            Write::LastSeen(times) => {
+                disk.last_seen.retain(|(known, _)| times.iter().all(|(jid, _)| jid != known));
+                disk.last_seen.extend(times);
             }
             Write::Image { id, .. } => {
                 disk.images.insert(id);

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
-    Availability, Command, Failure, Input, OwnPresence, Profile, RosterItem, Software, Subscription,
-    SubscriptionAct,
+    AddressPatch, Availability, Change, Command, Failure, Input, OwnPresence, ProfilePatch, RosterItem,
+    Software, Subscription, SubscriptionAct,
 };
 use xmpp_parsers::stanza::Stanza;
 
@@ -80,32 +80,28 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("load_profile", [jid, "refresh"]) => Command::LoadProfile { jid: bare(jid)?, refresh: true },
         ("add_contact", [jid, words @ ..]) => {
             let (name, groups) = name_and_groups(words);
-            let subscribe = !words.contains(&"unsubscribed");
+            let subscribe = (!words.contains(&"unsubscribed")).then(|| request(words));
             Command::AddContact { jid: bare(jid)?, name, groups: groups.unwrap_or_default(), subscribe }
         }
         ("update_contact", [jid, words @ ..]) => {
             let (name, groups) = name_and_groups(words);
             Command::UpdateContact { jid: bare(jid)?, name, groups }
         }
+        ("rename_group", [from, to]) => {
+            Command::RenameGroup { from: (*from).to_owned(), to: (*to).to_owned() }
+        }
         ("remove_contact", [jid]) => Command::RemoveContact { jid: bare(jid)? },
         ("list_subscription_requests", []) => Command::ListSubscriptionRequests,
         ("approve_subscription", [jid]) => subscription(jid, SubscriptionAct::Approve)?,
         ("deny_subscription", [jid]) => subscription(jid, SubscriptionAct::Deny)?,
-        ("request_subscription", [jid]) => subscription(jid, SubscriptionAct::Request)?,
+        ("request_subscription", [jid, words @ ..]) => subscription(jid, request(words))?,
         ("cancel_subscription", [jid]) => subscription(jid, SubscriptionAct::Cancel)?,
         ("set_avatar", ["none"]) => Command::SetAvatar { images: Vec::new() },
         ("set_avatar", images) => {
             let images: Result<_, _> = images.iter().map(|image| BASE64_STANDARD.decode(image)).collect();
             Command::SetAvatar { images: images.map_err(|_| "pictures are base64")? }
         }
-        ("set_profile", [name, words @ ..]) => {
-            let nickname = words.iter().find_map(|word| word.strip_prefix("nickname="));
-            Command::SetProfile(Box::new(Profile {
-                full_name: Some((*name).to_owned()),
-                nickname: nickname.map(str::to_owned),
-                ..Profile::default()
-            }))
-        }
+        ("set_profile", words) => Command::SetProfile(Box::new(profile_patch(words)?)),
         ("set_presence", words) => Command::SetPresence(own_presence(words)?),
         _ => return Err(format!("not a call: {name} {}", words.join(" "))),
     })
@@ -115,10 +111,56 @@ fn subscription(jid: &str, act: SubscriptionAct) -> Result<Command, String> {
     Ok(Command::Subscription { jid: bare(jid)?, act })
 }
 
+/// `message="We met at the ball"`.
+fn request(words: &[&str]) -> SubscriptionAct {
+    let message = words.iter().find_map(|word| word.strip_prefix("message="));
+    SubscriptionAct::Request { message: message.map(str::to_owned) }
+}
+
+/// `fn="Marc Bauer" email=a@b email=c@d note=`; an empty one takes away.
+fn profile_patch(words: &[&str]) -> Result<ProfilePatch, String> {
+    let mut patch = ProfilePatch::default();
+    let mut address = AddressPatch::default();
+    for word in words {
+        let (part, text) = word.split_once('=').ok_or("a part of a profile, and what becomes of it")?;
+        let change = Change::from(Some(text.to_owned()).filter(|text| !text.is_empty()));
+        let list = match part {
+            "email" => &mut patch.emails,
+            "tel" => &mut patch.phones,
+            "url" => &mut patch.urls,
+            _ => {
+                match part {
+                    "fn" => patch.full_name = change,
+                    "nickname" => patch.nickname = change,
+                    "org" => patch.organization = change,
+                    "bday" => patch.birthday = change,
+                    "note" => patch.note = change,
+                    "locality" => address.locality = change,
+                    "street" => address.street = change,
+                    "adr" => patch.address = Change::Remove,
+                    _ => return Err(format!("no part of a profile: {part}")),
+                }
+                continue;
+            }
+        };
+        match (list, change) {
+            (Change::Set(texts), Change::Set(text)) => texts.push(text),
+            (list, Change::Set(text)) => *list = Change::Set(vec![text]),
+            (list, _) => *list = Change::Remove,
+        }
+    }
+    if address != AddressPatch::default() {
+        patch.address = Change::Set(address);
+    }
+    Ok(patch)
+}
+
 /// `"Name" group=Friends group=Work`; `group=` alone: none.
 fn name_and_groups(words: &[&str]) -> (Option<String>, Option<BTreeSet<String>>) {
     let groups: Vec<_> = words.iter().filter_map(|word| word.strip_prefix("group=")).collect();
-    let name = words.iter().find(|word| !word.starts_with("group=") && **word != "unsubscribed");
+    let is_name =
+        |word: &&&str| !["group=", "message=", "unsubscribed"].iter().any(|other| word.starts_with(other));
+    let name = words.iter().find(is_name);
     let set = groups.iter().filter(|group| !group.is_empty()).map(|&group| group.to_owned()).collect();
     (name.map(|&name| name.to_owned()), (!groups.is_empty()).then_some(set))
 }

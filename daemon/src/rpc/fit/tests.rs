@@ -58,6 +58,7 @@ fn person(jid: String, groups: Vec<String>, resources: Vec<Resource>, text: &str
         approved: false,
         availability: Availability::Unavailable,
         status: Some(text.to_owned()),
+        last_seen: Some("2026-01-31T08:59:58.120Z".to_owned()),
         resource_count: u32::MAX,
         resources,
         warnings: vec![Warning::MixedScripts, Warning::Bidi, Warning::Invisible],

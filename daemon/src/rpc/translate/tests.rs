@@ -31,6 +31,7 @@ fn events(log: &Arc<EventLog>) -> Vec<Value> {
 
 fn contact(jid_text: &str) -> Contact {
     Contact {
+        last_seen: None,
         look_alike: false,
         jid: jid(jid_text),
         name: "Romeo".to_owned(),
@@ -176,14 +177,14 @@ fn a_strangers_request_is_a_small_event() {
     let request = SubscriptionRequest {
         jid: jid("stranger@example.net"),
         nick: Some("x".repeat(1_000)),
-        status: Some("🌊".repeat(4_000)),
+        message: Some("🌊".repeat(4_000)),
         received_at: NOON,
         look_alike: true,
     };
     let notice = Notice::SubscriptionRequested(request);
     translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
     let event = &events(&log)[0];
-    for (text, begins) in [(&event["nick"], "xxx"), (&event["status"], "🌊🌊🌊")] {
+    for (text, begins) in [(&event["nick"], "xxx"), (&event["message"], "🌊🌊🌊")] {
         let text = text.as_str().unwrap();
         assert!(text.starts_with(begins) && text.ends_with('…') && text.chars().count() == 256, "{text}");
     }
@@ -195,7 +196,7 @@ fn a_strangers_request_warns_as_a_contact_does() {
     let warnings = |jid_text: &str, nick: Option<&str>, look_alike: bool| {
         let nick = nick.map(str::to_owned);
         let request =
-            SubscriptionRequest { jid: jid(jid_text), nick, status: None, received_at: NOON, look_alike };
+            SubscriptionRequest { jid: jid(jid_text), nick, message: None, received_at: NOON, look_alike };
         subscription_request(&request).warnings
     };
     assert_eq!(warnings("stranger@example.net", None, false), []);

@@ -1,0 +1,80 @@
+//! When contacts who are away were last known to be there.
+//!
+//! That is when their last device left, by our clock or by what the server says of it (XEP-0203 §4); or, where we lost
+//! sight of them first, when that was. It never goes back. It is written behind, a few times an hour at most: a
+//! contact who comes and goes all the time costs no more of the disk than others do. What a crash loses makes it too
+//! old, never too new.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use jid::BareJid;
+
+use crate::effect::Write;
+use crate::time::Timestamp;
+use crate::{Session, Turn, bounds};
+
+/// Jabber was announced on 4 January 1999: nobody was there before.
+const EARLIEST: Timestamp = Timestamp(915_408_000_000);
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Contacts whose time is not on its way to the disk, and by when it shall be.
+    unsaved: BTreeSet<BareJid>,
+    save_at: Option<Instant>,
+    /// When we lost sight of who is there.
+    lost_at: Option<Timestamp>,
+}
+
+impl State {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.save_at
+    }
+
+    /// The stream is lost: of what contacts do from here on we hear nothing.
+    pub(crate) fn lose_sight(&mut self, now: Timestamp) {
+        self.lost_at.get_or_insert(now);
+    }
+
+    /// We hear of them again, and have missed nothing; or what was missed is dealt with.
+    pub(crate) fn regain_sight(&mut self) {
+        self.lost_at = None;
+    }
+
+    /// Until when those were there of whom we have not heard that they left.
+    pub(crate) fn in_sight_until(&self, now: Timestamp) -> Timestamp {
+        self.lost_at.unwrap_or(now)
+    }
+
+    /// Somebody is no contact any more.
+    pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
+        self.unsaved.remove(jid);
+    }
+}
+
+impl Session {
+    /// They were there at that time. Of several times the latest holds.
+    pub(crate) fn note_last_seen(&mut self, jid: &BareJid, at: Timestamp, now: Instant) {
+        let Some(person) = self.people.edit(jid).filter(|person| person.item.is_some()) else { return };
+        if at >= EARLIEST && person.last_seen.is_none_or(|known| known < at) {
+            person.last_seen = Some(at);
+            self.last_seen.unsaved.insert(jid.clone());
+            self.last_seen.save_at.get_or_insert(now + bounds::LAST_SEEN_SAVED_EVERY);
+        }
+    }
+
+    pub(crate) fn save_last_seen(&mut self, turn: &mut Turn<'_>) {
+        let is_due = self.last_seen.save_at.is_some_and(|at| at <= turn.now.monotonic);
+        // Without a stream nothing comes, and we may be about to end.
+        if is_due || !self.connection.is_online() {
+            self.last_seen.save_at = None;
+            let unsaved = std::mem::take(&mut self.last_seen.unsaved).into_iter();
+            let people = &self.people;
+            let times: Vec<_> =
+                unsaved.filter_map(|jid| Some((people.person(&jid)?.last_seen?, jid))).collect();
+            if !times.is_empty() {
+                turn.save(Write::LastSeen(times.into_iter().map(|(at, jid)| (jid, at)).collect()));
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Changing our own vCard (XEP-0292 §4): only what is to be changed is, whatever else is in it.
+//!
+//! The vCard that there is comes first, and what others have put into it stays: properties that a [`Profile`] can't
+//! hold, and the parameters of values that don't change. XEP-0060 has no way to publish only if nobody has published
+//! since. So our changes take turns, and what another device publishes while one of ours is on its way is changed
+//! once more. Left out: what it publishes after the answer to ours, made of a vCard that was older: the last one wins.
+//!
+//! [`Profile`]: crate::contact::Profile
+
+use std::collections::VecDeque;
+
+use minidom::Element;
+use xmpp_parsers::iq::IqPayload;
+use xmpp_parsers::ns;
+use xmpp_parsers::vcard::VCardQuery;
+
+use crate::command::{Answer, Call};
+use crate::contact::{AddressPatch, Change, ProfilePatch};
+use crate::failure::Failure;
+use crate::pending::{Outcome, Request};
+use crate::pep::{self, Event, News};
+use crate::vcard::{PROSE_NODE, VCARD4_NODE, VcardSource};
+use crate::vcard_temp;
+use crate::waiting::Awaited;
+use crate::{Session, Turn};
+
+/// How often a change is made again because another device has published meanwhile: two that answer each other
+/// must come to an end.
+const AGAIN: usize = 3;
+
+/// The changes that wait for the server, oldest first; the first is on its way. There are as many as calls that wait.
+#[derive(Default)]
+pub(crate) struct State(VecDeque<Edit>);
+
+struct Edit {
+    call: Call,
+    patch: ProfilePatch,
+    is_publishing: bool,
+    /// What another device has published since.
+    overtaken_by: Option<Element>,
+    again: usize,
+}
+
+/// Where our vCard is looked for: in the order in which a profile is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Source {
+    Pep(VcardSource),
+    Temp,
+}
+
+impl Session {
+    pub(crate) fn handle_set_profile(&mut self, call: Call, patch: ProfilePatch, turn: &mut Turn<'_>) {
+        if !self.connection.is_online() {
+            return turn.reply(call, Err(Failure::Offline));
+        }
+        if self.wait(call, Awaited::Outcome(call), turn) {
+            let edit = Edit { call, patch, is_publishing: false, overtaken_by: None, again: 0 };
+            self.vcard_edits.0.push_back(edit);
+            if self.vcard_edits.0.len() == 1 {
+                self.ask_own_vcard(Source::Pep(VcardSource::Vcard4), turn);
+            }
+        }
+    }
+
+    fn ask_own_vcard(&mut self, from: Source, turn: &mut Turn<'_>) {
+        let query = match from {
+            Source::Pep(source) => pep::items_query(source.node(), None),
+            Source::Temp => IqPayload::Get(VCardQuery.into()),
+        };
+        self.ask(None, query, Request::OwnVcard { from }, turn);
+    }
+
+    pub(crate) fn handle_own_vcard(&mut self, from: Source, outcome: Outcome, turn: &mut Turn<'_>) {
+        let is_awaited = |edit: &Edit| self.waiting.is_awaited(&Awaited::Outcome(edit.call));
+        if !self.vcard_edits.0.front().is_some_and(is_awaited) {
+            // Its caller was told that nothing has come of it.
+            return self.end_vcard_edit(Err(Failure::RequestTimedOut), turn);
+        }
+        let payload = match outcome {
+            Ok(payload) => payload,
+            Err(failure) if is_absence(&failure) => None,
+            // There may be one: it must not be lost.
+            Err(failure) => return self.end_vcard_edit(Err(failure), turn),
+        };
+        let vcard = match from {
+            Source::Pep(source) => pep::answered_item(payload.as_ref(), source.node())
+                .and_then(|item| item.payload)
+                .filter(|vcard| vcard.is("vcard", PROSE_NODE))
+                .cloned(),
+            Source::Temp => payload
+                .filter(|vcard| vcard.is("vCard", ns::VCARD))
+                .map(|vcard| patched(&vcard_temp::read(&vcard).into(), &empty())),
+        };
+        match (vcard, from) {
+            (Some(vcard), _) => self.publish_patched(&vcard, turn),
+            (None, Source::Pep(VcardSource::Vcard4)) => {
+                self.ask_own_vcard(Source::Pep(VcardSource::Prose), turn);
+            }
+            (None, Source::Pep(VcardSource::Prose)) => self.ask_own_vcard(Source::Temp, turn),
+            (None, Source::Temp) => self.publish_patched(&empty(), turn),
+        }
+    }
+
+    fn publish_patched(&mut self, before: &Element, turn: &mut Turn<'_>) {
+        if let Some(edit) = self.vcard_edits.0.front_mut() {
+            edit.is_publishing = true;
+            let vcard = patched(&edit.patch, before);
+            self.publish_vcard(vcard, VcardSource::Vcard4, turn);
+        }
+    }
+
+    fn publish_vcard(&mut self, vcard: Element, source: VcardSource, turn: &mut Turn<'_>) {
+        let payload = pep::publish(source.node(), "current", vcard.clone());
+        self.ask(None, payload, Request::PublishVcard { vcard: Box::new(vcard), source }, turn);
+    }
+
+    /// Our own devices publish, this one included: what lacks our change has taken its place, or lost its own to it.
+    pub(crate) fn note_own_vcard(&mut self, event: &Event<'_>) {
+        let Some(edit) = self.vcard_edits.0.front_mut().filter(|edit| edit.is_publishing) else { return };
+        let News::Published(item) = &event.news else { return };
+        let vcard = item.payload.filter(|vcard| vcard.is("vcard", PROSE_NODE));
+        if let Some(vcard) = vcard.filter(|_| event.node == VCARD4_NODE)
+            && patched(&edit.patch, vcard) != *vcard
+        {
+            edit.overtaken_by = Some(vcard.clone());
+        }
+    }
+
+    /// On both nodes, so that everybody finds it.
+    pub(crate) fn handle_vcard_published(
+        &mut self,
+        vcard: Element,
+        source: VcardSource,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(edit) = self.vcard_edits.0.front_mut() else { return };
+        match (outcome, source) {
+            (Ok(_), VcardSource::Vcard4) => match edit.overtaken_by.take().filter(|_| edit.again < AGAIN) {
+                Some(theirs) => {
+                    edit.again += 1;
+                    self.publish_patched(&theirs, turn);
+                }
+                None => self.publish_vcard(vcard, VcardSource::Prose, turn),
+            },
+            (outcome, _) => self.end_vcard_edit(outcome.map(|_| Answer::Done), turn),
+        }
+    }
+
+    /// The first has ended; the next begins whose caller still waits.
+    fn end_vcard_edit(&mut self, result: Result<Answer, Failure>, turn: &mut Turn<'_>) {
+        let Some(edit) = self.vcard_edits.0.pop_front() else { return };
+        self.answer_waiting(&Awaited::Outcome(edit.call), &result, turn);
+        let waiting = &self.waiting;
+        self.vcard_edits.0.retain(|edit| waiting.is_awaited(&Awaited::Outcome(edit.call)));
+        if !self.vcard_edits.0.is_empty() {
+            self.ask_own_vcard(Source::Pep(VcardSource::Vcard4), turn);
+        }
+    }
+}
+
+/// Whether the server says that there is none, or that it knows no such thing.
+fn is_absence(failure: &Failure) -> bool {
+    const CONDITIONS: [&str; 3] = ["item-not-found", "feature-not-implemented", "service-unavailable"];
+    matches!(failure, Failure::StanzaError { condition, .. } if CONDITIONS.contains(&condition.as_str()))
+}
+
+fn empty() -> Element {
+    Element::bare("vcard", PROSE_NODE)
+}
+
+/// The vCard with these changes. What does not change stays as it is, in its order.
+fn patched(patch: &ProfilePatch, before: &Element) -> Element {
+    let mut vcard = before.clone();
+    let ProfilePatch { full_name, nickname, organization, title, role, birthday, note, .. } = patch;
+    let ProfilePatch { emails, phones, urls, address, .. } = patch;
+    for (property, text) in [
+        ("fn", full_name),
+        ("nickname", nickname),
+        ("org", organization),
+        ("title", title),
+        ("role", role),
+        ("bday", birthday),
+        ("note", note),
+    ] {
+        match text {
+            Change::Keep => {}
+            Change::Remove => set(&mut vcard, property, "text", &[]),
+            Change::Set(text) => set(&mut vcard, property, "text", std::slice::from_ref(text)),
+        }
+    }
+    for (property, kind, texts) in [("email", "text", emails), ("tel", "text", phones), ("url", "uri", urls)]
+    {
+        match texts {
+            Change::Keep => {}
+            Change::Remove => set(&mut vcard, property, kind, &[]),
+            Change::Set(texts) => set(&mut vcard, property, kind, texts),
+        }
+    }
+    match address {
+        Change::Keep => {}
+        Change::Remove => drop(take(&mut vcard, "adr")),
+        Change::Set(address) => set_address(&mut vcard, address),
+    }
+    vcard
+}
+
+/// Has the property these values, and no others. Elements that hold one of them stay, with all that is said of it.
+fn set(vcard: &mut Element, property: &str, kind: &str, texts: &[String]) {
+    let mut before = take(vcard, property);
+    for text in texts {
+        let holds = |element: &Element| element.children().any(|value| says(value, text));
+        let element = match before.iter().position(holds) {
+            Some(at) => before.remove(at),
+            None => {
+                let value = Element::builder(kind, PROSE_NODE).append(text.clone()).build();
+                Element::builder(property, PROSE_NODE).append(value).build()
+            }
+        };
+        vcard.append_child(element);
+    }
+}
+
+/// Whether it is this value; parameters are none.
+fn says(value: &Element, text: &str) -> bool {
+    let said = value.text();
+    let said = said.trim();
+    value.name() != "parameters" && (said == text || said.strip_prefix("tel:") == Some(text))
+}
+
+/// The first address is the one that is shown.
+fn set_address(vcard: &mut Element, patch: &AddressPatch) {
+    let mut all = take(vcard, "adr").into_iter();
+    let mut address = all.next().unwrap_or_else(|| Element::bare("adr", PROSE_NODE));
+    let AddressPatch { street, locality, region, postal_code, country } = patch;
+    for (part, text) in [
+        ("street", street),
+        ("locality", locality),
+        ("region", region),
+        ("code", postal_code),
+        ("country", country),
+    ] {
+        if *text != Change::Keep {
+            take(&mut address, part);
+        }
+        if let Change::Set(text) = text {
+            address.append_child(Element::builder(part, PROSE_NODE).append(text.clone()).build());
+        }
+    }
+    let says_something = address.children().any(|part| part.name() != "parameters");
+    for address in says_something.then_some(address).into_iter().chain(all) {
+        vcard.append_child(address);
+    }
+}
+
+/// Takes all children of that name out.
+fn take(parent: &mut Element, name: &str) -> Vec<Element> {
+    // All in one go: a server may put as many there as a stanza holds.
+    let (taken, kept): (Vec<_>, Vec<_>) =
+        parent.take_contents_as_children().partition(|child| child.is(name, PROSE_NODE));
+    for child in kept {
+        parent.append_child(child);
+    }
+    taken
+}
