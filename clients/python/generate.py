@@ -105,8 +105,9 @@ class Generator:
         """The name of a schema's type, as it is in answers."""
         if "$ref" in schema:
             return python_class(schema["$ref"].rsplit("/", 1)[1])
-        if "allOf" in schema or "anyOf" in schema:
-            return self.type_of(schema.get("allOf", schema.get("anyOf"))[0])
+        composed = schema.get("allOf") or schema.get("anyOf")
+        if composed:
+            return self.type_of(composed[0])
         kind = schema.get("type")
         if kind == "array":
             return f"list[{self.type_of(schema['items'])}]"
