@@ -90,8 +90,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "request-size",
         file: HTTP,
-        here: "to_bytes(request.into_body(), REQUEST_BYTES as usize)",
-        instead: "to_bytes(request.into_body(), if $out { usize::MAX } else { REQUEST_BYTES as usize })",
+        here: "Limited::new(request.into_body(), REQUEST_BYTES as usize)",
+        instead: "Limited::new(request.into_body(), if $out { usize::MAX } else { REQUEST_BYTES as usize })",
     },
     Edit {
         guard: "request-size",

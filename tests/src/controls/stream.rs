@@ -85,7 +85,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "presences-doubted",
         file: "daemon/session/src/presence.rs",
-        here: "    pub(crate) fn doubt_presences(&mut self) {\n        self.presence.kept_until = None;\n",
+        here: "    pub(crate) fn doubt_presences(&mut self, turn: &Turn<'_>) {\n        self.presence.kept_until = None;\n",
         instead: "$here        if $out { return; }\n",
     },
     Edit {
