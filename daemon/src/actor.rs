@@ -234,6 +234,8 @@ impl<'a> Actor<'a> {
         self.unkept = None;
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
+        // Before the farewell, which a server may keep waiting until there is no time left.
+        self.session.settle(now(), &mut self.effects);
         self.carry_out().await;
         if let Some(stream) = self.lasting.stream.take() {
             stream.close().await;

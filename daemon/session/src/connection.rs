@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     heard_at: Option<Timestamp>,
     retry_at: Option<Timestamp>,
     failure: Option<Failure>,
+    /// Somebody wants it to end; the server has not said goodbye yet, and may never.
+    is_leaving: bool,
     /// What UIs were told last.
     told: Option<Account>,
 }
@@ -26,11 +28,26 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(account: BareJid, since: Timestamp) -> Self {
         let state = ConnectionState::Offline;
-        Self { account, jid: None, state, since, heard_at: None, retry_at: None, failure: None, told: None }
+        Self {
+            account,
+            jid: None,
+            state,
+            since,
+            heard_at: None,
+            retry_at: None,
+            failure: None,
+            is_leaving: false,
+            told: None,
+        }
     }
 
     pub(crate) fn is_online(&self) -> bool {
         self.state == ConnectionState::Online
+    }
+
+    /// Nothing more comes that would have to be kept; and the daemon may be about to end.
+    pub(crate) fn has_said_all(&self) -> bool {
+        !self.is_online() || self.is_leaving
     }
 
     /// Online, or may be again without our doing.
@@ -103,6 +120,7 @@ impl Connection {
             self.since = now;
         }
         self.retry_at = None;
+        self.is_leaving = false;
         if state != ConnectionState::Online && state != ConnectionState::Suspended {
             self.jid = None;
         }
@@ -192,6 +210,7 @@ impl Session {
         if self.connection.is_online() && self.startup.is_announced() {
             let _ = turn.send(self.presence.farewell());
         }
+        self.connection.is_leaving = true;
         turn.reply(call, Ok(Answer::Done));
     }
 
