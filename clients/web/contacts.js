@@ -22,7 +22,17 @@ export async function showContacts(prosed, place, account, signal) {
     const shown = [...contacts.values()].filter(fits).sort(byRank);
     count.textContent = contacts.size;
     list.replaceChildren(...shown.map((contact) => entry(prosed, contact)));
+    view.disconnect();
+    for (const item of list.children) view.observe(item);
   };
+  // Pictures and profiles of those who come into view are wanted first. Each is said once.
+  const seen = new Set();
+  const view = new IntersectionObserver((entries) => {
+    const come = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => target.dataset.jid);
+    const jids = come.filter((jid) => !seen.has(jid)).slice(0, 200);
+    jids.forEach((jid) => seen.add(jid));
+    if (jids.length) prosed.showContacts({ account, jids }).catch(() => jids.forEach((jid) => seen.delete(jid)));
+  });
   search.addEventListener("input", draw);
   // However many changes come in a moment, the list is drawn once.
   let frame;
@@ -54,12 +64,14 @@ function entry(prosed, contact) {
   const { jid, name, status, availability, warnings, subscription } = contact;
   const line = status ? said(status, "status") : element("span", { className: "status faint", textContent: AVAILABILITIES[availability] });
   const isMutual = subscription === "both";
-  return element("li", { className: `person ${availability}` },
+  const item = element("li", { className: `person ${availability}` },
     portrait(prosed, contact),
     element("div", { className: "words" },
       element("div", { className: "heading" }, said(name, "name"), marks(warnings)),
       line,
       element("span", { className: "jid" }, said(jid), isMutual ? "" : ` · ${contact.ask ? "asked" : subscription}`)));
+  item.dataset.jid = jid;
+  return item;
 }
 
 function addition(prosed, account) {

@@ -33,7 +33,7 @@ export const AVAILABILITIES = {
 
 /** A picture, or initials on a colour that is always the same for the same JID. */
 export function portrait(prosed, { jid, name, avatar, availability }) {
-  const url = prosed.avatarUrl(avatar);
+  const url = prosed.avatarUrl(avatar, 128);
   const inner = url ? element("img", { src: url, alt: "" }) : element("span", { textContent: [...name][0] ?? "?" });
   const hue = [...jid].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
   if (!url) inner.style.setProperty("--hue", hue);

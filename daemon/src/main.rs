@@ -47,7 +47,7 @@ use credentials::Credentials;
 use events::EventLog;
 use metrics::{Metrics, SessionMetrics};
 use registry::{Registry, RegistryError};
-use rpc::{DoorMetrics, Doors, Listeners, RunFile, Services, Token, Translator};
+use rpc::{DoorMetrics, Doors, Listeners, PictureKey, RunFile, Services, Token, Translator};
 use service::StopSignals;
 use starts::{CleanEnd, Starts};
 
@@ -172,6 +172,7 @@ struct Opened {
     credentials: Credentials,
     log: Arc<EventLog>,
     token: Token,
+    picture_key: PictureKey,
     listeners: Listeners,
     /// Kept for what its end does: the socket's file goes with it.
     _socket: Option<rpc::SocketFile>,
@@ -201,7 +202,10 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
     let (listeners, socket) = passed.or_bind(config.listen, &config.socket).map_err(failed(Exit::Address))?;
     let kept = !config.allowed_origins.is_empty();
     let token = Token::start(&config.runtime_dir.join("token"), kept).map_err(failed(Exit::Storage))?;
-    Ok(Opened { store, registry, starts, _end: end, credentials, log, token, listeners, _socket: socket })
+    let picture_key = config.runtime_dir.join("picture-key");
+    let picture_key = PictureKey::start(&picture_key, &token, kept).map_err(failed(Exit::Storage))?;
+    let (_end, _socket) = (end, socket);
+    Ok(Opened { store, registry, starts, _end, credentials, log, token, picture_key, listeners, _socket })
 }
 
 async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) -> Result<(), Failed> {
@@ -223,8 +227,9 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         }
     };
     let tls = tls.await.map_err(failed(Exit::Other))?.map_err(failed(Exit::Usage))?;
-    let Opened { store, registry, starts, _end, credentials, log, token, listeners, _socket } = opened;
-    let translator = Translator::new().map_err(failed(Exit::Other))?;
+    let Opened { store, registry, starts, _end, credentials, log, token, picture_key, listeners, _socket } =
+        opened;
+    let translator = Translator::new(picture_key);
     let (sessions, counts) = (SessionMetrics::default(), DoorMetrics::default());
     let metrics = Metrics::new()
         .with(|to| sessions.register(to))
@@ -309,8 +314,13 @@ async fn stop(accounts: &Arc<Accounts>, log: &EventLog, doors: Doors, store: &St
 
 fn images(store: &Store) -> rpc::Images {
     let store = store.clone();
-    Arc::new(move |id| {
+    Arc::new(move |id, size| {
         let store = store.clone();
-        Box::pin(async move { store.image(id).await })
+        Box::pin(async move {
+            match size {
+                None => store.image(id).await,
+                Some(size) => store.thumbnail(id, size).await,
+            }
+        })
     })
 }

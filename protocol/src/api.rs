@@ -9,7 +9,7 @@ use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPrese
 use crate::contact::{
     AddContactParams, Contact, ContactParams, GroupRenamed, LoadProfileParams, LoadRosterParams,
     LoadedAvatar, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
-    SetAvatarParams, SetProfileParams, UpdateContactParams,
+    SetAvatarParams, SetProfileParams, ShowContactsParams, UpdateContactParams,
 };
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
@@ -101,6 +101,17 @@ methods! {
     GetContact = "get_contact"(ContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, InternalError],
         example {"jid": "romeo@example.net"} => contact_with_features();
+
+    /// Say which contacts are on the screen, so that their pictures and profiles are fetched first.
+    ///
+    /// Whatever a contact's server does not push, prosed requests: from a few contacts a minute, and more slowly from
+    /// those of one domain. Contacts that a UI shows are queried at once, up to a screenful per domain and then one a
+    /// second. Call it when somebody comes into view; there is no need to say who leaves it. Nobody is asked the
+    /// same thing twice a day, so repeating it does no harm. `get_contact`, `load_avatar` and `load_profile`
+    /// count as showing. It answers at once, and `contactChanged` tells what comes of it.
+    ShowContacts = "show_contacts"(ShowContactsParams) -> Done,
+        errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
+        example {"jids": ["romeo@example.net", "juliet@example.net"]} => json!({});
 
     /// Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
     ///

@@ -190,7 +190,8 @@ pub struct Avatar {
     pub width: u32,
     /// In pixels.
     pub height: u32,
-    /// Its path on this daemon, good for `<img>`. It changes when the daemon starts anew.
+    /// Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64, 128 or 256
+    /// pixels, whichever is next. It stays the same over restarts, and changes when the token is replaced.
     pub url: String,
 }
 
@@ -354,6 +355,23 @@ pub struct ContactParams {
     pub account: Option<String>,
     /// Who is meant: a bare JID.
     pub jid: String,
+}
+
+/// The parameters of `show_contacts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShowContactsParams {
+    /// The account: a bare JID. It may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Who is on the screen, the most important first: at most 200 bare JIDs. Those that are no contacts are ignored.
+    #[schemars(length(max = 200))]
+    pub jids: Vec<String>,
+}
+
+impl ShowContactsParams {
+    /// The most JIDs in one call: several screens of them.
+    pub const MAX_JIDS: usize = 200;
 }
 
 /// The parameters of `set_avatar`.

@@ -33,7 +33,7 @@ pub use contact::{
     AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, GroupRenamed,
     LoadProfileParams, LoadRosterParams, LoadedAvatar, MemberNotRenamed, Profile, ProfileSummary,
     PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Resource, Roster, RosterSource,
-    SetAvatarParams, SetProfileParams, Subscription, UpdateContactParams, Warning,
+    SetAvatarParams, SetProfileParams, ShowContactsParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{

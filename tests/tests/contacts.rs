@@ -1,7 +1,10 @@
 //! A UI manages contacts: adding, changing and removing them, and who may see whose presence.
 
+use std::time::{Duration, Instant};
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::contact::{AVATAR_METADATA, PROSE_VCARD4, VCARD4};
+use prosed_tests::http::request;
 use prosed_tests::server::Setup;
 use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
 use serde_json::{Value, json};
@@ -17,6 +20,7 @@ on_both_servers!(
     last_seen_outlives_a_restart,
     what_another_device_does_is_told,
     our_picture_and_profile_are_published,
+    one_who_sees_nothing_of_us_has_a_picture_and_its_address_outlives_a_restart,
 );
 
 async fn start(server: &Server) -> (Daemon, Ui) {
@@ -229,4 +233,31 @@ async fn our_picture_and_profile_are_published(kind: Kind) {
     ui.event("accountChanged", |event| event["info"].get("avatar").is_none()).await;
     let error = ui.call("set_avatar", json!({ "data": "AAAA" })).await.expect_err("no image");
     assert_eq!((error.code, error.kind()), (1204, "invalidMedia"));
+}
+
+/// Their server does not know what we want to hear, so nothing is pushed.
+async fn one_who_sees_nothing_of_us_has_a_picture_and_its_address_outlives_a_restart(kind: Kind) {
+    let server = Server::start(Setup::new(kind).account("me").account("alice")).await;
+    let alice = Contact::online(&server, "alice").await;
+    let picture = png::solid(200, 100, [200, 100, 50]);
+    let id = alice.publish_avatar(&picture).await;
+    let (mut daemon, ui) = start(&server).await;
+    ui.call("add_contact", json!({ "jid": ALICE })).await.expect("added");
+    alice.wait_for("a request", |stanza| stanza.attr("type") == Some("subscribe")).await;
+    let approved = Instant::now();
+    alice.approve("me@prosed.test").await;
+    let contact = ui.contact(ALICE, |contact| contact["avatar"]["id"] == id.as_str()).await;
+    // Two seconds, and what a login and a busy machine take.
+    assert!(approved.elapsed() < Duration::from_secs(10), "{:?}", approved.elapsed());
+    assert_eq!(contact["subscription"], "to");
+
+    let url = contact["avatar"]["url"].as_str().expect("an address").to_owned();
+    let small = request(&daemon, "GET", &format!("{url}?size=64"), &[], "").await.expect("an answer");
+    assert_eq!((small.status.as_u16(), small.header("content-type")), (200, "image/jpeg"));
+
+    daemon.restart().await;
+    let ui = Ui::connect(&daemon).await;
+    assert_eq!(ui.contacts().await[0]["avatar"]["url"], url.as_str());
+    let again = request(&daemon, "GET", &format!("{url}?size=64"), &[], "").await.expect("an answer");
+    assert_eq!((again.status.as_u16(), &again.body), (200, &small.body));
 }

@@ -33,7 +33,7 @@ const LEFT_OUT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "offline",
-        &["get_account", "get_contact", "list_subscription_requests", "set_presence"],
+        &["get_account", "get_contact", "list_subscription_requests", "set_presence", "show_contacts"],
         "it takes a daemon that stops in this very moment: the cache answers them otherwise",
     ),
     (
@@ -47,6 +47,7 @@ const LEFT_OUT: &[(&str, &[&str], &str)] = &[
             "approve_subscription",
             "deny_subscription",
             "reconnect",
+            "show_contacts",
             "request_subscription",
             "cancel_subscription",
         ],

@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "load_roster",
     "load_state",
     "get_contact",
+    "show_contacts",
     "load_avatar",
     "load_profile",
     "get_events",

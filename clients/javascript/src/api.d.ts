@@ -100,6 +100,21 @@ export interface Methods {
   getContact(params: GetContactParams, options?: CallOptions): Promise<Contact>;
 
   /**
+   * Say which contacts are on the screen, so that their pictures and profiles are fetched first.
+   *
+   * Whatever a contact's server does not push, prosed requests: from a few contacts a minute, and
+   * more slowly from those of one domain. Contacts that a UI shows are queried at once, up to a
+   * screenful per domain and then one a second. Call it when somebody comes into view; there is no
+   * need to say who leaves it. Nobody is asked the same thing twice a day, so repeating it does no
+   * harm. `get_contact`, `load_avatar` and `load_profile` count as showing. It answers at once, and
+   * `contactChanged` tells what comes of it.
+   *
+   * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
+   * limitExceeded
+   */
+  showContacts(params: ShowContactsParams, options?: CallOptions): Promise<Done>;
+
+  /**
    * Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
    *
    * It answers once the server has it. `message` goes with the request for their presence, as in
@@ -342,6 +357,17 @@ export interface LoadStateParams {
 export interface GetContactParams {
   /** Who is meant: a bare JID. */
   jid: string;
+  /** The account: a bare JID. It may be left out where there is only one. */
+  account?: string;
+}
+
+/** The parameters of `showContacts`. */
+export interface ShowContactsParams {
+  /**
+   * Who is on the screen, the most important first: at most 200 bare JIDs. Those that are no
+   * contacts are ignored.
+   */
+  jids: string[];
   /** The account: a bare JID. It may be left out where there is only one. */
   account?: string;
 }
@@ -646,7 +672,11 @@ export interface Avatar {
   id: string;
   /** Its media type, as in `image/png`, by its bytes and not by what was announced. */
   type: string;
-  /** Its path on this daemon, good for `<img>`. It changes when the daemon starts anew. */
+  /**
+   * Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64,
+   * 128 or 256 pixels, whichever is next. It stays the same over restarts, and changes when the
+   * token is replaced.
+   */
   url: string;
   /** In pixels. */
   width: number;
@@ -935,7 +965,11 @@ export interface LoadedAvatar {
   id: string;
   /** Its media type, as in `image/png`, by its bytes and not by what was announced. */
   type: string;
-  /** Its path on this daemon, good for `<img>`. It changes when the daemon starts anew. */
+  /**
+   * Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64,
+   * 128 or 256 pixels, whichever is next. It stays the same over restarts, and changes when the
+   * token is replaced.
+   */
   url: string;
   /** In pixels. */
   width: number;

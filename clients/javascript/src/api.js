@@ -10,6 +10,7 @@ export const METHODS = {
   loadRoster: "load_roster",
   loadState: "load_state",
   getContact: "get_contact",
+  showContacts: "show_contacts",
   addContact: "add_contact",
   updateContact: "update_contact",
   renameGroup: "rename_group",

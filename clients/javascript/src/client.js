@@ -61,9 +61,12 @@ export class Prosed extends EventTarget {
     return watchRoster(this, options);
   }
 
-  avatarUrl(avatar) {
+  avatarUrl(avatar, size) {
     const { url } = this.#link;
-    return avatar && url ? new URL(avatar.url, url).href : undefined;
+    if (!avatar || !url) return undefined;
+    const address = new URL(avatar.url, url);
+    if (size) address.search = `?size=${size}`;
+    return address.href;
   }
 
   reconnectNow() {

@@ -93,9 +93,10 @@ export class Prosed extends EventTarget {
 
   /**
    * The address of a picture, for `<img>`. Absent where there is no picture, or the daemon opened no
-   * port; `loadAvatar` has its bytes. After a restart of the daemon it is another.
+   * port; `loadAvatar` has its bytes. With `size`, in pixels, it is a square and small one: 64, 128 or 256,
+   * whichever is next.
    */
-  avatarUrl(avatar: Avatar | undefined): string | undefined;
+  avatarUrl(avatar: Avatar | undefined, size?: number): string | undefined;
 
   /**
    * Tries to connect at once, where the client waits for its next attempt. Seldom needed: in Node it

@@ -30,7 +30,10 @@ test("connects to an address that it is given", async (t) => {
   const answer = await fetch(prosed.avatarUrl(avatar));
   assert.equal(answer.headers.get("content-type"), avatar.type);
   assert.equal((await answer.arrayBuffer()).byteLength, avatar.bytes);
-  assert.equal(prosed.avatarUrl(undefined), undefined);
+  const small = await fetch(prosed.avatarUrl(avatar, 64));
+  assert.equal(small.status, 200);
+  assert.ok((await small.arrayBuffer()).byteLength > 0);
+  assert.equal(prosed.avatarUrl(undefined, 64), undefined);
 });
 
 test("loads a roster page by page", async () => {

@@ -67,6 +67,12 @@ pub(crate) enum Command {
     Roster,
     /// Show everything about a contact.
     Contact(Whom),
+    /// Fetch the pictures and profiles of these contacts first.
+    Show {
+        /// Whose: bare JIDs.
+        #[arg(required = true)]
+        jids: Vec<String>,
+    },
     /// Add a contact, and ask to see their presence.
     Add {
         /// Whom to add.

@@ -54,6 +54,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
             accounts::presence(&prosed, availability, status, priority, output).await
         }
         Command::Roster => contacts::roster(&prosed, output).await,
+        Command::Show { jids } => contacts::show(&prosed, jids, output).await,
         Command::Contact(whom) => contacts::one(&prosed, whom.jid, output).await,
         Command::Add { jid, name, groups, message, no_subscribe } => {
             contacts::add(&prosed, jid, name, groups, !no_subscribe, message, output).await

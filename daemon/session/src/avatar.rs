@@ -218,13 +218,15 @@ impl Session {
     ) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(METADATA_NODE, None);
-        self.ask_for(question, to, query, Request::AvatarMetadata { jid }, turn);
+        let known = self.people.person(&jid).and_then(Person::avatar_known);
+        self.ask_for(question, to, query, Request::AvatarMetadata { jid, known }, turn);
     }
 
     /// Answers why it remains unknown whether there is an avatar.
     pub(crate) fn handle_avatar_metadata_result(
         &mut self,
         jid: &BareJid,
+        known: Option<Option<ImageId>>,
         outcome: Outcome,
         turn: &mut Turn<'_>,
     ) -> Option<Failure> {
@@ -234,12 +236,15 @@ impl Session {
                 None => Some(Announced::Nothing),
             },
             // No such node, or none that is for us: as good as none. Time-outs tell nothing.
-            Err(Failure::StanzaError { .. }) => Some(Announced::Nothing),
+            Err(failure) if failure.tells_of_absence() => Some(Announced::Nothing),
             Err(failure) => return Some(failure),
         };
+        let person = self.people.person(jid)?;
         // An event that came meanwhile knows better.
-        let unknown = self.people.person(jid).is_some_and(|person| person.avatar.is_none());
-        if let Some(metadata) = metadata.filter(|_| unknown) {
+        let is_news = person.avatar_known() == known;
+        // The picture of an old vCard is nothing that this node has.
+        let is_of_vcard = person.is_legacy() && metadata == Some(Announced::Nothing);
+        if let Some(metadata) = metadata.filter(|_| is_news && !is_of_vcard) {
             let awaited = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
             self.note_avatar(jid, metadata, awaited, turn);
         }

@@ -46,8 +46,6 @@ pub(crate) const AVATAR_SCANS: usize = 32;
 pub(crate) const AVATAR_NOTES_BYTES: usize = 4 * 1024 * 1024;
 /// Questions for what the server did not push, in flight.
 pub(crate) const CATCH_UP_IN_FLIGHT: usize = 8;
-/// Nobody is asked for the same more often.
-pub(crate) const CATCH_UP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a name, nickname, group or resource of a contact.
 pub const NAME_CHARS: usize = 1_000;
 /// Characters of a status or a profile's note.

@@ -1,41 +1,163 @@
-//! What the server has not pushed by itself is asked for: avatars and profiles of which nothing
-//! is known, once login has settled, a few at a time, each at most once a day.
+//! What the server has not pushed by itself is asked for, at a pace that no server minds: of those whom a UI
+//! shows, of those who have just come, and of all others in time.
 //!
-//! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd those of contacts who are
-//! online, at best.
+//! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd those of contacts who are online, at best. Of
+//! contacts who don't see our presence nothing is pushed at all: their server does not know what we want to hear.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
+use crate::bounds;
 use crate::contact::Subscription;
 use crate::people::Person;
 use crate::questions::{Kind, Question};
-use crate::time::Timestamp;
-use crate::{Session, Turn, bounds};
+use crate::queue::{Queue, Rate};
+use crate::snapshot::ImageId;
+use crate::time::{Now, Timestamp};
+use crate::{Session, Turn};
+
+/// Of a domain, a screenful; and no faster than somebody scrolls.
+const SHOWN_PER_DOMAIN: Rate = Rate { at_once: 60, every: Duration::from_secs(1) };
+const SHOWN: Rate = Rate { at_once: 240, every: Duration::from_millis(250) };
+/// Of all others, half of what may be had at once and then a few a minute: 1,000 contacts of one domain within
+/// 17 hours, 5,700 of many domains within a day.
+const OTHERS_PER_DOMAIN: Rate = Rate { at_once: 10, every: Duration::from_secs(60) };
+const OTHERS: Rate = Rate { at_once: 20, every: Duration::from_secs(15) };
+
+/// Nobody is asked for the same more often, and of whom nothing is known is asked so often.
+const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Who has answered is asked again after so long, where nobody looks at them.
+const ANSWERED_AGAIN_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+pub(crate) struct State {
+    /// Whom UIs show.
+    shown: Queue,
+    /// Who has come of whom nothing is pushed. All who are in no queue share their budget.
+    come: Queue,
+    /// The last picture that each was asked for by itself on this stream: once is enough, whatever came of it.
+    tried: BTreeMap<BareJid, ImageId>,
+    /// When to look for the next of all others; absent: not before login has settled.
+    look_at: Option<Instant>,
+    /// When there is somebody to be asked about; absent: nobody waits.
+    wake_at: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (shown, come) = (Queue::new(SHOWN_PER_DOMAIN, SHOWN), Queue::new(OTHERS_PER_DOMAIN, OTHERS));
+        Self { shown, come, tried: BTreeMap::new(), look_at: None, wake_at: None }
+    }
+}
+
+impl State {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    /// The stream has ended. Who waits, waits for the next; what was spent is spent.
+    pub(crate) fn rest(&mut self) {
+        (self.look_at, self.wake_at) = (None, None);
+        self.tried.clear();
+    }
+
+    pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
+        self.shown.remove(jid);
+        self.come.remove(jid);
+        self.tried.remove(jid);
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.wake_at = Some(now);
+    }
+
+    /// Who waits, and what was spent.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.shown.entries() + self.come.entries() + self.tried.len()
+    }
+}
+
+/// What is unknown of somebody, or may have changed without our being told.
+struct Lacks {
+    /// What their avatar's metadata says.
+    metadata: bool,
+    /// The picture that it names, or the one of their old vCard.
+    picture: Option<(Kind, ImageId)>,
+    profile: bool,
+}
+
+impl Lacks {
+    fn is_anything(&self) -> bool {
+        self.metadata || self.picture.is_some() || self.profile
+    }
+}
 
 impl Session {
-    /// Looks for who is missing something, and begins to ask.
+    /// Login has settled: what the server pushes by itself has come.
     pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
-        for (jid, person) in self.people.everybody() {
-            if publishes_to_us(person) && is_due(person, turn.now.wall) && lacks(person) != (false, false) {
-                self.questions.put(jid, Kind::Missing);
-            }
-            // Named on a stream that ended before it came.
-            if let Some(id) = person.wanted_avatar() {
-                self.images.want(id, jid.clone());
-                self.questions.put(jid, Kind::Avatar);
-            }
-            if person.photo.is_some() {
-                self.questions.put(jid, Kind::Photo);
-            }
-        }
+        let now = turn.now.monotonic;
+        // Every UI shows whose account it is.
+        self.catchup.shown.put(&self.account);
+        self.catchup.look_at = Some(now);
+        self.catchup.wake(now);
         self.ask_on(turn);
+    }
+
+    /// A UI shows somebody.
+    pub(crate) fn note_shown(&mut self, jid: &BareJid, now: Now) {
+        if self.lacks_anything(jid, now) {
+            self.catchup.shown.put(jid);
+            self.catchup.wake(now.monotonic);
+        }
+    }
+
+    /// A UI shows this one, and may wait for something of theirs.
+    pub(crate) fn show_one(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+        self.note_shown(jid, turn.now);
+        self.ask_on(turn);
+    }
+
+    /// Somebody has come online, and has no better way to tell us of themselves.
+    pub(crate) fn note_come(&mut self, jid: &BareJid, now: Now) {
+        let is_pushed = self.people.person(jid).is_none_or(is_pushed);
+        if !is_pushed && self.startup.is_settled() && self.lacks_anything(jid, now) {
+            self.put_come(jid, now);
+        }
+    }
+
+    pub(crate) fn put_come(&mut self, jid: &BareJid, now: Now) {
+        self.catchup.come.put(jid);
+        self.catchup.wake(now.monotonic);
+    }
+
+    /// The server says that somebody's roster item is another one now. We may see them from now on.
+    pub(crate) fn note_added(&mut self, jid: &BareJid, now: Now) {
+        let Some(person) = self.people.person(jid) else { return };
+        if person.asked_at.is_some() || !publishes_to_us(person) || !self.startup.is_settled() {
+            return;
+        }
+        if is_pushed(person) {
+            // What is pushed is on its way.
+            self.look_for_others(now.monotonic + bounds::SETTLED_AFTER);
+        } else {
+            self.put_come(jid, now);
+        }
+    }
+
+    /// There may be others to be asked about.
+    pub(crate) fn look_for_others(&mut self, at: Instant) {
+        if let Some(look_at) = &mut self.catchup.look_at {
+            *look_at = at.min(*look_at);
+            self.catchup.wake_at = Some(self.catchup.wake_at.map_or(at, |wake_at| wake_at.min(at)));
+        }
     }
 
     /// Asks whoever's turn it is, as many as may be in flight.
     pub(crate) fn ask_on(&mut self, turn: &mut Turn<'_>) {
         while self.connection.is_online() {
+            self.line_up(turn.now);
             let Some(question) = self.questions.next(self.images.saving()) else { return };
             match question.kind {
                 Kind::Avatar => self.ask_for_avatar(question, turn),
@@ -46,35 +168,119 @@ impl Session {
         }
     }
 
-    /// What has come by now is not asked for.
+    /// Whether somebody may be given a turn: not while another waits for an answer to those before them.
+    pub(crate) fn may_line_up(&self) -> bool {
+        self.connection.is_online()
+            && self.startup.is_settled()
+            && !self.questions.is_anybody_waiting(Kind::Missing)
+    }
+
+    /// Gives a turn to the next whose domain's budget allows it.
+    fn line_up(&mut self, now: Now) {
+        if self.catchup.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
+            return;
+        }
+        let next = self.next_shown(now).or_else(|| self.next_come(now)).or_else(|| self.next_other(now));
+        match next {
+            Some(jid) => self.questions.put(&jid, Kind::Missing),
+            None => {
+                let State { shown, come, look_at, .. } = &self.catchup;
+                let next = [shown.next_at(now.monotonic), come.next_at(now.monotonic), *look_at];
+                self.catchup.wake_at = next.into_iter().flatten().min();
+            }
+        }
+    }
+
+    fn next_shown(&mut self, now: Now) -> Option<BareJid> {
+        loop {
+            let jid = self.catchup.shown.next(now.monotonic)?;
+            if self.lacks_anything(&jid, now) {
+                self.catchup.shown.budget.spend(&jid, now.monotonic);
+                return Some(jid);
+            }
+        }
+    }
+
+    fn next_come(&mut self, now: Now) -> Option<BareJid> {
+        loop {
+            let jid = self.catchup.come.next(now.monotonic)?;
+            if self.lacks_anything(&jid, now) {
+                self.catchup.come.budget.spend(&jid, now.monotonic);
+                return Some(jid);
+            }
+        }
+    }
+
+    /// Of all who lack something, who was asked longest ago: so everybody has a turn, however often we begin anew.
+    fn next_other(&mut self, now: Now) -> Option<BareJid> {
+        if self.catchup.look_at.is_none_or(|at| at > now.monotonic) {
+            return None;
+        }
+        let budget = &self.catchup.come.budget;
+        let lacking = self.people.everybody().filter_map(|(jid, person)| {
+            let lacks = self.lacks(jid, person, true);
+            let again_after = if person.avatar.is_none() { AGAIN_AFTER } else { ANSWERED_AGAIN_AFTER };
+            let wait = match lacks.picture {
+                Some(_) => Duration::ZERO,
+                None => due_in(person, again_after, now),
+            };
+            let at = budget.spare_at(jid, now.monotonic).max(now.monotonic + wait);
+            lacks.is_anything().then_some((at, person.asked_at, jid))
+        });
+        let next = lacking.min().map(|(at, _, jid)| (at, jid.clone()));
+        self.catchup.look_at = Some(next.as_ref().map_or(now.monotonic + AGAIN_AFTER, |(at, _)| *at));
+        let (_, jid) = next.filter(|(at, _)| *at <= now.monotonic)?;
+        self.catchup.come.budget.spend(&jid, now.monotonic);
+        Some(jid)
+    }
+
+    /// What has come by now is not asked for, nor what somebody waits for: that is being asked for already.
     fn ask_for_missing(&mut self, question: Question, turn: &mut Turn<'_>) {
         let jid = question.contact.clone();
-        let Some((avatar, profile)) = self.people.person(&jid).map(lacks) else { return };
-        if avatar || profile {
-            self.note_asked(&jid, turn);
+        let Some(person) = self.people.person(&jid) else { return };
+        let lacks = self.lacks(&jid, person, due_in(person, AGAIN_AFTER, turn.now).is_zero());
+        if (lacks.metadata || lacks.profile)
+            && let Some(person) = self.people.edit(&jid)
+        {
+            person.asked_at = Some(turn.now.wall);
+            self.people.save(&jid);
         }
-        match avatar {
-            true => self.ask_avatar_metadata(jid.clone(), Some(question), turn),
-            false => self.questions.put(&jid, Kind::Photo),
+        if lacks.metadata {
+            self.ask_avatar_metadata(jid.clone(), Some(question), turn);
+        } else if let Some((kind, id)) = lacks.picture {
+            self.catchup.tried.insert(jid.clone(), id);
+            if kind == Kind::Avatar {
+                self.images.want(id, jid.clone());
+            }
+            self.questions.put(&jid, kind);
         }
-        if profile {
+        if lacks.profile {
             self.ask_profile(jid, false, turn);
         }
     }
 
-    /// Who only stood in the queue when a stream ended is asked on the next.
-    fn note_asked(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
-        let Some(person) = self.people.edit(jid) else { return };
-        if is_due(person, turn.now.wall) {
-            person.asked_at = Some(turn.now.wall);
-            self.people.save(jid);
+    fn lacks_anything(&self, jid: &BareJid, now: Now) -> bool {
+        let is_due = |person| due_in(person, AGAIN_AFTER, now).is_zero();
+        let person = self.people.person(jid);
+        person.is_some_and(|person| self.lacks(jid, person, is_due(person)).is_anything())
+    }
+
+    /// `is_due`: what they were asked for before they may be asked for again.
+    fn lacks(&self, jid: &BareJid, person: &Person, is_due: bool) -> Lacks {
+        let is_due = is_due && publishes_to_us(person);
+        let ages = !is_pushed(person);
+        let has_profile = person.profile.vcard4.is_some() || person.profile.prose.is_some();
+        let picture = match (person.wanted_avatar(), Self::lacking_photo(person)) {
+            (Some(id), _) if !self.images.is_coming(&id) => Some((Kind::Avatar, id)),
+            (None, Some(id)) => Some((Kind::Photo, id)),
+            _ => None,
+        };
+        Lacks {
+            metadata: is_due && (person.avatar.is_none() || ages) && !self.is_avatar_awaited(jid),
+            picture: picture.filter(|(_, id)| self.catchup.tried.get(jid) != Some(id)),
+            profile: is_due && (!has_profile || ages) && !self.is_profile_awaited(jid),
         }
     }
-}
-
-/// Whether their avatar, and whether their profile is unknown.
-fn lacks(person: &Person) -> (bool, bool) {
-    (person.avatar.is_none(), person.profile.vcard4.is_none() && person.profile.prose.is_none())
 }
 
 /// Contacts whose presence we may see, and ourselves.
@@ -82,9 +288,15 @@ fn publishes_to_us(person: &Person) -> bool {
     person.item.as_ref().is_none_or(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
 }
 
-fn is_due(person: &Person, now: Timestamp) -> bool {
-    person.asked_at.is_none_or(|at| {
-        let since = Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(u64::MAX));
-        since >= bounds::CATCH_UP_EVERY
-    })
+/// Whether their server learns by our presence what we want to hear of them (XEP-0163 §4.3.1), as ours does.
+fn is_pushed(person: &Person) -> bool {
+    person.item.as_ref().is_none_or(|item| item.subscription != Subscription::To)
+}
+
+/// How long it takes until they may be asked again.
+fn due_in(person: &Person, again_after: Duration, now: Now) -> Duration {
+    let since = |Timestamp(at): Timestamp| u64::try_from(now.wall.0.saturating_sub(at)).ok();
+    // Asked in a future that a wrong clock has shown us: who knows when.
+    let since = person.asked_at.and_then(since).map_or(Duration::MAX, Duration::from_millis);
+    again_after.saturating_sub(since)
 }

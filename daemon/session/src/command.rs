@@ -29,6 +29,8 @@ pub enum Command {
     LoadRoster,
     /// Answered with [`Answer::State`] at once, when UIs have been told all that is in it.
     LoadState,
+    /// A UI shows these: they are asked ahead of others. Answered with [`Answer::Done`].
+    ShowContacts { jids: Vec<BareJid> },
     /// Answered with [`Answer::Contact`], features of its resources included.
     GetContact { jid: BareJid },
     /// Answered with [`Answer::Avatar`] once the image is saved. Our own JID is fine.

@@ -219,6 +219,7 @@ impl Session {
         self.connection.become_(state, turn.now.wall);
         self.startup = crate::startup::State::default();
         self.questions = crate::questions::Questions::default();
+        self.catchup.rest();
         self.vcard_temp = crate::vcard_temp::State::default();
         self.vcard_edits = crate::vcard_edit::State::default();
         self.roster.forget_changes();

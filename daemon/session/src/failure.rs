@@ -67,4 +67,17 @@ impl Failure {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::ServerUnreachable { .. })
     }
+
+    /// Whether who was asked has said that there is nothing, or nothing for us. Where a server can't be reached, has
+    /// trouble or wants to be asked less (RFC 6120 §8.3.3), that says nothing of what there is.
+    pub(crate) fn tells_of_absence(&self) -> bool {
+        const TROUBLE: &[&str] = &[
+            "internal-server-error",
+            "policy-violation",
+            "remote-server-not-found",
+            "remote-server-timeout",
+            "resource-constraint",
+        ];
+        matches!(self, Self::StanzaError { condition, .. } if !TROUBLE.contains(&condition.as_str()))
+    }
 }

@@ -103,8 +103,10 @@ impl Flood {
             pace,
             saves,
             fetches,
+            catchup,
             ..
         } = &self.session;
+        assert!(catchup.entries() <= 4, "{} in turn", catchup.entries());
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
         assert_eq!(waiting.len(), 0);
         assert_eq!(people.everybody().count(), 2);

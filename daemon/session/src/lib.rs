@@ -35,6 +35,7 @@ mod ping;
 mod presence;
 mod profile;
 mod questions;
+mod queue;
 mod read;
 mod rename;
 mod roster;
@@ -102,6 +103,7 @@ pub struct Session {
     fetches: Pace,
     pending: Pending,
     questions: questions::Questions,
+    catchup: catchup::State,
     waiting: Waiting,
     left_out: left_out::LeftOut,
     weight: weight::Weight,
@@ -139,6 +141,7 @@ impl Session {
             fetches: Pace::of_fetching(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
             questions: questions::Questions::default(),
+            catchup: catchup::State::default(),
             waiting: Waiting::default(),
             left_out: left_out::LeftOut::default(),
             tickets: effect::Tickets::default(),
@@ -218,6 +221,8 @@ impl Session {
             self.pending.next_deadline().filter(|_| self.connection.is_online()),
             self.waiting.next_deadline(),
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
+            // Who stands in line is asked behind an answer.
+            self.catchup.next_deadline().filter(|_| self.may_line_up()),
             self.presence.next_deadline(),
             self.last_seen.next_deadline(),
             self.pace.next_deadline(),
@@ -294,7 +299,9 @@ impl Session {
                 self.note_roster_change(&jid);
                 self.confirm_roster_change(&jid, turn);
                 self.note_rename_push(&jid, turn);
+                self.note_added(&jid, turn.now);
             }
+            self.ask_on(turn);
             turn.answer(from, id, Ok(None));
         } else {
             turn.answer(from, id, Err(DefinedCondition::ServiceUnavailable));
@@ -338,7 +345,10 @@ impl Session {
         self.note_presence(&from, &presence, turn);
         self.note_caps(&from, &presence, turn);
         self.note_weight(before, self.weigh(&bare));
-        self.note_vcard_photo(&bare, &presence);
+        if presence.type_ == PresenceType::None {
+            self.note_come(&bare, turn.now);
+        }
+        self.note_vcard_photo(&bare, &presence, turn.now);
         self.ask_on(turn);
     }
 
@@ -349,12 +359,24 @@ impl Session {
             Command::GetAccount => turn.reply(call, Ok(Answer::Account(Box::new(self.account())))),
             Command::LoadRoster => self.handle_load_roster(call, turn),
             Command::LoadState => self.handle_load_state(call, turn),
+            Command::ShowContacts { jids } => {
+                jids.iter().rev().for_each(|jid| self.note_shown(jid, turn.now));
+                self.ask_on(turn);
+                turn.reply(call, Ok(Answer::Done));
+            }
             Command::GetContact { jid } => {
                 let contact = self.people.contact(&jid).map(|contact| Answer::Contact(Box::new(contact)));
                 turn.reply(call, contact.ok_or(Failure::ContactUnknown));
+                self.show_one(&jid, turn);
             }
-            Command::LoadAvatar { jid } => self.handle_load_avatar(call, jid, turn),
-            Command::LoadProfile { jid, refresh } => self.handle_load_profile(call, jid, refresh, turn),
+            Command::LoadAvatar { jid } => {
+                self.handle_load_avatar(call, jid.clone(), turn);
+                self.show_one(&jid, turn);
+            }
+            Command::LoadProfile { jid, refresh } => {
+                self.handle_load_profile(call, jid.clone(), refresh, turn);
+                self.show_one(&jid, turn);
+            }
             Command::AddContact { jid, name, groups, subscribe } => {
                 self.handle_add_contact(call, jid, name, groups, subscribe, turn);
             }
@@ -387,6 +409,7 @@ impl Session {
                 for jid in self.subscriptions.from() {
                     self.note_roster_change(&jid);
                 }
+                self.look_for_others(turn.now.monotonic);
             }
             Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),
             Request::Rename { jid } => self.handle_rename_result(&jid, outcome, turn),
@@ -399,8 +422,8 @@ impl Session {
             }
             Request::EnableCarbons => carbons::note_result(&outcome),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
-            Request::AvatarMetadata { jid } => {
-                let failure = self.handle_avatar_metadata_result(&jid, outcome, turn);
+            Request::AvatarMetadata { jid, known } => {
+                let failure = self.handle_avatar_metadata_result(&jid, known, outcome, turn);
                 self.conclude_avatar(jid, failure, turn);
             }
             Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
@@ -446,7 +469,8 @@ impl Session {
         }
         self.handle_startup_deadlines(turn);
         self.handle_presence_deadlines(turn);
-        self.fetch_what_waited(turn);
+        self.fetch_what_waited(turn.now.monotonic);
+        self.ask_on(turn);
         self.left_out.tell(turn.now);
     }
 
@@ -493,6 +517,7 @@ impl Session {
         self.questions.forget(jid);
         self.fetches.forget(jid);
         self.last_seen.forget_contact(jid);
+        self.catchup.forget_contact(jid);
     }
 
     /// From our server or our own account, which clients see as an absent or our bare `from`

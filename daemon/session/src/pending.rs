@@ -35,7 +35,7 @@ pub(crate) enum Request {
     PublishVcard { vcard: Box<Element>, source: VcardSource },
     EnableCarbons,
     Disco { asked: Asked },
-    AvatarMetadata { jid: BareJid },
+    AvatarMetadata { jid: BareJid, known: Option<Option<ImageId>> },
     AvatarData { jid: BareJid, id: ImageId },
     Vcard { jid: BareJid, source: VcardSource, on_request: bool },
     VcardTemp { jid: BareJid, on_request: bool },

@@ -111,6 +111,11 @@ impl Person {
         Some(self.avatar.as_ref()?.as_ref()?.id)
     }
 
+    /// What is known of their avatar: which image it is, or that there is none.
+    pub(crate) fn avatar_known(&self) -> Option<Option<ImageId>> {
+        Some(self.avatar.as_ref()?.as_ref().map(|record| record.id))
+    }
+
     /// The XEP-0084 picture that is theirs, and is not saved.
     pub(crate) fn wanted_avatar(&self) -> Option<ImageId> {
         match &self.avatar {

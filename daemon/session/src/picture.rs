@@ -1,5 +1,7 @@
 //! One picture out of two sources: a XEP-0084 avatar, else the picture of the old vCard.
 
+use std::time::Instant;
+
 use jid::BareJid;
 
 use crate::command::{Answer, Call};
@@ -48,22 +50,26 @@ impl Session {
     /// that is fetched; a UI does not wait.
     pub(crate) fn may_fetch(&mut self, owner: &BareJid, turn: &Turn<'_>) -> bool {
         let now = turn.now.monotonic;
-        let may = self.waiting.is_awaited(&Awaited::Avatar(owner.clone())) || self.fetches.admits(owner, now);
+        let may = self.is_avatar_awaited(owner) || self.fetches.admits(owner, now);
         if may {
             self.fetches.done(owner, now);
         }
         may
     }
 
-    /// The pictures of those who have waited long enough.
-    pub(crate) fn fetch_what_waited(&mut self, turn: &mut Turn<'_>) {
-        if self.fetches.is_due(turn.now.monotonic) {
+    /// The pictures of those who have waited long enough take their turns.
+    pub(crate) fn fetch_what_waited(&mut self, now: Instant) {
+        if self.fetches.is_due(now) {
             for jid in self.fetches.take_waiting() {
                 self.questions.put(&jid, Kind::Avatar);
                 self.questions.put(&jid, Kind::Photo);
             }
-            self.ask_on(turn);
         }
+    }
+
+    /// Whether a UI waits for it, so that it is being asked for.
+    pub(crate) fn is_avatar_awaited(&self, jid: &BareJid) -> bool {
+        self.waiting.is_awaited(&Awaited::Avatar(jid.clone()))
     }
 
     pub(crate) fn is_avatar_on_its_way(&self, jid: &BareJid) -> bool {

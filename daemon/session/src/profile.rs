@@ -61,6 +61,11 @@ impl Session {
         }
     }
 
+    /// Whether a UI waits for it, so that it is being asked for.
+    pub(crate) fn is_profile_awaited(&self, jid: &BareJid) -> bool {
+        self.waiting.is_awaited(&Awaited::Profile(jid.clone()))
+    }
+
     /// `on_request`: a UI waits for it, so that the old vCard is asked for too.
     pub(crate) fn ask_profile(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
         self.ask_vcard(jid, VcardSource::Vcard4, on_request, turn);

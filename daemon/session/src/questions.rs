@@ -117,6 +117,11 @@ impl Questions {
         self.lanes[kind as usize].waiting.contains_key(contact)
     }
 
+    /// Whether anybody is.
+    pub(crate) fn is_anybody_waiting(&self, kind: Kind) -> bool {
+        !self.lanes[kind as usize].waiting.is_empty()
+    }
+
     /// A request is on its way.
     pub(crate) fn begin(&mut self, question: &Question) {
         self.lanes[question.kind as usize].in_flight += 1;

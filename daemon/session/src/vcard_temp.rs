@@ -17,8 +17,10 @@ use crate::bounds;
 use crate::contact::{Address, Profile};
 use crate::failure::Failure;
 use crate::pending::{Outcome, Request};
+use crate::people::Person;
 use crate::questions::{Kind, Question};
 use crate::snapshot::{AvatarRecord, ImageId};
+use crate::time::Now;
 use crate::waiting::Awaited;
 use crate::xml::some_text;
 use crate::{Session, Turn, xml};
@@ -94,8 +96,17 @@ fn photo(vcard: &Element) -> Option<Vec<u8>> {
 }
 
 impl Session {
+    /// The picture that somebody's presence announces, where we have neither it nor a better one.
+    pub(crate) fn lacking_photo(person: &Person) -> Option<ImageId> {
+        person.photo.filter(|photo| match &person.avatar {
+            Some(Some(AvatarRecord { legacy: false, .. })) => false,
+            Some(Some(AvatarRecord { id, image, .. })) => id != photo || image.is_none(),
+            _ => true,
+        })
+    }
+
     /// Notes the picture that somebody's presence announces.
-    pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence) {
+    pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence, now: Now) {
         if presence.type_ != Type::None {
             return;
         }
@@ -104,6 +115,8 @@ impl Session {
         person.photo = photo;
         match photo {
             None if person.is_legacy() => self.assign_no_image(owner),
+            // Whether there is a better one is asked first.
+            Some(_) if self.startup.is_settled() && person.avatar.is_none() => self.put_come(owner, now),
             Some(_) if self.startup.is_settled() => self.questions.put(owner, Kind::Photo),
             _ => {}
         }
@@ -202,7 +215,7 @@ impl Session {
                 self.fetch_from_another(id);
                 // A time-out tells nothing.
                 let failure = match vcard {
-                    Err(unknown @ Failure::RequestTimedOut) => unknown.clone(),
+                    Err(unknown) if !unknown.tells_of_absence() => unknown.clone(),
                     _ => {
                         self.vcard_temp.missing.insert(owner.clone(), id);
                         self.assign_no_image(owner);

@@ -63,7 +63,11 @@ impl Bench {
         let items = friends.chain([item(MALLORY), item("anna@prose.org")]).collect();
         let roster = Some(RosterRecord { version: None, items });
         let bench = Self::with(Snapshot { roster, ..Snapshot::default() });
-        assert!(bench.session.next_deadline().is_none(), "settled, and nothing in flight");
+        let next = bench.session.next_deadline().map(|at| at - bench.now.monotonic);
+        assert!(
+            bench.asked.is_empty() && next > Some(Duration::from_secs(60 * 60)),
+            "settled, with all asked"
+        );
         bench
     }
 

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jid::BareJid;
-use prosed_session::{ImageId, Snapshot, Ticket, Write};
+use prosed_session::{ImageId, ImageType, Snapshot, Ticket, Write};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::StoreError;
 use super::forgetting::{Forgetting, Forgotten};
-use super::images::Images;
+use super::images::{Images, ThumbnailSize};
 use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
@@ -52,6 +52,13 @@ pub(super) enum Job {
     Forget {
         account: BareJid,
         reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    /// A thumbnail was made of an image.
+    Thumbnail {
+        id: ImageId,
+        size: ThumbnailSize,
+        kind: ImageType,
+        data: Vec<u8>,
     },
     /// The image could not be read, or is not what its name says.
     Discard {
@@ -227,6 +234,11 @@ impl Keeper {
                 drop(room);
             }
             Job::Forget { account, reply } => self.to_forget.push_back((account, reply)),
+            Job::Thumbnail { id, size, kind, data } => {
+                if let Err(error) = self.images.write_thumbnail(id, size, kind, &data) {
+                    tracing::warn!(%error, "a thumbnail can't be kept");
+                }
+            }
             Job::Discard { id } => {
                 if let Err(error) = self.images.remove(id) {
                     tracing::warn!(%error, "a damaged image can't be removed");
@@ -270,6 +282,11 @@ impl Keeper {
                 self.unused.remove(id);
                 if !self.images.has_room(data.len()) {
                     self.remove_unused();
+                }
+                if !self.images.has_room(data.len())
+                    && let Err(error) = self.images.remove_thumbnails()
+                {
+                    tracing::warn!(%error, "thumbnails can't be removed");
                 }
                 self.images.write(*id, *kind, data).map_err(RowsError::Disk)
             }

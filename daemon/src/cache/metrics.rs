@@ -57,6 +57,14 @@ impl CacheMetrics {
         self.image_bytes.inc_by(signed(bytes));
     }
 
+    pub(super) fn thumbnail_added(&self, bytes: u64) {
+        self.image_bytes.inc_by(signed(bytes));
+    }
+
+    pub(super) fn thumbnail_removed(&self, bytes: u64) {
+        self.image_bytes.dec_by(signed(bytes));
+    }
+
     pub(super) fn image_removed(&self, bytes: u64) {
         self.images.dec();
         self.image_bytes.dec_by(signed(bytes));

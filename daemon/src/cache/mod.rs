@@ -12,6 +12,7 @@ mod keeper;
 mod metrics;
 mod opening;
 mod rows;
+mod thumbnail;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::files::{self, Lock};
 use crate::registry::Registry;
+pub(crate) use images::ThumbnailSize;
 use keeper::{Job, Keeper};
 use metrics::CacheMetrics;
 
@@ -34,6 +36,8 @@ const SHARE_KIB: u32 = 2048;
 /// However little is in a batch of writes, it counts for so much of that: no more than eight of one account
 /// wait.
 const JOB_KIB: u32 = 256;
+/// Thumbnails that are made at once: each may take the memory of a picture of 16 megapixels.
+const THUMBNAILS_AT_ONCE: usize = 2;
 
 /// Why there is no cache at all, or why something was not forgotten.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,7 @@ pub(crate) enum StoreError {
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
     images: PathBuf,
+    thumbnails: Arc<Semaphore>,
     metrics: CacheMetrics,
 }
 
@@ -76,7 +81,8 @@ impl Store {
         let keeper = Keeper::open(folder, registry, lock, metrics.clone())?;
         let images = keeper::images_folder(folder);
         std::thread::Builder::new().name("cache".to_owned()).spawn(move || keeper.run(queue)).map_err(io)?;
-        Ok(Self { jobs, images, metrics })
+        let thumbnails = Arc::new(Semaphore::new(THUMBNAILS_AT_ONCE));
+        Ok(Self { jobs, images, thumbnails, metrics })
     }
 
     /// Adds what is counted here.
@@ -135,6 +141,22 @@ impl Store {
             let _ = self.jobs.send(Job::Discard { id }).await;
         }
         found
+    }
+
+    /// A thumbnail of an image: kept when it is asked for first, as long as the image is.
+    pub(crate) async fn thumbnail(&self, id: ImageId, size: ThumbnailSize) -> Option<(ImageType, Vec<u8>)> {
+        let folder = self.images.clone();
+        let known = tokio::task::spawn_blocking(move || images::read_thumbnail(&folder, id, size)).await;
+        if let Some(known) = known.ok().flatten() {
+            return Some(known);
+        }
+        let turn = self.thumbnails.acquire().await.ok()?;
+        let (kind, data) = self.image(id).await?;
+        let made = tokio::task::spawn_blocking(move || thumbnail::make(kind, &data, size)).await.ok()?;
+        drop(turn);
+        let (kind, data) = made.inspect_err(|error| tracing::debug!(%error, "no thumbnail")).ok()?;
+        let _ = self.jobs.send(Job::Thumbnail { id, size, kind, data: data.clone() }).await;
+        Some((kind, data))
     }
 
     /// Waits until the store thread has found time for this.

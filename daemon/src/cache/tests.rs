@@ -12,6 +12,9 @@ use sha1::{Digest as _, Sha1};
 
 use super::*;
 
+#[path = "thumbnail_tests.rs"]
+mod thumbnails;
+
 fn jid(text: &str) -> BareJid {
     BareJid::new(text).unwrap()
 }

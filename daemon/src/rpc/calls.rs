@@ -172,6 +172,11 @@ impl Call<'_> {
                 |p| p.account.as_deref(),
                 methods::get_contact,
             ),
+            api::ShowContacts::NAME => self.concerning::<api::ShowContacts, _, _>(
+                AtOnce,
+                |p| p.account.as_deref(),
+                methods::show_contacts,
+            ),
             api::AddContact::NAME => self.concerning::<api::AddContact, _, _>(
                 Usual,
                 |p| p.account.as_deref(),

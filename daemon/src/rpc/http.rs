@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    Entry, HeaderName, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    Entry, HeaderName, IF_NONE_MATCH, SEC_WEBSOCKET_PROTOCOL, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -36,6 +36,7 @@ use super::metrics::DoorMetrics;
 use super::subscriptions::{self, Subscriptions};
 use super::visitors::Visitor;
 use super::websocket::WebSocket;
+use crate::cache::ThumbnailSize;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// What stands behind one door, which counts its own connections.
@@ -76,7 +77,7 @@ impl Door {
             .route("/healthz", get(async || "ok\n"))
             .route("/metrics", get(metrics))
             .route("/openrpc.json", get(description))
-            .route("/avatars/{capability}/{id}", get(avatar))
+            .route("/avatars/{key}/{id}", get(avatar))
             .fallback(console::serve)
             .layer(from_fn_with_state(entrance, enter))
             .with_state(Arc::clone(self))
@@ -116,7 +117,8 @@ async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Ne
         }
         Ok(admission) => {
             let mut response = next.run(Request::from_parts(parts, body)).await;
-            if admission.foreign && !response.status().is_success() {
+            let is_answer = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+            if admission.foreign && !is_answer {
                 response.extensions_mut().insert(NoAnswer);
             }
             (response, admission.cors_origin)
@@ -272,23 +274,43 @@ async fn description() -> Response {
     ([(CONTENT_TYPE, "application/json")], openrpc().to_string()).into_response()
 }
 
-/// A picture, for `<img>`: whoever knows the capability may see it.
-async fn avatar(State(door): State<Arc<Door>>, Path((capability, id)): Path<(String, String)>) -> Response {
-    if !door.api.translator.is_capability(&capability) {
+/// A picture, for `<img>`: whoever knows the key may see it. `?size=64`: a small and square one.
+async fn avatar(
+    State(door): State<Arc<Door>>,
+    Path((key, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if !door.api.translator.is_picture_key(&key) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let Ok(id) = id.parse::<ImageId>() else { return StatusCode::NOT_FOUND.into_response() };
-    let Some((kind, bytes)) = (door.api.images)(id).await else {
-        return StatusCode::NOT_FOUND.into_response();
+    let size = match query.as_deref().map(|query| query.strip_prefix("size=").map(str::parse)) {
+        None => None,
+        Some(Some(Ok(size))) => Some(ThumbnailSize::fitting(size)),
+        Some(_) => return (StatusCode::BAD_REQUEST, "size is a number of pixels\n").into_response(),
     };
+    // Ids and sizes name the bytes: they never change.
+    let tag = size.map_or_else(|| format!("\"{id}\""), |size| format!("\"{id}-{}\"", size.pixels()));
+    let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
+        let mut tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);
+        tags.any(|known| known.trim_start_matches("W/") == tag)
+    });
     let headers = [
-        (CONTENT_TYPE, kind.media_type()),
-        // An id names the bytes: they never change.
+        (ETAG, tag.as_str()),
         (CACHE_CONTROL, "private, max-age=31536000, immutable"),
         // For the listed pages.
         (RESOURCE_POLICY, "cross-origin"),
     ];
-    (Extension(IsPicture), headers, bytes).into_response()
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, Extension(IsPicture), headers).into_response();
+    }
+    match (door.api.images)(id, size).await {
+        Some((kind, bytes)) => {
+            (Extension(IsPicture), headers, [(CONTENT_TYPE, kind.media_type())], bytes).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 #[cfg(test)]

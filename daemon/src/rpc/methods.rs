@@ -14,8 +14,8 @@ use prosed_protocol::{
     API_COMPATIBLE, API_LEVEL, Account, AccountParams, AddContactParams, ApiError, Contact, ContactParams,
     ErrorKind, GetEventsParams, GroupRenamed, LoadProfileParams, LoadRosterParams, LoadedAvatar, LoginParams,
     LogoutParams, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
-    SetAvatarParams, SetPresenceParams, SetProfileParams, SubscribeParams, SubscriptionRequest,
-    UpdateContactParams, invalid_params, openrpc,
+    SetAvatarParams, SetPresenceParams, SetProfileParams, ShowContactsParams, SubscribeParams,
+    SubscriptionRequest, UpdateContactParams, invalid_params, openrpc,
 };
 use prosed_session::{Answer, Command, ImageId, ImageType, OwnPresence, SubscriptionAct};
 use serde::Serialize;
@@ -29,6 +29,7 @@ use super::sessions::Sessions;
 use super::texts;
 use super::translate::{self, Translator};
 use crate::accounts::{Login, Reply};
+use crate::cache::ThumbnailSize;
 use crate::config::is_host;
 use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
@@ -38,9 +39,10 @@ use crate::registry::Connection;
 /// Contacts that are made ready for UIs before it is other calls' turn.
 const CONTACTS_AT_ONCE: usize = 16;
 
-/// Looks up a saved image.
-pub(crate) type Images =
-    Arc<dyn Fn(ImageId) -> BoxFuture<'static, Option<(ImageType, Vec<u8>)>> + Send + Sync>;
+/// Looks up a saved image, or a small one of it.
+pub(crate) type Images = Arc<
+    dyn Fn(ImageId, Option<ThumbnailSize>) -> BoxFuture<'static, Option<(ImageType, Vec<u8>)>> + Send + Sync,
+>;
 
 /// Everything that methods work with.
 pub(super) struct Api {
@@ -154,6 +156,15 @@ pub(super) async fn load_roster(api: Arc<Api>, place: Place, params: LoadRosterP
     Ok(Roster { account, source, version, seq, contacts, complete })
 }
 
+pub(super) async fn show_contacts(api: Arc<Api>, place: Place, params: ShowContactsParams) -> Answered<Done> {
+    if params.jids.len() > ShowContactsParams::MAX_JIDS {
+        let most = ShowContactsParams::MAX_JIDS;
+        return Err(invalid_params(format!("`jids` holds more than {most} JIDs: say who is on the screen")));
+    }
+    let jids = params.jids.iter().map(|jid| bare_jid(jid)).collect::<Result<_, _>>()?;
+    api.done(place, Command::ShowContacts { jids }).await
+}
+
 pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactParams) -> Answered<Contact> {
     api.contact(place, Command::GetContact { jid: bare_jid(&params.jid)? }).await
 }
@@ -260,7 +271,7 @@ pub(super) async fn load_avatar(
     let answer = api.ask(place, Command::LoadAvatar { jid }).await?.answer;
     let Answer::Avatar(avatar) = answer else { return Err(unexpected(&answer)) };
     // A file that went away since is absent, as a corrupt record is.
-    let (_, bytes) = (api.images)(avatar.id).await.ok_or(ApiError::new(ErrorKind::NotFound))?;
+    let (_, bytes) = (api.images)(avatar.id, None).await.ok_or(ApiError::new(ErrorKind::NotFound))?;
     Ok(LoadedAvatar { avatar: api.translator.avatar(&avatar), data: STANDARD.encode(bytes) })
 }
 

@@ -18,6 +18,7 @@ mod metrics;
 mod nearest;
 mod order;
 mod picture;
+mod picture_key;
 mod quiet;
 #[cfg(test)]
 mod script;
@@ -37,6 +38,7 @@ pub(crate) use endpoint::RunFile;
 pub(crate) use listeners::{Listeners, SocketFile};
 pub(crate) use methods::Images;
 pub(crate) use metrics::DoorMetrics;
+pub(crate) use picture_key::PictureKey;
 pub(crate) use server::{Doors, Pulse, Services, serve};
 pub(crate) use token::Token;
 pub(crate) use translate::Translator;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prosed_protocol::challenge;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -31,7 +32,7 @@ struct Inner {
     current: Mutex<Option<Text>>,
 }
 
-type Text = Zeroizing<String>;
+pub(super) type Text = Zeroizing<String>;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,11 @@ impl Token {
         self.newest().as_ref().map(|text| challenge::answer(text, address, nonce))
     }
 
+    /// Which token it is, as others may know it: nothing is learnt from it. Absent where nothing opens the door.
+    pub(super) fn digest(&self) -> Option<String> {
+        self.newest().as_ref().map(|text| URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes())))
+    }
+
     /// Whether there is a file of this name beside the token's.
     pub(crate) fn folder_has(&self, name: &str) -> bool {
         fs::symlink_metadata(self.0.file.with_file_name(name)).is_ok_and(|found| found.is_file())
@@ -111,6 +117,11 @@ fn follow(file: &Path, current: &mut Option<Text>) {
 }
 
 fn load(path: &Path) -> Result<Text, TokenError> {
+    parse(read_private(path)?.trim_end()).ok_or(TokenError::Malformed)
+}
+
+/// What a file holds that nobody else can read.
+pub(super) fn read_private(path: &Path) -> Result<Text, TokenError> {
     let file = files::open(path)?;
     let metadata = file.metadata()?;
     if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
@@ -118,10 +129,10 @@ fn load(path: &Path) -> Result<Text, TokenError> {
     }
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|_| TokenError::Malformed)?;
-    parse(text.trim_end()).ok_or(TokenError::Malformed)
+    Ok(text)
 }
 
-fn parse(text: &str) -> Option<Text> {
+pub(super) fn parse(text: &str) -> Option<Text> {
     let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
     (bytes.len() == TOKEN_BYTES).then(|| Zeroizing::new(text.to_owned()))
 }

@@ -1,7 +1,5 @@
 //! From the session's words to the API's: the one place where they meet.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use jid::BareJid;
 use prosed_protocol as api;
@@ -11,9 +9,8 @@ use prosed_session::{
     Failure, Notice, Profile, ProfilePatch, Resource, RosterSource, Subscription, SubscriptionRequest,
     Timestamp,
 };
-use subtle::ConstantTimeEq;
 
-use super::token::{TokenError, random_text};
+use super::picture_key::PictureKey;
 use super::{deceit, fit};
 use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
@@ -23,23 +20,18 @@ use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
 /// Translates, and knows where images are served. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Translator {
-    /// The random part of an image's path: whoever knows it may see images, and nothing else.
-    capability: Arc<str>,
+    /// In each image's path: whoever knows it may see images, and nothing else.
+    key: PictureKey,
 }
 
 impl Translator {
-    /// With a new capability: URLs of images that were given out before are void.
-    ///
-    /// # Errors
-    /// When the system has no randomness to give.
-    pub(crate) fn new() -> Result<Self, TokenError> {
-        Ok(Self { capability: random_text()?.into() })
+    pub(crate) fn new(key: PictureKey) -> Self {
+        Self { key }
     }
 
-    /// Whether this is the random part of an image's path, in a time that doesn't say how much of
-    /// it is right.
-    pub(super) fn is_capability(&self, given: &str) -> bool {
-        self.capability.as_bytes().ct_eq(given.as_bytes()).into()
+    /// Whether this is the random part of an image's path.
+    pub(super) fn is_picture_key(&self, given: &str) -> bool {
+        self.key.is(given)
     }
 
     /// Tells the UIs. `account` is asked for only where the notice is about it.
@@ -183,7 +175,7 @@ impl Translator {
     pub(crate) fn avatar(&self, avatar: &Avatar) -> api::Avatar {
         let id = avatar.id.to_string();
         api::Avatar {
-            url: format!("/avatars/{}/{id}", self.capability),
+            url: format!("/avatars/{}/{id}", self.key.text()),
             id,
             r#type: avatar.kind.media_type().to_owned(),
             bytes: avatar.bytes,

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use prosed_protocol::api::{self, Done};
 use prosed_protocol::client::Client;
 use prosed_protocol::{
-    AddContactParams, ContactParams, LoadRosterParams, RenameGroupParams, UpdateContactParams,
+    AddContactParams, ContactParams, LoadRosterParams, RenameGroupParams, ShowContactsParams,
+    UpdateContactParams,
 };
 use serde_json::Value;
 
@@ -42,6 +43,13 @@ pub(super) async fn all(client: &Client, account: Option<String>) -> Result<Valu
 pub(crate) async fn one(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
     let params = ContactParams { account: prosed.account(), jid };
     output.one(prosed.ask::<api::GetContact>(params).await?, people::contacts::one)
+}
+
+pub(crate) async fn show(prosed: &Prosed, jids: Vec<String>, output: &mut Output) -> Result<(), Failure> {
+    let params = ShowContactsParams { account: prosed.account(), jids };
+    output.one(prosed.ask::<api::ShowContacts>(params).await?, |_: &Done, _| {
+        people::line("Their pictures and profiles are fetched first.")
+    })
 }
 
 pub(crate) async fn add(

@@ -40,6 +40,10 @@ fn commands() -> Vec<(&'static [&'static str], Calls)> {
         (&["roster"], one("load_roster", json!({"limit": 1000}))),
         (&["contact", "juliet@example.net"], one("get_contact", juliet())),
         (
+            &["show", "juliet@example.net", "romeo@example.net"],
+            one("show_contacts", json!({"jids": ["juliet@example.net", "romeo@example.net"]})),
+        ),
+        (
             &["add", "juliet@example.net", "--name", "Juliet", "--group", "A", "--group", "B"],
             one(
                 "add_contact",

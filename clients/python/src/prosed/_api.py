@@ -421,7 +421,10 @@ class Avatar:
     type: str
     """Its media type, as in `image/png`, by its bytes and not by what was announced."""
     url: str
-    """Its path on this daemon, good for `<img>`. It changes when the daemon starts anew."""
+    """Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one,
+    of 64, 128 or 256 pixels, whichever is next. It stays the same over restarts, and
+    changes when the token is replaced.
+    """
     width: int
     """In pixels."""
 
@@ -647,7 +650,10 @@ class LoadedAvatar:
     type: str
     """Its media type, as in `image/png`, by its bytes and not by what was announced."""
     url: str
-    """Its path on this daemon, good for `<img>`. It changes when the daemon starts anew."""
+    """Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one,
+    of 64, 128 or 256 pixels, whichever is next. It stays the same over restarts, and
+    changes when the token is replaced.
+    """
     width: int
     """In pixels."""
 
@@ -1509,6 +1515,28 @@ class AsyncMethods:
         with reading("the answer of get_contact"):
             return Contact.from_json(answer)
 
+    async def show_contacts(self, jids: Sequence[str], *, account: str | None = None) -> None:
+        """Say which contacts are on the screen, so that their pictures and profiles are
+        fetched first.
+
+        Whatever a contact's server does not push, prosed requests: from a few contacts a
+        minute, and more slowly from those of one domain. Contacts that a UI shows are
+        queried at once, up to a screenful per domain and then one a second. Call it when
+        somebody comes into view; there is no need to say who leaves it. Nobody is asked the
+        same thing twice a day, so repeating it does no harm. `get_contact`, `load_avatar`
+        and `load_profile` count as showing. It answers at once, and `contactChanged` tells
+        what comes of it.
+
+        Args:
+            jids: Who is on the screen, the most important first: at most 200 bare JIDs. Those
+                that are no contacts are ignored.
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
+        """
+        await self.call("show_contacts", jids=list(jids), account=account)
+
     async def add_contact(
         self,
         jid: str,
@@ -2078,6 +2106,28 @@ class Methods:
         answer = self.call("get_contact", jid=jid, account=account)
         with reading("the answer of get_contact"):
             return Contact.from_json(answer)
+
+    def show_contacts(self, jids: Sequence[str], *, account: str | None = None) -> None:
+        """Say which contacts are on the screen, so that their pictures and profiles are
+        fetched first.
+
+        Whatever a contact's server does not push, prosed requests: from a few contacts a
+        minute, and more slowly from those of one domain. Contacts that a UI shows are
+        queried at once, up to a screenful per domain and then one a second. Call it when
+        somebody comes into view; there is no need to say who leaves it. Nobody is asked the
+        same thing twice a day, so repeating it does no harm. `get_contact`, `load_avatar`
+        and `load_profile` count as showing. It answers at once, and `contactChanged` tells
+        what comes of it.
+
+        Args:
+            jids: Who is on the screen, the most important first: at most 200 bare JIDs. Those
+                that are no contacts are ignored.
+            account: The account: a bare JID. It may be left out where there is only one.
+
+        Raises:
+            AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
+        """
+        self.call("show_contacts", jids=list(jids), account=account)
 
     def add_contact(
         self,

@@ -74,6 +74,9 @@ pub(crate) fn command(name: &str, words: &[&str]) -> Result<Command, String> {
         ("get_account", []) => Command::GetAccount,
         ("load_roster", []) => Command::LoadRoster,
         ("load_state", []) => Command::LoadState,
+        ("show_contacts", jids) => {
+            Command::ShowContacts { jids: jids.iter().map(|jid| bare(jid)).collect::<Result<_, _>>()? }
+        }
         ("get_contact", [jid]) => Command::GetContact { jid: bare(jid)? },
         ("load_avatar", [jid]) => Command::LoadAvatar { jid: bare(jid)? },
         ("load_profile", [jid]) => Command::LoadProfile { jid: bare(jid)?, refresh: false },

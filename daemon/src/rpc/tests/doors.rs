@@ -160,7 +160,7 @@ async fn other_paths_and_methods() {
 }
 
 #[tokio::test]
-async fn pictures_are_served_to_those_who_know_the_capability() {
+async fn pictures_are_served_to_those_who_know_the_key() {
     let daemon = Daemon::start().await;
     let get = async |path: &str| {
         daemon
@@ -177,15 +177,32 @@ async fn pictures_are_served_to_those_who_know_the_capability() {
     let url = daemon.translator.avatar(&avatar).url;
     let (status, head, body) = get(&url).await;
     assert_eq!((status, body.as_str()), (200, "picture"));
-    for line in ["content-type: image/png", "x-content-type-options: nosniff", "immutable"] {
+    let id = "ab".repeat(20);
+    let tag = format!("etag: \"{id}\"");
+    for line in ["content-type: image/png", "x-content-type-options: nosniff", "private", "immutable", &tag] {
         assert!(head.contains(line), "{line} in {head}");
     }
-    let id = "ab".repeat(20);
+    for (wanted, pixels) in [("1", "64"), ("64", "64"), ("65", "128"), ("200", "256"), ("4096", "256")] {
+        let (status, head, body) = get(&format!("{url}?size={wanted}")).await;
+        assert_eq!((status, body), (200, format!("picture of {pixels}")), "{wanted}");
+        assert!(head.contains(&format!("etag: \"{id}-{pixels}\"")), "{head}");
+    }
+    for wrong in ["0", "-1", "64px", "", "1e3"] {
+        assert_eq!(get(&format!("{url}?size={wrong}")).await.0, 400, "{wrong}");
+    }
+    // Who has it already is told so, pages of listed origins included.
+    let again = async |tag: &str| {
+        let head = format!("GET {url}?size=64 HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", daemon.address);
+        daemon.http(&format!("{head}sec-fetch-site: cross-site\r\nif-none-match: {tag}\r\n\r\n")).await
+    };
+    let (status, head, body) = again(&format!("\"old\", W/\"{id}-64\"")).await;
+    assert_eq!((status, body.as_str()), (304, ""));
+    assert!(head.contains("immutable") && head.contains("etag"), "{head}");
+    assert_eq!(again(&format!("\"{id}\"")).await.2, "picture of 64");
     assert_eq!(get(&format!("/avatars/{}/{id}", random_text().unwrap())).await.0, 404);
     assert_eq!(get(&format!("/avatars//{id}")).await.0, 404);
     assert_eq!(get(&url.replace("abab", "cdcd")).await.0, 404);
     assert_eq!(get(&url.replace(&id, "..%2f..%2fetc%2fpasswd")).await.0, 404);
-    assert!(!Translator::new().unwrap().is_capability(url.split('/').nth(2).unwrap()), "new at each start");
 }
 
 #[tokio::test]

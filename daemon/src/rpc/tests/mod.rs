@@ -26,6 +26,7 @@ use super::guard::Guard;
 use super::limits::{Patience, Shares};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
+use super::picture_key::PictureKey;
 use super::script::Script;
 use super::server::Listener;
 use super::sessions::Sessions;
@@ -80,15 +81,16 @@ impl Daemon {
         let log = Arc::new(EventLog::new(0, Box::new(|wanted| Ok(wanted + 1_000_000))).unwrap());
         script.log.set(Arc::clone(&log)).ok();
         let script = Arc::new(script);
-        let translator = Translator::new().unwrap();
+        let translator = Translator::new(PictureKey::from_text(&random_text().unwrap()));
         let counts = DoorMetrics::default();
         let metrics = Metrics::new().with(|to| counts.register(to)).with(|to| log.register(to));
         let api = Api {
             sessions: Sessions::Script(Arc::clone(&script)),
             log: Arc::clone(&log),
             translator: translator.clone(),
-            images: Arc::new(|id| {
-                let image = (id == ImageId([0xab; 20])).then(|| (ImageType::Png, b"picture".to_vec()));
+            images: Arc::new(|id, size| {
+                let bytes = size.map_or("picture".to_owned(), |size| format!("picture of {}", size.pixels()));
+                let image = (id == ImageId([0xab; 20])).then(|| (ImageType::Png, bytes.into_bytes()));
                 async move { image }.boxed()
             }),
             counts,

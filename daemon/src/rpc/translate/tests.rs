@@ -9,9 +9,9 @@ use crate::events::Filter;
 
 const NOON: Timestamp = Timestamp(1_700_000_000_123);
 
-/// With a capability that tests know.
+/// With a key that tests know.
 fn translator() -> Translator {
-    Translator { capability: "cap".into() }
+    Translator::new(PictureKey::from_text("cap"))
 }
 
 fn jid(text: &str) -> BareJid {
