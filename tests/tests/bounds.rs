@@ -97,7 +97,7 @@ const ROWS: &[Row] = &[
         },
         mib: 8,
         is_passing: false,
-        held_by: QUESTIONS,
+        held_by: &["questions", "fetch-pace"],
         at_once: BATCH,
     },
     Row {

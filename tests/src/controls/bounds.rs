@@ -34,6 +34,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "$out || ($here)",
     },
     Edit {
+        guard: "fetch-pace",
+        file: "daemon/session/src/picture.rs",
+        here: "self.is_avatar_awaited(owner) || self.fetches.admits(owner, now)",
+        instead: "$out || $here",
+    },
+    Edit {
         guard: "caps-bytes",
         file: FEATURES,
         here: "self.known.len() < bounds::CAPS_KNOWN && self.bytes + bytes <= bounds::CAPS_BYTES",

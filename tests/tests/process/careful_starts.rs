@@ -78,7 +78,10 @@ async fn accounts_that_abort_the_process_are_found_and_left_out() {
         assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
     }
     let log = fs::read_to_string(daemon.log_file()).expect("a log");
-    assert!(log.contains("they come last, one at a time") && log.contains("left out until its next login"));
+    assert!(
+        log.contains("these are connected last, one at a time")
+            && log.contains("left out until its next login")
+    );
 
     // A version that has the bug mended, say: everybody gets another chance.
     daemon.restart_with(setup).await;
