@@ -6,7 +6,7 @@ rpc=${0%/*}/rpc.sh
 seq=${1:-$(echo '{}' | "$rpc" get_events | jq .result.seq)}
 while :; do
     page=$(printf '{"since":%s,"timeout":60}' "$seq" | "$rpc" get_events)
-    # After an error (`cursorExpired`: the daemon has started anew) it is up to you.
+    # After an error (`cursorExpired`: the daemon has restarted) it is up to you.
     seq=$(printf %s "$page" | jq --exit-status .result.seq) || { printf '%s\n' "$page" >&2; exit 1; }
     printf %s "$page" | jq --compact-output '.result.events[]'
 done

@@ -6,6 +6,7 @@ mod cache;
 mod check;
 mod config;
 mod credentials;
+mod decode;
 mod events;
 mod files;
 mod logging;

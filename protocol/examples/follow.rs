@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         match events.next().await.map(|event| event.payload) {
             Ok(EventPayload::ContactChanged(change)) => change.contacts.iter().for_each(show),
             Ok(_) => {}
-            // The daemon has started anew: so do we.
+            // The daemon has restarted: so do we.
             Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
                 events.go_on_from(load(&dir).await?);
             }

@@ -166,7 +166,7 @@ methods! {
 
     /// Ask to see somebody's presence.
     ///
-    /// They see `message` beside the request, where their server and program show it.
+    /// They see `message` with the request, where their server and program show it.
     RequestSubscription = "request_subscription"(RequestSubscriptionParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, LimitExceeded, InternalError],
         example {"jid": "juliet@example.net", "message": "We met at the ball"} => json!({});

@@ -187,7 +187,7 @@ export interface Methods {
   /**
    * Ask to see somebody's presence.
    *
-   * They see `message` beside the request, where their server and program show it.
+   * They see `message` with the request, where their server and program show it.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded

@@ -65,15 +65,6 @@ fn read_metadata(item: &Item<'_>) -> Option<Announced> {
     })
 }
 
-/// Whether there is no such item.
-fn is_absence(failure: &Failure) -> bool {
-    match failure {
-        Failure::NotFound => true,
-        Failure::StanzaError { condition, .. } => condition == "item-not-found",
-        _ => false,
-    }
-}
-
 fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
     let item = pep::answered_item(payload, ns::AVATAR_DATA)?;
     if item.id.is_some_and(|answered| answered.parse() != Ok(id)) {
@@ -177,7 +168,7 @@ impl Session {
             debug!(%failure, "no avatar");
             // A server that makes vCards of avatars and avatars of vCards (ejabberd's mod_avatar) publishes it
             // again as we spell it, and may still announce it as its owner does.
-            if is_absence(&failure) && self.spell_as_we_do(&owner, id) {
+            if failure.is_not_found() && self.spell_as_we_do(&owner, id) {
                 return self.fetch_avatar(owner, id, None, turn);
             }
             self.images.give_up(&id, &owner);

@@ -180,7 +180,10 @@ impl Session {
         if self.catchup.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
             return;
         }
-        let next = self.next_shown(now).or_else(|| self.next_come(now)).or_else(|| self.next_other(now));
+        let next = self
+            .next_in(|state| &mut state.shown, now)
+            .or_else(|| self.next_in(|state| &mut state.come, now))
+            .or_else(|| self.next_other(now));
         match next {
             Some(jid) => self.questions.put(&jid, Kind::Missing),
             None => {
@@ -191,27 +194,18 @@ impl Session {
         }
     }
 
-    fn next_shown(&mut self, now: Now) -> Option<BareJid> {
+    /// The next in a queue whose domain's budget allows it, and who still lacks something.
+    fn next_in(&mut self, queue: fn(&mut State) -> &mut Queue, now: Now) -> Option<BareJid> {
         loop {
-            let jid = self.catchup.shown.next(now.monotonic)?;
+            let jid = queue(&mut self.catchup).next(now.monotonic)?;
             if self.lacks_anything(&jid, now) {
-                self.catchup.shown.budget.spend(&jid, now.monotonic);
+                queue(&mut self.catchup).budget.spend(&jid, now.monotonic);
                 return Some(jid);
             }
         }
     }
 
-    fn next_come(&mut self, now: Now) -> Option<BareJid> {
-        loop {
-            let jid = self.catchup.come.next(now.monotonic)?;
-            if self.lacks_anything(&jid, now) {
-                self.catchup.come.budget.spend(&jid, now.monotonic);
-                return Some(jid);
-            }
-        }
-    }
-
-    /// Of all who lack something, who was asked longest ago: so everybody has a turn, however often we begin anew.
+    /// Of all who lack something, the one asked longest ago: everybody gets a turn, even if prosed restarts often.
     fn next_other(&mut self, now: Now) -> Option<BareJid> {
         if self.catchup.look_at.is_none_or(|at| at > now.monotonic) {
             return None;

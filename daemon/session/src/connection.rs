@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     heard_at: Option<Timestamp>,
     retry_at: Option<Timestamp>,
     failure: Option<Failure>,
-    /// Somebody wants it to end; the server has not said goodbye yet, and may never.
+    /// We have logged out; the server has not closed the stream yet, and may never.
     is_leaving: bool,
     /// What UIs were told last.
     told: Option<Account>,
@@ -45,8 +45,8 @@ impl Connection {
         self.state == ConnectionState::Online
     }
 
-    /// Nothing more comes that would have to be kept; and the daemon may be about to end.
-    pub(crate) fn has_said_all(&self) -> bool {
+    /// There is no stream, or it is being closed: prosed may exit before there is another chance to save.
+    pub(crate) fn must_save_now(&self) -> bool {
         !self.is_online() || self.is_leaving
     }
 

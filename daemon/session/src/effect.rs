@@ -92,7 +92,7 @@ pub struct ContactsChanged {
 pub enum Write {
     /// Roster items and the roster's version. `replace`: what is not in `items` goes.
     Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
-    /// What we know of somebody beside their roster item; absent: forget them, and when they were last there.
+    /// What we know of somebody apart from their roster item; absent: forget them, and when they were last there.
     Person { jid: BareJid, person: Option<PersonRecord> },
     /// An image file, named by its id.
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },

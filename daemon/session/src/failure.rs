@@ -68,6 +68,16 @@ impl Failure {
         matches!(self, Self::ServerUnreachable { .. })
     }
 
+    /// Whether the answer is that there is no such item, node or service.
+    pub(crate) fn is_not_found(&self) -> bool {
+        const CONDITIONS: &[&str] = &["feature-not-implemented", "item-not-found", "service-unavailable"];
+        match self {
+            Self::NotFound => true,
+            Self::StanzaError { condition, .. } => CONDITIONS.contains(&condition.as_str()),
+            _ => false,
+        }
+    }
+
     /// Whether who was asked has said that there is nothing, or nothing for us. Where a server can't be reached, has
     /// trouble or wants to be asked less (RFC 6120 §8.3.3), that says nothing of what there is.
     pub(crate) fn tells_of_absence(&self) -> bool {

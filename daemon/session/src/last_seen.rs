@@ -65,8 +65,7 @@ impl Session {
 
     pub(crate) fn save_last_seen(&mut self, turn: &mut Turn<'_>) {
         let is_due = self.last_seen.save_at.is_some_and(|at| at <= turn.now.monotonic);
-        // Whoever leaves may not be given the time to keep it later.
-        if is_due || self.connection.has_said_all() {
+        if is_due || self.connection.must_save_now() {
             self.last_seen.save_at = None;
             let unsaved = std::mem::take(&mut self.last_seen.unsaved).into_iter();
             let people = &self.people;

@@ -1,7 +1,7 @@
 //! Contacts about whom something is to be asked, the newest first, within a budget for each remote domain.
 //!
-//! A domain is what somebody had to register ([`registrable`]): whoever runs its servers gets no more questions
-//! for having many names below it.
+//! A domain is what somebody had to register ([`registrable`]): its owner gets no more queries for having
+//! many subdomains.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    /// `groups`: those they are in. Whoever has left the group before their turn is left alone.
+    /// `groups`: those they are in. A member who has left the group by then stays unchanged.
     fn rename_member(
         &mut self,
         jid: &BareJid,

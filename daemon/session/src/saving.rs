@@ -10,8 +10,7 @@ use crate::{Session, Turn};
 impl Session {
     pub(crate) fn save_people(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
-        // Whoever leaves may not be given the time to keep it later.
-        let everybody = self.saves.is_due(now) || self.connection.has_said_all();
+        let everybody = self.saves.is_due(now) || self.connection.must_save_now();
         let saves = &mut self.saves;
         let may_be_saved = |jid: &_| {
             let now_is_their_turn = everybody || saves.admits(jid, now);

@@ -8,7 +8,7 @@ use xmpp_parsers::stanza::Stanza;
 
 use crate::bounds;
 
-/// What one avatar's stanza has beside the picture: four elements, their namespaces, two ids. It takes 330 bytes.
+/// Bytes of an avatar's stanza other than the picture: four elements, their namespaces, two ids. 330 are used.
 const AROUND_PICTURE: usize = 512;
 
 /// How many bytes of a stanza a server takes that says this of itself (XEP-0478).

@@ -62,7 +62,7 @@ pub struct RosterItem {
     pub groups: Arc<BTreeSet<String>>,
 }
 
-/// What we know of somebody beside their roster item.
+/// What we know of somebody apart from their roster item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonRecord {
     /// Their avatar's metadata; `Some(None)`: they have none, and said so.

@@ -78,7 +78,7 @@ impl Session {
         }
         let payload = match outcome {
             Ok(payload) => payload,
-            Err(failure) if is_absence(&failure) => None,
+            Err(failure) if failure.is_not_found() => None,
             // There may be one: it must not be lost.
             Err(failure) => return self.end_vcard_edit(Err(failure), turn),
         };
@@ -157,12 +157,6 @@ impl Session {
             self.ask_own_vcard(Source::Pep(VcardSource::Vcard4), turn);
         }
     }
-}
-
-/// Whether the server says that there is none, or that it knows no such thing.
-fn is_absence(failure: &Failure) -> bool {
-    const CONDITIONS: [&str; 3] = ["item-not-found", "feature-not-implemented", "service-unavailable"];
-    matches!(failure, Failure::StanzaError { condition, .. } if CONDITIONS.contains(&condition.as_str()))
 }
 
 fn empty() -> Element {

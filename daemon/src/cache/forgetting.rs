@@ -1,7 +1,7 @@
 //! Forgetting an account: a copy of the rows takes their place, without the account's.
 //!
-//! The rows are everybody's, so the copy takes as long as there are many of them, whosever they are. It is
-//! made a piece at a time, and everybody's writes go on between two pieces.
+//! The rows of all accounts are in one database, so how long the copy takes depends on all of them. It is made a
+//! piece at a time, and writes of all accounts go on between two pieces.
 
 use jid::BareJid;
 use prosed_session::Write;

@@ -384,7 +384,7 @@ impl Keeper {
         match result {
             Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
             Err(_) => {
-                // What was not flushed goes with it, whosever it was; and so does what was to be copied.
+                // What was not flushed goes with it, of all accounts; and so does what was to be copied.
                 self.sound.clear();
                 self.give_up_forgetting();
                 // Closing can fail in as many ways as opening. If it hangs (on a full disk it

@@ -59,7 +59,7 @@ pub(super) fn open_or_renew<T: Send + 'static>(
     opened
 }
 
-/// Counts what has been done, so that whoever waits sees that it goes on.
+/// Counts what has been done, so that progress can be seen while waiting.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress(Arc<AtomicU64>);
 

@@ -258,7 +258,7 @@ impl Rows {
             }
             Write::Person { jid, person } => {
                 let key = key(jid.as_str());
-                // Whoever is no contact any more was never seen.
+                // A former contact has no last-seen time.
                 if person.is_none() {
                     batches.push((2, one(key.clone(), None::<&Timestamp>)?));
                 }

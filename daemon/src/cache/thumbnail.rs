@@ -4,13 +4,12 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader};
 use prosed_session::ImageType;
 
 use super::images::ThumbnailSize;
+use crate::decode;
 
-/// What decoding a picture may take, in bytes: one of 16 megapixels, and its smaller copies.
-const DECODING_BYTES: u64 = 256 * 1024 * 1024;
 const JPEG_QUALITY: u8 = 85;
 
 /// Makes a thumbnail: a JPEG where nothing shines through, else a PNG; of what moves, the first frame.
@@ -19,11 +18,7 @@ pub(super) fn make(
     data: &[u8],
     size: ThumbnailSize,
 ) -> image::ImageResult<(ImageType, Vec<u8>)> {
-    let mut reader = ImageReader::with_format(Cursor::new(data), format(kind));
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(DECODING_BYTES);
-    reader.limits(limits);
-    let image = reader.decode()?;
+    let (image, _) = decode::upright(ImageReader::with_format(Cursor::new(data), format(kind)), None)?;
     let side = image.width().min(image.height());
     let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
     let square = image.crop_imm(left, top, side, side);
@@ -92,6 +87,17 @@ mod tests {
             let green = small.pixels().all(|Rgb([red, green, blue])| *red < 20 && *green > 180 && *blue < 20);
             assert!(green, "nothing of the sides");
         }
+    }
+
+    #[test]
+    fn a_photo_taken_sideways_is_turned() {
+        let left_is_green =
+            RgbImage::from_fn(64, 64, |x, _| if x < 32 { Rgb([0, 200, 0]) } else { Rgb([200, 0, 0]) });
+        let data = decode::sideways::jpeg(&left_is_green);
+        let (_, data) = make(ImageType::Jpeg, &data, size(64)).unwrap();
+        let turned = image::load_from_memory(&data).unwrap().to_rgb8();
+        let is_green = |x, y| turned.get_pixel(x, y).0[1] > 180;
+        assert!(is_green(32, 10) && !is_green(32, 54), "its left is its top");
     }
 
     #[test]

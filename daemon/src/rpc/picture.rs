@@ -10,19 +10,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::{CompressionType, FilterType as Filter, PngEncoder};
 use image::imageops::FilterType;
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, ImageResult, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, ImageResult};
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{bounds, picture_bytes};
+
+use crate::decode;
 
 /// A side of a picture that is made smaller, in pixels: what UIs show.
 const SIDE: u32 = 512;
 /// Bytes of the stanza with the largest picture that is published, whatever our own server takes. It comes to contacts
 /// over theirs: Prosody and ejabberd take twice as much from other servers.
 const STANZA_BYTES: usize = 256 * 1024;
-/// The side of a picture that is taken in, in pixels, and what decoding it may take, in bytes.
+/// The side of a picture that is taken in, in pixels.
 const SIDE_MAX: u32 = 8192;
-const DECODING_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The picture as PNGs, the largest first; the last fits into a stanza that any server takes. A PNG that may be
 /// published as it is, stays as it is. None: there is to be no picture.
@@ -35,16 +35,12 @@ pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
     if data.is_empty() {
         return Ok(Vec::new());
     }
-    let mut reader = ImageReader::new(Cursor::new(&data))
+    let reader = ImageReader::new(Cursor::new(&data))
         .with_guessed_format()
         .map_err(|_| invalid("neither GIF, JPEG, PNG nor WebP"))?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(SIDE_MAX);
-    limits.max_image_height = Some(SIDE_MAX);
-    limits.max_alloc = Some(DECODING_BYTES);
-    reader.limits(limits);
     let format = reader.format();
-    let (image, is_upright) = upright(reader).map_err(|error| invalid(&error.to_string()))?;
+    let (image, is_upright) =
+        decode::upright(reader, Some(SIDE_MAX)).map_err(|error| invalid(&error.to_string()))?;
     let small = image.width() <= SIDE && image.height() <= SIDE;
     let (most, least) = (picture_bytes(STANZA_BYTES), picture_bytes(bounds::STANZA_BYTES_LEAST));
     let mut pngs = Vec::new();
@@ -67,19 +63,6 @@ pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
         side = side * 4 / 5;
     }
     Ok(pngs)
-}
-
-/// The image the right way up, and whether it was so as it is stored: cameras leave the turning to who shows it.
-fn upright(reader: ImageReader<Cursor<&Vec<u8>>>) -> ImageResult<(DynamicImage, bool)> {
-    let mut decoder = reader.into_decoder()?;
-    // The limits count what the decoder needs, not the image itself.
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(DECODING_BYTES);
-    limits.reserve(decoder.total_bytes())?;
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok((image, orientation == Orientation::NoTransforms))
 }
 
 /// The same with 8 bits a channel, and no more channels than it needs.
@@ -109,9 +92,10 @@ fn encode(image: &DynamicImage) -> ImageResult<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use image::codecs::png::PngDecoder;
-    use image::{ColorType, ImageEncoder as _, RgbImage, RgbaImage};
+    use image::{ColorType, ImageDecoder as _, RgbImage, RgbaImage};
 
     use super::*;
+    use crate::decode::sideways;
 
     fn encoded(image: &DynamicImage, format: ImageFormat) -> String {
         let mut data = Vec::new();
@@ -176,17 +160,8 @@ mod tests {
 
     #[test]
     fn a_photo_taken_sideways_is_turned() {
-        // EXIF with one entry: orientation (0x0112), a short, 6: shown a quarter turn clockwise.
-        let turn = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
-        let mut jpeg = STANDARD.decode(black(30, 20, ImageFormat::Jpeg)).unwrap();
-        let content = [b"Exif\0\0".as_slice(), turn].concat();
-        let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
-        jpeg.splice(2..2, [[0xff, 0xe1].as_slice(), &length, &content].concat());
-        let mut png = Vec::new();
-        let mut encoder = PngEncoder::new(&mut png);
-        encoder.set_exif_metadata(turn.to_vec()).unwrap();
-        RgbImage::new(30, 20).write_with_encoder(encoder).unwrap();
-        for data in [jpeg, png] {
+        let image = RgbImage::new(30, 20);
+        for data in [sideways::jpeg(&image), sideways::png(&image)] {
             assert_eq!(size(&pngs(&STANDARD.encode(data)).unwrap()[0]), (20, 30));
         }
     }

@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// it asks for what came after the last event that it handed on, so that nothing is lost and
 /// nothing comes twice.
 ///
-/// Where the daemon no longer has what came then, as after it has started anew, there is the error
+/// Where the daemon no longer has what came then, as after it has restarted, there is the error
 /// `cursorExpired`: load what you show anew, and [go on from](Follower::go_on_from) the `seq` of
 /// that answer. If you don't, it goes on with whatever the daemon still has.
 ///

@@ -33,7 +33,7 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
     loop {
         match follower.next().await {
             Ok(event) => output.one(event, |event, look| known.tell(event, look))?,
-            // The daemon has started anew. What it has told since then comes next, compared with what was
+            // The daemon has restarted. What it has told since then comes next, compared with what was
             // known before.
             Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => output.failure(&error.into()),
             Err(ClientError::Unexpected(error)) => output.failure(&Failure::Damaged(error.to_string())),

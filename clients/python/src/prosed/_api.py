@@ -1706,7 +1706,7 @@ class AsyncMethods:
     ) -> None:
         """Ask to see somebody's presence.
 
-        They see `message` beside the request, where their server and program show it.
+        They see `message` with the request, where their server and program show it.
 
         Args:
             jid: Who is asked: a bare JID.
@@ -2292,7 +2292,7 @@ class Methods:
     ) -> None:
         """Ask to see somebody's presence.
 
-        They see `message` beside the request, where their server and program show it.
+        They see `message` with the request, where their server and program show it.
 
         Args:
             jid: Who is asked: a bare JID.

@@ -243,7 +243,7 @@ class EventStream(Generic[E]):
     the last event that it handed on, so that nothing is lost and nothing comes twice. It waits for a
     daemon that is away, however long.
 
-    Where the daemon no longer has what came then, as after it has started anew, it raises
+    Where the daemon no longer has what came then, as after it has restarted, it raises
     `CursorExpired`: load what you show anew, and open a stream with the `seq` of that answer as
     `since`. Who goes on with this one instead gets what the daemon still has.
 
