@@ -254,28 +254,32 @@ impl Rows {
         let batch = match write {
             Write::Roster { version, replace, items, removed } => {
                 let version = version.clone().filter(|_| sound || *replace);
-                (0, self.roster_batch(account, version, *replace, items, removed)?)
+                (ROSTER, self.roster_batch(account, version, *replace, items, removed)?)
             }
             Write::Person { jid, person } => {
                 let key = key(jid.as_str());
                 // A former contact has no last-seen time.
                 if person.is_none() {
-                    batches.push((2, one(key.clone(), None::<&Timestamp>)?));
+                    batches.push((SEEN, one(key.clone(), None::<&Timestamp>)?));
                 }
-                (1, one(key, person.as_ref())?)
+                (PEOPLE, one(key, person.as_ref())?)
             }
             Write::LastSeen(times) => {
                 let mut batch = Batch::default();
                 for (jid, at) in times {
                     batch.insert(key(jid.as_str()), encode(at)?);
                 }
-                (2, batch)
+                (SEEN, batch)
             }
             Write::Caps { key: caps, record } => {
-                (3, one(key(&format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())?)
+                (CAPS, one(key(&format!("{}\0{}", caps.hash, caps.ver)), record.as_ref())?)
             }
-            Write::SubscriptionRequest { jid, request } => (4, one(key(jid.as_str()), request.as_ref())?),
-            Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => (0, Batch::default()),
+            Write::SubscriptionRequest { jid, request } => {
+                (REQUESTS, one(key(jid.as_str()), request.as_ref())?)
+            }
+            Write::Image { .. } | Write::ImageUnused { .. } | Write::OwnPresence(_) => {
+                return Ok(Change::default());
+            }
         };
         batches.push(batch);
         let change = Change(batches);
@@ -383,7 +387,15 @@ impl Rows {
     }
 }
 
+/// The trees' places in the table above.
+const ROSTER: usize = 0;
+const PEOPLE: usize = 1;
+const SEEN: usize = 2;
+const CAPS: usize = 3;
+const REQUESTS: usize = 4;
+
 /// What a write has changed: of each tree, by its place in the table above. A row of one may end one of another.
+#[derive(Default)]
 pub(super) struct Change(Vec<(usize, Batch)>);
 
 impl Change {
@@ -419,7 +431,7 @@ impl Copy {
     pub(super) fn go_on(&mut self, rows: &Rows, count: usize) -> Result<bool, RowsError> {
         let (tree, last) = &mut self.at;
         let Some(&from) = rows.trees().get(*tree) else { return Ok(false) };
-        let is_people = *tree == 1;
+        let is_people = *tree == PEOPLE;
         let begin = last.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut copied = Batch::default();
         for row in from.range::<IVec, _>((begin, Bound::Unbounded)).take(count) {
