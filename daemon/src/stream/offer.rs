@@ -3,6 +3,9 @@
 use minidom::Element;
 use xmpp_parsers::ns;
 
+use super::binding::{BindingType, Bindings};
+use super::scram::ScramMechanism;
+
 /// XEP-0440's namespace.
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 
@@ -27,6 +30,15 @@ pub(super) enum Profile {
     Sasl,
     /// XEP-0388.
     Sasl2,
+}
+
+/// One way to log in by SCRAM that an offer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scram {
+    pub profile: Profile,
+    pub mechanism: ScramMechanism,
+    /// What it is bound by.
+    pub binding: Option<BindingType>,
 }
 
 impl Offer {
@@ -60,6 +72,25 @@ impl Offer {
     /// The mechanisms of both.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
         self.sasl.iter().chain(&self.sasl2).map(String::as_str)
+    }
+
+    /// The server binds logins in some way.
+    pub(super) fn binds(&self) -> bool {
+        self.all().any(|name| name.ends_with("-PLUS"))
+    }
+
+    /// All that can be used of SCRAM on this connection. Where both sides can bind, only what is bound: to
+    /// offer a hash unbound that others are bound with is not what an honest server does.
+    pub(super) fn scram<'a>(&'a self, bindings: &Bindings) -> impl Iterator<Item = Scram> + use<'a> {
+        let binding = bindings.common(self.bindings.as_deref()).filter(|_| self.binds());
+        let all = [Profile::Sasl, Profile::Sasl2]
+            .into_iter()
+            .flat_map(|profile| ScramMechanism::ALL.map(|mechanism| (profile, mechanism)));
+        let offered = move |&(profile, mechanism): &(Profile, ScramMechanism)| {
+            let name = if binding.is_some() { mechanism.bound_name() } else { mechanism.name() };
+            self.mechanisms(profile).iter().any(|offered| offered == name)
+        };
+        all.filter(offered).map(move |(profile, mechanism)| Scram { profile, mechanism, binding })
     }
 
     /// What a server that protects its offer hashes (XEP-0474 §5.1).

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::binding::{BindingType, Bindings};
-use super::offer::Offer;
+use super::offer::{Offer, Profile, Scram};
 use super::scram::ScramMechanism;
 
 /// What an account's logins can't do without any more. No secret; kept with the account.
@@ -32,18 +32,19 @@ impl Pins {
         *self == Self::default()
     }
 
-    /// What this offer, on this connection, would pin.
+    /// What this offer, on this connection, would pin: what a login can use of it, together. A hash that is
+    /// offered unbound beside weaker ones that are bound, or SASL2 without the strongest of them, is only for show.
     pub(super) fn of(offer: &Offer, bindings: &Bindings) -> Self {
-        let offers = |name: &str| offer.all().any(|offered| offered == name);
-        let all = ScramMechanism::ALL;
-        let binds = all.iter().any(|mechanism| offers(mechanism.bound_name()));
+        let usable: Vec<_> = offer.scram(bindings).collect();
+        let scram = usable.iter().map(|scram| scram.mechanism).max();
+        let is_whole = |used: &Scram| used.profile == Profile::Sasl2 && Some(used.mechanism) == scram;
         Self {
-            scram: all
-                .into_iter()
-                .rev()
-                .find(|mechanism| offers(mechanism.name()) || offers(mechanism.bound_name())),
-            binding: bindings.common(offer.bindings.as_deref()).filter(|_| binds),
-            sasl2: !offer.sasl2.is_empty(),
+            scram,
+            binding: usable.first().and_then(|scram| scram.binding),
+            sasl2: match scram {
+                Some(_) => usable.iter().any(is_whole),
+                None => offer.sasl2.iter().any(|name| name == "PLAIN"),
+            },
         }
     }
 
@@ -93,12 +94,15 @@ mod tests {
             of(&offer(&[], &["SCRAM-SHA-1-PLUS"], &both), &tls12),
             (Some("SCRAM-SHA-1"), Some("tls-server-end-point"), true)
         );
-        // A list of bindings, and nothing that could be bound; and the other way round.
+        // A list of bindings, and nothing that could be bound.
         assert_eq!(of(&offer(&["SCRAM-SHA-1"], &[], &both), &tls13), (Some("SCRAM-SHA-1"), None, false));
-        assert_eq!(
-            of(&offer(&["SCRAM-SHA-1-PLUS"], &[], &["tls-unique"]), &tls13),
-            (Some("SCRAM-SHA-1"), None, false)
-        );
+        // What can't be used.
+        assert_eq!(of(&offer(&["SCRAM-SHA-1-PLUS"], &[], &["tls-unique"]), &tls13), (None, None, false));
+        let for_show = ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256"];
+        let bound = (Some("SCRAM-SHA-1"), Some("tls-exporter"), false);
+        assert_eq!(of(&offer(&for_show, &["EXTERNAL", "SCRAM-SHA-256"], &both), &tls13), bound);
+        assert_eq!(of(&offer(&["PLAIN"], &["PLAIN"], &[]), &tls13), (None, None, true));
+        assert_eq!(of(&offer(&["PLAIN"], &["EXTERNAL"], &[]), &tls13), (None, None, false));
         assert_eq!(of(&offer(&["PLAIN", "SCRAM-SHA3-512"], &[], &[]), &tls13), (None, None, false));
         assert!(Pins::of(&offer(&["PLAIN"], &[], &[]), &tls13).is_empty());
     }

@@ -36,7 +36,7 @@ use zeroize::Zeroizing;
 
 use super::binding::Bindings;
 use super::exchange::{Exchange, LoginStream, Step, Success, disorder};
-use super::offer::{Offer, Profile};
+use super::offer::{Offer, Profile, Scram};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
 use super::{ConnectError, Pins, short};
@@ -171,33 +171,18 @@ impl Login {
     }
 
     fn choose(&self, offer: &Offer, bindings: &Bindings) -> Result<Choice, ConnectError> {
-        let pinned = self.keys.as_ref().filter(|_| self.password.is_none()).map(|keys| keys.mechanism);
-        let common = bindings.common(offer.bindings.as_deref());
-        let binds = offer.all().any(|name| name.ends_with("-PLUS"));
-        let mut best = None;
-        // The last of those that are equally strong: SASL2, but for the probe.
-        let profiles = [Profile::Sasl, Profile::Sasl2];
-        for profile in if self.probe { [profiles[1], profiles[0]] } else { profiles } {
-            let offers = |name: &str| offer.mechanisms(profile).iter().any(|offered| offered == name);
-            for mechanism in ScramMechanism::ALL {
-                let flag = match common {
-                    Some(kind) if offers(mechanism.bound_name()) => Flag::Bound(kind),
-                    _ if !offers(mechanism.name()) => continue,
-                    // It binds other hashes than this one: not what an honest server offers.
-                    Some(_) if binds => continue,
-                    None if binds || bindings.is_empty() => Flag::Impossible,
-                    _ => Flag::NotOffered,
-                };
-                let rank = (matches!(flag, Flag::Bound(_)), mechanism);
-                if pinned.is_none_or(|pinned| pinned == mechanism)
-                    && best.is_none_or(|(strongest, _)| rank >= strongest)
-                {
-                    best = Some((rank, Choice { profile, way: Way::Scram(mechanism, flag) }));
-                }
-            }
-        }
-        if let Some((_, choice)) = best {
-            return Ok(choice);
+        // Keys are of use for their mechanism only.
+        let only = self.keys.as_ref().filter(|_| self.password.is_none()).map(|keys| keys.mechanism);
+        // Of those that are equally strong: SASL2, but for the probe.
+        let rank = |scram: &Scram| (scram.mechanism, (scram.profile == Profile::Sasl2) != self.probe);
+        let fits = |scram: &Scram| only.is_none_or(|only| only == scram.mechanism);
+        if let Some(scram) = offer.scram(bindings).filter(fits).max_by_key(rank) {
+            let flag = match scram.binding {
+                Some(kind) => Flag::Bound(kind),
+                None if offer.binds() || bindings.is_empty() => Flag::Impossible,
+                None => Flag::NotOffered,
+            };
+            return Ok(Choice { profile: scram.profile, way: Way::Scram(scram.mechanism, flag) });
         }
         let scram = self.password.is_none() || offer.all().any(|name| name.starts_with("SCRAM-"));
         let plain = |profile: &Profile| offer.mechanisms(*profile).iter().any(|name| name == "PLAIN");

@@ -135,6 +135,57 @@ fn a_password_that_has_worked_with_scram_is_not_given_away_afterwards() {
     assert!(refused(&keys, &offer(&["PLAIN", "SCRAM-SHA-1"])).is_some());
 }
 
+/// Every offer of two hashes, bound and unbound, and PLAIN, by either profile and with each list of
+/// bindings, where each set of pins holds.
+#[test]
+fn no_offer_that_passes_comes_to_less_than_what_is_pinned() {
+    use super::super::binding::BindingType::{EndPoint, Exporter};
+    const NAMES: [&str; 5] =
+        ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"];
+    let names = |set: usize| {
+        let chosen = NAMES.iter().enumerate().filter(|(index, _)| set & (1 << index) != 0);
+        chosen.map(|(_, &name)| name.to_owned()).collect::<Vec<_>>()
+    };
+    let lists: [&[&str]; 4] =
+        [&["tls-exporter", "tls-server-end-point"], &["tls-server-end-point"], &["tls-unique"], &[]];
+    let [can, _] = bindings();
+    let mut login = login("secret").unwrap();
+    login.probe = false;
+    let (mut passed, mut refused) = (0, 0);
+    for sets in 0..1 << (2 * NAMES.len()) {
+        for list in lists {
+            // What nobody knows makes no list of mechanisms a better one.
+            let mut sasl2 = names(sets >> NAMES.len());
+            sasl2.push("X-UNKNOWN".to_owned());
+            let bindings = Some(list.iter().map(|&kind| kind.to_owned()).collect());
+            let offer = Offer { sasl: names(sets), sasl2, bindings, ..Offer::default() };
+            let seen = Pins::of(&offer, &can);
+            let Ok(choice) = login.choose(&offer, &can) else { continue };
+            let (scram, binding) = match choice.way {
+                Way::Scram(mechanism, Flag::Bound(kind)) => (Some(mechanism), Some(kind)),
+                Way::Scram(mechanism, _) => (Some(mechanism), None),
+                Way::Plain => (None, None),
+            };
+            let used = Pins { scram, binding, sasl2: choice.profile == Profile::Sasl2 };
+            for scram in [None, Some(ScramMechanism::Sha1), Some(ScramMechanism::Sha256)] {
+                for binding in [None, Some(EndPoint), Some(Exporter)] {
+                    for sasl2 in [false, true] {
+                        login.pins = Pins { scram, binding, sasl2 };
+                        if login.check(&seen).is_err() {
+                            refused += 1;
+                            continue;
+                        }
+                        passed += 1;
+                        let missing = login.pins.missing_from(&used);
+                        assert_eq!(missing, None, "{offer:?} came to {choice:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(passed > 1000 && refused > 1000, "{passed} passed, {refused} refused");
+}
+
 #[test]
 fn less_is_accepted_for_one_login_and_is_then_what_is_pinned() {
     let [can, _] = bindings();
