@@ -1,8 +1,8 @@
-//! XEP-0084: User Avatar, the seed's 2.1.5 to 2.1.7: metadata comes by itself, an unknown image
-//! is fetched once, verified and saved.
+//! XEP-0084: User Avatar, 2.1.5 to 2.1.7 of the start-up sequence: metadata is pushed, an unknown image is fetched
+//! once, verified and saved.
 //!
-//! Left out: images by URL (§4.2.1, never fetched: the URL's host would learn
-//! who and where we are), several sizes (the first that PEP itself has is taken).
+//! Left out: images by URL (§4.2.1, never fetched: the URL's host would learn who and where we are), several sizes
+//! (we take the first that PEP itself has).
 
 use jid::{BareJid, Jid};
 use minidom::Element;
@@ -28,7 +28,7 @@ pub(crate) const METADATA_NODE: &str = ns::AVATAR_METADATA;
 pub(crate) const FEATURES: &[&str] =
     &[ns::AVATAR_DATA, ns::AVATAR_METADATA, "urn:xmpp:avatar:metadata+notify"];
 
-/// Publishing has two steps (§3.1): the image, then what points to it.
+/// Publishing takes two steps (§3.1): the image, then the metadata that points to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AvatarStep {
     Data(ImageInfo),
@@ -42,13 +42,13 @@ enum Announced {
     Nothing,
     Image {
         id: ImageId,
-        /// As it stands there: to a server, an item's id is just a text (XEP-0060 §12.8).
+        /// Verbatim: to a server, an item's id is just text (XEP-0060 §12.8).
         spelling: Option<String>,
         bytes: Option<usize>,
     },
 }
 
-/// A malformed `<info/>` loses only itself; `None`: nothing that we can use.
+/// A malformed `<info/>` does not affect the others; `None`: nothing that we can use.
 fn read_metadata(item: &Item<'_>) -> Option<Announced> {
     let metadata = item.payload.filter(|payload| payload.is("metadata", ns::AVATAR_METADATA))?;
     let infos: Vec<&Element> =
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    /// `awaited`: a UI waits for it.
+    /// `awaited`: a UI is waiting for it.
     fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, awaited: bool, turn: &mut Turn<'_>) {
         match metadata {
             Announced::Nothing => self.assign_no_image(owner),
@@ -101,11 +101,11 @@ impl Session {
                 debug!(bytes, "avatar too large: not fetched");
             }
             Announced::Image { id, spelling, .. } => {
-                // It may be on its way in an old vCard, which need not have it.
+                // It may be in an old vCard that is being fetched, but that vCard need not have it.
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
                 }
-                // The one that is on its way was asked for as it was spelled then.
+                // The request in flight used the earlier spelling.
                 let asked = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
                 let asked = asked.filter(|asked| asked.id == id && self.images.is_coming(&id));
                 let spelling = spelling.or_else(|| asked?.spelling.clone());
@@ -119,7 +119,7 @@ impl Session {
         }
     }
 
-    /// It is somebody's turn to be asked for their picture: for the one that their metadata names by now.
+    /// A contact's turn has come: fetches the picture that their metadata names by now.
     pub(crate) fn ask_for_avatar(&mut self, question: Question, turn: &mut Turn<'_>) {
         let owner = question.contact.clone();
         let id = self.people.person(&owner).and_then(Person::wanted_avatar);
@@ -130,7 +130,7 @@ impl Session {
         }
     }
 
-    /// 2.1.6. `question`: whose turn it is; absent: a UI wants it.
+    /// 2.1.6. `question`: the contact whose turn it is; absent: a UI wants the picture.
     pub(crate) fn fetch_avatar(
         &mut self,
         owner: BareJid,
@@ -157,7 +157,7 @@ impl Session {
     ) {
         self.images.answered(&id, &owner);
         let kept = outcome.and_then(|payload| {
-            // Replaced meanwhile, and nobody else's either.
+            // Replaced in the meantime, and not used by anybody else.
             if !self.images.is_held(id) {
                 return Err(Failure::NotFound);
             }
@@ -166,21 +166,21 @@ impl Session {
         });
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
-            // A server that makes vCards of avatars and avatars of vCards (ejabberd's mod_avatar) publishes it
-            // again as we spell it, and may still announce it as its owner does.
+            // A server that converts between vCards and avatars (ejabberd's mod_avatar) republishes it with our
+            // spelling, and may still announce the owner's.
             if failure.is_not_found() && self.spell_as_we_do(&owner, id) {
                 return self.fetch_avatar(owner, id, None, turn);
             }
             self.images.give_up(&id, &owner);
             self.fetch_from_another(id);
-            // Replaced meanwhile: who waits, waits for the new one.
+            // Replaced in the meantime: callers wait for the new one.
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
                 self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
             }
         }
     }
 
-    /// Forgets how the owner of an image spells its id; answers whether they do it in their own way.
+    /// Forgets how an image's owner spells its id; returns whether their spelling differed from ours.
     fn spell_as_we_do(&mut self, owner: &BareJid, id: ImageId) -> bool {
         let record = self.people.edit(owner).and_then(|person| person.avatar.as_mut()?.as_mut());
         let was_theirs = record.is_some_and(|record| record.id == id && record.spelling.take().is_some());
@@ -190,7 +190,7 @@ impl Session {
         was_theirs
     }
 
-    /// One whom an image was wanted from does not have it: another may.
+    /// This owner does not have the wanted image: another may.
     pub(crate) fn fetch_from_another(&mut self, id: ImageId) {
         let has_it = |owner: &&BareJid| {
             self.people.person(owner).is_some_and(|person| person.wanted_avatar() == Some(id))
@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Asks for what the server has not pushed. `question`: whose turn it is; absent: a UI wants it.
+    /// Requests what the server has not pushed. `question`: the contact whose turn it is; absent: a UI wants it.
     pub(crate) fn ask_avatar_metadata(
         &mut self,
         jid: BareJid,
@@ -213,7 +213,7 @@ impl Session {
         self.ask_for(question, to, query, Request::AvatarMetadata { jid, known }, turn);
     }
 
-    /// Answers why it remains unknown whether there is an avatar.
+    /// Returns why it is still unknown whether there is an avatar.
     pub(crate) fn handle_avatar_metadata_result(
         &mut self,
         jid: &BareJid,
@@ -226,14 +226,14 @@ impl Session {
                 Some(item) => read_metadata(&item),
                 None => Some(Announced::Nothing),
             },
-            // No such node, or none that is for us: as good as none. Time-outs tell nothing.
+            // No such node, or not for us: the same as no avatar. Time-outs say nothing.
             Err(failure) if failure.tells_of_absence() => Some(Announced::Nothing),
             Err(failure) => return Some(failure),
         };
         let person = self.people.person(jid)?;
-        // An event that came meanwhile knows better.
+        // An event that arrived in the meantime is newer.
         let is_news = person.avatar_known() == known;
-        // The picture of an old vCard is nothing that this node has.
+        // The picture of an old vCard does not come from this node.
         let is_of_vcard = person.is_legacy() && metadata == Some(Announced::Nothing);
         if let Some(metadata) = metadata.filter(|_| is_news && !is_of_vcard) {
             let awaited = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
@@ -242,7 +242,7 @@ impl Session {
         None
     }
 
-    /// §3.1, and §3.3 where there is none.
+    /// §3.1, or §3.3 to remove it.
     pub(crate) fn handle_set_avatar(&mut self, call: Call, images: Vec<Vec<u8>>, turn: &mut Turn<'_>) {
         if !self.connection.is_online() {
             return turn.reply(call, Err(Failure::Offline));
@@ -264,7 +264,7 @@ impl Session {
         };
         if self.wait(call, Awaited::Outcome(call), turn) {
             let payload = pep::publish(ns::AVATAR_DATA, &id.to_string(), Data { data: data.clone() }.into());
-            // Ours is not fetched again when its metadata comes.
+            // Ours need not be fetched when its metadata arrives.
             self.images.claim(id, self.account.clone());
             let _ = self.keep_image(id, data, turn);
             let request = Request::PublishAvatar { call, id: Some(id), step: AvatarStep::Data(info) };

@@ -1,9 +1,8 @@
 //! XEP-0115: Entity Capabilities, ours and others'.
 //!
-//! Others' are asked for once a hash and believed only where the hash fits (§5.4); what doesn't
-//! fit counts for the one device that said it. So does what can't be checked: caps with no hash, as
-//! XEP-0115 had them up to version 1.3, or with one that we don't know. Left out: clients that announce
-//! no caps (§8).
+//! Others' are queried once per hash and trusted only if the hash matches (§5.4); what does not match counts for that
+//! one device only. So does what cannot be verified: caps without a hash, as in XEP-0115 up to version 1.3, or with
+//! an unknown one. Left out: clients that announce no caps (§8).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,11 +36,11 @@ const FEATURES: &[&str] = &[ns::CAPS];
 const NODE_BYTES: usize = 500;
 const VER_BYTES: usize = 100;
 
-/// The hash functions that we know, by their names in IANA's registry, which are in small letters.
+/// Supported hash functions, by their names in IANA's registry, which are in lower case.
 const SHA_1: &str = "sha-1";
 const SHA_256: &str = "sha-256";
 
-/// Which program we say that we are.
+/// The program that we claim to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Software {
     /// A URI that names the program (XEP-0115 §4).
@@ -70,7 +69,7 @@ impl Software {
         }
     }
 
-    /// The caps hash of it: SHA-1, base64 (XEP-0115 §5).
+    /// Its caps hash: SHA-1, base64 (XEP-0115 §5).
     pub fn ver(&self) -> String {
         BASE64_STANDARD.encode(self.digest())
     }
@@ -90,7 +89,7 @@ impl Software {
     }
 }
 
-/// The string that is hashed (§5.1); `None` where the information is ill-formed (§5.4).
+/// The string to hash (§5.1); `None` if the information is ill-formed (§5.4).
 fn verification_string(info: &Info) -> Option<String> {
     let mut identities: Vec<&IdentityText> = info.identities.iter().collect();
     identities.sort();
@@ -117,7 +116,7 @@ fn verification_string(info: &Info) -> Option<String> {
     }
     let mut forms: BTreeMap<&str, &Form> = BTreeMap::new();
     for form in &info.forms {
-        // §5.4: a form with no hidden FORM_TYPE counts for nothing.
+        // §5.4: a form without a hidden FORM_TYPE is ignored.
         let Some(form_type) = form.form_type() else { continue };
         let first = form_type.first()?;
         if form_type.iter().any(|other| other != first) || forms.insert(first, form).is_some() {
@@ -150,12 +149,12 @@ fn fits(info: &Info, key: &CapsKey) -> bool {
     ver == key.ver
 }
 
-/// Whether what a device says can be checked against its hash, and so counts for all that show the same one.
+/// Whether a device's answer can be checked against its hash, and so counts for all devices with that hash.
 fn is_verifiable(key: &CapsKey) -> bool {
     matches!(key.hash.as_str(), SHA_1 | SHA_256)
 }
 
-/// Whom we asked about which hash.
+/// The device that we queried, and the hash.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
     key: CapsKey,
@@ -165,11 +164,12 @@ pub(crate) struct Asked {
 /// A hash that nobody has explained yet.
 #[derive(Default)]
 struct Unknown {
-    /// Who shows it and has not failed to explain it, and which node each names: they all learn what it means.
+    /// The devices that show it and have not failed to explain it, with the node that each names: all of them learn
+    /// its meaning.
     holders: BTreeMap<Jid, String>,
-    /// Who is being asked: one of them at a time, where their answer counts for all.
+    /// The devices being queried: one at a time if its answer counts for all.
     asked: BTreeSet<Jid>,
-    /// Holders whose turn came while another was being asked: if that one can't explain it, they may be asked.
+    /// Holders whose turn came while another was being queried: candidates if that one fails.
     waiting: BTreeSet<Jid>,
 }
 
@@ -177,11 +177,11 @@ pub(crate) struct State {
     software: Software,
     ver: String,
     features: Features,
-    /// One for each hash that devices show, at most: who shows another one leaves it.
+    /// At most one for each hash that devices show: a device that changes its hash leaves the old one.
     unknown: BTreeMap<CapsKey, Unknown>,
-    /// Bytes that contacts have explained on this stream.
+    /// Bytes of the explanations that contacts have given on this stream.
     explained: BTreeMap<BareJid, usize>,
-    /// How often a device was looked at, as one that may be asked.
+    /// How often a device was considered for a query.
     #[cfg(test)]
     pub(crate) looks: std::cell::Cell<usize>,
 }
@@ -205,7 +205,7 @@ impl State {
         Caps::new(self.software.node.clone(), hash).into()
     }
 
-    /// §6.2: answers a query for our `node#ver`, or for no node. Other nodes we don't have.
+    /// §6.2: answers a query for our `node#ver`, or without a node. We have no other nodes.
     pub(crate) fn disclose(&self, query: &Element) -> Result<Option<Element>, DefinedCondition> {
         let node = query.attr("node");
         let ours = node.is_none_or(|node| {
@@ -219,22 +219,22 @@ impl State {
         }
     }
 
-    /// Who shows what is unknown, and who has explained something.
+    /// The devices that show unknown hashes, and those that have explained one.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        // One with nobody would be one too many.
+        // An entry without devices would be a leak.
         let holders =
             self.unknown.values().map(|unknown| (unknown.holders.len() + unknown.waiting.len()).max(1));
         holders.sum::<usize>() + self.explained.len()
     }
 
-    /// The stream is gone, and with it whom we could ask.
+    /// The stream is gone, and with it the devices to query.
     pub(crate) fn forget_unknown(&mut self) {
         self.unknown.clear();
         self.explained.clear();
     }
 
-    /// A device shows a hash no more.
+    /// A device no longer shows a hash.
     fn forget_holder(&mut self, holder: &Jid, key: &CapsKey) {
         if let Some(unknown) = self.unknown.get_mut(key) {
             unknown.holders.remove(holder);
@@ -249,14 +249,14 @@ impl State {
         self.unknown.get_mut(key)?.waiting.pop_first()
     }
 
-    /// A device of somebody is gone.
+    /// A contact's device is gone.
     pub(crate) fn forget_device(&mut self, owner: &BareJid, resource: &str, online: &Online) {
         if let (Some(key), Some(holder)) = (&online.caps, people::device(owner, resource)) {
             self.forget_holder(&holder, key);
         }
     }
 
-    /// Somebody is no contact any more.
+    /// A JID is no longer a contact.
     pub(crate) fn forget_contact(&mut self, jid: &BareJid, person: &Person) {
         self.explained.remove(jid);
         person.online.iter().for_each(|(resource, online)| self.forget_device(jid, resource, online));
@@ -271,7 +271,7 @@ fn announced(presence: &Presence) -> Option<(CapsKey, String)> {
 }
 
 impl Session {
-    /// Notes which client somebody's presence announces, and has it asked for if it is unknown.
+    /// Notes the client announced in a presence, and has it queried if it is unknown.
     pub(crate) fn note_caps(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
         if presence.type_ != Type::None {
             return;
@@ -307,7 +307,7 @@ impl Session {
         }
     }
 
-    /// Whether a device may be asked what the hash means that it shows, once nobody else is.
+    /// Whether a device may be queried for its hash once nobody else is being queried.
     fn may_explain(&self, holder: &Jid, key: &CapsKey) -> bool {
         #[cfg(test)]
         self.caps.looks.update(|looks| looks + 1);
@@ -320,7 +320,7 @@ impl Session {
             && self.caps.unknown.get(key).is_some_and(|unknown| unknown.holders.contains_key(holder))
     }
 
-    /// Whether a device has to wait for an answer first, its own or another's that counts for it.
+    /// Whether a device must first wait for an answer: its own, or another's that counts for it.
     fn is_asked(&self, holder: &Jid, key: &CapsKey) -> bool {
         self.caps.unknown.get(key).is_some_and(|unknown| match is_verifiable(key) {
             true => !unknown.asked.is_empty(),
@@ -328,7 +328,7 @@ impl Session {
         })
     }
 
-    /// It is a contact's turn to be asked what a hash of theirs means.
+    /// A contact's turn has come: queries one of their hashes.
     pub(crate) fn ask_for_caps(&mut self, question: Question, turn: &mut Turn<'_>) {
         let contact = &question.contact;
         let Some(person) = self.people.person(contact) else { return };
@@ -348,9 +348,9 @@ impl Session {
             self.questions.put(contact, Kind::Caps);
         }
         let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
-        // Each by their own node: nobody can have others asked for one that they don't have.
+        // Each with its own node: nobody can cause queries to others for a node that they don't have.
         let Some(node) = unknown.holders.get(&holder) else { return };
-        // Without a node where it proves nothing: what XEP-0115 1.3 called bundles has nodes of its own.
+        // Without a node if the answer proves nothing: the bundles of XEP-0115 1.3 have their own nodes.
         let query = disco::info_query(is_verifiable(&key).then(|| format!("{node}#{}", key.ver)));
         unknown.waiting.remove(&holder);
         unknown.asked.insert(holder.clone());
@@ -375,7 +375,7 @@ impl Session {
                     debug!("caps that no hash confirms count for that device only");
                     self.note_own_client(&holder, &key, &Arc::new(record), turn);
                 }
-                // Each is looked at once: who waits has had a turn for it. Not all who show it.
+                // Each is considered once, since those waiting have had a turn for it; not all holders are scanned.
                 while let Some(other) = self.caps.next_waiting(&key) {
                     if self.may_explain(&other, &key) {
                         self.questions.put(&other.to_bare(), Kind::Caps);
@@ -388,7 +388,7 @@ impl Session {
         self.questions.put(&holder.to_bare(), Kind::Caps);
     }
 
-    /// A hash has been explained, and the explanation fits.
+    /// A hash has been explained, and the explanation matches.
     fn note_meaning(&mut self, key: CapsKey, by: &Jid, record: CapsRecord, turn: &mut Turn<'_>) {
         let holders = self.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
         let explained = self.caps.explained.entry(by.to_bare()).or_default();
@@ -418,7 +418,7 @@ impl Session {
         }
     }
 
-    /// What counts for a device only takes room of its owner's.
+    /// What counts for one device only takes room from its owner's share.
     fn note_own_client(
         &mut self,
         holder: &Jid,
@@ -451,7 +451,7 @@ impl Session {
 mod tests {
     use super::*;
 
-    /// The list of the seed's step 2.1.2.
+    /// The list in step 2.1.2 of the start-up sequence.
     const SEED: &[&str] = &[
         "urn:xmpp:avatar:data",
         "urn:xmpp:avatar:metadata",

@@ -1,8 +1,8 @@
-//! What the server has not pushed by itself is asked for, at a pace that no server minds: of those whom a UI
-//! shows, of those who have just come, and of all others in time.
+//! Queries for what the server has not pushed, at a pace that no server minds: first for contacts that a UI shows,
+//! then for those who have just come online, and in time for all others.
 //!
-//! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd those of contacts who are online, at best. Of
-//! contacts who don't see our presence nothing is pushed at all: their server does not know what we want to hear.
+//! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd at best those of contacts who are online.
+//! Nothing is pushed by contacts who don't see our presence: their server does not know what interests us.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,29 +18,29 @@ use crate::snapshot::ImageId;
 use crate::time::{Now, Timestamp};
 use crate::{Session, Turn};
 
-/// Of a domain, a screenful; and no faster than somebody scrolls.
+/// Per domain: a screenful, and then no faster than somebody scrolls.
 const SHOWN_PER_DOMAIN: Rate = Rate { at_once: 60, every: Duration::from_secs(1) };
 const SHOWN: Rate = Rate { at_once: 240, every: Duration::from_millis(250) };
-/// Of all others, half of what may be had at once and then a few a minute: 1,000 contacts of one domain within
-/// 17 hours, 5,700 of many domains within a day.
+/// For all others, half of the burst and then a few a minute: 1,000 contacts of one domain within 17 hours, 5,700 of
+/// many domains within a day.
 const OTHERS_PER_DOMAIN: Rate = Rate { at_once: 10, every: Duration::from_secs(60) };
 const OTHERS: Rate = Rate { at_once: 20, every: Duration::from_secs(15) };
 
-/// Nobody is asked for the same more often, and of whom nothing is known is asked so often.
+/// The shortest time between equal queries, and the interval while nothing is known.
 const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// Who has answered is asked again after so long, where nobody looks at them.
+/// The interval for contacts who have answered and whom no UI shows.
 const ANSWERED_AGAIN_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 pub(crate) struct State {
-    /// Whom UIs show.
+    /// Contacts that UIs show.
     shown: Queue,
-    /// Who has come of whom nothing is pushed. All who are in no queue share their budget.
+    /// Contacts who have come online and push us nothing. Those in no queue share this budget.
     come: Queue,
-    /// The last picture that each was asked for by itself on this stream: once is enough, whatever came of it.
+    /// The last picture fetched from each without a UI's request on this stream: once is enough, whatever the result.
     tried: BTreeMap<BareJid, ImageId>,
-    /// When to look for the next of all others; absent: not before login has settled.
+    /// When to pick the next of all others; absent: login has not settled yet.
     look_at: Option<Instant>,
-    /// When there is somebody to be asked about; absent: nobody waits.
+    /// When the next query may be sent; absent: nobody waits.
     wake_at: Option<Instant>,
 }
 
@@ -56,7 +56,7 @@ impl State {
         self.wake_at
     }
 
-    /// The stream has ended. Who waits, waits for the next; what was spent is spent.
+    /// The stream has ended. Waiting contacts wait for the next; spent budget stays spent.
     pub(crate) fn rest(&mut self) {
         (self.look_at, self.wake_at) = (None, None);
         self.tried.clear();
@@ -72,18 +72,18 @@ impl State {
         self.wake_at = Some(now);
     }
 
-    /// Who waits, and what was spent.
+    /// Who waits, and the budget spent.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.shown.entries() + self.come.entries() + self.tried.len()
     }
 }
 
-/// What is unknown of somebody, or may have changed without our being told.
+/// What is unknown about a contact, or may have changed without our being told.
 struct Lacks {
-    /// What their avatar's metadata says.
+    /// Their avatar's metadata.
     metadata: bool,
-    /// The picture that it names, or the one of their old vCard.
+    /// The picture that it names, or that of their old vCard.
     picture: Option<(Kind, ImageId)>,
     profile: bool,
 }
@@ -95,17 +95,17 @@ impl Lacks {
 }
 
 impl Session {
-    /// Login has settled: what the server pushes by itself has come.
+    /// Login has settled: everything that the server pushes has arrived.
     pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
-        // Every UI shows whose account it is.
+        // Every UI shows its own account.
         self.catchup.shown.put(&self.account);
         self.catchup.look_at = Some(now);
         self.catchup.wake(now);
         self.ask_on(turn);
     }
 
-    /// A UI shows somebody.
+    /// A UI shows these contacts.
     pub(crate) fn note_shown(&mut self, jid: &BareJid, now: Now) {
         if self.lacks_anything(jid, now) {
             self.catchup.shown.put(jid);
@@ -113,13 +113,13 @@ impl Session {
         }
     }
 
-    /// A UI shows this one, and may wait for something of theirs.
+    /// A UI shows this contact, and may be waiting for their data.
     pub(crate) fn show_one(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
         self.note_shown(jid, turn.now);
         self.ask_on(turn);
     }
 
-    /// Somebody has come online, and has no better way to tell us of themselves.
+    /// A contact has come online and cannot push to us.
     pub(crate) fn note_come(&mut self, jid: &BareJid, now: Now) {
         let is_pushed = self.people.person(jid).is_none_or(is_pushed);
         if !is_pushed && self.startup.is_settled() && self.lacks_anything(jid, now) {
@@ -132,21 +132,21 @@ impl Session {
         self.catchup.wake(now.monotonic);
     }
 
-    /// The server says that somebody's roster item is another one now. We may see them from now on.
+    /// A contact's roster item has changed: from now on we may see them.
     pub(crate) fn note_added(&mut self, jid: &BareJid, now: Now) {
         let Some(person) = self.people.person(jid) else { return };
         if person.asked_at.is_some() || !publishes_to_us(person) || !self.startup.is_settled() {
             return;
         }
         if is_pushed(person) {
-            // What is pushed is on its way.
+            // Their server is about to push.
             self.look_for_others(now.monotonic + bounds::SETTLED_AFTER);
         } else {
             self.put_come(jid, now);
         }
     }
 
-    /// There may be others to be asked about.
+    /// There may be more contacts to query.
     pub(crate) fn look_for_others(&mut self, at: Instant) {
         if let Some(look_at) = &mut self.catchup.look_at {
             *look_at = at.min(*look_at);
@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// Asks whoever's turn it is, as many as may be in flight.
+    /// Queries the contacts whose turn it is, as many as may be in flight.
     pub(crate) fn ask_on(&mut self, turn: &mut Turn<'_>) {
         while self.connection.is_online() {
             self.line_up(turn.now);
@@ -168,14 +168,14 @@ impl Session {
         }
     }
 
-    /// Whether somebody may be given a turn: not while another waits for an answer to those before them.
+    /// Whether a turn may be given: not while a call waits for an answer to an earlier one.
     pub(crate) fn may_line_up(&self) -> bool {
         self.connection.is_online()
             && self.startup.is_settled()
             && !self.questions.is_anybody_waiting(Kind::Missing)
     }
 
-    /// Gives a turn to the next whose domain's budget allows it.
+    /// Gives a turn to the next contact whose domain's budget allows it.
     fn line_up(&mut self, now: Now) {
         if self.catchup.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
             return;
@@ -194,7 +194,7 @@ impl Session {
         }
     }
 
-    /// The next in a queue whose domain's budget allows it, and who still lacks something.
+    /// The next in a queue whose domain's budget allows it and whose data is still incomplete.
     fn next_in(&mut self, queue: fn(&mut State) -> &mut Queue, now: Now) -> Option<BareJid> {
         loop {
             let jid = queue(&mut self.catchup).next(now.monotonic)?;
@@ -205,7 +205,8 @@ impl Session {
         }
     }
 
-    /// Of all who lack something, the one asked longest ago: everybody gets a turn, even if prosed restarts often.
+    /// Of all with incomplete data, the one queried longest ago: everybody gets a turn, even if prosed restarts
+    /// often.
     fn next_other(&mut self, now: Now) -> Option<BareJid> {
         if self.catchup.look_at.is_none_or(|at| at > now.monotonic) {
             return None;
@@ -228,7 +229,7 @@ impl Session {
         Some(jid)
     }
 
-    /// What has come by now is not asked for, nor what somebody waits for: that is being asked for already.
+    /// Skips what has arrived by now, and what a call waits for: that has been requested already.
     fn ask_for_missing(&mut self, question: Question, turn: &mut Turn<'_>) {
         let jid = question.contact.clone();
         let Some(person) = self.people.person(&jid) else { return };
@@ -259,7 +260,7 @@ impl Session {
         person.is_some_and(|person| self.lacks(jid, person, is_due(person)).is_anything())
     }
 
-    /// `is_due`: what they were asked for before they may be asked for again.
+    /// `is_due`: what was requested before and may be requested again.
     fn lacks(&self, jid: &BareJid, person: &Person, is_due: bool) -> Lacks {
         let is_due = is_due && publishes_to_us(person);
         let ages = !is_pushed(person);
@@ -282,15 +283,15 @@ fn publishes_to_us(person: &Person) -> bool {
     person.item.as_ref().is_none_or(|item| matches!(item.subscription, Subscription::To | Subscription::Both))
 }
 
-/// Whether their server learns by our presence what we want to hear of them (XEP-0163 §4.3.1), as ours does.
+/// Whether our presence tells their server what interests us (XEP-0163 §4.3.1), as it tells ours.
 fn is_pushed(person: &Person) -> bool {
     person.item.as_ref().is_none_or(|item| item.subscription != Subscription::To)
 }
 
-/// How long it takes until they may be asked again.
+/// The time until they may be queried again.
 fn due_in(person: &Person, again_after: Duration, now: Now) -> Duration {
     let since = |Timestamp(at): Timestamp| u64::try_from(now.wall.0.saturating_sub(at)).ok();
-    // Asked in a future that a wrong clock has shown us: who knows when.
+    // Recorded in the future by a wrong clock: treat it as unknown.
     let since = person.asked_at.and_then(since).map_or(Duration::MAX, Duration::from_millis);
     again_after.saturating_sub(since)
 }

@@ -1,4 +1,4 @@
-//! How the session stands, and what UIs are told of it.
+//! The state of the session, and how UIs learn of it.
 
 use jid::{BareJid, FullJid, Jid};
 
@@ -19,9 +19,9 @@ pub(crate) struct Connection {
     heard_at: Option<Timestamp>,
     retry_at: Option<Timestamp>,
     failure: Option<Failure>,
-    /// We have logged out; the server has not closed the stream yet, and may never.
+    /// We have logged out; the server has not closed the stream yet, and may never do so.
     is_leaving: bool,
-    /// What UIs were told last.
+    /// What UIs were last told.
     told: Option<Account>,
 }
 
@@ -45,12 +45,12 @@ impl Connection {
         self.state == ConnectionState::Online
     }
 
-    /// There is no stream, or it is being closed: prosed may exit before there is another chance to save.
+    /// There is no stream, or it is closing: prosed may exit before the next chance to save.
     pub(crate) fn must_save_now(&self) -> bool {
         !self.is_online() || self.is_leaving
     }
 
-    /// Online, or may be again without our doing.
+    /// Online, or may come back without our doing.
     pub(crate) fn is_hopeful(&self) -> bool {
         !matches!(self.state, ConnectionState::Offline | ConnectionState::Failed)
     }
@@ -95,14 +95,14 @@ impl Connection {
         }
     }
 
-    /// How our account stands, if there is anything about it that UIs don't know yet.
+    /// Our account, if anything about it is new to UIs.
     pub(crate) fn news(&self, people: &People, presence: &OwnPresence) -> Option<Account> {
-        // Hearing of the server is no news.
+        // Hearing from the server is not news.
         let account = Account { last_stanza_at: None, ..self.account(people, presence) };
         (self.told.as_ref() != Some(&account)).then_some(account)
     }
 
-    /// Whether the news are of what happens here, and not only of what other devices and the server say of us.
+    /// Whether the change is due to us, and not only to our other devices or the server.
     pub(crate) fn is_of_ours(&self, news: &Account) -> bool {
         let Some(told) = &self.told else { return true };
         let Account { profile, avatar, resources, .. } = told.clone();
@@ -138,7 +138,7 @@ impl Session {
 
     pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
         self.tell_contacts(turn);
-        // Their stream is gone, and the server of the next takes less: there is no use in asking again.
+        // Their stream is gone, and the new server's limit is lower: sending them again would be useless.
         for ended in self.pending.take_larger_than(turn.stanza_limit) {
             self.handle_outcome(ended, Err(Failure::TooLarge { limit: turn.stanza_limit }), turn);
         }
@@ -195,7 +195,7 @@ impl Session {
             self.forget_presences(turn);
         }
         if let Some(failure) = failure.as_ref().filter(|failure| !failure.may_pass()) {
-            // We go on trying, slowly. Nobody is to wait for that.
+            // Retries continue, slowly. Calls should not wait for them.
             self.answer_waiting(&Awaited::Login, &Err(failure.clone()), turn);
             self.answer_waiting(&Awaited::Roster, &Err(failure.clone()), turn);
         }
@@ -214,7 +214,7 @@ impl Session {
         turn.reply(call, Ok(Answer::Done));
     }
 
-    /// Nothing of the stream is left: every request on it ends here.
+    /// Nothing remains of the stream: every request on it ends here.
     fn end_stream(&mut self, state: ConnectionState, turn: &mut Turn<'_>) {
         self.connection.become_(state, turn.now.wall);
         self.startup = crate::startup::State::default();

@@ -1,4 +1,4 @@
-//! Everything known of somebody, merged from roster, presence, avatar and profile.
+//! Everything known about a contact, merged from roster, presence, avatar and profile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::snapshot::{CapsRecord, ImageId, ImageType};
 use crate::time::Timestamp;
 use crate::xml::{fitting, some_text};
 
-/// A roster item and all that is known of its owner.
+/// A roster item and everything known about its owner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contact {
-    /// Who it is.
+    /// Their bare JID.
     pub jid: BareJid,
-    /// What to show: roster name, else profile nickname or full name, else the JID's local part.
+    /// The name to show: roster name, else profile nickname or full name, else the JID's local part.
     pub name: String,
     /// The name that we gave the contact.
     pub roster_name: Option<String>,
@@ -25,19 +25,19 @@ pub struct Contact {
     pub groups: Arc<BTreeSet<String>>,
     /// Who sees whose presence.
     pub subscription: Subscription,
-    /// We asked for their presence, and have no answer yet.
+    /// We requested their presence, and have no answer yet.
     pub ask: bool,
-    /// We approved their asking in advance.
+    /// We approved their request in advance.
     pub approved: bool,
-    /// The best resource's.
+    /// That of the best resource.
     pub availability: Availability,
-    /// The best resource's.
+    /// That of the best resource.
     pub status: Option<String>,
-    /// Those online, best first.
+    /// Resources that are online, best first.
     pub resources: Vec<Resource>,
-    /// While they are away: when they were last known to be there.
+    /// If unavailable: when they were last known to be available.
     pub last_seen: Option<Timestamp>,
-    /// Their name or JID looks like somebody else's, and is another.
+    /// Their name or JID looks like somebody else's, and is a different one.
     pub look_alike: bool,
     /// The picture, once it is saved.
     pub avatar: Option<Avatar>,
@@ -52,19 +52,19 @@ pub struct Account {
     pub account: BareJid,
     /// Our full JID, while bound.
     pub jid: Option<FullJid>,
-    /// How the session stands.
+    /// The state of the session.
     pub state: ConnectionState,
-    /// Since when it stands so.
+    /// When this state began.
     pub since: Timestamp,
-    /// When the server was last heard of.
+    /// When the server was last heard from.
     pub last_stanza_at: Option<Timestamp>,
     /// When the next attempt to connect is due.
     pub retry_at: Option<Timestamp>,
     /// Why it failed, or why the last attempt did.
     pub failure: Option<Failure>,
-    /// What `set_presence` said last.
+    /// As last set by `set_presence`.
     pub availability: Availability,
-    /// What `set_presence` said last.
+    /// As last set by `set_presence`.
     pub status: Option<String>,
     /// Our vCard.
     pub profile: Option<Arc<Profile>>,
@@ -72,42 +72,42 @@ pub struct Account {
     pub avatar: Option<Avatar>,
     /// Our other devices that are online, best first.
     pub resources: Vec<Resource>,
-    /// The server's roster is larger than [`bounds::ROSTER_CONTACTS`] or [`bounds::ROSTER_BYTES`]: some contacts
-    /// are left out.
+    /// The server's roster exceeds [`bounds::ROSTER_CONTACTS`] or [`bounds::ROSTER_BYTES`]: some contacts are left
+    /// out.
     pub roster_truncated: bool,
 }
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// On the way, or waiting for the next attempt.
+    /// Connecting, or waiting for the next attempt.
     Connecting,
     /// Bound.
     Online,
     /// The connection is lost, and the stream may yet resume.
     Suspended,
-    /// Down because somebody wanted it so.
+    /// Down because a user asked for it.
     Offline,
-    /// Down for good until somebody acts.
+    /// Down until a user acts.
     Failed,
 }
 
-/// One connected device of somebody.
+/// One connected device of a contact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
-    /// The JID's resource part; empty for the bare JID, from which gateways speak.
+    /// The JID's resource part; empty for the bare JID, which gateways use.
     pub resource: String,
     /// Never [`Availability::Unavailable`].
     pub availability: Availability,
-    /// A sentence for us.
+    /// Status text.
     pub status: Option<String>,
     /// RFC 6121 §4.7.2.3.
     pub priority: i8,
-    /// When this presence came, or was sent where the server says so (XEP-0203).
+    /// When this presence arrived, or was sent if the server says so (XEP-0203).
     pub since: Timestamp,
-    /// Untouched since (XEP-0319).
+    /// Idle since (XEP-0319).
     pub idle_since: Option<Timestamp>,
-    /// Which program it is and what it supports, where it says (XEP-0115).
+    /// The program and its features, if announced (XEP-0115).
     pub client: Option<Arc<CapsRecord>>,
 }
 
@@ -140,12 +140,12 @@ pub enum Subscription {
     Both,
 }
 
-/// How somebody is there (RFC 6121 §4.7.2.1).
+/// Availability (RFC 6121 §4.7.2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     /// Wants to talk.
     Chat,
-    /// Is there.
+    /// Available.
     #[default]
     Available,
     /// Away for a moment.
@@ -154,7 +154,7 @@ pub enum Availability {
     Xa,
     /// Does not want to be disturbed.
     Dnd,
-    /// Is not there.
+    /// Unavailable.
     Unavailable,
 }
 
@@ -189,12 +189,12 @@ impl Profile {
             + lists.into_iter().flatten().map(String::len).sum::<usize>()
     }
 
-    /// Whether it is small enough to be a contact's.
+    /// Whether it is within the bound for a contact's profile.
     pub(crate) fn is_bounded(&self) -> bool {
         *self == self.clone().bounded()
     }
 
-    /// As much of it as fits into [`bounds::PROFILE_BYTES`]: what does not is left out; a note is cut.
+    /// As much of it as fits into [`bounds::PROFILE_BYTES`]: the rest is left out, and a note is shortened.
     pub(crate) fn bounded(mut self) -> Self {
         let mut room = bounds::PROFILE_BYTES;
         let mut fits = |text: &String| {
@@ -228,19 +228,19 @@ impl Profile {
     }
 }
 
-/// What becomes of a part of what is there.
+/// What happens to one field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// It stays as it is.
+    /// Left unchanged.
     #[default]
     Keep,
-    /// It goes.
+    /// Removed.
     Remove,
-    /// It becomes this.
+    /// Set to this.
     Set(T),
 }
 
-/// What to change of a [`Profile`]. An empty list is none.
+/// Changes to a [`Profile`]. An empty list removes the field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are RFC 6350's")]
 pub struct ProfilePatch {
@@ -257,7 +257,7 @@ pub struct ProfilePatch {
     pub note: Change<String>,
 }
 
-/// What to change of an [`Address`].
+/// Changes to an [`Address`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are RFC 6350's")]
 pub struct AddressPatch {
@@ -274,7 +274,7 @@ impl From<Option<String>> for Change<String> {
     }
 }
 
-/// All of the profile.
+/// Sets the whole profile.
 impl From<Profile> for ProfilePatch {
     fn from(profile: Profile) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! XEP-0030: Service Discovery, §3 (information): reading it and writing it.
+//! XEP-0030: Service Discovery, §3 (information): reading and writing it.
 //!
 //! Left out: items (§4).
 
@@ -23,8 +23,7 @@ pub(crate) fn info_query(node: Option<String>) -> IqPayload {
     IqPayload::Get(DiscoInfoQuery { node }.into())
 }
 
-/// What somebody says of themselves, as it came: nothing is merged, so that a caps hash can be
-/// checked against it.
+/// What an entity says about itself, verbatim: nothing is merged, so that a caps hash can be checked against it.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Info {
     pub(crate) identities: Vec<IdentityText>,
@@ -47,7 +46,7 @@ pub(crate) struct Form {
 }
 
 impl Info {
-    /// `None`: it is no answer at all, or far too large.
+    /// `None`: not an answer at all, or far too large.
     pub(crate) fn read(query: &Element) -> Option<Self> {
         if !query.is("query", ns::DISCO_INFO) {
             return None;
@@ -63,7 +62,7 @@ impl Info {
                     name: text("name"),
                 });
             } else if child.is("feature", ns::DISCO_INFO) {
-                // One without a name is none.
+                // One without a name is ignored.
                 info.features.extend(child.attr("var").map(str::to_owned));
             } else if child.is("x", ns::DATA_FORMS) {
                 info.forms.push(Form::read(child));
@@ -113,7 +112,7 @@ impl Form {
         }
     }
 
-    /// Its values of `FORM_TYPE`, if that is the hidden field that XEP-0068 wants.
+    /// Its `FORM_TYPE` values, if that is the hidden field required by XEP-0068.
     pub(crate) fn form_type(&self) -> Option<&[String]> {
         let (_, type_, values) = self.fields.iter().find(|(var, ..)| var == "FORM_TYPE")?;
         (type_.as_deref() == Some("hidden")).then_some(values)

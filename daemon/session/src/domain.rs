@@ -1,19 +1,18 @@
-//! Which domains are one person's to make up.
+//! Which domains one owner can create at will.
 
-/// What registries of countries sort their names by: `example.co.uk` is a domain that somebody has, and `co.uk` is
-/// nobody's.
+/// Second-level categories of country registries: `example.co.uk` has an owner, `co.uk` has none.
 const SORTS: &[&str] = &[
     "ac", "co", "com", "edu", "gob", "gov", "govt", "ltd", "mil", "ne", "net", "nom", "or", "org", "plc",
     "sch",
 ];
 
-/// The part of a domain that somebody had to register: who has `evil.example` has as many domains below it as they
-/// like. Two labels, or three where the second sorts names of a country; an IP address is whole.
+/// The registrable part of a domain: the owner of `evil.example` can create any number of domains below it. Two
+/// labels, or three where the second is a country's category; an IP address is kept whole.
 pub fn registrable(domain: &str) -> &str {
     let domain = domain.trim_end_matches('.');
     let mut labels = domain.rsplit('.');
     let (top, second) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
-    // No name ends in a number or in a bracket.
+    // No domain name ends in a number or a bracket.
     if top.ends_with(']') || top.bytes().all(|byte| byte.is_ascii_digit()) {
         return domain;
     }

@@ -1,5 +1,5 @@
-//! What can happen to a session, and what it can want. Together with `Session::handle` this is
-//! the map of the program.
+//! What can happen to a session, and what it can request. Together with `Session::handle` this is the map of the
+//! program.
 
 use jid::{BareJid, FullJid};
 use xmpp_parsers::stanza::Stanza;
@@ -18,98 +18,97 @@ use crate::time::Timestamp;
 pub enum Input {
     /// The shell has begun to connect.
     Connecting,
-    /// A new stream is authenticated and bound; nothing of an earlier stream's state is left. `stanza_bytes`: how
-    /// large a stanza may be, where the server says so (XEP-0478).
+    /// A new stream is authenticated and bound; no state of an earlier stream is left. `stanza_bytes`: how large a
+    /// stanza may be, if the server says so (XEP-0478).
     Online { jid: FullJid, roster_versioning: bool, stanza_bytes: Option<u32> },
-    /// The stream came back with its state (XEP-0198).
+    /// The stream has resumed with its state (XEP-0198).
     Resumed { stanza_bytes: Option<u32> },
-    /// The connection is lost; the stream may yet resume.
+    /// The connection is lost; the stream may still resume.
     Suspended,
     /// There is no stream. `retry_at`: when the shell will try again; absent: it won't.
     Offline { failure: Option<Failure>, retry_at: Option<Timestamp> },
     /// The server sent this.
     Stanza(Box<Stanza>),
-    /// A UI asks for something.
+    /// A UI calls.
     Command { call: Call, command: Command },
-    /// A write that asked for a receipt is on disk, or failed to get there.
+    /// A write that requested a receipt is on disk, or has failed.
     Saved { ticket: Ticket, stored: bool },
-    /// The time that `next_deadline` named has come.
+    /// The time named by `next_deadline` has come.
     Tick,
 }
 
-/// Everything that a session can want, to be carried out in this order.
+/// Everything that a session can request, to be carried out in this order.
 #[derive(Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Effect {
-    /// Keep this. With a ticket, say [`Input::Saved`] once it is on disk.
+    /// Write this. With a ticket, report [`Input::Saved`] once it is on disk.
     Save { write: Write, ticket: Option<Ticket> },
-    /// Send this to the server, which takes so many bytes.
+    /// Send this to the server; it takes this many bytes.
     Send { stanza: Box<Stanza>, bytes: usize },
     /// Answer this call; each call is answered exactly once.
     Reply { call: Call, result: Result<Answer, Failure> },
-    /// Tell the UIs.
+    /// Notify the UIs.
     Notify(Notice),
 }
 
-/// A receipt for a [`Effect::Save`], picked by the session.
+/// A receipt for an [`Effect::Save`], chosen by the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// News for UIs. Always an effective change.
+/// News for UIs: always an effective change.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Notice {
-    /// Contacts are new, changed or gone.
+    /// Contacts were added, changed or removed.
     ContactsChanged(ContactsChanged),
-    /// Something of [`crate::Account`] is new.
+    /// Part of [`crate::Account`] has changed.
     AccountChanged,
-    /// Somebody wants to see our presence.
+    /// A new request to see our presence.
     SubscriptionRequested(SubscriptionRequest),
-    /// They have their answer, from here or elsewhere, or have taken it back; or they are strangers, and
-    /// newer requests have taken the place of theirs.
+    /// Requests answered, here or elsewhere, or withdrawn; or requests of strangers that gave way to newer ones.
     SubscriptionResolved { jid: BareJid },
     /// The server's roster has been reconciled with ours; `changed` contacts differed.
     RosterLoaded { version: Option<String>, changed: usize },
 }
 
-/// Contacts who are new, changed or gone. Each list is sorted by JID; no bound on their number: the event log
+/// Contacts that were added, changed or removed. Each list is sorted by JID; their number is unbounded: the event log
 /// splits them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContactsChanged {
-    /// The new state, whole.
+    /// The new state, in full.
     pub changed: Vec<Contact>,
-    /// Those of `changed` who were unavailable before, as UIs knew them, and are not now.
+    /// Those in `changed` who were unavailable, as UIs knew them, and no longer are.
     pub came_online: Vec<BareJid>,
-    /// Who is a contact no more.
+    /// JIDs that are no longer contacts.
     pub removed: Vec<BareJid>,
-    /// It is what a login has found, and not what has just happened: see [`crate::bounds::INITIAL_PRESENCES`].
+    /// A login found this; it has not just happened: see [`crate::bounds::INITIAL_PRESENCES`].
     pub initial: bool,
 }
 
-/// One write to the cache; what is inside one write is stored all at once or not at all.
+/// One write to the cache: stored as a whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Write {
-    /// Roster items and the roster's version. `replace`: what is not in `items` goes.
+    /// Roster items and the roster's version. `replace`: remove what is not in `items`.
     Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
-    /// What we know of somebody apart from their roster item; absent: forget them, and when they were last there.
+    /// What is known about a JID apart from its roster item; absent: forget it, including last seen.
     Person { jid: BareJid, person: Option<PersonRecord> },
     /// An image file, named by its id.
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },
-    /// When contacts who are away were last there.
+    /// When unavailable contacts were last seen.
     LastSeen(Vec<(BareJid, Timestamp)>),
-    /// Nobody of this account has this picture any more; somebody of another may.
+    /// This account no longer uses this picture; another account may.
     ImageUnused { id: ImageId },
     /// The features behind a caps hash, verified; absent: forget it.
     Caps { key: CapsKey, record: Option<CapsRecord> },
-    /// Somebody's request to see our presence; absent: it is open no more.
+    /// A request to see our presence; absent: it is no longer open.
     SubscriptionRequest { jid: BareJid, request: Option<SubscriptionRequest> },
-    /// Our own presence. No server can give it back, so it does not live in the cache.
+    /// Our own presence. No server can return it, so it is not in the cache.
     OwnPresence(OwnPresence),
 }
 
 impl Write {
-    /// About how many bytes of texts and pictures are in it.
+    /// The approximate number of bytes of its texts and pictures.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Roster { items, .. } => items
@@ -145,7 +144,7 @@ fn total(texts: impl Iterator<Item = impl AsRef<str>>) -> usize {
     texts.map(|text| text.as_ref().len()).sum()
 }
 
-/// Hands out receipts, each once.
+/// Issues receipts, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(u64);
 

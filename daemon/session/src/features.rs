@@ -1,6 +1,6 @@
-//! What caps hashes mean: verified, shared by all who show them, and bounded.
+//! The meaning of caps hashes: verified, shared by all who show them, and bounded.
 //!
-//! Where there is no more room, those go that were not shown for longest.
+//! When there is no room, the least recently shown are evicted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::snapshot::{CapsKey, CapsRecord};
 struct Known {
     record: Arc<CapsRecord>,
     bytes: usize,
-    /// The higher, the later.
+    /// Higher means later.
     used: u64,
 }
 
@@ -20,12 +20,12 @@ pub(crate) struct Features {
     known: BTreeMap<CapsKey, Known>,
     bytes: usize,
     uses: u64,
-    /// Features that records have in common: of hundreds of programs most support the same.
+    /// Features shared among records: most programs support the same ones.
     texts: HashSet<Arc<str>>,
 }
 
 impl Features {
-    /// What the cache knew, as far as there is room for it.
+    /// Loads what the cache has, as far as there is room.
     pub(crate) fn cached(records: Vec<(CapsKey, CapsRecord)>) -> Self {
         let mut features = Self::default();
         for (key, record) in records {
@@ -61,7 +61,7 @@ impl Features {
         }
     }
 
-    /// What a hash means that somebody shows.
+    /// The meaning of a hash that a device shows.
     pub(crate) fn get(&mut self, key: &CapsKey) -> Option<Arc<CapsRecord>> {
         let known = self.known.get_mut(key)?;
         self.uses += 1;
@@ -69,8 +69,8 @@ impl Features {
         Some(Arc::clone(&known.record))
     }
 
-    /// Keeps what a hash means. Answers the record as it is kept, or gives it back where all there is room
-    /// for is shown by somebody; and which other hashes had to go.
+    /// Stores the meaning of a hash. Returns the stored record and the hashes evicted for it, or gives the record
+    /// back if everything there is room for is in use.
     pub(crate) fn learn(
         &mut self,
         key: CapsKey,
@@ -82,7 +82,7 @@ impl Features {
         }
         let bytes = key.bytes() + record.bytes();
         while !self.has_room(bytes) {
-            // Who shows one that went would have to be asked again at once.
+            // If a hash in use were evicted, it would have to be queried again at once.
             let unshown = self.known.iter().filter(|(_, known)| Arc::strong_count(&known.record) == 1);
             let Some(oldest) = unshown.min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone()) else {
                 return (Err(record), gone);
@@ -99,7 +99,7 @@ impl Features {
         let features: Vec<Arc<str>> = record.features.iter().cloned().collect();
         drop(record);
         for feature in features {
-            // Here and in the table only.
+            // Only here and in the table.
             if Arc::strong_count(&feature) == 2 {
                 self.texts.remove(&feature);
             }
@@ -115,7 +115,7 @@ mod tests {
         CapsKey { hash: "sha-1".to_owned(), ver: format!("{n:028}") }
     }
 
-    /// As large as a record may be, with features that no other has.
+    /// As large as a record may be, with features that no other record has.
     fn largest(n: usize) -> CapsRecord {
         let mut record = CapsRecord::default();
         for feature in 0.. {
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(features.known.len() + gone, 1_000, "whatever goes is told, for the disk's sake");
         let texts: usize = features.texts.iter().map(|text| text.len()).sum();
         assert!(texts <= bounds::CAPS_BYTES, "{texts} bytes of texts");
-        // Near to the bound, or it would not be the one that holds.
+        // Close to the bound; otherwise another bound applies first.
         assert!(features.bytes > bounds::CAPS_BYTES - 2 * bounds::CAPS_RECORD_BYTES);
     }
 

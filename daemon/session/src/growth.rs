@@ -1,5 +1,5 @@
-//! Every map of a session that a contact can put something into, and what is in it after a flood. What grows
-//! with the number of stanzas shows here, where no answer and no event would.
+//! Counts every map of a session that a contact can fill, after a flood. Growth with the number of stanzas shows
+//! here, where no answer and no event would show it.
 
 use std::time::Instant;
 
@@ -63,7 +63,7 @@ impl Flood {
         ));
     }
 
-    /// What has just been asked.
+    /// What has just been queried.
     fn requests(&self) -> Vec<Element> {
         let requests = self.effects.iter().filter_map(|effect| match effect {
             Effect::Send { stanza, .. } => match &**stanza {
@@ -83,7 +83,7 @@ impl Flood {
         ));
     }
 
-    /// All that is asked is answered with nothing.
+    /// Every query gets an empty answer.
     fn refuses_all(&mut self) {
         for request in self.requests() {
             self.refuses(&request);
@@ -143,7 +143,7 @@ fn caps() {
     assert_eq!(flood.session.caps.entries(), 0, "who is gone shows nothing");
 }
 
-/// Each failure has the next device asked, and must not look at all that show the hash to find it.
+/// Each failure leads to a query to the next device, which must be found without scanning all holders of the hash.
 #[test]
 fn a_hash_that_nobody_explains() {
     const CONTACTS: usize = 50;
@@ -178,7 +178,7 @@ fn a_hash_that_nobody_explains() {
     }
     assert_eq!(failures, CONTACTS * bounds::CAPS_ATTEMPTS, "everybody has had their chances");
     let looks = flood.session.caps.looks.get();
-    // The devices of the contact who has failed and of the next one.
+    // The devices of the contact that failed and of the next one.
     let most = failures * 3 * bounds::RESOURCES_PER_JID;
     assert!(looks <= most, "{looks} looks for {failures} failures");
 }
@@ -221,7 +221,7 @@ fn photos() {
     flood.nothing_has_piled_up();
 }
 
-/// Only a server can do that: whoever is removed leaves nothing behind.
+/// Only a server can do this: a removed contact leaves nothing behind.
 #[test]
 fn contacts_who_come_and_go() {
     let mut flood = Flood::new();
@@ -250,7 +250,7 @@ fn contacts_who_come_and_go() {
     let Session { images, caps, questions, people, catchup, .. } = &flood.session;
     assert!(catchup.entries() <= 4, "{} in turn", catchup.entries());
     assert_eq!(people.everybody().count(), 2);
-    // What is on its way ends by itself.
+    // Requests in flight end on their own.
     assert!(images.entries() <= bounds::AVATARS_IN_FLIGHT, "{} pictures", images.entries());
     assert_eq!(caps.entries(), 0);
     assert!(questions.entries() <= bounds::AVATARS_IN_FLIGHT + bounds::DISCO_IN_FLIGHT);
@@ -280,7 +280,7 @@ fn what_people_take_is_weighed_and_has_an_end() {
     let person = flood.session.people.person(&mallory).unwrap();
     assert!(person.online.is_empty(), "no room");
     assert_eq!(person.profile.vcard4.as_ref().unwrap().note.as_ref().unwrap().len(), 2_000, "the one before");
-    // It is counted again, and found to be less.
+    // A recount finds less.
     flood.now.monotonic += std::time::Duration::from_secs(1);
     flood.presence(2, "");
     assert_eq!(flood.session.people.person(&mallory).unwrap().online.len(), 1);

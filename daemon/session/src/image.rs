@@ -1,5 +1,5 @@
-//! Pictures of people: which are wanted, which may be kept, which are on disk. Shared by all who
-//! bring them.
+//! Pictures of contacts: which are wanted, which may be stored, which are on disk. Shared by every source of
+//! pictures.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -20,8 +20,7 @@ mod jpeg;
 mod png;
 mod webp;
 
-/// The picture that somebody's metadata names, and the one that they are shown with: until a new
-/// one is saved, that is the old one.
+/// The picture that a contact's metadata names, and the one shown: the old one until the new one is saved.
 type Held = [Option<ImageId>; 2];
 
 fn held(person: &Person) -> Held {
@@ -32,15 +31,15 @@ fn held(person: &Person) -> Held {
 pub(crate) struct Images {
     /// On disk.
     known: BTreeMap<ImageId, ImageInfo>,
-    /// Whose metadata names which picture, saved or not, or who is still shown with it. Pairs, since
-    /// most pictures are one person's; each has a person, nobody comes before anybody.
+    /// Which picture each contact's metadata names, saved or not, or is still shown. Pairs, since most pictures have
+    /// one owner.
     held: BTreeSet<(ImageId, Option<BareJid>)>,
-    /// Whose pictures are on their way, or waiting to be asked for.
+    /// Contacts whose pictures are in flight, or waiting to be requested.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
-    /// Of whom XEP-0084 pictures are being asked.
+    /// Contacts being queried for XEP-0084 pictures.
     asked: BTreeMap<ImageId, Vec<BareJid>>,
     saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
-    /// On disk, or on their way there, and nobody's any more.
+    /// On disk, or being written, and no longer used.
     unused: BTreeSet<ImageId>,
 }
 
@@ -55,7 +54,7 @@ impl Images {
         }
     }
 
-    /// What is in all its maps.
+    /// The contents of all its maps.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         let wanted: usize = self.wanted.values().map(BTreeSet::len).sum();
@@ -63,20 +62,20 @@ impl Images {
         self.known.len() + self.held.len() + wanted + asked + self.saving.len() + self.unused.len()
     }
 
-    /// Who has this picture, by their names.
+    /// The owners of this picture, by JID.
     fn holders(&self, id: ImageId) -> impl Iterator<Item = &BareJid> {
         let pairs = self.held.range((id, None)..).take_while(move |(held, _)| *held == id);
         pairs.filter_map(|(_, owner)| owner.as_ref())
     }
 
-    /// Somebody has these pictures and no others.
+    /// A contact has these pictures and no others.
     fn hold(&mut self, owner: &BareJid, before: Held, after: Held) {
         for id in after.iter().flatten() {
             self.held.insert((*id, Some(owner.clone())));
         }
         for id in before.into_iter().flatten().filter(|id| !after.contains(&Some(*id))) {
             if self.held.remove(&(id, Some(owner.clone()))) && self.holders(id).next().is_none() {
-                // Whoever comes back to it finds out whether it is still there.
+                // If it is used again, whether it is still on disk is checked first.
                 let was_known = self.known.remove(&id).is_some();
                 if was_known || self.is_saving(&id) {
                     self.unused.insert(id);
@@ -85,10 +84,10 @@ impl Images {
         }
     }
 
-    /// What the cache may drop: call it behind the records that named them. What a crash leaves between the two
-    /// is swept at the next start.
+    /// What the cache may drop: call it after writing the records that named them. The next start removes what a
+    /// crash leaves in between.
     pub(crate) fn take_unused(&mut self) -> Vec<ImageId> {
-        // Somebody may have come back to one.
+        // One may be in use again.
         std::mem::take(&mut self.unused).into_iter().filter(|id| !self.is_held(*id)).collect()
     }
 
@@ -101,12 +100,12 @@ impl Images {
         self.known.get(id).copied()
     }
 
-    /// Whether anybody has this picture, saved or not.
+    /// Whether anybody uses this picture, saved or not.
     pub(crate) fn is_held(&self, id: ImageId) -> bool {
         self.holders(id).next().is_some()
     }
 
-    /// Notes whose picture is wanted.
+    /// Notes a contact whose picture is wanted.
     pub(crate) fn want(&mut self, id: ImageId, owner: BareJid) {
         self.wanted.entry(id).or_default().insert(owner);
     }
@@ -115,12 +114,12 @@ impl Images {
         self.wanted.get(id).is_some_and(|owners| owners.contains(owner))
     }
 
-    /// Those whose picture it is, and who want it.
+    /// The contacts whose picture it is, and who want it.
     pub(crate) fn wanted_by(&self, id: &ImageId) -> impl Iterator<Item = &BareJid> {
         self.wanted.get(id).into_iter().flatten()
     }
 
-    /// An owner has been asked for it.
+    /// An owner has been queried for it.
     pub(crate) fn asked(&mut self, id: ImageId, owner: BareJid) {
         self.asked.entry(id).or_default().push(owner);
     }
@@ -135,12 +134,12 @@ impl Images {
         }
     }
 
-    /// Whether this very owner has been asked for it, or it is on its way to the disk already.
+    /// Whether this owner has been queried for it, or it is already being written.
     pub(crate) fn is_coming_from(&self, id: &ImageId, owner: &BareJid) -> bool {
         self.asked.get(id).is_some_and(|asked| asked.contains(owner)) || self.is_saving(id)
     }
 
-    /// Whether somebody has been asked for it, or it is on its way to the disk already.
+    /// Whether any owner has been queried for it, or it is already being written.
     pub(crate) fn is_coming(&self, id: &ImageId) -> bool {
         self.asked.contains_key(id) || self.is_saving(id)
     }
@@ -149,12 +148,12 @@ impl Images {
         self.saving.values().any(|(saving, _)| saving == id)
     }
 
-    /// How many are on their way to the disk.
+    /// How many are being written to disk.
     pub(crate) fn saving(&self) -> usize {
         self.saving.len()
     }
 
-    /// It can't be had from this owner.
+    /// This owner cannot provide it.
     pub(crate) fn give_up(&mut self, id: &ImageId, owner: &BareJid) {
         if let Some(owners) = self.wanted.get_mut(id) {
             owners.remove(owner);
@@ -164,7 +163,7 @@ impl Images {
         }
     }
 
-    /// What is on its way to the disk still arrives; what is on its way to us does not.
+    /// Pictures being written still get there; pictures in flight to us do not.
     pub(crate) fn forget_wishes(&mut self) {
         let saving: BTreeSet<ImageId> = self.saving.values().map(|(id, _)| *id).collect();
         self.wanted.retain(|id, _| saving.contains(id));
@@ -176,7 +175,7 @@ impl Images {
     }
 }
 
-/// What the cache says of images whose files are gone is not true.
+/// Cached metadata of images whose files are gone is wrong.
 pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &HashSet<ImageId>) {
     for record in people.iter_mut().filter_map(|(_, person)| person.avatar.as_mut()?.as_mut()) {
         if !on_disk.contains(&record.id) {
@@ -185,7 +184,7 @@ pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &Hash
     }
 }
 
-/// Looks at the bytes: whether they are what the id says, and an image that we accept.
+/// Checks whether the bytes match the id, and are an image that we accept.
 pub(crate) fn inspect(data: &[u8], id: ImageId) -> Result<ImageInfo, Failure> {
     let invalid = |text: &str| Failure::InvalidMedia { text: text.to_owned() };
     if data.len() > bounds::AVATAR_BYTES {
@@ -201,7 +200,7 @@ pub(crate) fn inspect(data: &[u8], id: ImageId) -> Result<ImageInfo, Failure> {
 }
 
 impl Session {
-    /// Has a wanted picture saved, if it is one.
+    /// Saves a picture if it is wanted.
     pub(crate) fn keep_image(
         &mut self,
         id: ImageId,
@@ -219,7 +218,7 @@ impl Session {
         Ok(())
     }
 
-    /// The picture is on disk: its owners' UIs may show it now.
+    /// The picture is on disk: UIs may show it now.
     pub(crate) fn handle_image_saved(
         &mut self,
         (id, info): (ImageId, ImageInfo),
@@ -227,11 +226,11 @@ impl Session {
         turn: &mut Turn<'_>,
     ) {
         self.images.wanted.remove(&id);
-        // Nobody's any more, it may be gone again at any time.
+        // No longer used, so it may be removed at any time.
         if stored && self.images.holders(id).next().is_some() {
             self.images.known.insert(id, info);
         }
-        // Not only those whom it was asked of; and not those who have replaced it meanwhile.
+        // All its owners, not only those queried for it, but none who have replaced it in the meantime.
         for owner in self.images.holders(id).cloned().collect::<Vec<_>>() {
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() != Some(id)) {
                 continue;
@@ -255,8 +254,8 @@ impl Session {
         Ok(Answer::Avatar(shown))
     }
 
-    /// Somebody's picture is the one of this id from now on, and the one before is wanted no more. Answers
-    /// whether it has to be fetched, which is for the caller to do.
+    /// From now on a contact's picture has this id, and the previous one is no longer wanted. Returns whether it must
+    /// be fetched, which is up to the caller.
     pub(crate) fn assign_image(&mut self, owner: &BareJid, record: AvatarRecord) -> bool {
         let id = record.id;
         let image = self.images.info(&id);
@@ -277,18 +276,18 @@ impl Session {
         image.is_none()
     }
 
-    /// Whoever changes their picture wants the newest only.
+    /// If a contact keeps changing their picture, only the newest is wanted.
     fn want_no_more(&mut self, owner: &BareJid, before: Held, now: Option<ImageId>) {
         for id in before.into_iter().flatten().filter(|id| Some(*id) != now) {
             self.images.give_up(&id, owner);
-            // They may have been the one to be asked for all others.
+            // This contact may have been the one to query for all the others.
             if !self.images.is_coming(&id) {
                 self.fetch_from_another(id);
             }
         }
     }
 
-    /// Somebody has no picture, or none any more.
+    /// A contact has no picture, or no longer has one.
     pub(crate) fn assign_no_image(&mut self, owner: &BareJid) {
         let Some(person) = self.people.edit(owner) else { return };
         if person.avatar != Some(None) {
@@ -301,7 +300,7 @@ impl Session {
         }
     }
 
-    /// Somebody has left the roster, and their pictures with them.
+    /// A contact has left the roster, with their pictures.
     pub(crate) fn let_images_go(&mut self, owner: &BareJid, person: &Person) {
         self.want_no_more(owner, held(person), None);
         self.images.hold(owner, held(person), Held::default());

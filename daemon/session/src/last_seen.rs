@@ -1,9 +1,8 @@
-//! When contacts who are away were last known to be there.
+//! When unavailable contacts were last known to be available.
 //!
-//! That is when their last device left, by our clock or by what the server says of it (XEP-0203 §4); or, where we lost
-//! sight of them first, when that was. It never goes back. It is written behind, a few times an hour at most: a
-//! contact who comes and goes all the time costs no more of the disk than others do. What a crash loses makes it too
-//! old, never too new.
+//! That is when their last device left, by our clock or the server's timestamp (XEP-0203 §4), or when we lost sight
+//! of them, if that was earlier. It never goes back. Writes are deferred to a few times an hour: a contact who keeps
+//! coming and going causes no more of them than others. After a crash the time may be too old, never too new.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,15 +13,15 @@ use crate::effect::Write;
 use crate::time::Timestamp;
 use crate::{Session, Turn, bounds};
 
-/// Jabber was announced on 4 January 1999: nobody was there before.
+/// Jabber was announced on 4 January 1999: nobody was online before.
 const EARLIEST: Timestamp = Timestamp(915_408_000_000);
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// Contacts whose time is not on its way to the disk, and by when it shall be.
+    /// Contacts whose time is not yet being written, and when it must be.
     unsaved: BTreeSet<BareJid>,
     save_at: Option<Instant>,
-    /// When we lost sight of who is there.
+    /// When we lost sight of everybody.
     lost_at: Option<Timestamp>,
 }
 
@@ -31,29 +30,29 @@ impl State {
         self.save_at
     }
 
-    /// The stream is lost: of what contacts do from here on we hear nothing.
+    /// The stream is lost: from here on we don't see what contacts do.
     pub(crate) fn lose_sight(&mut self, now: Timestamp) {
         self.lost_at.get_or_insert(now);
     }
 
-    /// We hear of them again, and have missed nothing; or what was missed is dealt with.
+    /// We see them again, and have missed nothing or dealt with what was missed.
     pub(crate) fn regain_sight(&mut self) {
         self.lost_at = None;
     }
 
-    /// Until when those were there of whom we have not heard that they left.
+    /// Until when contacts were available that we have not seen leave.
     pub(crate) fn in_sight_until(&self, now: Timestamp) -> Timestamp {
         self.lost_at.unwrap_or(now)
     }
 
-    /// Somebody is no contact any more.
+    /// A JID is no longer a contact.
     pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
         self.unsaved.remove(jid);
     }
 }
 
 impl Session {
-    /// They were there at that time. Of several times the latest holds.
+    /// They were available at that time. The latest time wins.
     pub(crate) fn note_last_seen(&mut self, jid: &BareJid, at: Timestamp, now: Instant) {
         let Some(person) = self.people.edit(jid).filter(|person| person.item.is_some()) else { return };
         if at >= EARLIEST && person.last_seen.is_none_or(|known| known < at) {

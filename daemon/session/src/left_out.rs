@@ -1,5 +1,4 @@
-//! What was left out because a bound was reached: counted, and told to the log once a minute. A line each
-//! would let peers fill the log.
+//! What a bound has left out: counted, and logged once a minute. A log line for each would let peers fill the log.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -8,7 +7,7 @@ use tracing::warn;
 
 use crate::{bounds, time::Now};
 
-/// What there was too much of.
+/// What exceeded a bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum What {
     /// Of one contact.
@@ -17,9 +16,9 @@ pub(crate) enum What {
     People,
     /// Verified hashes that are kept for one device only, or not at all.
     Caps,
-    /// Of strangers; older ones gave way.
+    /// From strangers; older ones gave way.
     SubscriptionRequests,
-    /// More than a roster holds.
+    /// Beyond the limit of a roster.
     Contacts,
     /// Malformed ones.
     RosterItems,
@@ -42,7 +41,7 @@ impl What {
 #[derive(Default)]
 pub(crate) struct LeftOut {
     counts: [u64; What::ALL.len()],
-    /// When they are told, if there are any.
+    /// When to log them, if there are any.
     due: Option<Instant>,
 }
 
@@ -58,13 +57,13 @@ impl LeftOut {
 
     pub(crate) fn tell(&mut self, now: Now) {
         if self.due.is_some_and(|due| due <= now.monotonic) {
-            // Ahead of the line, whose text is not made where nobody reads it.
+            // Checked first, so that no text is built that nobody reads.
             let text = self.take();
             warn!("left out within a minute: {text}");
         }
     }
 
-    /// All that was counted, in words.
+    /// Everything counted, as text.
     fn take(&mut self) -> String {
         self.due = None;
         let mut text = String::new();

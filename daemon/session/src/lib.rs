@@ -1,11 +1,11 @@
 //! The pure session of prosed: one XMPP account as a state machine.
 //!
-//! Things happen to it ([`Input`]), and it says what should happen next ([`Effect`]). It has no
-//! socket, no clock, no disk and no JSON, so a play can script a whole login with no mocks and no
-//! sleeps. The shell around it carries inputs in and effects out, in order.
+//! It takes inputs ([`Input`]) and returns what should happen next ([`Effect`]). It has no socket, no clock, no disk
+//! and no JSON, so a play can script a whole login without mocks or sleeps. The shell around it carries inputs in and
+//! effects out, in order.
 //!
-//! One file, one extension, named for what it does. This file composes them: what an extension
-//! keeps is private to its file, and no extension calls another.
+//! One file per extension, named for what it does. This file composes them: an extension's state is private to its
+//! file, and no extension calls another.
 
 mod avatar;
 pub mod bounds;
@@ -92,14 +92,14 @@ use waiting::{Awaited, Waiting};
 pub struct Session {
     account: BareJid,
     connection: connection::Connection,
-    /// How many bytes of a stanza the server takes.
+    /// The largest stanza that the server accepts, in bytes.
     stanza_limit: usize,
     people: People,
-    /// How often UIs are told of somebody.
+    /// How often UIs are notified of a contact.
     pace: Pace,
-    /// How often what is known of somebody is saved.
+    /// How often what is known about a contact is saved.
     saves: Pace,
-    /// How often somebody's picture is fetched.
+    /// How often a contact's picture is fetched.
     fetches: Pace,
     pending: Pending,
     questions: questions::Questions,
@@ -121,8 +121,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that knows what the cache knew. `seed` feeds the ids of requests; it must be
-    /// unpredictable to peers.
+    /// A session that starts from the cache. `seed` feeds the ids of requests; it must be unpredictable to peers.
     pub fn new(account: BareJid, software: Software, cached: Snapshot, seed: u64, now: Now) -> Self {
         let Snapshot { roster, mut people, last_seen, caps, requests, images, presence } = cached;
         image::forget_lost(&mut people, &images);
@@ -156,15 +155,15 @@ impl Session {
             vcard_edits: vcard_edit::State::default(),
             account,
         };
-        // As it begins it is no news.
+        // The initial state is not news.
         if let Some(news) = session.connection.news(&session.people, session.presence.own()) {
             session.connection.told(news);
         }
         session
     }
 
-    /// Lets something happen. It cannot fail: nonsense is logged and ignored. What should happen
-    /// next is appended to `effects`, to be carried out in that order.
+    /// Processes an input. It cannot fail: nonsense is logged and ignored. Effects are appended to `effects`, to be
+    /// carried out in that order.
     pub fn handle(&mut self, input: Input, now: Now, effects: &mut Vec<Effect>) {
         if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
             self.stanza_limit = size::stanza_limit(*stanza_bytes);
@@ -193,9 +192,9 @@ impl Session {
         }
     }
 
-    /// Turns what changed since the last call into events. Call it when no more input is at hand:
-    /// changes that arrive together are told together, and the first after quiet are not delayed. A
-    /// contact who never rests is told of twice a second. What is known of people is saved likewise.
+    /// Turns the changes since the last call into events. Call it when no more input is at hand: changes that arrive
+    /// together are reported together, and the first after a quiet time are not delayed. A contact who keeps changing
+    /// is reported twice a second. What is known about people is saved in the same way.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
         self.save_people(turn);
@@ -214,14 +213,14 @@ impl Session {
         }
     }
 
-    /// When to say [`Input::Tick`], if nothing else happens before.
+    /// When to send [`Input::Tick`], unless something else happens first.
     pub fn next_deadline(&self) -> Option<Instant> {
         [
-            // A suspended stream keeps its requests: their answers may yet come.
+            // A suspended stream keeps its requests: answers may still arrive.
             self.pending.next_deadline().filter(|_| self.connection.is_online()),
             self.waiting.next_deadline(),
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
-            // Who stands in line is asked behind an answer.
+            // Those in line are queried after an answer.
             self.catchup.next_deadline().filter(|_| self.may_line_up()),
             self.presence.next_deadline(),
             self.last_seen.next_deadline(),
@@ -241,7 +240,7 @@ impl Session {
         self.connection.account(&self.people, self.presence.own())
     }
 
-    /// One contact, if there is one of that name.
+    /// One contact, if this JID is one.
     pub fn contact(&self, jid: &BareJid) -> Option<Contact> {
         self.people.contact(jid)
     }
@@ -269,9 +268,9 @@ impl Session {
     }
 
     fn handle_get(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
-        // To strangers we look like nobody: an answer would tell them that we are online.
+        // Strangers get the answer for an offline account: any other would reveal that we are online.
         let known = self.is_known(from.as_ref());
-        // (RFC 6120 §8.3.3.19 is what anybody's server says for them.)
+        // It is what any server answers on behalf of its users (RFC 6120 §8.3.3.19).
         let answer = if !known {
             None
         } else if disco::is_info_query(&payload) {
@@ -309,7 +308,7 @@ impl Session {
     }
 
     fn handle_message(&mut self, message: Message, turn: &mut Turn<'_>) {
-        // Messages are not kept yet: with our negative priority the server keeps them for others.
+        // Messages are not stored yet: because our priority is negative, the server keeps them for others.
         if message.type_ == MessageType::Error {
             return;
         }
@@ -395,7 +394,7 @@ impl Session {
         }
     }
 
-    /// A request has ended: by its answer, an error, its deadline, or the end of its stream.
+    /// A request has ended: with its answer, an error, its deadline, or the end of its stream.
     fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, turn: &mut Turn<'_>) {
         let Ended { request, question } = ended;
         question.iter().for_each(|question| self.questions.end(question));
@@ -474,7 +473,7 @@ impl Session {
         self.left_out.tell(turn.now);
     }
 
-    /// Tells UIs all that has effectively changed, whatever has to wait else.
+    /// Reports every effective change to UIs, including those that would otherwise wait.
     fn tell(&mut self, turn: &mut Turn<'_>) {
         self.tell_contacts(turn);
         if let Some(news) = self.connection.news(&self.people, self.presence.own()) {
@@ -483,8 +482,8 @@ impl Session {
         self.pace.done_for_all();
     }
 
-    /// What has changed of contacts so far, ahead of what is about to. Our own state is told once
-    /// for each input, since its notice carries nothing: it is read when it is told.
+    /// What has changed about contacts so far, before the next change. Our own state is reported once per input,
+    /// since its notice carries nothing: it is read when it is reported.
     fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
         let changes = self.people.take_changes(|_| true);
         self.tell_changes(changes, turn);
@@ -509,7 +508,7 @@ impl Session {
         turn.notify(Notice::AccountChanged);
     }
 
-    /// Somebody is no contact any more: nothing of theirs is left behind.
+    /// A JID is no longer a contact: nothing of it is kept.
     fn forget_contact(&mut self, jid: &BareJid, person: &people::Person) {
         self.let_images_go(jid, person);
         self.caps.forget_contact(jid, person);
@@ -520,14 +519,13 @@ impl Session {
         self.catchup.forget_contact(jid);
     }
 
-    /// From our server or our own account, which clients see as an absent or our bare `from`
-    /// (RFC 6120 §8.1.2.1).
+    /// From our server or our own account, which clients see as an absent `from` or our bare JID (RFC 6120 §8.1.2.1).
     fn is_from_us(&self, from: Option<&Jid>) -> bool {
         from.is_none_or(|jid| jid.is_bare() && jid.to_bare() == self.account)
     }
 
-    /// Somebody who may learn that we are online: ourselves, our server, contacts who see our
-    /// presence, and the servers of those whose presence we see, which ask what to send us.
+    /// Who may learn that we are online: ourselves, our server, contacts who see our presence, and the servers of
+    /// contacts whose presence we see, which query what to send us.
     fn is_known(&self, from: Option<&Jid>) -> bool {
         let Some(from) = from else { return true };
         if from.node().is_none() && from.domain() == self.account.domain() {

@@ -1,8 +1,8 @@
-//! Contacts who look like somebody else: another's name or JID in other letters, or a name that is
-//! another's JID (UTS #39 §4: two texts are confusable where their skeletons are equal).
+//! Contacts who look like somebody else: another's name or JID in different characters, or a name that is another's
+//! JID (UTS #39 §4: two texts are confusable if their skeletons are equal).
 //!
-//! What is kept is two numbers for each text, and how often there are such. Whoever is not in the
-//! roster is compared with those who are, and nobody with them.
+//! Two numbers are kept per text, and how often each occurs. A JID that is not in the roster is compared with the
+//! roster, but not the other way round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,7 +12,7 @@ use jid::BareJid;
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
 
-/// The skeletons of ASCII characters: most texts are of these only, and a start compares thousands.
+/// The skeletons of ASCII characters: most texts have no others, and a start compares thousands.
 static ASCII: LazyLock<[Vec<char>; 128]> = LazyLock::new(|| {
     std::array::from_fn(|code| {
         let c = char::from(u8::try_from(code).unwrap_or_default());
@@ -20,18 +20,18 @@ static ASCII: LazyLock<[Vec<char>; 128]> = LazyLock::new(|| {
     })
 });
 
-/// How a text looks, and which of those that look so it is. Hashed, with a seed that peers don't know.
+/// A text's skeleton, and the text itself. Hashed, with a seed that peers don't know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Look {
     skeleton: u64,
     text: u64,
 }
 
-/// How the JID and the name of one person look.
+/// The looks of one person's JID and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Looks {
     jid: Look,
-    /// Absent where it is the JID, or there is none.
+    /// Absent if it is the JID, or there is none.
     name: Option<Look>,
 }
 
@@ -40,7 +40,7 @@ impl Looks {
         std::iter::once(self.jid).chain(self.name)
     }
 
-    /// Whether one of them is of such a skeleton.
+    /// Whether either has this skeleton.
     pub(crate) fn has_any(self, skeletons: &BTreeSet<u64>) -> bool {
         self.each().any(|look| skeletons.contains(&look.skeleton))
     }
@@ -49,12 +49,12 @@ impl Looks {
 /// The looks of everybody we know.
 pub(crate) struct LookAlikes {
     seed: u64,
-    /// How many have each.
+    /// How many texts have each skeleton.
     counts: BTreeMap<Look, u32>,
 }
 
 impl LookAlikes {
-    /// `seed` must be unpredictable to peers, who could make texts with equal hashes else.
+    /// `seed` must be unpredictable to peers, who could otherwise construct texts with equal hashes.
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, counts: BTreeMap::new() }
     }
@@ -64,7 +64,7 @@ impl LookAlikes {
         Looks { jid: self.look(b'j', jid.as_str()), name: name.map(|name| self.look(b'n', name)) }
     }
 
-    /// A name is another text than a JID, even where they are of the same letters.
+    /// A name is a different text from a JID, even with the same characters.
     fn look(&self, kind: u8, text: &str) -> Look {
         let (mut shape, mut exact) = (DefaultHasher::new(), DefaultHasher::new());
         (self.seed, kind).hash(&mut exact);
@@ -81,7 +81,7 @@ impl LookAlikes {
                 word.nfc().collect::<String>().bytes().for_each(|byte| exact.write_u8(byte));
                 exact.write_u8(b' ');
             }
-            // This one is a blank, though not called so.
+            // This one is blank, though not classified as such.
             for word in text.split(|c: char| c.is_whitespace() || c == '\u{2800}') {
                 let mut shown = skeleton(word).peekable();
                 if shown.peek().is_some() {
@@ -93,8 +93,7 @@ impl LookAlikes {
         Look { skeleton: shape.finish(), text: exact.finish() }
     }
 
-    /// One person looks different now. Notes whose looks may have become doubtful, or no longer are:
-    /// all those with such a skeleton.
+    /// A person's looks have changed. Notes everybody whose mark may change: all those with such a skeleton.
     pub(crate) fn replace(
         &mut self,
         before: Option<Looks>,
@@ -118,13 +117,13 @@ impl LookAlikes {
         shifted.extend(changed.map(|(look, _)| look.skeleton));
     }
 
-    /// Whether somebody else looks the same and is another.
+    /// Whether somebody else looks the same and is a different text.
     pub(crate) fn is_doubtful(&self, looks: Looks) -> bool {
         looks.each().any(|look| self.is_shared(look.skeleton))
     }
 
-    /// Whether somebody who is not counted by these looks is like one who is, and is another. `own`: what they
-    /// are counted by, where they are.
+    /// Whether a text that is not counted under these looks resembles one that is, and differs from it. `own`: the
+    /// looks it is counted under, if any.
     pub(crate) fn is_like_another(&self, looks: Looks, own: Option<Looks>) -> bool {
         let is_own = |look: &Look| own.into_iter().flat_map(Looks::each).any(|own| own == *look);
         looks.each().any(|look| {

@@ -1,9 +1,8 @@
-//! How often something is done for one contact: UIs are told of them, the disk keeps what is known, or
-//! their picture is fetched. The first changes after quiet count at once; for a contact who never rests it is done once in a while, with
-//! the newest state.
+//! How often something is done per contact: notifying UIs, saving, fetching their picture. The first changes after a
+//! quiet time are handled at once; for a contact who keeps changing, only once per interval, with the newest state.
 //!
-//! Whatever waits is done within that while, all of it together. So a flood is a few events or writes,
-//! however many changes and contacts it has, and the contacts who do not take part in it notice nothing.
+//! Everything that waits is handled within that interval, together. So a flood becomes a few events or writes,
+//! whatever the number of changes and contacts, and other contacts are not affected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,42 +11,43 @@ use jid::BareJid;
 
 use crate::bounds;
 
-/// Changes of one contact that count at once after quiet. What belongs together comes apart: a presence,
-/// a picture, a profile, what a client supports.
+/// Changes of one contact that are handled at once after a quiet time. Related changes arrive separately: a presence,
+/// a picture, a profile, a client's features.
 const AT_ONCE: u32 = 8;
-/// Nobody takes half a second of a presence for late.
+/// Nobody notices that a presence is half a second late.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
-/// What is known of a contact takes up to 30 KiB, and the server can give again what a crash loses.
+/// A contact's data takes up to 30 KiB, and the server can send again what a crash loses.
 const SAVED_EVERY: Duration = Duration::from_secs(10);
 
-/// A picture may have a megabyte, and each is asked for, comes and is written. People don't change theirs all day:
-/// those who do cost 104 a day at most.
+/// A picture may be a megabyte to request, receive and write. People don't change theirs all day: one who does costs
+/// 104 a day at most.
 const FETCHED_EVERY: Duration = Duration::from_secs(15 * 60);
 
-/// For how many is noted when it was done: for all contacts, and for as many domains. Who comes beyond that waits.
+/// How many are tracked: all contacts, and as many domains. Any beyond that wait.
 const NOTED: usize = 2 * bounds::ROSTER_CONTACTS;
-/// A person answers them, and there may be 50 of one domain each time.
+/// A person answers them, and one domain may have 50 each time.
 const REQUESTS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// For whom it was done lately, and who waits.
+/// Who was handled lately, and who waits.
 pub(crate) struct Pace {
-    /// So long a change waits at most, and so long it takes to earn one that counts at once.
+    /// The longest that a change waits, and the time it takes to earn one that is handled at once.
     every: Duration,
-    /// By when it would have been done for each so often, once in `every`. Who has been quiet is forgotten.
+    /// When all that was done for each would have been due at one per `every`. Those who have been quiet are
+    /// forgotten.
     spent_until: BTreeMap<BareJid, Instant>,
     forget_at: Option<Instant>,
-    /// For whom it is to be done, and when.
+    /// Who is waiting, and until when.
     waiting: BTreeSet<BareJid>,
     due_at: Option<Instant>,
 }
 
 impl Pace {
-    /// For telling UIs.
+    /// For notifying UIs.
     pub(crate) fn of_telling() -> Self {
         Self::new(TOLD_EVERY)
     }
 
-    /// For keeping on disk.
+    /// For saving.
     pub(crate) fn of_saving() -> Self {
         Self::new(SAVED_EVERY)
     }
@@ -57,7 +57,7 @@ impl Pace {
         Self::new(FETCHED_EVERY)
     }
 
-    /// For telling of requests to see our presence.
+    /// For reporting subscription requests.
     pub(crate) fn of_requests() -> Self {
         Self::new(REQUESTS_TOLD_EVERY)
     }
@@ -66,7 +66,7 @@ impl Pace {
         Self { every, spent_until: BTreeMap::new(), forget_at: None, waiting: BTreeSet::new(), due_at: None }
     }
 
-    /// Whether it is done now. Else it waits, for the others that do.
+    /// Whether to do it now. If not, it waits with the others.
     pub(crate) fn admits(&mut self, jid: &BareJid, now: Instant) -> bool {
         if self.waiting.contains(jid) {
             return false;
@@ -85,7 +85,7 @@ impl Pace {
     /// It was done.
     pub(crate) fn done(&mut self, jid: &BareJid, now: Instant) {
         let before = self.spent_until.get(jid).copied().unwrap_or(now);
-        // Done out of turn, it owes no more than what can be owed.
+        // Done out of turn, it owes no more than the maximum debt.
         let until = before.clamp(now, now + self.every * (AT_ONCE - 1)) + self.every;
         if self.spent_until.len() < NOTED || self.spent_until.contains_key(jid) {
             self.spent_until.insert(jid.clone(), until);
@@ -93,7 +93,7 @@ impl Pace {
         self.forget_at.get_or_insert(now + self.every * AT_ONCE);
     }
 
-    /// Whether it is to be done now for all who wait.
+    /// Whether to do it now for all who wait.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         if self.forget_at.take_if(|at| *at <= now).is_some() {
             self.spent_until.retain(|_, until| *until > now);
@@ -107,13 +107,13 @@ impl Pace {
         self.take_waiting();
     }
 
-    /// Those who have waited. Nobody waits any more.
+    /// Takes all who have waited.
     pub(crate) fn take_waiting(&mut self) -> BTreeSet<BareJid> {
         self.due_at = None;
         std::mem::take(&mut self.waiting)
     }
 
-    /// Somebody does not wait any more.
+    /// A contact no longer waits.
     pub(crate) fn forget(&mut self, jid: &BareJid) {
         self.waiting.remove(jid);
     }
@@ -132,7 +132,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Seconds at which changes are told, of a contact who changes each 10 ms.
+    /// The seconds at which changes are reported for a contact who changes every 10 ms.
     fn told(changes: u32) -> Vec<f64> {
         let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
         let (mut pace, mut told) = (Pace::of_telling(), Vec::new());

@@ -1,8 +1,7 @@
-//! Requests in flight, every one by name. Each ends exactly once: answer, error, time-out, or the
-//! end of its stream.
+//! Requests in flight, by id. Each ends exactly once: answer, error, time-out, or the end of its stream.
 //!
-//! What UIs and we ourselves ask for has its own share. What contacts have us ask comes with its [`Question`],
-//! whose bounds are in `questions.rs`: none of it takes a place from what somebody waits for.
+//! Requests from UIs and from the session itself have their own share. Queries caused by contacts come with a
+//! [`Question`], whose bounds are in `questions.rs`: they take no place from anything that a call waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -24,7 +23,7 @@ use crate::snapshot::ImageId;
 use crate::vcard::VcardSource;
 use crate::{Session, Turn, vcard_edit};
 
-/// What we asked for.
+/// What was requested.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     Roster,
@@ -41,13 +40,13 @@ pub(crate) enum Request {
     VcardTemp { jid: BareJid, on_request: bool },
 }
 
-/// How a request ended: the payload of its result, or why there is none.
+/// How a request ended: the payload of its result, or the reason that there is none.
 pub(crate) type Outcome = Result<Option<Element>, Failure>;
 
 struct InFlight {
     to: Option<Jid>,
     request: Request,
-    /// Whose question it is; absent: ours, or a UI's.
+    /// The contact's question; absent: ours, or a UI's.
     question: Option<Question>,
     deadline: Instant,
     bytes: usize,
@@ -62,10 +61,10 @@ pub(crate) struct Ended {
 pub(crate) struct Pending {
     ids: StdRng,
     in_flight: BTreeMap<String, InFlight>,
-    /// Those with no question.
+    /// Those without a question.
     ours: usize,
     deadlines: BTreeSet<(Instant, String)>,
-    /// Those that could not be sent, and why. Who asks is told when they are done with what they do now.
+    /// Those that could not be sent, and why. Their callers are told once the current step is done.
     refused: Vec<(String, Failure)>,
 }
 
@@ -74,7 +73,7 @@ impl Pending {
         Self { ids, in_flight: BTreeMap::new(), ours: 0, deadlines: BTreeSet::new(), refused: Vec::new() }
     }
 
-    /// Whether there is room for another request of ours.
+    /// Whether there is room for another request of our own.
     fn has_room(&self) -> bool {
         self.ours < bounds::REQUESTS
     }
@@ -88,7 +87,7 @@ impl Pending {
         turn: &mut Turn<'_>,
     ) {
         self.ours += usize::from(question.is_none());
-        // Random, so that nobody can answer in another's name.
+        // Random, so that nobody can forge an answer.
         let id = format!("{:016x}{:016x}", self.ids.random::<u64>(), self.ids.random::<u64>());
         let deadline = turn.now.monotonic + bounds::REQUEST_TIMEOUT;
         self.deadlines.insert((deadline, id.clone()));
@@ -105,14 +104,14 @@ impl Pending {
         Some((self.end(&id)?, failure))
     }
 
-    /// Those whose stanza has more bytes than this.
+    /// Those whose stanza is larger than this, in bytes.
     pub(crate) fn take_larger_than(&mut self, limit: usize) -> Vec<Ended> {
         let larger = self.in_flight.iter().filter(|(_, asked)| asked.bytes > limit);
         let larger: Vec<String> = larger.map(|(id, _)| id.clone()).collect();
         larger.iter().filter_map(|id| self.end(id)).collect()
     }
 
-    /// The request that this answers, if the one whom we asked answers (RFC 6120 §8.1.2.1).
+    /// The request that this answers, if it comes from the entity that was queried (RFC 6120 §8.1.2.1).
     pub(crate) fn take(&mut self, id: &str, from: Option<&Jid>, account: &BareJid) -> Option<Ended> {
         let asked = self.in_flight.get(id)?;
         let ours = |jid: &Jid| jid.is_bare() && jid.to_bare() == *account;
@@ -129,7 +128,7 @@ impl Pending {
         self.end(id)
     }
 
-    /// Those whose time is over.
+    /// Those whose time is up.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Ended> {
         let overdue: Vec<String> =
             self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id.clone()).collect();
@@ -144,7 +143,7 @@ impl Pending {
         std::mem::take(&mut self.in_flight).into_values().map(|asked| asked.request).collect()
     }
 
-    /// Gives all as much time as if they had just been asked.
+    /// Restarts the time of all requests.
     pub(crate) fn prolong(&mut self, now: Instant) {
         self.deadlines.clear();
         for (id, asked) in &mut self.in_flight {
@@ -171,8 +170,7 @@ impl Pending {
 }
 
 impl Session {
-    /// Asks for something that a UI wants, or that we ourselves need. `to` absent: our own account, by way
-    /// of our server.
+    /// Sends a request for a UI or for the session itself. `to` absent: our own account, through our server.
     pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, turn: &mut Turn<'_>) {
         if self.pending.has_room() {
             self.pending.send(to, payload, request, None, turn);
@@ -181,7 +179,7 @@ impl Session {
         }
     }
 
-    /// The same; where it is somebody's question, it counts as theirs.
+    /// The same; with a question, it counts as that contact's.
     pub(crate) fn ask_for(
         &mut self,
         question: Option<Question>,

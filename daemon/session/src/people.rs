@@ -1,4 +1,4 @@
-//! Everybody we know of: our contacts and ourselves, and which of them changed.
+//! Everybody we know: our contacts and ourselves, and which of them changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::roster::share_groups;
 use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
 use crate::time::Timestamp;
 
-/// All that is known of one JID.
+/// Everything known about one JID.
 #[derive(Debug, Default)]
 pub(crate) struct Person {
-    /// Absent for ourselves only.
+    /// Absent only for ourselves.
     pub(crate) item: Option<RosterItem>,
-    /// By the resource part; an empty one is the bare JID itself, from which gateways speak (XEP-0100 §4.4).
+    /// By resource part; an empty one is the bare JID itself, which gateways use (XEP-0100 §4.4).
     pub(crate) online: BTreeMap<String, Online>,
-    /// What their metadata says; the inner absence is one that they declared.
+    /// Their metadata; the inner `None` means that they declared to have no avatar.
     pub(crate) avatar: Option<Option<AvatarRecord>>,
-    /// The picture to show: while a new one is on its way, still the old one.
+    /// The picture to show: the old one while a new one is being fetched.
     pub(crate) shown: Option<Avatar>,
-    /// The picture's hash in their presence (XEP-0153), where there is one.
+    /// The picture's hash in their presence (XEP-0153), if there is one.
     pub(crate) photo: Option<ImageId>,
     pub(crate) profile: ProfileRecord,
     pub(crate) asked_at: Option<Timestamp>,
-    /// The server has said that they, or a device of theirs, are gone since we became available.
+    /// The server has said, since we became available, that they or one of their devices are gone.
     pub(crate) has_left: bool,
-    /// When they were last known to be there. It is old while they are.
+    /// When they were last known to be available. Not updated while they are.
     pub(crate) last_seen: Option<Timestamp>,
-    /// How their JID and name looked when that was compared last, and whether somebody else looks so.
+    /// The looks of their JID and name at the last comparison, and whether somebody else looks the same.
     looks: Option<Looks>,
     look_alike: bool,
 }
@@ -47,21 +47,21 @@ pub(crate) struct Online {
     pub(crate) since: Timestamp,
     pub(crate) idle_since: Option<Timestamp>,
     pub(crate) caps: Option<CapsKey>,
-    /// What the hash and its node take, and what it means where that counts for this device only.
+    /// The size of the hash, its node, and its meaning if that counts for this device only.
     pub(crate) caps_bytes: usize,
-    /// It was asked what its hash means, and could not say.
+    /// It was queried for its hash, and could not explain it.
     pub(crate) is_clueless: bool,
     pub(crate) client: Option<Arc<CapsRecord>>,
-    /// From a stream before this one, and not yet confirmed.
+    /// From an earlier stream, and not yet confirmed.
     pub(crate) stale: bool,
 }
 
-/// Which of somebody's devices a JID is, as in [`Person::online`].
+/// The device that a JID refers to, as in [`Person::online`].
 pub(crate) fn resource(jid: &Jid) -> &str {
     jid.resource().map_or("", |resource| resource.as_str())
 }
 
-/// The JID of a device, or of somebody who speaks from their bare JID.
+/// The JID of a device, or the bare JID of a gateway.
 pub(crate) fn device(owner: &BareJid, resource: &str) -> Option<Jid> {
     match resource {
         "" => Some(owner.clone().into()),
@@ -70,14 +70,14 @@ pub(crate) fn device(owner: &BareJid, resource: &str) -> Option<Jid> {
 }
 
 impl Online {
-    /// What it takes in memory, for [`crate::bounds::ONLINE_BYTES`]. Who shows an unknown hash is noted
-    /// by their full JID, too.
+    /// Its size in memory, for [`crate::bounds::ONLINE_BYTES`]. A device that shows an unknown hash is also stored by
+    /// full JID.
     pub(crate) fn bytes(&self, owner: &BareJid, resource: &str) -> usize {
         let status = self.status.as_ref().map_or(0, String::len);
         size_of::<Self>() + owner.as_str().len() + 2 * resource.len() + status + self.caps_bytes
     }
 
-    /// It shows another hash, or none; answers which one it showed.
+    /// It shows another hash, or none; returns the previous one.
     pub(crate) fn forget_caps(&mut self) -> Option<CapsKey> {
         (self.client, self.caps_bytes, self.is_clueless) = (None, 0, false);
         self.caps.take()
@@ -111,12 +111,12 @@ impl Person {
         Some(self.avatar.as_ref()?.as_ref()?.id)
     }
 
-    /// What is known of their avatar: which image it is, or that there is none.
+    /// What is known about their avatar: its image, or that there is none.
     pub(crate) fn avatar_known(&self) -> Option<Option<ImageId>> {
         Some(self.avatar.as_ref()?.as_ref().map(|record| record.id))
     }
 
-    /// The XEP-0084 picture that is theirs, and is not saved.
+    /// Their XEP-0084 picture, if it is not saved.
     pub(crate) fn wanted_avatar(&self) -> Option<ImageId> {
         match &self.avatar {
             Some(Some(AvatarRecord { id, image: None, legacy: false, .. })) => Some(*id),
@@ -124,7 +124,7 @@ impl Person {
         }
     }
 
-    /// What all their devices take.
+    /// The size of all their devices.
     pub(crate) fn online_bytes(&self, owner: &BareJid) -> usize {
         self.online.iter().map(|(resource, online)| online.bytes(owner, resource)).sum()
     }
@@ -134,7 +134,7 @@ impl Person {
         matches!(self.avatar, Some(Some(AvatarRecord { legacy: true, .. })))
     }
 
-    /// Shows the picture that the metadata names, if it is saved; takes it away if there is none.
+    /// Shows the picture that the metadata names, if it is saved; removes it if there is none.
     pub(crate) fn show_avatar(&mut self) {
         match &self.avatar {
             Some(Some(AvatarRecord { id, image: Some(image), .. })) => {
@@ -196,7 +196,7 @@ impl Person {
 }
 
 impl ProfileRecord {
-    /// What a cache holds may be of a time with other bounds.
+    /// The cache may come from a time with other bounds.
     fn bound(&mut self) {
         for profile in [&mut self.vcard4, &mut self.prose, &mut self.temp] {
             *profile = profile.take().map(|profile| match profile.is_bounded() {
@@ -206,14 +206,14 @@ impl ProfileRecord {
         }
     }
 
-    /// How many bytes all of them take in memory.
+    /// Their total size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let Self { vcard4, prose, temp } = self;
         let all = [vcard4, prose, temp].into_iter().flatten();
         all.map(|profile| size_of::<Profile>() + profile.bytes()).sum()
     }
 
-    /// The one to show: the standard's node, else the Prose clients', else the old vCard.
+    /// The profile to show: the standard node's, else the Prose clients', else the old vCard.
     pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
         self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
     }
@@ -237,18 +237,18 @@ fn rank(availability: Availability) -> u8 {
     }
 }
 
-/// What became of a roster item.
+/// The result for a roster item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// It is as it was.
+    /// Unchanged.
     Same,
-    /// It is new, or other than it was.
+    /// New or changed.
     Changed,
     /// There are too many, or they are too large.
     NoRoom,
 }
 
-/// What an item takes in memory, for [`bounds::ROSTER_BYTES`]: counted as though it had its groups alone.
+/// An item's size in memory, for [`bounds::ROSTER_BYTES`]: counted as if it shared its groups with no other.
 fn item_bytes(item: &RosterItem) -> usize {
     /// A group's place in the set.
     const EACH: usize = 32;
@@ -257,29 +257,29 @@ fn item_bytes(item: &RosterItem) -> usize {
     item.jid.as_str().len() + some(&item.resource) + some(&item.name) + groups
 }
 
-/// Contacts and ourselves, nobody else: what strangers send finds no place here.
+/// Contacts and ourselves only: nothing from strangers is stored here.
 pub(crate) struct People {
-    /// Boxed: a map's nodes have room for those who may come between, and a person is large.
+    /// Boxed: a map's nodes reserve room for insertions, and a person is large.
     known: BTreeMap<BareJid, Box<Person>>,
-    /// Those touched since UIs were last told, as UIs know them.
+    /// Those touched since UIs were last notified, as UIs know them.
     before: BTreeMap<BareJid, Before>,
-    /// Those of whom we know something that is not on its way to the cache.
+    /// Those with data that is not yet being written to the cache.
     unsaved: BTreeSet<BareJid>,
     look_alikes: LookAlikes,
-    /// Those who have a roster item, and what their items take.
+    /// Those with a roster item, and the size of their items.
     contacts: usize,
     bytes: usize,
-    /// The roster has more than we take.
+    /// The roster exceeds our limit.
     is_truncated: bool,
 }
 
-/// Somebody before they were touched.
+/// A person before they were touched.
 struct Before {
     /// As UIs know them.
     contact: Option<Contact>,
-    /// How they looked when that was compared last: UIs may be told later than that.
+    /// The looks at the last comparison: UIs may be notified later than that.
     looks: Option<Looks>,
-    /// What has changed since came with a login, all or some of it.
+    /// At least some of the changes since came with a login.
     initial: bool,
 }
 
@@ -311,14 +311,14 @@ impl People {
             let jid = item.jid.clone();
             (jid, Box::new(Person { item: Some(item), ..Person::default() }))
         });
-        // All at once: a map that is built of what is sorted already is built in one go.
+        // All at once: a map is built faster from sorted input.
         let mut known: BTreeMap<BareJid, Box<Person>> = contacts.collect();
         known.entry(account).or_default();
         let mut profiles = 0;
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
                 **person = Person { item: person.item.take(), ..Person::from_record(record) };
-                // Our own is what UIs may write.
+                // Our own follows the limits for UIs.
                 if person.item.is_some() {
                     person.profile.bound();
                     profiles += person.profile.bytes();
@@ -350,7 +350,7 @@ impl People {
         }
     }
 
-    /// What the cache knows of when contacts were last there.
+    /// The cached last-seen times.
     pub(crate) fn were_seen(&mut self, times: Vec<(BareJid, Timestamp)>) {
         for (jid, at) in times {
             if let Some(person) = self.known.get_mut(&jid).filter(|person| person.item.is_some()) {
@@ -371,8 +371,7 @@ impl People {
         self.known.get(jid)?.contact()
     }
 
-    /// Whether a JID and a name look like those of somebody else: for strangers, and for contacts who call
-    /// themselves something.
+    /// Whether a JID and a name look like somebody else's: for strangers, and for contacts' nicknames.
     pub(crate) fn looks_like_another(&self, jid: &BareJid, name: Option<&str>) -> bool {
         let own = self.person(jid).and_then(|person| person.looks);
         self.look_alikes.is_like_another(self.look_alikes.looks(jid, name), own)
@@ -387,7 +386,7 @@ impl People {
         self.known.iter().map(|(jid, person)| (jid, person.as_ref()))
     }
 
-    /// Somebody, to be changed. Whether that is news is found out by comparing, when UIs are told.
+    /// A person to change. Whether that is news is found by comparing, when UIs are notified.
     pub(crate) fn edit(&mut self, jid: &BareJid) -> Option<&mut Person> {
         let person = self.known.get_mut(jid)?;
         if !self.before.contains_key(jid) {
@@ -396,14 +395,14 @@ impl People {
         Some(person)
     }
 
-    /// What was just edited of somebody came with a login.
+    /// The last edit of this person came with a login.
     pub(crate) fn note_initial(&mut self, jid: &BareJid) {
         if let Some(before) = self.before.get_mut(jid) {
             before.initial = true;
         }
     }
 
-    /// We become available: of nobody is it known that they have left since.
+    /// We become available: nobody is known to have left since.
     pub(crate) fn forget_who_left(&mut self) {
         self.known.values_mut().for_each(|person| person.has_left = false);
     }
@@ -413,17 +412,17 @@ impl People {
         self.contacts >= bounds::ROSTER_CONTACTS || self.bytes >= bounds::ROSTER_BYTES
     }
 
-    /// Whether the roster has more than we take.
+    /// Whether the roster exceeds our limit.
     pub(crate) fn is_truncated(&self) -> bool {
         self.is_truncated
     }
 
-    /// The server gives us the whole roster, or has said that ours is whole.
+    /// The server sends the whole roster, or has said that ours is complete.
     pub(crate) fn begin_whole(&mut self) {
         self.is_truncated = false;
     }
 
-    /// Puts a roster item in, if there is room for it; answers whether it differs from what was there.
+    /// Inserts a roster item, if there is room; returns whether it differs from the previous one.
     pub(crate) fn put_item(&mut self, item: &RosterItem) -> Put {
         let before = self.known.get(&item.jid).and_then(|person| person.item.as_ref());
         if before == Some(item) {
@@ -445,9 +444,9 @@ impl People {
         Put::Changed
     }
 
-    /// Takes a contact out, if it is one.
+    /// Removes a contact, if this JID is one.
     pub(crate) fn remove_contact(&mut self, jid: &BareJid) -> Option<Box<Person>> {
-        // Noted first, so that UIs are told.
+        // Touched first, so that UIs are notified.
         let bytes = item_bytes(self.edit(jid)?.item.as_ref()?);
         (self.contacts, self.bytes) = (self.contacts - 1, self.bytes - bytes);
         self.known.remove(jid)
@@ -469,12 +468,12 @@ impl People {
             .collect()
     }
 
-    /// Has the cache keep what we know of somebody, once it is their turn.
+    /// Saves what we know about a contact, once it is their turn.
     pub(crate) fn save(&mut self, jid: &BareJid) {
         self.unsaved.insert(jid.clone());
     }
 
-    /// Has the cache keep what we know of those who may be saved; answers whether nobody is left.
+    /// Saves what we know about those whose turn it is; returns whether nobody is left.
     pub(crate) fn save_those(
         &mut self,
         mut may_be_saved: impl FnMut(&BareJid) -> bool,
@@ -483,7 +482,7 @@ impl People {
         let known = &self.known;
         self.unsaved.retain(|jid| {
             let person = known.get(jid).map(|person| person.record());
-            // Of one who has gone, nothing stays.
+            // Nothing is kept of a contact who is gone.
             if person.is_some() && !may_be_saved(jid) {
                 return true;
             }
@@ -493,8 +492,8 @@ impl People {
         self.unsaved.is_empty()
     }
 
-    /// Who of those that may be told of effectively changed since they were told of last, and who is a contact
-    /// no more: first what came with a login, then the rest.
+    /// Of those whose turn it is, who effectively changed since the last report, and who is no longer a contact:
+    /// first what came with a login, then the rest.
     pub(crate) fn take_changes(
         &mut self,
         mut may_be_told: impl FnMut(&BareJid) -> bool,
@@ -522,8 +521,8 @@ impl People {
         [initial, others]
     }
 
-    /// Finds out who looks like somebody else now, or no longer does: those touched, and those who
-    /// look like them. The looks of a contact are theirs, but whether they are doubtful is the roster's.
+    /// Finds out who has begun or ceased to look like somebody else: those touched, and those who look like them.
+    /// Looks belong to a contact, but whether they are ambiguous depends on the roster.
     fn compare_looks(&mut self) {
         let mut shifted = BTreeSet::new();
         for (jid, before) in &mut self.before {
@@ -549,7 +548,7 @@ impl People {
             let Some(looks) = person.looks.filter(|looks| looks.has_any(&shifted)) else { continue };
             let look_alike = self.look_alikes.is_doubtful(looks);
             if person.look_alike != look_alike {
-                // Whoever was touched is in there already, and differs in any case.
+                // Anybody touched is in there already, and differs in any case.
                 self.before.entry(jid.clone()).or_insert_with(|| Before::of(person));
                 person.look_alike = look_alike;
             }

@@ -1,7 +1,6 @@
-//! XEP-0163: Personal Eventing Protocol: reading what people publish of themselves, and
-//! publishing of ours.
+//! XEP-0163: Personal Eventing Protocol: reading what contacts publish, and publishing our own.
 //!
-//! Whose node it is, is said by the stanza's `from` and by nothing inside it (§4.3.3).
+//! The owner of a node is the stanza's `from`, and nothing inside it (§4.3.3).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use xmpp_parsers::pubsub::pubsub::{Items, PubSub, Publish};
 
 pub(crate) const FEATURES: &[&str] = &[ns::PUBSUB];
 
-/// What happened on somebody's node.
+/// An event on a contact's node.
 pub(crate) struct Event<'a> {
     pub(crate) node: &'a str,
     pub(crate) news: News<'a>,
@@ -24,20 +23,20 @@ pub(crate) struct Event<'a> {
 pub(crate) enum News<'a> {
     /// The newest item.
     Published(Item<'a>),
-    /// Items were taken back.
+    /// Items were retracted.
     Retracted(Vec<String>),
-    /// Nothing is left.
+    /// The node is empty.
     Emptied,
 }
 
-/// Borrowed: an avatar's is long.
+/// Borrowed: an avatar's payload is long.
 pub(crate) struct Item<'a> {
     pub(crate) id: Option<&'a str>,
     pub(crate) payload: Option<&'a Element>,
 }
 
-/// The last event of each node in a message: services send one, and whatever came before it is outdated. What
-/// is malformed is left out.
+/// The last event of each node in a message: services send one, and earlier ones are outdated. Malformed ones are
+/// left out.
 pub(crate) fn events(message: &Message) -> Vec<Event<'_>> {
     let events = message.payloads.iter().filter(|payload| payload.is("event", ns::PUBSUB_EVENT));
     let mut last = BTreeMap::new();
@@ -74,7 +73,7 @@ fn newest<'a>(items: &'a Element, ns: &str) -> Option<Item<'a>> {
     Some(Item { id: item.attr("id"), payload: item.children().next() })
 }
 
-/// Asks for a node's newest item, or for the item of an id (XEP-0060 §6.5).
+/// Requests a node's newest item, or the item with this id (XEP-0060 §6.5).
 pub(crate) fn items_query(node: &str, id: Option<&str>) -> IqPayload {
     let mut items = Items::new(node);
     match id {
@@ -88,7 +87,7 @@ pub(crate) fn items_query(node: &str, id: Option<&str>) -> IqPayload {
     IqPayload::Get(PubSub::Items(items).into())
 }
 
-/// Publishes an item on a node of ours (XEP-0060 §7.1).
+/// Publishes an item on one of our nodes (XEP-0060 §7.1).
 pub(crate) fn publish(node: &str, id: &str, payload: Element) -> IqPayload {
     let item = xmpp_parsers::pubsub::pubsub::Item {
         id: Some(xmpp_parsers::pubsub::ItemId(id.to_owned())),
@@ -99,7 +98,7 @@ pub(crate) fn publish(node: &str, id: &str, payload: Element) -> IqPayload {
     IqPayload::Set(PubSub::Publish { publish, publish_options: None }.into())
 }
 
-/// The newest item of a node's answer to [`items_query`].
+/// The newest item in an answer to [`items_query`].
 pub(crate) fn answered_item<'a>(payload: Option<&'a Element>, node: &str) -> Option<Item<'a>> {
     let items = payload?.get_child("items", ns::PUBSUB)?;
     (items.attr("node") == Some(node)).then(|| newest(items, ns::PUBSUB)).flatten()

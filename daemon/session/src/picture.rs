@@ -1,4 +1,4 @@
-//! One picture out of two sources: a XEP-0084 avatar, else the picture of the old vCard.
+//! One picture from two sources: a XEP-0084 avatar, else the picture of the old vCard.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ impl Session {
                 let (id, legacy) = (*id, *legacy);
                 let is_coming = match legacy {
                     true => self.is_avatar_on_its_way(&jid),
-                    // It may only be waiting for their turn, which a UI does not.
+                    // It may only be waiting for the contact's turn; a UI does not wait for that.
                     false => self.images.is_coming_from(&id, &jid),
                 };
                 if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !is_coming {
@@ -46,8 +46,8 @@ impl Session {
         }
     }
 
-    /// Whether a picture of theirs is fetched now. Who changes theirs again and again waits, and then it is the newest
-    /// that is fetched; a UI does not wait.
+    /// Whether to fetch a contact's picture now. If they keep changing it, this waits and then fetches the newest; a
+    /// UI does not wait.
     pub(crate) fn may_fetch(&mut self, owner: &BareJid, turn: &Turn<'_>) -> bool {
         let now = turn.now.monotonic;
         let may = self.is_avatar_awaited(owner) || self.fetches.admits(owner, now);
@@ -57,7 +57,7 @@ impl Session {
         may
     }
 
-    /// The pictures of those who have waited long enough take their turns.
+    /// Lines up the pictures of those who have waited long enough.
     pub(crate) fn fetch_what_waited(&mut self, now: Instant) {
         if self.fetches.is_due(now) {
             for jid in self.fetches.take_waiting() {
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Whether a UI waits for it, so that it is being asked for.
+    /// Whether a UI waits for it, so that it has been requested.
     pub(crate) fn is_avatar_awaited(&self, jid: &BareJid) -> bool {
         self.waiting.is_awaited(&Awaited::Avatar(jid.clone()))
     }
@@ -77,7 +77,7 @@ impl Session {
         id.is_some_and(|id| self.images.is_wanted(&id, jid))
     }
 
-    /// News of somebody's avatar may be all that a call waits for.
+    /// News about a contact's avatar may be what a call waits for.
     pub(crate) fn answer_with_avatar(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
         let is_clear = self.people.person(jid).is_some_and(|person| match &person.avatar {
             Some(Some(record)) => record.image.is_some(),
@@ -89,8 +89,8 @@ impl Session {
         }
     }
 
-    /// The avatar's owner has answered: with nothing, the old picture may serve; whoever waits
-    /// gets what there is, unless it is on its way. `failure`: why the owner has not answered.
+    /// The avatar's owner has answered. If there is none, the old picture may do; callers get what there is, unless
+    /// it is in flight. `failure`: why the owner has not answered.
     pub(crate) fn conclude_avatar(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
         if self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
             self.fall_back_to_photo(&jid, None, turn);

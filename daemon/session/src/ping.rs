@@ -1,4 +1,4 @@
-//! XEP-0199: XMPP Ping. We answer (§4.2); asking is the stream's work.
+//! XEP-0199: XMPP Ping. We only answer here (§4.2); sending pings is up to the stream.
 
 use minidom::Element;
 use xmpp_parsers::ns;

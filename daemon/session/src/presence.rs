@@ -1,7 +1,7 @@
 //! RFC 6121 §4: presence, contacts' and our own. XEP-0319 (idle since), XEP-0203 (delay).
 //!
-//! Kept for the session only: what a contact was yesterday is nobody's truth. When they left is in `last_seen.rs`.
-//! Left out: directed presence of ours (§4.6).
+//! Kept for the session only: yesterday's presence means nothing. When contacts left is in `last_seen.rs`. Left out:
+//! sending directed presence (§4.6).
 
 use std::time::Instant;
 
@@ -22,21 +22,21 @@ use crate::time::{Now, Timestamp};
 use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
-/// Until prosed keeps messages the server shall: it delivers them, and then deletes them, only to
-/// resources whose priority is not negative (RFC 6121 §8.5.2).
+/// Until prosed stores messages, the server must: it delivers them, and then deletes them, only to resources with a
+/// non-negative priority (RFC 6121 §8.5.2).
 const PRIORITY: i8 = -1;
 
 pub(crate) struct State {
     own: OwnPresence,
-    /// What set_presence said, and is not on disk yet.
+    /// From set_presence, and not on disk yet.
     saving: Vec<(Ticket, Call, OwnPresence)>,
-    /// Contacts' presences are forgotten then: the connection has been lost for too long.
+    /// When contacts' presences are forgotten: the connection has been lost for too long.
     kept_until: Option<Instant>,
     /// Our initial presence (§4.2), while we are available.
     initial: Option<Initial>,
 }
 
-/// What the server answers our initial presence with is how things stand, and no news.
+/// The server's answers to our initial presence are the existing state, not news.
 struct Initial {
     sent_at: Timestamp,
     /// See [`bounds::INITIAL_PRESENCES`].
@@ -48,12 +48,12 @@ impl State {
         Self { own, saving: Vec::new(), kept_until: None, initial: None }
     }
 
-    /// We are available no more, or on a new stream not yet.
+    /// We are no longer available, or not yet on a new stream.
     pub(crate) fn end_initial(&mut self) {
         self.initial = None;
     }
 
-    /// Whether the first presence of a device, as old as it says, answers our initial presence. Who comes
+    /// Whether the first presence of a device, given its age, answers our initial presence. A device that comes
     /// online within that time looks the same.
     fn is_initial(&self, since: Timestamp, now: Now) -> bool {
         self.initial
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// §4.2.1, as `set_presence` said.
+/// §4.2.1, as set by `set_presence`.
 pub(crate) fn available(own: &OwnPresence) -> Presence {
     let mut presence = Presence::available();
     presence.show = match own.availability {
@@ -130,7 +130,7 @@ fn read(presence: &Presence, now: Timestamp) -> Online {
     }
 }
 
-/// A time that a peer or server claims; never in the future.
+/// A time claimed by a peer or server; never in the future.
 fn stamp(presence: &Presence, name: &str, ns: &str, attribute: &str, now: Timestamp) -> Option<Timestamp> {
     let element: &Element = presence.payloads.iter().find(|payload| payload.is(name, ns))?;
     let time: DateTime = element.attr(attribute)?.parse().ok()?;
@@ -138,14 +138,14 @@ fn stamp(presence: &Presence, name: &str, ns: &str, attribute: &str, now: Timest
 }
 
 impl Session {
-    /// Somebody's presence; they are a contact, or another device of ours.
+    /// Presence from a contact, or from another device of ours.
     pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
         self.startup.prolong(turn.now.monotonic);
         let bare = from.to_bare();
         let is_bare = from.is_bare();
         let resource = people::resource(from);
         match presence.type_ {
-            // Our own account has devices only.
+            // Our own account only has devices.
             Type::None if is_bare && bare == self.account => {}
             Type::None => {
                 let Some(person) = self.people.edit(&bare) else { return };
@@ -167,7 +167,7 @@ impl Session {
                 let room = bounds::ONLINE_BYTES.saturating_sub(taken);
                 online.status =
                     status.and_then(|status| some_text(fitting(&status, room), bounds::TEXT_CHARS));
-                // The same again is as old as it was.
+                // An unchanged presence keeps its age.
                 if let Some(before) = before.filter(|before| online.says_the_same_as(before)) {
                     online.since = before.since;
                 }
@@ -176,7 +176,7 @@ impl Session {
                     self.people.note_initial(&bare);
                 }
             }
-            // From the bare JID: of all their resources (§4.5.4).
+            // From the bare JID: for all their resources (§4.5.4).
             Type::Unavailable if is_bare => {
                 let Some(person) = self.people.edit(&bare) else { return };
                 person.has_left = true;
@@ -189,8 +189,8 @@ impl Session {
                 }
                 self.note_left(&bare, presence, gone.values(), turn);
             }
-            // An error is about something that was sent to this address. From a bare JID that says nothing of
-            // devices, only of one who speaks from there: a gateway that can't log in (XEP-0100 §4.4.2).
+            // An error is about something that was sent to this address. From a bare JID it says nothing about
+            // devices, only about a gateway that uses that JID and cannot log in (XEP-0100 §4.4.2).
             Type::Error if !is_bare => {}
             Type::Unavailable | Type::Error => {
                 let Some(person) = self.people.edit(&bare) else { return };
@@ -208,8 +208,8 @@ impl Session {
         }
     }
 
-    /// Whose last device is gone was there until now, or as long as the server says (§4.3.2, XEP-0203). Of one who
-    /// was not there, only that.
+    /// A contact whose last device left was available until now, or until the server's timestamp (§4.3.2, XEP-0203).
+    /// One who was not available gets only the timestamp.
     fn note_left<'a>(
         &mut self,
         jid: &BareJid,
@@ -222,7 +222,7 @@ impl Session {
         }
         let now = turn.now.wall;
         let stamp = stamp(presence, "delay", ns::DELAY, "stamp", now);
-        // They were there when they last said so, whatever is said of it since.
+        // They were available when they last said so, whatever is reported later.
         let seen = gone.map(|online| match online.stale {
             true => (online.since, self.last_seen.in_sight_until(now)),
             false => (online.since, now),
@@ -237,7 +237,7 @@ impl Session {
     }
 
     pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, turn: &mut Turn<'_>) {
-        // What could never be said is not kept.
+        // What could never be sent is not stored.
         if let Err(failure) = turn.measure(&self.full_presence(&presence).into()) {
             return turn.reply(call, Err(failure));
         }
@@ -246,7 +246,7 @@ impl Session {
         turn.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
     }
 
-    /// It holds from the moment that it is on disk: what could not be kept is never said.
+    /// It applies once it is on disk: what could not be stored is never sent.
     pub(crate) fn handle_presence_saved(
         &mut self,
         (call, presence): (Call, OwnPresence),
@@ -258,7 +258,7 @@ impl Session {
             return;
         }
         self.presence.own = presence;
-        // Before the initial presence there is none to replace, and it will say the same.
+        // Before the initial presence there is nothing to replace, and that will say the same.
         if self.connection.is_hopeful() && self.startup.is_announced() {
             self.send_presence(turn);
         }
@@ -271,7 +271,7 @@ impl Session {
         }
     }
 
-    /// The session is lost, and with it what we knew of who is there.
+    /// The session is lost, and with it our knowledge of who is available.
     pub(crate) fn forget_presences(&mut self, turn: &Turn<'_>) {
         self.presence.kept_until = None;
         self.caps.forget_unknown();
@@ -279,7 +279,7 @@ impl Session {
         self.last_seen.regain_sight();
     }
 
-    /// A new stream brings everybody's presence anew; until it has, the old one is shown.
+    /// A new stream brings everybody's presence again; until then the old one is shown.
     pub(crate) fn doubt_presences(&mut self, turn: &Turn<'_>) {
         self.presence.kept_until = None;
         self.presence.end_initial();
@@ -287,7 +287,7 @@ impl Session {
         self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true), turn);
     }
 
-    /// Who has not come back with the new stream left while we were away.
+    /// Contacts who have not come back on the new stream left while we were away.
     pub(crate) fn forget_stale_presences(&mut self, turn: &Turn<'_>) {
         let stale = self.find(|person| person.online.values().any(|online| online.stale));
         self.edit_online(|person| person.online.retain(|_, online| !online.stale), turn);
@@ -295,7 +295,7 @@ impl Session {
         self.last_seen.regain_sight();
     }
 
-    /// We become available: the server answers with who is there.
+    /// We become available: the server answers with everybody's presence.
     pub(crate) fn begin_initial(&mut self, now: Now) {
         if self.presence.initial.is_none() {
             let answered_until = now.monotonic + bounds::INITIAL_PRESENCES;
@@ -304,7 +304,7 @@ impl Session {
         }
     }
 
-    /// Who is not there any more then was as long as we could see.
+    /// Those who are no longer available were so as long as we could see.
     fn edit_online(&mut self, change: impl Fn(&mut Person), turn: &Turn<'_>) {
         let until = self.last_seen.in_sight_until(turn.now.wall);
         for jid in self.find(|person| !person.online.is_empty()) {

@@ -1,4 +1,4 @@
-//! One profile out of three sources: asked for in the order of their worth, until one has it.
+//! One profile from three sources: queried in order of preference, until one has it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::waiting::Awaited;
 use crate::{Session, Turn};
 
 impl Session {
-    /// Notes what one source says of somebody.
+    /// Notes what one source says about a contact.
     pub(crate) fn note_profile(
         &mut self,
         owner: &BareJid,
@@ -22,7 +22,7 @@ impl Session {
         profile: Option<Profile>,
         now: Instant,
     ) {
-        // Our own is what UIs may write.
+        // Our own follows the limits for UIs.
         let is_ours = *owner == self.account;
         if profile.is_some() && !is_ours && !self.has_room_for_people(now) {
             return;
@@ -61,17 +61,17 @@ impl Session {
         }
     }
 
-    /// Whether a UI waits for it, so that it is being asked for.
+    /// Whether a UI waits for it, so that it has been requested.
     pub(crate) fn is_profile_awaited(&self, jid: &BareJid) -> bool {
         self.waiting.is_awaited(&Awaited::Profile(jid.clone()))
     }
 
-    /// `on_request`: a UI waits for it, so that the old vCard is asked for too.
+    /// `on_request`: a UI waits for it, so the old vCard is queried too.
     pub(crate) fn ask_profile(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
         self.ask_vcard(jid, VcardSource::Vcard4, on_request, turn);
     }
 
-    /// After `source` was asked: the next, if there is still nothing to show.
+    /// After querying `source`: the next, if there is still nothing to show.
     pub(crate) fn ask_next_profile(
         &mut self,
         jid: BareJid,
@@ -87,13 +87,13 @@ impl Session {
             VcardSource::Prose if on_request && known.is_some_and(|known| known.prose.is_none()) => {
                 self.ask_vcard_temp(jid, on_request, None, turn);
             }
-            // Whom a UI asks for has questions of his own in flight, which go further.
+            // Lookups that a UI asked for run separately, and go further.
             _ if !on_request => {}
             _ => self.answer_profile(jid, None, turn),
         }
     }
 
-    /// Whoever waits for the profile gets what there is.
+    /// Callers that wait for the profile get what there is.
     pub(crate) fn answer_profile(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
         let person = self.people.person(&jid);
         let best = person.and_then(|person| person.profile.best()).cloned();

@@ -1,8 +1,8 @@
-//! What contacts have us ask: a queue that is bounded, and fair to each of them.
+//! Queries caused by contacts: a queue that is bounded, and fair to each of them.
 //!
-//! It holds whom to ask and for which kind of thing. Which picture, or which hash, is looked up when
-//! the contact's turn comes: whatever they send, they have one place for each kind, and only the newest
-//! is asked for. What a UI asks for is not queued here, and takes nobody's place ([`Pending::ask`]).
+//! It holds contacts and the kind of query. Which picture or hash to query is decided when the contact's turn comes:
+//! whatever they send, they have one place per kind, and only the newest is requested. What a UI asks for is not
+//! queued here, and takes nobody's place ([`Pending::ask`]).
 //!
 //! [`Pending::ask`]: crate::pending::Pending::ask
 
@@ -12,12 +12,12 @@ use jid::BareJid;
 
 use crate::bounds;
 
-/// What a contact may have us ask for.
+/// What a contact may cause us to query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The picture that their avatar metadata names.
     Avatar,
-    /// What a caps hash means that one of their devices shows.
+    /// The meaning of a caps hash that one of their devices shows.
     Caps,
     /// What their server has not pushed: avatar metadata and profile.
     Missing,
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// Requests that one turn makes, at most.
+    /// The most requests that one turn makes.
     fn requests(self) -> usize {
         match self {
             Self::Missing => 2,
@@ -46,25 +46,25 @@ impl Kind {
         }
     }
 
-    /// Whether an answer may hold a megabyte, which is then on its way to the disk.
+    /// Whether an answer may hold a megabyte, which must then be written to disk.
     fn is_picture(self) -> bool {
         matches!(self, Self::Avatar | Self::Photo)
     }
 }
 
-/// One thing to ask of one contact.
+/// One query to one contact.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Question {
     pub(crate) contact: BareJid,
     pub(crate) kind: Kind,
 }
 
-/// Those who are to be asked for one kind of thing, each once.
+/// The contacts waiting for one kind of query, each once.
 #[derive(Default)]
 struct Lane {
     in_flight: usize,
     last_turn: u64,
-    /// In the order in which they came.
+    /// In order of arrival.
     turns: BTreeMap<u64, BareJid>,
     /// Which turn each of them has.
     waiting: BTreeMap<BareJid, u64>,
@@ -74,12 +74,12 @@ struct Lane {
 pub(crate) struct Questions {
     /// By [`Kind`].
     lanes: [Lane; Kind::ALL.len()],
-    /// Questions on their way to each contact.
+    /// Queries in flight to each contact.
     in_flight: BTreeMap<BareJid, Vec<Kind>>,
 }
 
 impl Questions {
-    /// Lines a contact up, unless they wait for the same already.
+    /// Queues a contact, unless they are already waiting for the same kind.
     pub(crate) fn put(&mut self, contact: &BareJid, kind: Kind) {
         let lane = &mut self.lanes[kind as usize];
         if !lane.waiting.contains_key(contact) {
@@ -89,7 +89,7 @@ impl Questions {
         }
     }
 
-    /// The next question, if another may be asked now. `saving`: pictures that are on their way to the disk.
+    /// The next query, if another may be sent now. `saving`: pictures being written to disk.
     pub(crate) fn next(&mut self, saving: usize) -> Option<Question> {
         Kind::ALL.into_iter().find_map(|kind| {
             let lane = &self.lanes[kind as usize];
@@ -97,7 +97,7 @@ impl Questions {
             if busy + kind.requests() > kind.limit() {
                 return None;
             }
-            // Those with enough in flight keep their turn. They are few: no more than there are requests in flight.
+            // Contacts with enough in flight keep their turn. They are few: at most as many as requests in flight.
             let ready = lane.turns.iter().find(|(_, contact)| self.has_room(contact, kind));
             let contact = ready.map(|(_, contact)| contact.clone())?;
             self.lanes[kind as usize].remove(&contact);
@@ -107,12 +107,12 @@ impl Questions {
 
     fn has_room(&self, contact: &BareJid, kind: Kind) -> bool {
         let in_flight = self.in_flight.get(contact).map(Vec::as_slice).unwrap_or_default();
-        // Each vCard answers for whatever picture was announced last.
+        // Each vCard answers for whichever picture was announced last.
         let again = kind == Kind::Photo && in_flight.contains(&kind);
         in_flight.len() + kind.requests() <= bounds::QUESTIONS_PER_CONTACT && !again
     }
 
-    /// Whether a contact is waiting to be asked.
+    /// Whether a contact is waiting.
     pub(crate) fn is_waiting(&self, contact: &BareJid, kind: Kind) -> bool {
         self.lanes[kind as usize].waiting.contains_key(contact)
     }
@@ -122,7 +122,7 @@ impl Questions {
         !self.lanes[kind as usize].waiting.is_empty()
     }
 
-    /// A request is on its way.
+    /// A request was sent.
     pub(crate) fn begin(&mut self, question: &Question) {
         self.lanes[question.kind as usize].in_flight += 1;
         self.in_flight.entry(question.contact.clone()).or_default().push(question.kind);
@@ -139,14 +139,14 @@ impl Questions {
         self.lanes[question.kind as usize].in_flight -= 1;
     }
 
-    /// Who waits for what, and to whom something is on its way.
+    /// Who waits for what, and which contacts have requests in flight.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.lanes.iter().map(|lane| lane.turns.len().max(lane.waiting.len())).sum::<usize>()
             + self.in_flight.len()
     }
 
-    /// A contact is one no more.
+    /// A JID is no longer a contact.
     pub(crate) fn forget(&mut self, contact: &BareJid) {
         self.lanes.iter_mut().for_each(|lane| lane.remove(contact));
     }
@@ -170,7 +170,7 @@ mod tests {
         BareJid::new(&format!("{name}@example.org")).unwrap()
     }
 
-    /// Asks as many as may be asked; answers whom, in their order.
+    /// Sends as many queries as allowed; returns the contacts, in order.
     fn ask(questions: &mut Questions) -> Vec<String> {
         let mut asked = Vec::new();
         while let Some(question) = questions.next(0) {
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(ask(&mut questions), ["anna"], "whoever waits behind them is asked");
     }
 
-    /// Many who have a new question as soon as the last is answered, and among them some who have one each.
+    /// Many contacts who have a new query as soon as the last is answered, and among them some with one each.
     #[test]
     fn contacts_take_turns() {
         let mut questions = Questions::default();
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(of(Kind::Photo), bounds::PHOTOS_IN_FLIGHT);
     }
 
-    /// A slow disk slows the fetching down: a megabyte each would pile up before it otherwise.
+    /// A slow disk slows fetching down: otherwise a megabyte for each would pile up.
     #[test]
     fn pictures_on_their_way_to_the_disk_count() {
         let mut questions = Questions::default();

@@ -1,7 +1,6 @@
-//! Contacts about whom something is to be asked, the newest first, within a budget for each remote domain.
+//! Contacts to query, newest first, within a budget for each remote domain.
 //!
-//! A domain is what somebody had to register ([`registrable`]): its owner gets no more queries for having
-//! many subdomains.
+//! A domain is a registrable one ([`registrable`]): its owner gets no more queries for having many subdomains.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use jid::BareJid;
 
 use crate::domain::registrable;
 
-/// So many at once after quiet, and then one so often.
+/// This many at once after a quiet time, then one per interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     pub(crate) at_once: u32,
@@ -18,7 +17,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// From when on there is one to spend, where all that was spent would last until `spent_until` one by one.
+    /// When the next one may be spent, if what was spent lasts until `spent_until` at one per interval.
     fn allowed_at(self, spent_until: Option<Instant>, now: Instant) -> Instant {
         let at_once = self.every * self.at_once.saturating_sub(1);
         spent_until.filter(|until| *until > now + at_once).map_or(now, |until| until - at_once)
@@ -33,23 +32,23 @@ impl Rate {
     }
 }
 
-/// How many contacts may be asked about: of each domain, and of all together.
+/// How many contacts may be queried: per domain, and in all.
 pub(crate) struct Budget {
     each: Rate,
     all: Rate,
-    /// Of which domains contacts were asked about lately. Those at rest are forgotten.
+    /// The domains whose contacts were queried lately. Idle ones are forgotten.
     spent: BTreeMap<Box<str>, Instant>,
     all_spent: Option<Instant>,
 }
 
 impl Budget {
-    /// Since when, or from when on, a contact of this domain may be asked about.
+    /// When a contact of this domain may be queried, now or in the past.
     fn allowed_at(&self, domain: &str, now: Instant) -> Instant {
         let each = self.each.allowed_at(self.spent.get(domain).copied(), now);
         each.max(self.all.allowed_at(self.all_spent, now))
     }
 
-    /// The same for what is not urgent: it leaves half of what may be had at once to what is.
+    /// The same for background queries: they leave half of the burst to urgent ones.
     pub(crate) fn spare_at(&self, contact: &BareJid, now: Instant) -> Instant {
         let spent = self.spent.get(registrable(contact.domain().as_str())).copied();
         self.each.half().allowed_at(spent, now).max(self.all.half().allowed_at(self.all_spent, now))
@@ -79,7 +78,7 @@ impl Queue {
         Self { budget, last_turn: 0, turns: BTreeMap::new(), domains: BTreeMap::new() }
     }
 
-    /// Lines a contact up before all others.
+    /// Queues a contact ahead of all others.
     pub(crate) fn put(&mut self, contact: &BareJid) {
         self.remove(contact);
         self.last_turn += 1;
@@ -99,9 +98,9 @@ impl Queue {
         }
     }
 
-    /// Takes the newest out whose domain's budget allows it. What is asked is for the caller to [`Budget::spend`].
+    /// Takes out the newest contact whose domain's budget allows it. The caller must [`Budget::spend`] for the query.
     pub(crate) fn next(&mut self, now: Instant) -> Option<BareJid> {
-        // Those that have to wait are no more than those asked about lately.
+        // At most as many have to wait as were queried lately.
         let allowed = self.domains.iter().filter(|(domain, _)| self.budget.allowed_at(domain, now) <= now);
         let newest = allowed.filter_map(|(_, turns)| turns.last_key_value()).max_by_key(|(turn, _)| **turn);
         let contact = newest.map(|(_, contact)| contact.clone())?;
@@ -109,12 +108,12 @@ impl Queue {
         Some(contact)
     }
 
-    /// When the next of those who wait may be asked about.
+    /// When the next waiting contact may be queried.
     pub(crate) fn next_at(&self, now: Instant) -> Option<Instant> {
         self.domains.keys().map(|domain| self.budget.allowed_at(domain, now)).min()
     }
 
-    /// Who waits, and what was spent.
+    /// Who waits, and the budget spent.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.turns.len() + self.budget.spent.len()
@@ -136,7 +135,7 @@ mod tests {
         (0..count).for_each(|n| queue.put(&contact(&format!("c{n}@{domain}"))));
     }
 
-    /// Asks about all that it may until `end`; answers about whom, and after how many seconds.
+    /// Queries everything allowed until `end`; returns the contacts and the second of each query.
     fn ask(queue: &mut Queue, start: Instant, end: u64) -> Vec<(u64, String)> {
         let (mut now, mut asked) = (start, Vec::new());
         while now < start + Duration::from_secs(end) {

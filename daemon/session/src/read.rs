@@ -1,8 +1,8 @@
-//! Reading stanzas: a child that is malformed spoils only itself.
+//! Reading stanzas: a malformed child affects only itself.
 //!
-//! The library refuses a whole stanza for one bad child, and contacts would be missing for a `<show/>`
-//! that nobody needs. RFC 6121 §4.7.2 has such a child ignored; so is every other here. What is required
-//! must be there: who a stanza is from, if that is said; what an iq is, and which.
+//! The library refuses a whole stanza for one bad child, and a contact would be missing because of a `<show/>` that
+//! nobody needs. RFC 6121 §4.7.2 says to ignore such a child; we treat all others here the same way. Required parts
+//! must be there: a valid `from`, if there is one; an iq's type and id.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, StanzaError};
 
 use crate::xml;
 
-/// The stanza that this element is, without what is malformed in it; absent: none.
+/// The stanza in this element, without its malformed parts; absent: it is not one.
 pub fn read_stanza(element: Element) -> Option<Stanza> {
     if element.ns() != ns::JABBER_CLIENT {
         return None;
@@ -30,12 +30,12 @@ pub fn read_stanza(element: Element) -> Option<Stanza> {
     }
 }
 
-/// Who sent it, if that is said.
+/// The sender, if given.
 fn from(stanza: &Element) -> Option<Option<Jid>> {
     stanza.attr("from").map(|from| Jid::new(from).ok()).map_or(Some(None), |from| from.map(Some))
 }
 
-/// It came to us in any case.
+/// It reached us in any case.
 fn to(stanza: &Element) -> Option<Jid> {
     Jid::new(stanza.attr("to")?).ok()
 }
@@ -44,12 +44,12 @@ fn id(stanza: &Element) -> Option<String> {
     stanza.attr("id").map(str::to_owned)
 }
 
-/// `xml:lang` counts for all inside (XML 1.0 §2.12).
+/// `xml:lang` applies to everything inside (XML 1.0 §2.12).
 fn lang(element: &Element, around: &Lang) -> Lang {
     element.attr_ns(xml::NS, "lang").map_or_else(|| around.clone(), Lang::from)
 }
 
-/// The text of an element that holds nothing else.
+/// The text of an element that contains nothing else.
 fn only_text(element: &Element) -> Option<String> {
     element.children().next().is_none().then(|| element.text())
 }
@@ -82,7 +82,7 @@ fn message(mut stanza: Element) -> Option<Message> {
         Some("error") => MessageType::Error,
         Some("groupchat") => MessageType::Groupchat,
         Some("headline") => MessageType::Headline,
-        // §5.2.2: types that we don't know are normal, too.
+        // §5.2.2: unknown types count as normal, too.
         _ => MessageType::Normal,
     };
     let language = lang(&stanza, &Lang::new());
@@ -130,7 +130,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
             presence.payloads.push(child);
             continue;
         }
-        // The first that means something counts.
+        // The first with a meaning counts.
         match (child.name(), only_text(&child)) {
             ("show", Some(text)) => presence.show = presence.show.or_else(|| read_show(text.trim())),
             ("priority", Some(text)) => priority = priority.or_else(|| text.trim().parse().ok()),
@@ -170,7 +170,7 @@ mod tests {
         })
     }
 
-    /// Each of them as if what is malformed were not there.
+    /// Each is read as if its malformed parts were absent.
     #[test]
     fn what_is_malformed_spoils_only_itself() {
         for (spoilt, sound) in [
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Whatever the library reads, it reads as we do.
+    /// Whatever the library can read, we must read the same way.
     #[test]
     fn what_is_sound_is_read_as_the_library_reads_it() {
         for stanza in [

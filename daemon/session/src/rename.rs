@@ -1,7 +1,8 @@
 //! RFC 6121 §2.3, for each member of a group: servers know no groups, only contacts that name them.
 //!
-//! A few members are changed at a time, each as they are when their turn comes. A roster set replaces all groups of a
-//! contact: where another device has changed them meanwhile, its push says so, and theirs are changed once more.
+//! A few members are changed at a time, each from their state when their turn comes. A roster set replaces all groups
+//! of a contact: if another device has changed them in the meantime, its push says so, and the change is made again
+//! on top of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,10 +16,10 @@ use crate::snapshot::RosterItem;
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds};
 
-/// How often a member is changed again because another device has changed them meanwhile.
+/// How often a member is changed again because another device has changed them in the meantime.
 const AGAIN: usize = 3;
 
-/// The renames that are wanted, oldest first; the first is on its way. There are as many as calls that wait.
+/// Renames in order of arrival; the first is in progress. There are at most as many as waiting calls.
 #[derive(Default)]
 pub(crate) struct State(VecDeque<Rename>);
 
@@ -32,14 +33,14 @@ struct Rename {
     failed: Vec<(BareJid, Failure)>,
 }
 
-/// A member whose change is on its way. It is done once the server has said so by a result and by a push.
+/// A member whose change is in flight. It is done once the server has confirmed it with both a result and a push.
 #[derive(Default)]
 struct Member {
-    /// What was asked for, each time.
+    /// What each attempt requested.
     wanted: Vec<BTreeSet<String>>,
     confirmed: bool,
     pushed: bool,
-    /// The groups that another device has put them in meanwhile.
+    /// The groups set by another device in the meantime.
     theirs: Option<BTreeSet<String>>,
 }
 
@@ -59,7 +60,7 @@ impl Session {
         }
     }
 
-    /// Changes as many members of the first group as may be on their way; answers once all have been.
+    /// Changes as many members of the first group as may be in flight; answers once all are done.
     fn rename_on(&mut self, turn: &mut Turn<'_>) {
         while let Some(rename) = self.renames.0.front_mut() {
             if rename.on_their_way.len() < bounds::RENAMES_IN_FLIGHT
@@ -77,7 +78,7 @@ impl Session {
         }
     }
 
-    /// `groups`: those they are in. A member who has left the group by then stays unchanged.
+    /// `groups`: their current groups. A member who has left the group by then stays unchanged.
     fn rename_member(
         &mut self,
         jid: &BareJid,
@@ -108,7 +109,7 @@ impl Session {
     pub(crate) fn handle_rename_result(&mut self, jid: &BareJid, outcome: Outcome, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
         let Some(rename) = self.renames.0.front_mut() else { return };
-        // It goes on: a group may have more members than are changed in the time of one call.
+        // It continues: a group may have more members than can be changed within one call's time.
         self.waiting.prolong(&Awaited::Outcome(rename.call), now);
         match outcome {
             Ok(_) => {
@@ -118,7 +119,7 @@ impl Session {
             }
             Err(failure) => {
                 rename.on_their_way.remove(jid);
-                // Else they were removed meanwhile.
+                // If not, they were removed in the meantime.
                 if self.people.person(jid).is_some_and(|person| person.item.is_some()) {
                     rename.failed.push((jid.clone(), failure));
                 }
@@ -127,7 +128,7 @@ impl Session {
         }
     }
 
-    /// A push for somebody came.
+    /// A push for this member arrived.
     pub(crate) fn note_rename_push(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
         let groups = self.people.person(jid).and_then(|person| person.item.as_ref()).map(|item| &item.groups);
         let groups = groups.map(|groups| BTreeSet::clone(groups));
@@ -146,14 +147,14 @@ impl Session {
         let Some(member) = rename.on_their_way.get(jid) else { return };
         let is_done =
             |groups: &BTreeSet<String>| groups.contains(&rename.to) && !groups.contains(&rename.from);
-        // Where nothing has changed there may be no push; one that says something else is an answer, too.
+        // If nothing changed there may be no push; a push that says something else is an answer, too.
         let is_so = item.is_none_or(|item| is_done(&item.groups));
         if !member.confirmed || !(member.pushed || member.theirs.is_some() || is_so) {
             return;
         }
         let Some(member) = rename.on_their_way.remove(jid) else { return };
         match (&member.theirs, item) {
-            // Removed meanwhile.
+            // Removed in the meantime.
             (_, None) => {}
             (None, Some(_)) if is_so => rename.done += 1,
             (Some(theirs), Some(item)) if *item.groups == rename.renamed(theirs) => rename.done += 1,
@@ -161,7 +162,7 @@ impl Session {
                 let groups = theirs.clone().unwrap_or_else(|| BTreeSet::clone(&item.groups));
                 self.rename_member(&jid.clone(), member, groups, turn);
             }
-            // Others change them all the time.
+            // Others keep changing them.
             _ if is_so => rename.done += 1,
             _ => {
                 let text = "the server keeps this contact in the group".to_owned();
@@ -179,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Nothing more comes of them: what has been done by then is answered.
+    /// No more will happen: the answer reports what has been done so far.
     pub(crate) fn end_renames(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
         for rename in std::mem::take(&mut self.renames.0) {
             let call = rename.call;
@@ -187,7 +188,7 @@ impl Session {
         }
     }
 
-    /// The answer of a rename whose caller can wait no longer, if the call is one.
+    /// The answer to a rename whose caller can wait no longer, if the call is one.
     pub(crate) fn end_rename(
         &mut self,
         call: Call,
@@ -202,20 +203,20 @@ impl Session {
 }
 
 impl Rename {
-    /// These groups, with the new name for the old.
+    /// These groups, with the new name in place of the old.
     fn renamed(&self, groups: &BTreeSet<String>) -> BTreeSet<String> {
         let others = groups.iter().filter(|group| **group != self.from);
         others.chain([&self.to]).cloned().collect()
     }
 
-    /// Those who are left have failed, with this.
+    /// All remaining members have failed, with this.
     fn ended_by(mut self, failure: &Failure) -> Self {
         let rest = std::mem::take(&mut self.on_their_way).into_keys().chain(std::mem::take(&mut self.left));
         self.failed.extend(rest.map(|jid| (jid, failure.clone())));
         self
     }
 
-    /// It has failed only where nobody could be renamed.
+    /// It counts as failed only if nobody could be renamed.
     fn answer(mut self) -> Result<Answer, Failure> {
         match self.failed.first() {
             Some((_, failure)) if self.done == 0 => Err(failure.clone()),
@@ -227,7 +228,7 @@ impl Rename {
     }
 }
 
-/// Whether there may be more of it on the server than we have read: a change would take that away.
+/// Whether the server's item may contain more than we have read, which a change would remove.
 fn may_be_cut(item: &RosterItem) -> bool {
     let is_long = |text: &String| text.chars().nth(bounds::NAME_CHARS - 1).is_some();
     item.groups.len() >= bounds::GROUPS || item.groups.iter().chain(&item.name).any(is_long)

@@ -1,4 +1,4 @@
-//! RFC 6121 §2: the roster, its pushes, its versions, and changing it.
+//! RFC 6121 §2: the roster, its pushes and versions, and changes to it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -25,23 +25,22 @@ use crate::{Session, Turn, bounds};
 pub(crate) struct State {
     /// There is a roster to show.
     known: bool,
-    /// The server's has been reconciled with ours on this or an earlier stream.
+    /// Reconciled with the server's, on this or an earlier stream.
     reconciled: bool,
     version: Option<String>,
-    /// It has items that we could not read, or can't show.
+    /// It has items that we could not read, or cannot show.
     is_incomplete: bool,
-    /// The server was asked, and does not give it to us.
+    /// The server was queried, and refuses.
     refused: bool,
-    /// What UIs have asked for and have no answer to, oldest first.
+    /// UIs' unanswered requests, oldest first.
     changes: Vec<Change>,
 }
 
-/// A change on its way. It is done once the server has said so by a result and by a push; some
-/// send the one first, some the other.
+/// A change in flight. It is done once the server has confirmed it with both a result and a push, in either order.
 struct Change {
     call: Call,
     item: Item,
-    /// What comes after it.
+    /// What follows it.
     then: Option<SubscriptionAct>,
     confirmed: bool,
     pushed: bool,
@@ -53,7 +52,7 @@ impl State {
         self.changes.clear();
     }
 
-    /// With the items that are cached beside it.
+    /// Together with the cached items.
     pub(crate) fn cached(roster: Option<RosterRecord>) -> (Self, Vec<RosterItem>) {
         let known = roster.is_some();
         let RosterRecord { version, items } = roster.unwrap_or_default();
@@ -77,7 +76,7 @@ impl State {
         self.known
     }
 
-    /// §2.6.2: with the version that we have, or an empty one to say that we would like to have one.
+    /// §2.6.2: with our version, or an empty one to ask for versioning.
     pub(crate) fn query(&mut self, versioning: bool) -> Element {
         self.refused = false;
         let ver = versioning.then(|| self.version.clone().filter(|_| self.known).unwrap_or_default());
@@ -85,7 +84,7 @@ impl State {
     }
 }
 
-/// A version that is worth keeping: whatever it is, it is the server's.
+/// A version worth storing; its form is up to the server.
 fn is_short(version: &str) -> bool {
     version.len() <= bounds::ROSTER_VERSION_BYTES
 }
@@ -94,19 +93,18 @@ pub(crate) fn is_push(payload: &Element) -> bool {
     payload.is("query", ns::ROSTER)
 }
 
-/// Whether it holds no more than a push may cost: RFC 6121 §2.1.6 has one item in each.
+/// Whether it is within the bound of a push: RFC 6121 §2.1.6 allows one item each.
 pub(crate) fn is_small(push: &Element) -> bool {
     push.children().nth(bounds::ROSTER_PUSH_ITEMS).is_none()
 }
 
 enum News {
     Put(RosterItem),
-    /// With the resource part that it has.
+    /// With its resource part, if any.
     Remove(BareJid, Option<String>),
 }
 
-/// Lets items that are in the same groups have them in common: of thousands of contacts most are in one
-/// of a few dozen.
+/// Lets items with the same groups share them: of thousands of contacts, most are in one of a few dozen.
 pub(crate) fn share_groups(items: &mut [RosterItem]) {
     let mut known: HashSet<Arc<BTreeSet<String>>> = HashSet::new();
     for item in items {
@@ -117,7 +115,7 @@ pub(crate) fn share_groups(items: &mut [RosterItem]) {
     }
 }
 
-/// A malformed item loses only itself.
+/// A malformed item affects only itself.
 fn read(item: &Element) -> Option<News> {
     let jid = Jid::new(item.attr("jid")?).ok()?;
     let resource = jid.resource().map(|resource| resource.to_string());
@@ -147,7 +145,7 @@ fn read(item: &Element) -> Option<News> {
     }))
 }
 
-/// What is malformed is `None`.
+/// `None` if malformed.
 fn read_all(query: &Element) -> impl Iterator<Item = Option<News>> + '_ {
     query.children().filter(|child| child.is("item", ns::ROSTER)).map(read)
 }
@@ -158,7 +156,7 @@ impl Session {
             turn.reply(call, Ok(self.roster_answer()));
         } else if self.connection.is_hopeful() {
             self.wait(call, Awaited::Roster, turn);
-            // Whoever asks again has the server asked again.
+            // A new call makes us query the server again.
             if self.roster.refused && self.connection.is_online() {
                 self.ask_roster(turn);
             }
@@ -173,7 +171,8 @@ impl Session {
     }
 
     pub(crate) fn handle_load_state(&mut self, call: Call, turn: &mut Turn<'_>) {
-        // What is in the answer and was not told yet would be told behind it, as if it had changed since.
+        // Pending changes are in the answer, so they must be reported before it: after it, they would look like later
+        // changes.
         self.tell(turn);
         self.tell_all_requests(turn);
         let known = self.roster.known;
@@ -193,10 +192,10 @@ impl Session {
             Ok(Some(query)) if query.is("query", ns::ROSTER) => {
                 self.reconcile(&query, turn);
             }
-            // §2.6.3: nothing has changed since the version that we named.
+            // §2.6.3: nothing has changed since our version.
             Ok(_) if self.roster.known => self.reconciled(0, turn),
             Ok(_) => self.reconcile(&Element::bare("query", ns::ROSTER), turn),
-            // The server owes it to us, and callers wait for it.
+            // The server owes it to us, and callers are waiting for it.
             Err(Failure::RequestTimedOut) => self.ask_roster(turn),
             Err(failure) => {
                 self.roster.refused = true;
@@ -205,18 +204,18 @@ impl Session {
         }
     }
 
-    /// Makes our roster the server's, as far as there is room for it.
+    /// Makes our roster match the server's, as far as there is room.
     fn reconcile(&mut self, query: &Element, turn: &mut Turn<'_>) {
         let mut items = Vec::new();
         self.roster.is_incomplete = false;
         for change in read_all(query) {
             match change {
-                // Our own JID never is a contact.
+                // Our own JID is never a contact.
                 Some(News::Put(item)) if item.jid != self.account => items.push(item),
                 Some(News::Put(_) | News::Remove(..)) => {}
                 None => self.leave_item_out(turn),
             }
-            // What is beyond that is left out in any case, and need not be read.
+            // The rest is left out anyway, and need not be read.
             if items.len() > bounds::ROSTER_CONTACTS {
                 break;
             }
@@ -251,25 +250,25 @@ impl Session {
         self.reconciled(changed, turn);
     }
 
-    /// An item can't be read: whatever it is, we don't have it.
+    /// An item that cannot be read: whatever it is, we don't have it.
     fn leave_item_out(&mut self, turn: &Turn<'_>) {
         self.roster.is_incomplete = true;
         self.left_out.note(What::RosterItems, turn.now);
     }
 
-    /// We don't have all that the server has.
+    /// We don't have everything that the server has.
     fn is_partial(&self) -> bool {
         self.roster.is_incomplete || self.people.is_truncated()
     }
 
-    /// The version that the server gives the roster. A roster that is not whole has none, so that it comes whole
-    /// again: with whom there is room for by then, and with what a newer prosed can read.
+    /// The version that the server gives the roster. An incomplete roster has none, so that it is sent in full again:
+    /// there may be room by then, and a newer prosed may read more.
     fn version_of(&self, query: &Element) -> Option<String> {
         let version = query.attr("ver").filter(|version| is_short(version)).map(str::to_owned);
         version.filter(|_| !self.is_partial())
     }
 
-    /// Whether the server has two items for somebody, and this is not the one that we show.
+    /// Whether the server has two items for a contact, and this is not the one that we show.
     fn is_another_item(&self, jid: &BareJid, resource: Option<&String>) -> bool {
         let item = self.people.person(jid).and_then(|person| person.item.as_ref());
         item.is_some_and(|item| item.resource.as_ref() != resource)
@@ -283,7 +282,7 @@ impl Session {
         self.answer_waiting(&Awaited::Roster, &answer, turn);
     }
 
-    /// §2.1.6. Whose push it is has been checked. Answers whose items it names.
+    /// §2.1.6. The sender of the push has been checked. Returns the owners of its items.
     pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) -> Vec<BareJid> {
         let (mut items, mut removed, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for change in read_all(query) {
@@ -317,14 +316,14 @@ impl Session {
             self.roster.version = self.version_of(query);
         }
         let is_news = !items.is_empty() || !removed.is_empty() || self.roster.version != before;
-        // Without the whole there is nothing to keep a part in.
+        // Without the full roster there is nothing to store a part in.
         if self.roster.known && is_news {
             turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
         }
         named
     }
 
-    /// Takes a contact out, with all that was known of them; answers whether there was one.
+    /// Removes a contact with everything known about them; returns whether there was one.
     fn remove_contact(&mut self, jid: &BareJid) -> bool {
         let Some(person) = self.people.remove_contact(jid) else { return false };
         self.people.save(jid);
@@ -332,7 +331,7 @@ impl Session {
         true
     }
 
-    /// Whether a call may change something of somebody: it needs the server, and it is not us.
+    /// Whether a call may change this contact: it needs the server, and a JID other than ours.
     pub(crate) fn may_change(&self, jid: &BareJid) -> Result<(), Failure> {
         if *jid == self.account {
             return Err(Failure::InvalidJid { text: "this is the account itself".to_owned() });
@@ -350,7 +349,7 @@ impl Session {
         subscribe: Option<SubscriptionAct>,
         turn: &mut Turn<'_>,
     ) {
-        // The server would take them, and we could not show them.
+        // The server would accept them, and we could not show them.
         if self.people.is_full() && self.people.person(&jid).is_none() {
             let limit = bounds::ROSTER_CONTACTS;
             return turn.reply(call, Err(Failure::LimitExceeded { what: "contacts of a roster", limit }));
@@ -395,7 +394,7 @@ impl Session {
         }
     }
 
-    /// What puts a contact into these groups.
+    /// Sets a contact's groups.
     pub(crate) fn groups_query(
         &self,
         jid: &BareJid,
@@ -405,7 +404,7 @@ impl Session {
         self.change_query(&wanted(jid.clone(), name, groups))
     }
 
-    /// By the JID by which the server knows the item.
+    /// By the JID under which the server has the item.
     fn change_query(&self, item: &Item) -> Element {
         let mut query = Element::from(Roster { ver: None, items: vec![item.clone()] });
         let known = self.people.person(&item.jid).and_then(|person| person.item.as_ref());
@@ -422,7 +421,7 @@ impl Session {
         match outcome {
             Ok(_) => {
                 change.confirmed = true;
-                // Where nothing has changed there may be no push.
+                // If nothing changed there may be no push.
                 change.pushed |= is_so(&change.item, self.people.person(&change.item.jid));
                 self.conclude_roster_change(at, turn);
             }
@@ -433,7 +432,7 @@ impl Session {
         }
     }
 
-    /// A push for somebody came: it is that of the oldest change which waits for one.
+    /// A push for a contact arrived: it belongs to the oldest change that waits for one.
     pub(crate) fn confirm_roster_change(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
         let waits = |change: &Change| change.item.jid == *jid && !change.pushed;
         if let Some(at) = self.roster.changes.iter().position(waits) {
@@ -454,7 +453,7 @@ impl Session {
             None => Ok(0),
         };
         let answer = match contact {
-            // As the server has it, which may be something else than was asked for.
+            // The server's version, which may differ from the request.
             Some(contact) if !is_removal => asked.map(|_| Answer::Contact(Box::new(contact))),
             None if is_removal => Ok(Answer::Done),
             Some(_) => Err(otherwise("the server keeps this contact in the roster")),
@@ -464,8 +463,8 @@ impl Session {
     }
 }
 
-/// The server says that it has done what was asked for, and its push says something else: its administrators
-/// decide who is in the roster, for example.
+/// The server says that it did what was requested, and its push says something else: its administrators may decide
+/// who is in the roster, for example.
 fn otherwise(text: &str) -> Failure {
     Failure::StanzaError { condition: "not-allowed".to_owned(), text: text.to_owned() }
 }
@@ -474,7 +473,7 @@ fn wanted(jid: BareJid, name: Option<String>, groups: BTreeSet<String>) -> Item 
     Item {
         jid,
         name: name.filter(|name| !name.is_empty()),
-        // Only the server decides (§2.1.2.5), but for a removal.
+        // Only the server decides (§2.1.2.5), except for a removal.
         subscription: WireSubscription::None,
         ask: Default::default(),
         groups: groups.into_iter().map(Group).collect(),
@@ -482,7 +481,7 @@ fn wanted(jid: BareJid, name: Option<String>, groups: BTreeSet<String>) -> Item 
     }
 }
 
-/// Whether it is as it was wanted.
+/// Whether it is as requested.
 fn is_so(wanted: &Item, person: Option<&Person>) -> bool {
     match person.and_then(|person| person.item.as_ref()) {
         None => wanted.subscription == WireSubscription::Remove,

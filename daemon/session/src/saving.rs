@@ -1,6 +1,6 @@
-//! What is known of people goes to the cache at the end of a turn, each once, however often it has changed;
-//! of a contact who never rests, once in a while ([`Pace`]). A crash loses some seconds of what the server
-//! can give again.
+//! What is known about people goes to the cache at the end of a turn, each person once, however often they changed; a
+//! contact who keeps changing is saved once per interval ([`Pace`]). A crash loses some seconds of data that the
+//! server can send again.
 //!
 //! [`Pace`]: crate::pace::Pace
 

@@ -1,7 +1,7 @@
-//! Cached state in, writes out: the records that the cache keeps for us.
+//! Cached state in, writes out: the records in the cache.
 //!
-//! Records are encoded by position (not self-describing): a change of their fields is a change of
-//! the cache's format, and the shell's version byte goes up.
+//! Records are encoded by position (not self-describing): changing their fields changes the cache's format, so the
+//! shell's version byte must go up.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -14,29 +14,29 @@ use crate::command::SubscriptionRequest;
 use crate::contact::{Availability, Profile, Subscription};
 use crate::time::Timestamp;
 
-/// What the cache knew of an account when the session began. All of it may be absent.
+/// What the cache had of an account when the session began. All of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// The roster, if the server ever gave us one.
+    /// The roster, if the server has ever sent one.
     pub roster: Option<RosterRecord>,
-    /// What is known of contacts, and of our own bare JID.
+    /// What is known about contacts, and about our own bare JID.
     pub people: Vec<(BareJid, PersonRecord)>,
-    /// When contacts who are away were last there.
+    /// When unavailable contacts were last seen.
     pub last_seen: Vec<(BareJid, Timestamp)>,
     /// Verified features by caps hash.
     pub caps: Vec<(CapsKey, CapsRecord)>,
-    /// Who had asked to see our presence, and had no answer.
+    /// Unanswered requests to see our presence.
     pub requests: Vec<SubscriptionRequest>,
     /// Images of these people that are on disk.
     pub images: HashSet<ImageId>,
-    /// What `set_presence` said last.
+    /// As last set by `set_presence`.
     pub presence: OwnPresence,
 }
 
-/// A roster as the server gave it (RFC 6121 §2).
+/// A roster as sent by the server (RFC 6121 §2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RosterRecord {
-    /// The server's opaque version (RFC 6121 §2.6), where it has any.
+    /// The server's opaque version (RFC 6121 §2.6), if any.
     pub version: Option<String>,
     /// The contacts, in any order.
     pub items: Vec<RosterItem>,
@@ -47,29 +47,29 @@ pub struct RosterRecord {
 pub struct RosterItem {
     /// Whose item it is.
     pub jid: BareJid,
-    /// The resource part of the item's JID, where it has one, as items of some gateways do: the server knows
-    /// the item by the full JID (§2.1.2.3).
+    /// The resource part of the item's JID, if any, as in items of some gateways: the server has the item under the
+    /// full JID (§2.1.2.3).
     pub resource: Option<String>,
     /// The name that we gave the contact.
     pub name: Option<String>,
     /// Who sees whose presence.
     pub subscription: Subscription,
-    /// We asked for their presence, and have no answer yet.
+    /// We requested their presence, and have no answer yet.
     pub ask: bool,
-    /// We approved their asking in advance.
+    /// We approved their request in advance.
     pub approved: bool,
-    /// The groups that we put the contact in; items may have them in common.
+    /// The groups that we put the contact in; items may share them.
     pub groups: Arc<BTreeSet<String>>,
 }
 
-/// What we know of somebody apart from their roster item.
+/// What is known about a JID apart from its roster item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonRecord {
-    /// Their avatar's metadata; `Some(None)`: they have none, and said so.
+    /// Their avatar's metadata; `Some(None)`: they declared to have none.
     pub avatar: Option<Option<AvatarRecord>>,
-    /// Their profile, by where it came from.
+    /// Their profile, by source.
     pub profile: ProfileRecord,
-    /// When we last asked for what the server had not pushed.
+    /// When we last queried what the server had not pushed.
     pub asked_at: Option<Timestamp>,
 }
 
@@ -78,18 +78,18 @@ pub struct PersonRecord {
 pub struct AvatarRecord {
     /// Names the image.
     pub id: ImageId,
-    /// Found by looking at the bytes; absent until they are saved.
+    /// Found by inspecting the bytes; absent until they are saved.
     pub image: Option<ImageInfo>,
-    /// From a vcard-temp (XEP-0153), so that a real XEP-0084 avatar wins over it.
+    /// From a vcard-temp (XEP-0153), so that a XEP-0084 avatar takes precedence.
     pub legacy: bool,
-    /// The id of the item that has it, where its owner spells the SHA-1 in another way than we do.
+    /// The id of its item, if the owner spells the SHA-1 differently.
     pub spelling: Option<String>,
 }
 
-/// What the bytes of an image say of it.
+/// What the bytes of an image say about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
-    /// By magic bytes, whatever was announced.
+    /// By magic bytes, regardless of the announced type.
     pub kind: ImageType,
     /// Size of the file, in bytes.
     pub bytes: u32,
@@ -157,14 +157,14 @@ impl ImageType {
     }
 }
 
-/// A profile by source, kept apart so that a late event on the lesser node overwrites nothing.
+/// Profiles by source, kept apart so that a late event on a less preferred node overwrites nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileRecord {
-    /// From `urn:xmpp:vcard4` (XEP-0292); it wins.
+    /// From `urn:xmpp:vcard4` (XEP-0292); takes precedence.
     pub vcard4: Option<Arc<Profile>>,
     /// From `urn:ietf:params:xml:ns:vcard-4.0`, the node of the Prose clients.
     pub prose: Option<Arc<Profile>>,
-    /// From vcard-temp (XEP-0054), where there is neither.
+    /// From vcard-temp (XEP-0054), if there is neither.
     pub temp: Option<Arc<Profile>>,
 }
 
@@ -177,27 +177,27 @@ pub struct CapsKey {
     pub ver: String,
 }
 
-/// What a client says of itself (XEP-0030 §3).
+/// What a client says about itself (XEP-0030 §3).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapsRecord {
     /// The first identity: category, type, name.
     pub identity: Option<(String, String, Option<String>)>,
-    /// What it supports; records may have the texts in common.
+    /// Its features; records may share the texts.
     pub features: BTreeSet<Arc<str>>,
 }
 
 impl CapsKey {
-    /// What the texts take.
+    /// The size of its texts.
     pub(crate) fn bytes(&self) -> usize {
         self.hash.len() + self.ver.len()
     }
 }
 
 impl CapsRecord {
-    /// What it takes in memory, at most: counted as though it shared nothing. Rows of a cache that hold more
-    /// than [`crate::bounds::CAPS_BYTES`] are not needed.
+    /// Its size in memory, at most: counted as if it shared nothing. Cached rows beyond [`crate::bounds::CAPS_BYTES`]
+    /// are not needed.
     pub fn bytes(&self) -> usize {
-        /// A text's own bookkeeping: its place in the set, its counts, what the allocator rounds up to.
+        /// A text's overhead: its place in the set, its counts, the allocator's rounding.
         const EACH: usize = 48;
         let identity = self.identity.iter().map(|(category, type_, name)| {
             3 * EACH + category.len() + type_.len() + name.as_ref().map_or(0, String::len)
@@ -207,13 +207,13 @@ impl CapsRecord {
     }
 }
 
-/// Our own presence as `set_presence` said it last.
+/// Our own presence as last set by `set_presence`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnPresence {
-    /// What contacts shall see.
+    /// The availability that contacts see.
     pub availability: Availability,
-    /// A sentence for them.
+    /// Status text.
     pub status: Option<String>,
-    /// RFC 6121 §4.7.2.3; absent: the session's own choice.
+    /// RFC 6121 §4.7.2.3; absent: the session decides.
     pub priority: Option<i8>,
 }

@@ -1,5 +1,5 @@
-//! What coming online sends, in the seed's order: roster, initial presence, presence with caps,
-//! carbons. The numbers are the arrows of the start-up sequence (daemon/decisions/0001).
+//! What is sent on coming online, in the order of the start-up sequence: roster, initial presence, presence with
+//! caps, carbons. The numbers are the arrows of that sequence (daemon/decisions/0001).
 
 use std::time::Instant;
 
@@ -15,25 +15,25 @@ use crate::snapshot::OwnPresence;
 use crate::waiting::Awaited;
 use crate::{Session, Turn, carbons, presence};
 
-/// How far the start-up of this stream has come.
+/// The progress of this stream's start-up.
 #[derive(Default)]
 pub(crate) struct State {
     announced: bool,
-    /// The server versions rosters (RFC 6121 §2.6).
+    /// The server supports roster versioning (RFC 6121 §2.6).
     roster_versioning: bool,
-    /// Presence goes out then, roster or no roster.
+    /// When presence is sent, with or without the roster.
     roster_wait: Option<Instant>,
-    /// What the server pushes by itself is taken to be complete then, and at last.
+    /// When what the server pushes counts as complete: after quiet, and at the latest.
     settled_at: Option<(Instant, Instant)>,
 }
 
 impl State {
-    /// Initial presence is out.
+    /// Initial presence has been sent.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced
     }
 
-    /// What the server pushes by itself has come.
+    /// Everything that the server pushes has arrived.
     pub(crate) fn is_settled(&self) -> bool {
         self.announced && self.settled_at.is_none()
     }
@@ -51,8 +51,8 @@ impl State {
 }
 
 impl Session {
-    /// The roster is asked for before presence is sent (RFC 6121 §2.2): a server answers it only
-    /// behind the storm of presences otherwise.
+    /// The roster is requested before presence is sent (RFC 6121 §2.2): otherwise the server answers only after a
+    /// storm of presences.
     pub(crate) fn start_up(&mut self, roster_versioning: bool, turn: &mut Turn<'_>) {
         self.startup.roster_versioning = roster_versioning;
         self.ask_roster(turn);
@@ -64,7 +64,7 @@ impl Session {
         self.ask(None, IqPayload::Get(roster), Request::Roster, turn);
     }
 
-    /// Says that we are here (1), what we can do (2.1.0), and that we want carbons (2.2.0).
+    /// Announces that we are here (1), our features (2.1.0), and enables carbons (2.2.0).
     pub(crate) fn announce(&mut self, turn: &mut Turn<'_>) {
         if self.startup.announced || !self.connection.is_online() {
             return;
@@ -82,11 +82,11 @@ impl Session {
         self.answer_waiting(&Awaited::Login, &Ok(account), turn);
     }
 
-    /// Our presence with our caps, or that we are gone.
+    /// Our presence with our caps, or unavailable.
     pub(crate) fn send_presence(&mut self, turn: &mut Turn<'_>) {
         if self.presence.own().availability == Availability::Unavailable {
             let _ = turn.send(self.presence.farewell());
-            // From here on the server tells us nothing of others (RFC 6121 §4.5.2).
+            // From here on the server sends us nothing about others (RFC 6121 §4.5.2).
             self.forget_presences(turn);
             self.presence.end_initial();
             return;
@@ -95,14 +95,14 @@ impl Session {
         self.send_available(self.full_presence(self.presence.own()), turn);
     }
 
-    /// A presence of ours with our caps.
+    /// Our presence with our caps.
     pub(crate) fn full_presence(&self, own: &OwnPresence) -> Presence {
         let mut presence = presence::available(own);
         presence.payloads.push(self.caps.announcement());
         presence
     }
 
-    /// A status that was kept may be longer than what this server takes. Contacts see us without it then.
+    /// A stored status may exceed this server's limit. In that case contacts see us without it.
     fn send_available(&self, mut presence: Presence, turn: &mut Turn<'_>) {
         if turn.send(presence.clone()).is_err() {
             warn!("the server does not take presences as long as ours: sent without status");

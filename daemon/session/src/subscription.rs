@@ -1,8 +1,7 @@
-//! RFC 6121 §3: who may see whose presence. XEP-0172 for what strangers call themselves.
+//! RFC 6121 §3: who may see whose presence. XEP-0172 for strangers' nicknames.
 //!
-//! Requests are kept until they have an answer, across restarts too: a server delivers them again
-//! at each login (§3.1.3), but some only to resources whose priority is not negative. They are
-//! never accepted by themselves.
+//! Requests are kept until answered, across restarts too: a server delivers them again at each login (§3.1.3), but
+//! some only to resources with a non-negative priority. They are never accepted automatically.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,12 +21,12 @@ use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};
 
 pub(crate) struct State {
-    /// By who asks.
+    /// By requester.
     requests: BTreeMap<BareJid, SubscriptionRequest>,
-    /// Those that have changed since UIs and the cache were told, as they were then. What has come and gone
-    /// since is not in here.
+    /// Those that have changed since UIs and the cache were notified, in their state of that time. Requests that came
+    /// and went since then are not included.
     before: BTreeMap<BareJid, Option<SubscriptionRequest>>,
-    /// How often the requests of a contact, or of a domain's strangers, are told of.
+    /// How often the requests of a contact, or of a domain's strangers, are reported.
     pace: Pace,
 }
 
@@ -55,14 +54,14 @@ impl State {
         }
     }
 
-    /// Who asks.
+    /// The requester.
     pub(crate) fn from(&self) -> Vec<BareJid> {
         self.requests.keys().cloned().collect()
     }
 }
 
 impl Session {
-    /// What a presence says about subscriptions; of all other presences it says nothing.
+    /// What a presence says about subscriptions; `None` for any other presence.
     pub(crate) fn note_subscription(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
         match presence.type_ {
             Type::Subscribe if *from != self.account => self.note_request(from, presence, turn),
@@ -97,14 +96,14 @@ impl Session {
         self.subscriptions.put(from, Some(request));
     }
 
-    /// Tells UIs and the cache whose requests have come, changed or gone. The first after quiet are told at once;
-    /// of a domain that never rests, or of a contact, all that is left of it after ten seconds.
+    /// Tells UIs and the cache whose requests have arrived, changed or gone. The first after a quiet time are
+    /// reported at once; those of a busy domain or contact every ten seconds, as far as they are still open.
     pub(crate) fn tell_requests(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
         let everybody = self.subscriptions.pace.is_due(now) || !self.connection.is_online();
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
         for jid in touched {
-            // Strangers have as many names as they like, but one domain.
+            // Strangers can have any number of names, but share one domain.
             let stranger = || BareJid::new(registrable(jid.domain().as_str())).ok();
             let is_known = self.people.contains(&jid);
             let whose = if is_known { None } else { stranger() }.unwrap_or_else(|| jid.clone());
@@ -118,7 +117,7 @@ impl Session {
         }
     }
 
-    /// The same of all, however noisy they are.
+    /// The same for all, however busy they are.
     pub(crate) fn tell_all_requests(&mut self, turn: &mut Turn<'_>) {
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
         touched.iter().for_each(|jid| self.tell_request(jid, turn));
@@ -142,14 +141,14 @@ impl Session {
         self.subscriptions.requests.values().map(|request| self.looked_at(request.clone())).collect()
     }
 
-    /// With whether they look like somebody else, as the roster is now.
+    /// Marked if they look like somebody else in the current roster.
     fn looked_at(&self, request: SubscriptionRequest) -> SubscriptionRequest {
         let look_alike = self.people.looks_like_another(&request.jid, request.nick.as_deref());
         SubscriptionRequest { look_alike, ..request }
     }
 
-    /// The oldest go first: of the same domain where it has had its share, else of the domain that has most. Those
-    /// of contacts stay, and so do theirs whom we have asked ourselves: they are in the roster.
+    /// The oldest go first: from the same domain if it has used up its share, else from the domain with the most.
+    /// Those of contacts stay, and so do those of people we have asked ourselves: they are in the roster.
     fn make_room_for_stranger(&mut self, from: &BareJid, turn: &mut Turn<'_>) {
         loop {
             let strangers = self.subscriptions.requests.values();
@@ -163,7 +162,7 @@ impl Session {
             let age = |request: &&&SubscriptionRequest| request.received_at;
             let largest = || {
                 let most = domains.values().map(Vec::len).max()?;
-                // Of several with as many, the one with the oldest.
+                // If several have equally many, the one with the oldest.
                 let crowds = domains.values().filter(|domain| domain.len() == most);
                 crowds.flatten().min_by_key(age)
             };
@@ -178,7 +177,7 @@ impl Session {
         }
     }
 
-    /// Their request, if there was one, is none any more.
+    /// Their request, if there was one, is closed.
     fn resolve(&mut self, jid: &BareJid) {
         if self.subscriptions.requests.contains_key(jid) {
             self.subscriptions.put(jid, None);
@@ -209,7 +208,7 @@ impl Session {
         }
         if is_answer {
             self.resolve(&jid);
-            // A UI has said so: however noisy they are, it is told now.
+            // A UI decided this: it is reported now, however busy they are.
             self.tell_request(&jid, turn);
         }
         turn.reply(call, Ok(Answer::Done));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Now {
     /// For deadlines and durations.
     pub monotonic: Instant,
-    /// For what people see.
+    /// For display.
     pub wall: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! What a session wants in one turn. Whatever goes to the server is measured here.
+//! What a session requests in one turn. Everything sent to the server is measured here.
 
 use jid::Jid;
 use minidom::Element;
@@ -12,16 +12,16 @@ use crate::failure::Failure;
 use crate::time::Now;
 use crate::{size, xml};
 
-/// One turn of the machine: when it happens, and what it wants so far.
+/// One turn of the machine: its time, and what it has requested so far.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Now,
-    /// How many bytes of a stanza the server takes.
+    /// The largest stanza that the server accepts, in bytes.
     pub(crate) stanza_limit: usize,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
 impl Turn<'_> {
-    /// The only way to the server. Answers the stanza's bytes.
+    /// The only way to the server. Returns the stanza's size in bytes.
     ///
     /// # Errors
     /// [`Failure::TooLarge`]: the server would end the stream.
@@ -32,10 +32,10 @@ impl Turn<'_> {
         Ok(bytes)
     }
 
-    /// A stanza's bytes.
+    /// A stanza's size in bytes.
     ///
     /// # Errors
-    /// [`Failure::TooLarge`]: the server would not take it.
+    /// [`Failure::TooLarge`]: the server would not accept it.
     pub(crate) fn measure(&self, stanza: &Stanza) -> Result<usize, Failure> {
         let (bytes, limit) = (size::stanza_bytes(stanza), self.stanza_limit);
         if bytes > limit {
@@ -45,7 +45,8 @@ impl Turn<'_> {
         Ok(bytes)
     }
 
-    /// Answers a peer's request. Peers choose its id, so they can make any answer too large. Then they get none.
+    /// Answers a peer's request. Peers choose its id, so they can make any answer too large. In that case they get
+    /// none.
     pub(crate) fn answer(
         &mut self,
         to: Option<Jid>,

@@ -1,7 +1,7 @@
-//! XEP-0292: vCard4 over XMPP, the seed's 2.1.8. Two nodes carry it: the standard's, and the one
-//! of the Prose clients. They are kept apart, and the standard's wins.
+//! XEP-0292: vCard4 over XMPP, 2.1.8 of the start-up sequence. Two nodes carry it: the standard one, and that of the
+//! Prose clients. They are stored separately, and the standard one takes precedence.
 //!
-//! Left out: vCards by IQ (§3), what RFC 6350 has beyond [`Profile`].
+//! Left out: vCards by IQ (§3), and anything in RFC 6350 beyond [`Profile`].
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{Session, Turn};
 
 /// XEP-0292 §4.
 pub(crate) const VCARD4_NODE: &str = "urn:xmpp:vcard4";
-/// The seed's node; also the namespace of the payload on both (RFC 6351 §5).
+/// The node in the start-up sequence; also the namespace of the payload on both (RFC 6351 §5).
 pub(crate) const PROSE_NODE: &str = "urn:ietf:params:xml:ns:vcard-4.0";
 
 pub(crate) const FEATURES: &[&str] =
@@ -49,7 +49,7 @@ impl VcardSource {
     }
 }
 
-/// RFC 6351. What we don't know is passed over.
+/// RFC 6351. Unknown properties are skipped.
 fn read(vcard: &Element) -> Profile {
     let values = |name: &str, kinds: &[&str]| -> Vec<String> {
         let properties = vcard.children().filter(|child| child.is(name, PROSE_NODE));
@@ -91,7 +91,7 @@ fn read(vcard: &Element) -> Profile {
     }
 }
 
-/// `None`: no vCard at all; a vCard that says nothing is no profile.
+/// `None`: no vCard at all, or a vCard without content.
 fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
     let vcard = item.payload.filter(|payload| payload.is("vcard", PROSE_NODE))?;
     Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
@@ -115,7 +115,7 @@ impl Session {
         }
     }
 
-    /// `on_request`: a UI waits for it; else it is the owner's question.
+    /// `on_request`: a UI waits for it; otherwise it is the owner's question.
     pub(crate) fn ask_vcard(
         &mut self,
         jid: BareJid,
@@ -129,7 +129,7 @@ impl Session {
         self.ask_for(question, to, query, Request::Vcard { jid, source, on_request }, turn);
     }
 
-    /// Answers why it remains unknown whether there is a vCard.
+    /// Returns why it is still unknown whether there is a vCard.
     pub(crate) fn handle_vcard_result(
         &mut self,
         owner: &BareJid,

@@ -1,9 +1,10 @@
-//! Changing our own vCard (XEP-0292 §4): only what is to be changed is, whatever else is in it.
+//! Changing our own vCard (XEP-0292 §4), and nothing in it that was not asked for.
 //!
-//! The vCard that there is comes first, and what others have put into it stays: properties that a [`Profile`] can't
-//! hold, and the parameters of values that don't change. XEP-0060 has no way to publish only if nobody has published
-//! since. So our changes take turns, and what another device publishes while one of ours is on its way is changed
-//! once more. Left out: what it publishes after the answer to ours, made of a vCard that was older: the last one wins.
+//! The existing vCard is read first, and what others have put into it stays: properties that a [`Profile`] cannot
+//! hold, and the parameters of unchanged values. XEP-0060 cannot publish on condition that nobody else has published
+//! since. So our changes take turns, and if another device publishes while one of ours is in flight, the change is
+//! made again on top of that. Not covered: a device that publishes after the reply to us, from an older vCard: the
+//! last one wins.
 //!
 //! [`Profile`]: crate::contact::Profile
 
@@ -24,11 +25,11 @@ use crate::vcard_temp;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};
 
-/// How often a change is made again because another device has published meanwhile: two that answer each other
-/// must come to an end.
+/// How often a change is repeated because another device has published in the meantime: two devices that respond to
+/// each other must stop.
 const AGAIN: usize = 3;
 
-/// The changes that wait for the server, oldest first; the first is on its way. There are as many as calls that wait.
+/// The changes in order of arrival; the first is in progress. There are at most as many as waiting calls.
 #[derive(Default)]
 pub(crate) struct State(VecDeque<Edit>);
 
@@ -36,12 +37,12 @@ struct Edit {
     call: Call,
     patch: ProfilePatch,
     is_publishing: bool,
-    /// What another device has published since.
+    /// What another device has published in the meantime.
     overtaken_by: Option<Element>,
     again: usize,
 }
 
-/// Where our vCard is looked for: in the order in which a profile is shown.
+/// Where to look for our vCard: in the order in which profiles are shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Source {
     Pep(VcardSource),
@@ -73,13 +74,13 @@ impl Session {
     pub(crate) fn handle_own_vcard(&mut self, from: Source, outcome: Outcome, turn: &mut Turn<'_>) {
         let is_awaited = |edit: &Edit| self.waiting.is_awaited(&Awaited::Outcome(edit.call));
         if !self.vcard_edits.0.front().is_some_and(is_awaited) {
-            // Its caller was told that nothing has come of it.
+            // Its caller was told that it failed.
             return self.end_vcard_edit(Err(Failure::RequestTimedOut), turn);
         }
         let payload = match outcome {
             Ok(payload) => payload,
             Err(failure) if failure.is_not_found() => None,
-            // There may be one: it must not be lost.
+            // There may be one, and it must not be lost.
             Err(failure) => return self.end_vcard_edit(Err(failure), turn),
         };
         let vcard = match from {
@@ -114,7 +115,8 @@ impl Session {
         self.ask(None, payload, Request::PublishVcard { vcard: Box::new(vcard), source }, turn);
     }
 
-    /// Our own devices publish, this one included: what lacks our change has taken its place, or lost its own to it.
+    /// Our own devices publish, including this one: a vCard without our change has replaced it, or is about to be
+    /// replaced by it.
     pub(crate) fn note_own_vcard(&mut self, event: &Event<'_>) {
         let Some(edit) = self.vcard_edits.0.front_mut().filter(|edit| edit.is_publishing) else { return };
         let News::Published(item) = &event.news else { return };
@@ -126,7 +128,7 @@ impl Session {
         }
     }
 
-    /// On both nodes, so that everybody finds it.
+    /// On both nodes, so that every client finds it.
     pub(crate) fn handle_vcard_published(
         &mut self,
         vcard: Element,
@@ -147,7 +149,7 @@ impl Session {
         }
     }
 
-    /// The first has ended; the next begins whose caller still waits.
+    /// The first has ended; starts the next whose caller is still waiting.
     fn end_vcard_edit(&mut self, result: Result<Answer, Failure>, turn: &mut Turn<'_>) {
         let Some(edit) = self.vcard_edits.0.pop_front() else { return };
         self.answer_waiting(&Awaited::Outcome(edit.call), &result, turn);
@@ -163,7 +165,7 @@ fn empty() -> Element {
     Element::bare("vcard", PROSE_NODE)
 }
 
-/// The vCard with these changes. What does not change stays as it is, in its order.
+/// The vCard with these changes. Everything else stays as it is, in its order.
 fn patched(patch: &ProfilePatch, before: &Element) -> Element {
     let mut vcard = before.clone();
     let ProfilePatch { full_name, nickname, organization, title, role, birthday, note, .. } = patch;
@@ -199,7 +201,7 @@ fn patched(patch: &ProfilePatch, before: &Element) -> Element {
     vcard
 }
 
-/// Has the property these values, and no others. Elements that hold one of them stay, with all that is said of it.
+/// Sets the property to exactly these values. Elements that already hold one of them stay, with their parameters.
 fn set(vcard: &mut Element, property: &str, kind: &str, texts: &[String]) {
     let mut before = take(vcard, property);
     for text in texts {
@@ -215,14 +217,14 @@ fn set(vcard: &mut Element, property: &str, kind: &str, texts: &[String]) {
     }
 }
 
-/// Whether it is this value; parameters are none.
+/// Whether it has this value; parameters don't count.
 fn says(value: &Element, text: &str) -> bool {
     let said = value.text();
     let said = said.trim();
     value.name() != "parameters" && (said == text || said.strip_prefix("tel:") == Some(text))
 }
 
-/// The first address is the one that is shown.
+/// The first address is the one shown.
 fn set_address(vcard: &mut Element, patch: &AddressPatch) {
     let mut all = take(vcard, "adr").into_iter();
     let mut address = all.next().unwrap_or_else(|| Element::bare("adr", PROSE_NODE));
@@ -247,9 +249,9 @@ fn set_address(vcard: &mut Element, patch: &AddressPatch) {
     }
 }
 
-/// Takes all children of that name out.
+/// Removes all children with that name.
 fn take(parent: &mut Element, name: &str) -> Vec<Element> {
-    // All in one go: a server may put as many there as a stanza holds.
+    // In one pass: a server may send as many as a stanza holds.
     let (taken, kept): (Vec<_>, Vec<_>) =
         parent.take_contents_as_children().partition(|child| child.is(name, PROSE_NODE));
     for child in kept {

@@ -1,7 +1,7 @@
-//! XEP-0054 (vcard-temp) and XEP-0153 (its picture): the old ways, where there is no other.
+//! XEP-0054 (vcard-temp) and XEP-0153 (its picture): the old ways, used if there is no other.
 //!
-//! A picture is fetched only once login has settled and no XEP-0084 avatar has come: servers
-//! announce the one as the other. Left out: publishing.
+//! A picture is fetched only once login has settled without a XEP-0084 avatar: servers announce the one as the other.
+//! Left out: publishing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,9 +27,9 @@ use crate::{Session, Turn, xml};
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// The last picture that each owner's vCard did not have, and so is not asked for again.
+    /// The last picture missing from each owner's vCard, which is not requested again.
     missing: BTreeMap<BareJid, ImageId>,
-    /// Whose vCards are on their way.
+    /// The owners of vCards in flight.
     asked: BTreeSet<BareJid>,
 }
 
@@ -39,7 +39,7 @@ impl State {
         self.missing.len() + self.asked.len()
     }
 
-    /// Somebody is no contact any more.
+    /// A JID is no longer a contact.
     pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
         self.missing.remove(jid);
     }
@@ -96,7 +96,7 @@ fn photo(vcard: &Element) -> Option<Vec<u8>> {
 }
 
 impl Session {
-    /// The picture that somebody's presence announces, where we have neither it nor a better one.
+    /// The picture announced in a contact's presence, if we have neither it nor a better one.
     pub(crate) fn lacking_photo(person: &Person) -> Option<ImageId> {
         person.photo.filter(|photo| match &person.avatar {
             Some(Some(AvatarRecord { legacy: false, .. })) => false,
@@ -105,7 +105,7 @@ impl Session {
         })
     }
 
-    /// Notes the picture that somebody's presence announces.
+    /// Notes the picture announced in a contact's presence.
     pub(crate) fn note_vcard_photo(&mut self, owner: &BareJid, presence: &Presence, now: Now) {
         if presence.type_ != Type::None {
             return;
@@ -115,24 +115,24 @@ impl Session {
         person.photo = photo;
         match photo {
             None if person.is_legacy() => self.assign_no_image(owner),
-            // Whether there is a better one is asked first.
+            // A better one is looked for first.
             Some(_) if self.startup.is_settled() && person.avatar.is_none() => self.put_come(owner, now),
             Some(_) if self.startup.is_settled() => self.questions.put(owner, Kind::Photo),
             _ => {}
         }
     }
 
-    /// It is somebody's turn to be asked for the picture of their old vCard.
+    /// A contact's turn has come: fetches the picture of their old vCard.
     pub(crate) fn ask_for_photo(&mut self, question: Question, turn: &mut Turn<'_>) {
         let owner = question.contact.clone();
-        // Whether there is a better one is asked first, and then we come back to it.
+        // A better one is looked for first; then we come back here.
         if !self.questions.is_waiting(&owner, Kind::Missing) {
             self.fall_back_to_photo(&owner, Some(question), turn);
         }
     }
 
-    /// Takes the picture of the old vCard, where there is one and no better. `question`: whose turn it is;
-    /// absent: a UI waits for it.
+    /// Fetches the picture of the old vCard, if there is one and none better. `question`: the contact whose turn it
+    /// is; absent: a UI waits for it.
     pub(crate) fn fall_back_to_photo(
         &mut self,
         owner: &BareJid,
@@ -145,7 +145,7 @@ impl Session {
         if better || self.vcard_temp.missing.get(owner) == Some(&photo) {
             return;
         }
-        // Not shared, as XEP-0084's are: each vCard is its own chance.
+        // Not shared, unlike those of XEP-0084: each vCard is a separate chance.
         let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
         let is_fetched = !is_coming && self.images.info(&photo).is_none();
         if is_fetched && question.is_some() && !self.may_fetch(owner, turn) {
@@ -157,7 +157,8 @@ impl Session {
         }
     }
 
-    /// `on_request`: a UI waits for the profile in it. `question`: whose turn it is; absent: a UI wants it.
+    /// `on_request`: a UI waits for the profile in it. `question`: the contact whose turn it is; absent: a UI wants
+    /// it.
     pub(crate) fn ask_vcard_temp(
         &mut self,
         jid: BareJid,
@@ -165,14 +166,14 @@ impl Session {
         question: Option<Question>,
         turn: &mut Turn<'_>,
     ) {
-        // Our own is asked of our server, without an address (XEP-0054 §3.1).
+        // Our own is requested from our server, without an address (XEP-0054 §3.1).
         let to = (jid != self.account).then(|| Jid::from(jid.clone()));
         self.vcard_temp.asked.insert(jid.clone());
         let request = Request::VcardTemp { jid, on_request };
         self.ask_for(question, to, IqPayload::Get(VCardQuery.into()), request, turn);
     }
 
-    /// Answers why it remains unknown whether there is a vCard.
+    /// Returns why it is still unknown whether there is a vCard.
     pub(crate) fn handle_vcard_temp_result(
         &mut self,
         owner: &BareJid,
@@ -194,7 +195,7 @@ impl Session {
         vcard.err().filter(|failure| !matches!(failure, Failure::StanzaError { .. }))
     }
 
-    /// Keeps the picture of a vCard, if it is the one that is wanted.
+    /// Stores the picture of a vCard, if it is the wanted one.
     fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, turn: &mut Turn<'_>) {
         let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
         let Some(AvatarRecord { id, image: None, legacy, .. }) = record else { return };
@@ -207,13 +208,13 @@ impl Session {
             Ok(()) => {
                 self.images.want(id, owner.clone());
             }
-            // A XEP-0084 avatar comes in its own way.
+            // A XEP-0084 avatar is handled separately.
             Err(_) if !legacy => {}
             Err(failure) => {
                 debug!(%failure, "no picture in the vCard");
                 self.images.give_up(&id, owner);
                 self.fetch_from_another(id);
-                // A time-out tells nothing.
+                // A time-out says nothing.
                 let failure = match vcard {
                     Err(unknown) if !unknown.tells_of_absence() => unknown.clone(),
                     _ => {

@@ -1,4 +1,4 @@
-//! Calls of UIs that wait for something to happen.
+//! Calls from UIs that wait for something.
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ pub(crate) enum Awaited {
     Roster,
     Avatar(BareJid),
     Profile(BareJid),
-    /// The outcome of what this very call had us ask for.
+    /// The result of what this call itself requested.
     Outcome(Call),
 }
 
-/// The calls that wait, in the order in which they came.
+/// The waiting calls, in order of arrival.
 #[derive(Default)]
 pub(crate) struct Waiting(Vec<(Call, Awaited, Instant)>);
 
@@ -38,7 +38,7 @@ impl Waiting {
         self.0.iter().any(|(_, awaited, _)| awaited == what)
     }
 
-    /// Gives a call as much time as if it had just come.
+    /// Restarts a call's time.
     pub(crate) fn prolong(&mut self, what: &Awaited, now: Instant) {
         for (.., deadline) in self.0.iter_mut().filter(|(_, awaited, _)| awaited == what) {
             *deadline = now + bounds::CALL_TIMEOUT;
@@ -56,7 +56,7 @@ impl Waiting {
 }
 
 impl Session {
-    /// Lets a call wait, and says whether there was room for it.
+    /// Adds a waiting call; returns whether there was room for it.
     pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, turn: &mut Turn<'_>) -> bool {
         if self.waiting.0.len() >= bounds::WAITING_CALLS {
             let limit = bounds::WAITING_CALLS;
@@ -79,8 +79,8 @@ impl Session {
         }
     }
 
-    /// The stream is gone, and with it all answers that were on their way. An image on its way to
-    /// the disk gets there; those who wait for login or roster wait for the next stream.
+    /// The stream is gone, and with it all answers in flight. An image being written still gets to the disk; calls
+    /// that wait for login or roster wait for the next stream.
     pub(crate) fn fail_waiting_for_answers(&mut self, turn: &mut Turn<'_>) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let calls = waiting.take(|awaited| match awaited {

@@ -1,5 +1,5 @@
-//! What the devices and profiles of all contacts take together. Each contact has a bound of their own; a
-//! server that fills twenty thousand contacts to it is stopped by this one.
+//! The total size of all contacts' devices and profiles. Each contact has its own bound; this one stops a server that
+//! fills twenty thousand contacts up to it.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use jid::BareJid;
 use crate::people::{People, Person};
 use crate::{Session, bounds};
 
-/// A count looks at everybody.
+/// Counting visits everybody.
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
-/// As far as it is known: too much rather than too little, until it is counted again.
+/// An estimate: too high rather than too low, until the next count.
 pub(crate) struct Weight {
     bytes: usize,
     counted_at: Option<Instant>,
@@ -22,7 +22,7 @@ fn of(jid: &BareJid, person: &Person) -> usize {
 }
 
 impl Weight {
-    /// What those take whom the cache knows.
+    /// The size of those in the cache.
     pub(crate) fn of(people: &People) -> Self {
         Self { bytes: count(people), counted_at: None }
     }
@@ -33,7 +33,7 @@ fn count(people: &People) -> usize {
 }
 
 impl Session {
-    /// What somebody takes, before and after they change.
+    /// A person's size before and after a change.
     pub(crate) fn weigh(&self, jid: &BareJid) -> usize {
         self.people.person(jid).map_or(0, |person| of(jid, person))
     }
@@ -42,11 +42,11 @@ impl Session {
         self.weight.bytes = self.weight.bytes.saturating_add(after).saturating_sub(before);
     }
 
-    /// Whether there is room for more of anybody's devices and profiles.
+    /// Whether there is room for more devices and profiles.
     pub(crate) fn has_room_for_people(&mut self, now: Instant) -> bool {
         let counted_lately = self.weight.counted_at.is_some_and(|at| now < at + COUNTED_EVERY);
         if self.weight.bytes > bounds::PEOPLE_BYTES && !counted_lately {
-            // Some leave without a presence that would be weighed: with their stream, or with the roster.
+            // Some leave without a presence to weigh: with their stream, or with the roster.
             self.weight.bytes = count(&self.people);
             self.weight.counted_at = Some(now);
         }
@@ -56,7 +56,7 @@ impl Session {
 
 #[cfg(test)]
 impl Weight {
-    /// As if all had taken what there is, and it had been counted just now.
+    /// Pretends that everything is full and has just been counted.
     pub(crate) fn full(now: Instant) -> Self {
         Self { bytes: bounds::PEOPLE_BYTES + 1, counted_at: Some(now) }
     }

@@ -1,4 +1,4 @@
-//! Small helpers between stanzas and our words.
+//! Small helpers between stanzas and our types.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ pub(crate) fn error(condition: DefinedCondition) -> StanzaError {
     }
 }
 
-/// A stanza error as UIs learn of it.
+/// A stanza error as UIs see it.
 pub(crate) fn stanza_failure(error: &StanzaError) -> Failure {
     let condition = Element::from(error.defined_condition.clone()).name().to_owned();
     let text =
@@ -48,19 +48,19 @@ pub(crate) fn capped(text: &str, chars: usize) -> String {
     }
 }
 
-/// As much of a text as fits into so many bytes.
+/// As much of a text as fits into this many bytes.
 pub(crate) fn fitting(text: &str, bytes: usize) -> &str {
     let ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
     &text[..ends.take_while(|end| *end <= bytes).last().unwrap_or(0)]
 }
 
-/// A peer's text, trimmed and capped; absent where nothing is left.
+/// A peer's text, trimmed and capped; absent if nothing is left.
 pub(crate) fn some_text(text: &str, chars: usize) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| capped(text, chars))
 }
 
-/// An element's text, copied only where it comes in parts.
+/// An element's text, copied only if it consists of several parts.
 pub(crate) fn text(element: &Element) -> Cow<'_, str> {
     let mut texts = element.texts();
     match (texts.next(), texts.next()) {
@@ -70,9 +70,9 @@ pub(crate) fn text(element: &Element) -> Cow<'_, str> {
     }
 }
 
-/// Base64 as it stands in stanzas, line breaks and all.
+/// Base64 as found in stanzas, line breaks included.
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    // Nobody breaks lines any more, and an avatar is long: it is copied only where it must be.
+    // Line breaks are rare now, and an avatar is long: copy only if necessary.
     BASE64_STANDARD.decode(text).ok().or_else(|| {
         let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         (dense.len() < text.len()).then(|| BASE64_STANDARD.decode(dense).ok())?

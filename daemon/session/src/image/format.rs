@@ -1,7 +1,7 @@
-//! What a picture would cost a program that shows it, read from the structure of its file alone:
-//! nothing is decoded but compressed notes, and those within a bound.
+//! What it would cost a program to show a picture, read from the structure of its file alone: nothing is decoded
+//! except compressed text chunks, within a bound.
 //!
-//! The walks are strict. What a decoder might read in another way than we do is refused.
+//! The parsers are strict. Anything that a decoder might read differently is refused.
 
 use super::{gif, jpeg, png, webp};
 use crate::bounds;
@@ -15,7 +15,7 @@ const UNKNOWN: Refusal = "neither GIF, JPEG, PNG nor WebP";
 const TOO_LARGE: Refusal = "larger than 4096 pixels a side or 16 megapixels";
 const TOO_LONG: Refusal = "more than 1000 frames, or 64 megapixels in all of them";
 
-/// The area that a picture is shown on, and what is drawn there.
+/// The canvas of a picture, and what is drawn on it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Canvas {
     pub(super) width: usize,
@@ -32,8 +32,8 @@ impl Canvas {
         Ok(Self { width, height, frames: 0 })
     }
 
-    /// One more frame, of this place and size. However small it is, whoever shows it draws, and may
-    /// keep, the canvas whole.
+    /// One more frame, with this position and size. However small it is, a viewer draws, and may keep, the whole
+    /// canvas.
     pub(super) fn draw(
         &mut self,
         (x, y): (usize, usize),
@@ -61,7 +61,7 @@ impl Canvas {
     }
 }
 
-/// What kind of picture this is, and how large.
+/// The picture's format and size.
 pub(super) fn read(data: &[u8]) -> Result<(ImageType, Canvas), Refusal> {
     let (kind, canvas) = match data {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => (ImageType::Gif, gif::read(Reader(data))?),
@@ -75,7 +75,7 @@ pub(super) fn read(data: &[u8]) -> Result<(ImageType, Canvas), Refusal> {
     if canvas.frames == 0 {
         return Err(MALFORMED);
     }
-    // Previews, as cameras put them into any of the four (EXIF), or behind a JPEG (MPO).
+    // Previews: cameras add them to any of the four formats (EXIF), or after a JPEG (MPO).
     jpeg::check_all(data)?;
     Ok((kind, canvas))
 }

@@ -1,4 +1,4 @@
-//! GIF89a: frames, each with a place and size of its own.
+//! GIF89a: frames, each with its own position and size.
 
 use super::format::{Canvas, MALFORMED, Reader, Refusal};
 
@@ -22,7 +22,7 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
                 let _code_size = reader.byte()?;
                 skip_blocks(&mut reader)?;
             }
-            // Nothing is read behind it.
+            // Nothing is read after it.
             0x3b => break,
             _ => return Err(MALFORMED),
         }

@@ -1,4 +1,4 @@
-//! JPEG (ITU-T T.81): one frame header, and scans that each go over the whole picture.
+//! JPEG (ITU-T T.81): one frame header, and scans that each cover the whole picture.
 
 use super::format::{Canvas, MALFORMED, Reader, Refusal};
 use crate::bounds;
@@ -8,8 +8,8 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
     let (mut canvas, mut scans) = (None, 0);
     loop {
         match marker(&mut reader)? {
-            // Baseline, extended and progressive: what decoders know. A second one is of hierarchical
-            // mode, which they don't.
+            // Baseline, extended and progressive: what decoders support. A second header means hierarchical mode,
+            // which they don't support.
             0xc0..=0xc2 if canvas.is_none() => {
                 let [_precision, h1, h0, w1, w0, ..] = *segment(&mut reader)? else { return Err(MALFORMED) };
                 let [width, height] = [[w1, w0], [h1, h0]].map(u16::from_be_bytes).map(usize::from);
@@ -23,7 +23,7 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
                     return Err("more than 32 scans");
                 }
             }
-            // Tables of Huffman codes, of quantization; the restart interval; for applications; a comment.
+            // Huffman and quantization tables; restart interval; application data; comment.
             0xc4 | 0xdb | 0xdd | 0xe0..=0xef | 0xfe => {
                 segment(&mut reader)?;
             }
@@ -37,8 +37,8 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
     }
 }
 
-/// The sizes of all pictures in a file, wherever they are: of previews, too. In a scan's data the
-/// bytes of a frame header can't occur, in other data they do once in millions of files.
+/// The sizes of all pictures in a file, wherever they are, including previews. The bytes of a frame header cannot
+/// occur in scan data; in other data they do once in millions of files.
 pub(super) fn check_all(data: &[u8]) -> Result<(), Refusal> {
     for (at, _) in data.iter().enumerate().filter(|(_, byte)| **byte == 0xff) {
         if let [_, code @ 0xc0..=0xcf, 0, length, 8 | 12, h1, h0, w1, w0, components @ 1..=4, ..] = data[at..]
@@ -68,7 +68,7 @@ fn segment<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
     reader.take(length)
 }
 
-/// Up to the next marker that is no restart.
+/// Up to the next marker other than a restart.
 fn skip_scan(reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let ends = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff);
     let end = reader.0.windows(2).position(ends).ok_or(MALFORMED)?;

@@ -1,4 +1,4 @@
-//! PNG (ISO/IEC 15948, third edition): chunks, frames of an animation, and compressed notes.
+//! PNG (ISO/IEC 15948, third edition): chunks, animation frames, and compressed text.
 
 use super::format::{Canvas, MALFORMED, Reader, Refusal};
 use crate::bounds;
@@ -33,7 +33,7 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
                 canvas.draw((x, y), width, height)?;
                 animated += 1;
             }
-            // Behind a name, and the number of the one method that there is.
+            // After a name and the number of the only compression method.
             b"iCCP" | b"zTXt" => {
                 skip_text(&mut body)?;
                 body.byte()?;
@@ -48,9 +48,9 @@ pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
                     inflate(body, &mut room)?;
                 }
             }
-            // Nothing is read behind it.
+            // Nothing is read after it.
             b"IEND" if is_drawn && animated == announced => return Ok(canvas),
-            // What is not needed for showing the picture has a small letter first.
+            // Chunks that are not needed to show the picture start with a lower-case letter.
             [b'a'..=b'z', ..] => {}
             _ => return Err(MALFORMED),
         }
@@ -65,14 +65,14 @@ fn chunk<'a>(reader: &mut Reader<'a>) -> Result<([u8; 4], Reader<'a>), Refusal> 
     Ok((name, Reader(body)))
 }
 
-/// A text, and the zero behind it.
+/// A text and its terminating zero.
 fn skip_text(reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let end = reader.0.iter().position(|byte| *byte == 0).ok_or(MALFORMED)?;
     reader.take(end + 1)?;
     Ok(())
 }
 
-/// Finds out how much a note becomes, since programs inflate it whole.
+/// Measures how large a compressed text becomes, since programs inflate all of it.
 fn inflate(note: Reader<'_>, room: &mut usize) -> Result<(), Refusal> {
     let text = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(note.0, *room)
         .map_err(|_| "notes that are broken, or of more than 4 MiB when inflated")?;

@@ -1,4 +1,4 @@
-//! WebP (RFC 9649): chunks, with a size in each of them that may say something else.
+//! WebP (RFC 9649): chunks, each with a size that may contradict the others.
 
 use super::format::{Canvas, MALFORMED, Reader, Refusal};
 
@@ -44,20 +44,20 @@ fn chunk<'a>(reader: &mut Reader<'a>) -> Result<([u8; 4], Reader<'a>), Refusal> 
     let name = reader.array()?;
     let length = reader.u32_le()?;
     let body = reader.take(length)?;
-    // Chunks begin at even places.
+    // Chunks start at even offsets.
     reader.take(length % 2)?;
     Ok((name, Reader(body)))
 }
 
-/// The size that the picture's own data has.
+/// The size in the picture's own data.
 fn bitstream(name: [u8; 4], mut data: Reader<'_>) -> Result<(usize, usize), Refusal> {
-    // Fourteen bits each. Of lossy ones the two above say how to enlarge, which nobody does.
+    // Fourteen bits each. In lossy pictures the upper two bits are a scaling hint, which nobody uses.
     let side = |bits: usize| bits & 0x3fff;
     match &name {
         b"VP8 " => {
             let [frame, _, _, 0x9d, 0x01, 0x2a] = data.array()? else { return Err(MALFORMED) };
             if frame & 1 != 0 {
-                // It would change a picture before it, and there is none.
+                // It would modify a previous picture, and there is none.
                 return Err(MALFORMED);
             }
             Ok((side(data.u16_le()?), side(data.u16_le()?)))
@@ -65,7 +65,7 @@ fn bitstream(name: [u8; 4], mut data: Reader<'_>) -> Result<(usize, usize), Refu
         b"VP8L" => {
             let 0x2f = data.byte()? else { return Err(MALFORMED) };
             let bits = data.u32_le()?;
-            // One bit for transparency, three for the version, of which there is one.
+            // One bit for transparency, three for the version, of which there is only one.
             if bits >> 29 != 0 {
                 return Err(MALFORMED);
             }

@@ -17,13 +17,13 @@ fn sample(name: &str) -> Vec<u8> {
     SAMPLES.iter().find(|(sample, _)| *sample == name).expect("a sample").1.to_vec()
 }
 
-/// Where `pattern` is for the `n`th time.
+/// The offset of the `n`th occurrence of `pattern`.
 fn find(data: &[u8], pattern: &[u8], n: usize) -> usize {
     let places = data.windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern);
     places.map(|(at, _)| at).nth(n).expect("it is in there")
 }
 
-/// A sample with other bytes, at a place behind the `n`th of a pattern.
+/// A sample with bytes replaced, at an offset after the `n`th occurrence of a pattern.
 fn patched(name: &str, (pattern, n): (&[u8], usize), offset: usize, bytes: &[u8]) -> Vec<u8> {
     let mut data = sample(name);
     let at = find(&data, pattern, n) + pattern.len() + offset;
@@ -41,7 +41,7 @@ fn assert_refused(data: &[u8], reason: &str) {
 
 fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    // Nobody looks at the checksum.
+    // The checksum is not checked.
     [&length, &name[..], body, &[0; 4]].concat()
 }
 
@@ -55,7 +55,7 @@ fn ordinary_pictures_are_taken() {
             "webp" => ImageType::Webp,
             _ => ImageType::Jpeg,
         };
-        // Five drawings each; where they are the animation's, the picture before it is a sixth.
+        // Five frames each; where the first is not part of the animation, it is a sixth.
         let frames = if name.contains("animated") { 5 } else { 1 };
         assert_eq!(kind, expected, "{name}");
         assert_eq!((canvas.width, canvas.height, canvas.frames), (48, 32, frames), "{name}");
@@ -69,7 +69,7 @@ fn a_picture_cut_short_is_refused() {
         let whole = if *name == "two.mpo" { find(data, b"\xff\xd9", 0) + 2 } else { data.len() };
         for length in 0..whole {
             let Ok((kind, canvas)) = read(&data[..length]) else { continue };
-            // A GIF may end behind any of its frames.
+            // A GIF may end after any of its frames.
             let ends_with_a_frame = data[length - 1] == 0 && canvas.frames > 0;
             assert!(kind == ImageType::Gif && ends_with_a_frame, "{name} cut to {length}");
         }
@@ -94,19 +94,19 @@ fn a_damaged_picture_is_within_the_bounds_or_refused() {
     }
 }
 
-/// What programs would decode is what counts, not what the file says first.
+/// What counts is what programs would decode, not what the file says first.
 #[test]
 fn a_size_within_that_is_another_is_refused() {
-    // The second frame of a GIF: behind its control block, the sign of an image, and its place.
+    // The second frame of a GIF: after its control block, the image separator, and its position.
     let second = (b"\x21\xf9\x04".as_slice(), 1);
     assert_refused(&patched("animated.gif", second, 5 + 1 + 4, &[0xff; 4]), MALFORMED);
     assert_refused(&patched("animated.gif", second, 5 + 1, &[40, 0]), MALFORMED);
-    // An animation's frame in a PNG, behind its number: width, height, place.
+    // An animation frame in a PNG, after its number: width, height, position.
     for n in 0..5 {
         assert_refused(&patched("animated.png", (b"fcTL", n), 4, &[0, 0, 0xff, 0xff]), MALFORMED);
         assert_refused(&patched("animated.png", (b"fcTL", n), 12, &[0xff; 4]), MALFORMED);
     }
-    // A WebP's canvas of 1 by 1 with all of it inside, and frames that say something else.
+    // A WebP canvas of 1 by 1 that contains everything, and frames that say otherwise.
     for name in ["lossy-alpha.webp", "lossless.webp", "animated.webp"] {
         let data = sample(name);
         if data.windows(4).any(|window| window == b"VP8X") {
@@ -116,12 +116,12 @@ fn a_size_within_that_is_another_is_refused() {
     assert_refused(&patched("animated.webp", (b"ANMF", 1), 4 + 6, &[0xff; 6]), MALFORMED);
     let inner = patched("animated.webp", (b"\x9d\x01\x2a", 1), 0, &[0xff, 0x3f, 0xff, 0x3f]);
     assert_refused(&inner, MALFORMED);
-    // An animation of more frames than are announced, or of fewer.
+    // An animation with more frames than announced, or fewer.
     assert_refused(&patched("animated.png", (b"acTL", 0), 0, &[0, 0, 0, 4]), MALFORMED);
     assert_refused(&patched("animated.png", (b"acTL", 0), 0, &[0, 0, 0, 6]), MALFORMED);
     let frame = patched("lossy-alpha.webp", (b"\x9d\x01\x2a", 0), 0, &[0xff, 0x3f, 0xff, 0x3f]);
     assert_refused(&frame, MALFORMED);
-    // What is first and alone is the canvas itself.
+    // A single first frame is the canvas itself.
     assert_refused(&patched("lossy.webp", (b"\x9d\x01\x2a", 0), 0, &[0xff, 0x3f, 0xff, 0x3f]), TOO_LARGE);
     assert_refused(&patched("lossless.webp", (b"VP8L", 0), 5, &[0xff, 0xff, 0xff, 0x0f]), TOO_LARGE);
 }
@@ -145,7 +145,7 @@ fn another_picture_in_a_jpeg_is_looked_at() {
     let end = find(&data, b"IEND", 0) - 4;
     data.splice(end..end, chunk(b"eXIf", &preview));
     assert_refused(&data, TOO_LARGE);
-    // Lines that are counted in the picture's data only (T.81 B.2.5).
+    // Lines that are counted only in the picture's data (T.81 B.2.5).
     assert_refused(&patched("baseline.jpg", (header, 0), 0, &[0, 0]), TOO_LARGE);
 }
 
