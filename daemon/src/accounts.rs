@@ -1,4 +1,4 @@
-//! Every account of this daemon: login, logout, and the way to each one's actor.
+//! All accounts of this daemon: login, logout, and access to their actors.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,12 +27,12 @@ use crate::starts::{Starts, Step, WATCHED};
 use crate::stream::{self, Pins};
 use crate::supervisor::{Beginning, supervise};
 
-/// Accounts in one daemon: each costs some 200 KiB beside its contacts.
+/// Accounts in one daemon: each costs some 200 KiB besides its contacts.
 const ACCOUNTS: usize = 4_096;
-/// Between the logins of two remembered accounts at start: a thousand must not come as a herd.
+/// The interval between logins of remembered accounts at start: a thousand must not connect at once.
 const STAGGER: Duration = Duration::from_millis(20);
-/// How often remembered accounts whose secret is in a keyring that does not open are tried: a
-/// desktop that logs in by itself unlocks it when its owner comes. Asking costs milliseconds.
+/// How often to try remembered accounts whose secret is in a locked keyring: a desktop with automatic login unlocks
+/// it when its owner arrives. A try costs milliseconds.
 const KEYRING_RETRY: Duration = Duration::from_secs(20);
 
 /// How long an account that is connected alone may take to come online before the next one's turn …
@@ -40,11 +40,11 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// … and how long it is watched after that.
 const AFTER_TRIAL: Duration = Duration::from_secs(2);
 
-/// How long an account that was being forgotten when we crashed may hold up the start. A keyring
-/// that does not answer has the next one.
+/// How long an account whose forgetting was interrupted by a crash may delay the start. If its keyring does not
+/// answer, the next start tries again.
 const FORGETTING: Duration = Duration::from_secs(2);
 
-/// What all accounts share.
+/// State shared by all accounts.
 pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
@@ -61,41 +61,41 @@ pub(crate) struct Shell {
 pub(crate) struct Accounts {
     shell: Arc<Shell>,
     handles: Arc<Mutex<Handles>>,
-    /// Where the actors run, whoever calls.
+    /// Where the actors run, regardless of the caller.
     runtime: Runtime,
 }
 
 type Handle = mpsc::Sender<Message>;
 
-/// The way to each actor.
+/// The handle of each actor.
 #[derive(Default)]
 struct Handles {
     all: BTreeMap<BareJid, Handle>,
-    /// The daemon stops: no more come.
+    /// The daemon is stopping: no new actors.
     stopping: bool,
 }
 
-/// What a UI gives to log in. `Debug` is left out: there is a password inside.
+/// What a UI passes to log in. No `Debug`: it contains a password.
 #[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) jid: BareJid,
     /// Absent: the remembered secret.
     pub(crate) password: Option<Password>,
-    /// Whether to log in by ourselves from now on.
+    /// Whether to log in automatically from now on.
     pub(crate) remember: bool,
-    /// The way to the server.
+    /// How to reach the server.
     pub(crate) connection: Connection,
-    /// The server may offer less than it once did, this time.
+    /// The server may offer less than it once did, for this login.
     pub(crate) accept_downgrade: bool,
 }
 
-/// A session's answer, and the `seq` of the event log at which it was true.
+/// A session's answer, and the `seq` of the event log at that time.
 pub(crate) struct Reply {
     pub(crate) seq: u64,
     pub(crate) result: Result<Answer, Failure>,
 }
 
-/// What the shell knows of an account beside its session's state.
+/// What the shell knows about an account in addition to its session's state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     pub(crate) remembered: bool,
@@ -123,7 +123,7 @@ pub(crate) enum AccountError {
 }
 
 impl Accounts {
-    /// Brings back the accounts that are known, and logs in those that are remembered.
+    /// Restores the known accounts, and logs in the remembered ones.
     pub(crate) fn start(shell: Shell, runtime: Runtime) -> Arc<Self> {
         let accounts = Arc::new(Self { shell: Arc::new(shell), handles: Arc::default(), runtime });
         let starts = accounts.shell.starts.clone();
@@ -180,7 +180,7 @@ impl Accounts {
         accounts
     }
 
-    /// Has every connection looked after when the network has changed or the machine has slept.
+    /// Probes all connections after the network has changed or the machine has slept.
     async fn watch_network(&self) {
         let mut changes = match stream::network_changes() {
             Ok(changes) => changes,
@@ -190,14 +190,14 @@ impl Accounts {
             changes.next().await;
             info!("the network has changed, or the machine has slept: checking every connection");
             for handle in self.handles().all.values() {
-                // An account that has its hands full will notice by itself.
+                // A busy account will notice by itself.
                 let _ = handle.try_send(Message::Probe);
             }
         }
     }
 
-    /// Logs in the remembered ones of these accounts, each `alone` where one of them may bring the process
-    /// down; answers those whose keyring may open later.
+    /// Logs in the remembered ones of these accounts, one at a time (`alone`) if one of them may kill the process;
+    /// returns those whose keyring may open later.
     async fn bring_back(&self, accounts: Vec<BareJid>, alone: bool) -> Vec<BareJid> {
         let mut waiting = Vec::new();
         for jid in accounts {
@@ -240,13 +240,13 @@ impl Accounts {
         self.handles().all.keys().cloned().collect()
     }
 
-    /// What the shell knows of an account beside its session's state.
+    /// What the shell knows about an account in addition to its session's state.
     pub(crate) fn standing(&self, account: &BareJid) -> Standing {
         self.shell.standing(account)
     }
 
-    /// Hands a command to the account's session. When this returns, the command has its place in
-    /// the session's order; the receiver then gets the answer (or closes: the session ended).
+    /// Passes a command to the account's session. When this returns, the command has its place in the session's
+    /// order; the receiver then gets the answer (or closes: the session ended).
     pub(crate) async fn issue(
         &self,
         account: &BareJid,
@@ -257,7 +257,7 @@ impl Accounts {
         Ok(answer)
     }
 
-    /// Begins a login, or attaches to a live session. The account exists when this returns.
+    /// Starts a login, or attaches to a live session. The account exists when this returns.
     pub(crate) async fn login(&self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         loop {
             self.ensure(&login)?;
@@ -270,7 +270,7 @@ impl Accounts {
                     Err(_) => {}
                 }
             }
-            // An account of the same name was on its way out, and is gone now.
+            // An account with the same JID was being removed, and is gone now.
         }
     }
 
@@ -278,7 +278,7 @@ impl Accounts {
         self.handles().all.get(account).is_some_and(|handle| !handle.is_closed())
     }
 
-    /// Sees to it that the account has an actor.
+    /// Ensures that the account has an actor.
     fn ensure(&self, login: &Login) -> Result<(), AccountError> {
         let mut handles = self.handles();
         if handles.stopping {
@@ -297,7 +297,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Has the account connect now, or see whether its connection still lives.
+    /// Makes the account connect now, or probe its connection.
     pub(crate) async fn reconnect(&self, account: &BareJid) -> Result<(), AccountError> {
         let (hurried, answer) = oneshot::channel();
         self.send(account, Message::Hurry { hurried }).await?;
@@ -309,7 +309,7 @@ impl Accounts {
         }
     }
 
-    /// Ends the session; `forget` also erases cache and secret, be it of an account that has none.
+    /// Ends the session; `forget` also erases cache and secret, even if the account has no session.
     pub(crate) async fn logout(&self, account: &BareJid, forget: bool) -> Result<(), AccountError> {
         let why = if forget { Leaving::Forgotten } else { Leaving::LoggedOut };
         match self.leave(account, why).await {
@@ -318,9 +318,9 @@ impl Accounts {
         }
     }
 
-    /// Erases what a crash, a damaged list or another version has left of an account that we don't know.
+    /// Erases what a crash, a damaged list or another version has left of an unknown account.
     async fn forget_unknown(&self, account: &BareJid) -> Result<(), AccountError> {
-        // Takes its place meanwhile: a login waits, and finds it free again when this is dropped.
+        // Holds its place in the meantime: a login waits until this is dropped, and finds the place free again.
         let (place, waiting) = mpsc::channel(INBOX);
         {
             let mut handles = self.handles();
@@ -333,7 +333,7 @@ impl Accounts {
             handles.all.insert(account.clone(), place.clone());
         }
         let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
-        // Comes to its end, whoever asked for it.
+        // Runs to completion even if the caller goes away.
         let forgetting = self.runtime.spawn(async move {
             let found = shell.forget_unknown(&account).await;
             remove(&mut lock(&handles), &account, &place);
@@ -343,13 +343,13 @@ impl Accounts {
         forgetting.await.unwrap_or(Err(AccountError::StorageFailed))
     }
 
-    /// Whose actors do not answer within `patience`: they are stuck.
+    /// The accounts whose actors do not answer within `patience`: they are stuck.
     pub(crate) async fn stuck(&self, patience: Duration) -> Vec<BareJid> {
         let handles = self.handles().all.clone();
         let asked = handles.into_iter().map(async |(account, handle)| {
             let (answer, answered) = oneshot::channel();
             let asked = async {
-                // One that is gone, or crashes over it, is not stuck.
+                // One that is gone, or crashes in response, is not stuck.
                 if handle.send(Message::Ping { answer }).await.is_ok() {
                     let _ = answered.await;
                 }
@@ -359,7 +359,7 @@ impl Accounts {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Everybody says farewell, all at once.
+    /// All accounts send unavailable presence, at the same time.
     pub(crate) async fn stop(self: &Arc<Self>) {
         self.handles().stopping = true;
         let mut leaving = JoinSet::new();
@@ -376,7 +376,7 @@ impl Accounts {
         match answer.await {
             Ok(left) => {
                 if left.is_ok() && why == Leaving::Forgotten {
-                    // For whoever asks next it is gone, though its task has yet to end.
+                    // To later callers it is gone, though its task has not ended yet.
                     remove(&mut self.handles(), account, &handle);
                 }
                 left
@@ -408,25 +408,25 @@ impl Accounts {
     }
 }
 
-/// Takes an actor out, unless a login has already put a new one in its place.
+/// Removes an actor, unless a login has already replaced it.
 fn remove(handles: &mut Handles, account: &BareJid, handle: &mpsc::Sender<Message>) {
     if handles.all.get(account).is_some_and(|current| current.same_channel(handle)) {
         handles.all.remove(account);
     }
 }
 
-/// Each change of the map is one call: a panic elsewhere leaves it whole.
+/// Each change to the map is one call: a panic elsewhere leaves it consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does what waits for the disk where nobody else waits for it.
+/// Runs blocking disk work on a thread where nothing else waits for it.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime is on its way out, and with it whoever waits here.
+            // The runtime is shutting down, and this task with it.
             Err(_) => std::future::pending().await,
         },
     }
@@ -442,30 +442,30 @@ impl Shell {
         }
     }
 
-    /// The secret that is remembered, or that systemd gives us.
+    /// The remembered secret, or systemd's.
     pub(crate) async fn secret(&self, account: &BareJid) -> Result<Found, AccountError> {
         let found = match self.registry.entry(account) {
             Some(entry) if entry.remember => self.credentials.load(account, entry.secret_store).await,
-            // What else may be left somewhere was not to be remembered.
+            // Any other copy was not meant to be remembered.
             _ => self.credentials.load_given(account).await,
         };
         found.ok_or_else(|| AccountError::CredentialsMissing(account.clone()))
     }
 
-    /// What was said at login of the way to the server; where nothing was, what was said before.
+    /// How to reach the server as given at login; if nothing was given, as at the login before.
     pub(crate) fn way(&self, account: &BareJid, said: Connection) -> Connection {
         let before = self.registry.entry(account).map(|entry| entry.connection);
         if said == Connection::default() { before.unwrap_or_default() } else { said }
     }
 
-    /// The way to the server: what the configuration says goes before what was said at login.
+    /// How to reach the server: the configuration overrides what was given at login.
     pub(crate) fn settings(&self, account: &BareJid, said: Connection) -> stream::Settings {
         let pins = self.registry.entry(account).map(|entry| entry.pins).unwrap_or_default();
         stream::Settings { pins, ..settings(account, said, &self.overrides, &self.tls) }
     }
 
-    /// The server has accepted the account: from now on it is one of ours. `secret` is what is worth
-    /// keeping, if it isn't kept yet; `found` is where it was found. Says where it is now.
+    /// The server has accepted the account: from now on it is one of ours. `secret` is what to store, if it is not
+    /// stored yet; `found` is where it was found. Returns where it is now.
     pub(crate) async fn welcome(
         &self,
         account: &BareJid,
@@ -478,12 +478,12 @@ impl Shell {
         let kept = self.registry.entry(account).and_then(|entry| entry.secret_store);
         let is_new = secret.is_some() || found.is_some();
         if remember && secret.is_some() && !self.registry.has_record(account) {
-            // A crash must not leave a secret that no record tells of.
+            // A crash must not leave a secret without a record.
             let (registry, jid) = (self.registry.clone(), account.clone());
             off_thread(move || registry.expect(&jid)).await?;
         }
         let store = match secret {
-            // Whoever gives it changes it: a copy of ours would only grow old.
+            // Its provider changes it: our copy would only go stale.
             _ if found == Some(StoreName::SystemdCredential) => found,
             Some(secret) if remember => {
                 Some(self.credentials.save(account, &secret).await.map_err(io::Error::other)?)
@@ -509,7 +509,7 @@ impl Shell {
         erased.map(|()| store)
     }
 
-    /// Logged out: it stays so until the next login, restarts included.
+    /// Logged out: it stays so until the next login, across restarts.
     pub(crate) async fn keep_out(&self, account: &BareJid) -> Result<(), AccountError> {
         if self.registry.entry(account).is_none() {
             return Ok(());
@@ -522,9 +522,9 @@ impl Shell {
         })
     }
 
-    /// Erases all that we have of an account, and tells the UIs. Wherever a crash interrupts it, the
-    /// account is wholly there or not at all (decision 8). One of which something can't be erased
-    /// stays, logged out: it can be forgotten again when its store has recovered.
+    /// Erases everything about an account, and tells the UIs. If a crash interrupts this, the account is there in
+    /// full or not at all (decision 8). If something cannot be erased, the account stays, logged out, and can be
+    /// forgotten once its store has recovered.
     pub(crate) async fn forget(&self, account: &BareJid) -> Result<(), AccountError> {
         let was_kept = self.registry.entry(account).is_some();
         let result = self.erase_account(account).await;
@@ -534,9 +534,9 @@ impl Shell {
         result
     }
 
-    /// Its first login has failed. It never was one of ours, and nobody has forgotten it.
+    /// Its first login failed. It never was one of ours, so nobody has forgotten it.
     pub(crate) async fn drop_account(&self, account: &BareJid) {
-        // What can't be erased is in the log.
+        // What cannot be erased is in the log.
         let _ = self.erase_account(account).await;
         Translator::publish_gone(&self.log, account, false);
     }
@@ -555,7 +555,7 @@ impl Shell {
         Err(AccountError::StorageFailed)
     }
 
-    /// Erases what is left of an account that has no session; says whether there was anything.
+    /// Erases what is left of an account that has no session; returns whether there was anything.
     async fn forget_unknown(&self, account: &BareJid) -> Result<bool, AccountError> {
         let had_record = self.registry.has_record(account);
         let erased = async {
@@ -576,7 +576,7 @@ impl Shell {
         }
     }
 
-    /// Finishes what a crash has interrupted. Before anybody can log in again.
+    /// Finishes what a crash interrupted, before anybody can log in again.
     pub(crate) async fn finish_forgetting(&self) {
         for (account, entry) in self.registry.forgotten() {
             match timeout(FORGETTING, self.erase(&account, entry.secret_store)).await {
@@ -587,7 +587,7 @@ impl Shell {
         }
     }
 
-    /// The secret, the cache, and then the entry, which says where they are. Answers whether there was a
+    /// Erases the secret, the cache, and then the entry, which says where they are. Returns whether there was a
     /// secret or anything in the cache.
     async fn erase(&self, account: &BareJid, kept: Option<StoreName>) -> Result<bool, String> {
         let secret = self.credentials.erase(account, kept).await.map_err(|error| error.to_string());
@@ -608,7 +608,7 @@ impl Shell {
         off_thread(move || work(&registry, &account)).await.map_err(|error| error.to_string())
     }
 }
-/// The way to an account's server. What `overrides` say goes before what was `said` at login.
+/// How to reach an account's server. `overrides` take precedence over what was `said` at login.
 pub(crate) fn settings(
     account: &BareJid,
     said: Connection,

@@ -1,5 +1,5 @@
-//! One account at work: a task that owns the stream, carries inputs into the session and effects
-//! out of it, in order. What to do is the session's business; this is only the carrying.
+//! The actor of one account: a task that owns the stream, and carries inputs into the session and effects out of it,
+//! in order. The session decides; the actor only carries.
 
 mod login;
 mod turns;
@@ -27,48 +27,47 @@ use crate::starts::Step;
 use crate::stream::{Pins, Stream, StreamEvent};
 use crate::supervisor::{Beginning, Lasting};
 
-/// Writes that are handed to the cache together, and bytes of pictures and texts in them.
+/// Writes passed to the cache in one batch, and the bytes of pictures and texts in them.
 const WRITES: usize = 64;
 const WRITES_BYTES: usize = 128 * 1024;
-/// A call after so long a silence has the connection looked after: whoever calls wants to know.
+/// A call after a silence of this length makes the actor probe the connection: the caller wants to know.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Messages on their way to an account. Senders wait while it is full.
+/// Messages queued for an account. Senders wait while it is full.
 pub(crate) const INBOX: usize = 256;
 
-/// What may be asked of an account's actor.
+/// Messages to an account's actor.
 pub(crate) enum Message {
     /// Something for the session.
     Command { command: Command, reply: oneshot::Sender<Reply> },
-    /// Begin to connect, or attach to what is there. The first answer says whether it began, and
-    /// carries the second.
+    /// Connect, or attach to the live session. The first answer says whether it started, and carries the second.
     Login { login: Box<Login>, begun: oneshot::Sender<Result<oneshot::Receiver<Reply>, AccountError>> },
-    /// Say farewell and end the stream. `Forgotten` ends the actor as well.
+    /// Send unavailable presence and end the stream. `Forgotten` ends the actor as well.
     Leave { why: Leaving, done: oneshot::Sender<Result<(), AccountError>> },
-    /// The network has changed, or the machine has slept: see whether the connection still lives.
+    /// The network has changed, or the machine has slept: probe the connection.
     Probe,
     /// The same, because a UI asks for it. The answer says whether there is anything to hurry.
     Hurry { hurried: oneshot::Sender<bool> },
-    /// Show that there is somebody: the watchdog asks.
+    /// A sign of life for the watchdog.
     Ping { answer: oneshot::Sender<()> },
 }
 
-/// How an actor has ended.
+/// How an actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The account is forgotten, or the daemon stops.
+    /// The account is forgotten, or the daemon is stopping.
     Gone,
-    /// Something that belongs to it has failed in a way that must not happen.
+    /// Something that belongs to it failed in a way that must not happen.
     Crashed,
 }
 
 /// Why an account goes offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaving {
-    /// A UI said `logout`: it stays out until the next `login`.
+    /// A UI called `logout`: it stays offline until the next `login`.
     LoggedOut,
-    /// A UI said `logout` with `forget`: nothing of it stays.
+    /// A UI called `logout` with `forget`: nothing about it is kept.
     Forgotten,
-    /// The daemon stops: the next start logs in again.
+    /// The daemon is stopping: the next start logs in again.
     Stopping,
 }
 
@@ -80,33 +79,33 @@ pub(crate) struct Actor<'a> {
     receipts: mpsc::UnboundedReceiver<(Ticket, bool)>,
     receipts_to: mpsc::UnboundedSender<(Ticket, bool)>,
     next_call: u64,
-    /// Given at login, until the server has accepted it and it is kept where that was wanted.
+    /// Given at login, until the server has accepted it and it is stored, if wanted.
     password: Option<Password>,
-    /// Where the secret that we log in with was found, or is kept by now.
+    /// Where the secret for the login was found, or is stored by now.
     secret_store: Option<StoreName>,
     remember: bool,
-    /// What the server has accepted and the disk has not.
+    /// Accepted by the server, but not yet on disk.
     unkept: Option<Option<Secret>>,
     connection: Connection,
-    /// What the server is held to.
+    /// What the server must offer.
     pins: Pins,
-    /// When the stream was last heard of.
+    /// When the stream was last heard from.
     heard: Instant,
-    /// The state that UIs know of.
+    /// The state that UIs know.
     state: StateGauge,
     /// The connection is lost, and has not come back.
     lost: bool,
     effects: Vec<Effect>,
-    /// What the session wants kept, and the cache has not been given yet.
+    /// Writes from the session that have not been passed to the cache yet.
     writes: Vec<(Write, Option<Ticket>)>,
-    /// Bytes of pictures and texts in it.
+    /// Bytes of pictures and texts in them.
     writes_bytes: usize,
-    /// What of it may be under way to the cache.
+    /// How much may be in flight to the cache.
     share: Share,
     ended: Option<Ended>,
 }
 
-/// Who waits for a call's answer.
+/// The callers that wait for an answer.
 pub(crate) struct Caller {
     pub(crate) reply: oneshot::Sender<Reply>,
     is_login: bool,
@@ -123,7 +122,7 @@ enum Event {
 }
 
 impl<'a> Actor<'a> {
-    /// An actor with what the cache knows of its account.
+    /// An actor that starts from the account's cache.
     pub(crate) async fn new(
         account: BareJid,
         shell: Arc<Shell>,
@@ -167,13 +166,13 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Works until the account is forgotten or the daemon stops.
+    /// Runs until the account is forgotten or the daemon stops.
     pub(crate) async fn run(mut self, beginning: &Beginning) -> Ended {
         self.take_up(beginning).await;
         turns::work(&mut self, Instant::now).await
     }
 
-    /// Tells UIs what the crash of another actor before this one has changed, and goes on.
+    /// Tells UIs what the crash of the previous actor has changed, and continues.
     async fn take_up(&mut self, beginning: &Beginning) {
         if let Some(failure) = &beginning.failure {
             self.input(Input::Offline { failure: Some(failure.clone()), retry_at: None });
@@ -221,7 +220,7 @@ impl<'a> Actor<'a> {
         self.input(Input::Command { call, command });
     }
 
-    /// Whatever becomes of the call from here on, somebody answers it.
+    /// Whatever happens to the call from here on, it gets an answer.
     fn expect_call(&mut self, reply: oneshot::Sender<Reply>, is_login: bool) -> Call {
         self.next_call += 1;
         let call = Call(self.next_call);
@@ -234,7 +233,7 @@ impl<'a> Actor<'a> {
         self.unkept = None;
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
-        // Before the farewell, which a server may keep waiting until there is no time left.
+        // Done before the stream is closed: a server may delay that until no time is left.
         self.session.settle(now(), &mut self.effects);
         self.carry_out().await;
         if let Some(stream) = self.lasting.stream.take() {
@@ -260,7 +259,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Asks the server whether it is still there; the stream finds out what becomes of it.
+    /// Pings the server; the stream handles the outcome.
     fn probe(&mut self) {
         if let Some(stream) = &mut self.lasting.stream {
             stream.probe();
@@ -304,7 +303,7 @@ impl<'a> Actor<'a> {
                     self.end_stream();
                 }
             }
-            // Behind a final `ConnectFailed` nobody listens any more: one of its tasks has crashed.
+            // After a final `ConnectFailed` nobody receives: one of its tasks has crashed.
             StreamEvent::Ended => self.ended = Some(Ended::Crashed),
         }
     }
@@ -316,14 +315,14 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Nobody waits for the farewell of a stream that has failed.
+    /// Nobody waits for the close of a stream that has failed.
     fn end_stream(&mut self) {
         if let Some(stream) = self.lasting.stream.take() {
             tokio::spawn(stream.close());
         }
     }
 
-    /// Does what the session wants, in its order.
+    /// Carries out the session's effects, in order.
     async fn carry_out(&mut self) {
         let mut login_failed = false;
         for effect in std::mem::take(&mut self.effects) {
@@ -357,12 +356,12 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Gives the cache what there is for it: many writes at once, since each handing over wakes its
-    /// thread. Waits while the disk is behind.
+    /// Passes pending writes to the cache, many at once, since each batch wakes its thread. Waits while the disk is
+    /// behind.
     async fn hand_over(&mut self) {
         self.writes_bytes = 0;
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        // A single stanza may have caused many: other accounts' writes get their turn between the batches.
+        // A single stanza may have caused many: other accounts' writes get their turn between batches.
         for (write, ticket) in std::mem::take(&mut self.writes) {
             bytes += write.bytes();
             batch.push((write, ticket));
@@ -377,7 +376,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// A login has failed. Only for a remembered account we go on trying.
+    /// A login has failed. Only a remembered account is retried.
     async fn give_up(&mut self) {
         let known = self.shell.registry.entry(&self.account);
         if known.as_ref().is_some_and(|entry| entry.remember)
@@ -394,7 +393,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// It was never an account: a mistyped address leaves nothing behind.
+    /// It never was an account: a mistyped address leaves nothing behind.
     async fn drop_account(&mut self) {
         self.ended = Some(Ended::Gone);
         self.hand_over().await;
@@ -434,7 +433,7 @@ impl turns::Worker for Actor<'_> {
         })
     }
 
-    /// Whoever calls an account that has come to its end is to learn that.
+    /// Callers of an account that has ended must learn of it.
     fn call_at_hand(&mut self) -> Option<Event> {
         if self.ended.is_some() { None } else { self.lasting.inbox.try_recv().ok().map(Event::Message) }
     }
@@ -478,7 +477,7 @@ impl turns::Worker for Actor<'_> {
             Event::Tick => self.input(Input::Tick),
             Event::Orphaned => self.ended = Some(Ended::Gone),
         }
-        // In order, and before the next input: what a stanza caused comes before what the next does.
+        // In order, and before the next input: the effects of one stanza come before those of the next.
         self.carry_out().await;
     }
 

@@ -1,4 +1,4 @@
-//! What `--check-config` and `--check-server` say: TOML, for people and for `prosectl doctor`.
+//! The output of `--check-config` and `--check-server`: TOML, for people and for `prosectl doctor`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::events::rfc3339;
 use crate::registry;
 use crate::stream::{self, ConnectError, Reached, TlsConfig};
 
-/// A configuration as `config.toml` would say it.
+/// A configuration in the form of `config.toml`.
 #[derive(Serialize)]
 struct Settled<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,10 +33,10 @@ struct Settled<'a> {
     accounts: &'a BTreeMap<BareJid, AccountOverride>,
 }
 
-/// What a configuration comes to.
+/// The resulting configuration.
 ///
 /// # Errors
-/// What TOML can't hold: nothing that is known of.
+/// If TOML cannot represent it; no such case is known.
 pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
     let path = |path: &std::path::Path| path.display().to_string();
     let file = config.file.as_deref().map_or_else(|| "no file".to_owned(), path);
@@ -53,7 +53,7 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
         accounts: &config.accounts,
     };
     let settled = toml::to_string(&settled)?;
-    // What no file can say.
+    // What no file can set.
     let runtime_dir = config.runtime_dir.display();
     Ok(format!(
         "# The configuration is fine ({file}). It comes to:\n# The runtime folder: {runtime_dir}\n{settled}{}",
@@ -61,14 +61,14 @@ pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
     ))
 }
 
-/// A line for each record in the list of accounts that can't be read.
+/// One line for each unreadable record in the list of accounts.
 fn unreadable(config: &Config) -> String {
-    // Where there is no folder yet, or not for us, the start says so.
+    // If there is no folder yet, or it is not for us, the start reports that.
     let names = registry::unreadable(&config.data_dir).unwrap_or_default();
     names.iter().map(|name| format!("# A record in the list of accounts can't be read: {name:?}\n")).collect()
 }
 
-/// What was found where the server should be.
+/// What was found at the server's address.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Found {
@@ -89,11 +89,11 @@ enum Found {
     },
 }
 
-/// Whether the account's server can be reached and trusted, the way a login would take, or at a host that
-/// is named and perhaps a port; and what to say of it.
+/// Whether the account's server can be reached and trusted, in the same way as for a login, or at a given host and
+/// optional port; and the report.
 ///
 /// # Errors
-/// What TOML can't hold: nothing that is known of.
+/// If TOML cannot represent it; no such case is known.
 pub(crate) async fn server(
     config: &Config,
     tls: &Arc<TlsConfig>,

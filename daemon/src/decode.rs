@@ -1,18 +1,18 @@
-//! Decoding pictures: within limits, and the right way up.
+//! Decoding pictures: within limits, and upright.
 
 use std::io::{BufRead, Seek};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, ImageResult, Limits};
 
-/// Bytes of memory that decoding a picture may take: enough for 16 megapixels and smaller copies of them.
+/// The memory, in bytes, that decoding a picture may take: enough for 16 megapixels and smaller copies of them.
 const DECODING_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The image the right way up, and whether it is stored so: cameras store what they saw, and note how to turn it.
+/// The image upright, and whether it is stored that way: cameras store the raw view, and a note on how to rotate it.
 /// `side_max`: pixels of its longer side.
 ///
 /// # Errors
-/// When it is damaged, of an unknown kind, or exceeds a limit.
+/// If it is damaged, of an unknown type, or exceeds a limit.
 pub(crate) fn upright<R: BufRead + Seek>(
     mut reader: ImageReader<R>,
     side_max: Option<u32>,
@@ -22,7 +22,7 @@ pub(crate) fn upright<R: BufRead + Seek>(
     limits.max_alloc = Some(DECODING_BYTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
-    // The decoder counts what it needs itself, not the image.
+    // The decoder counts its own needs, without the image.
     limits.reserve(decoder.total_bytes())?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
@@ -30,7 +30,7 @@ pub(crate) fn upright<R: BufRead + Seek>(
     Ok((image, orientation == Orientation::NoTransforms))
 }
 
-/// Pictures that are stored sideways, in tests of who decodes them.
+/// Pictures stored sideways, for tests of code that decodes them.
 #[cfg(test)]
 pub(crate) mod sideways {
     use std::io::Cursor;
@@ -38,7 +38,7 @@ pub(crate) mod sideways {
     use image::codecs::png::PngEncoder;
     use image::{ImageEncoder as _, ImageFormat, RgbImage};
 
-    /// EXIF with one entry: orientation (0x0112), a short, 6: shown a quarter turn clockwise.
+    /// EXIF with one entry: orientation (0x0112), a short, 6: shown rotated clockwise by 90 degrees.
     const TURN: &[u8] = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
 
     pub(crate) fn jpeg(image: &RgbImage) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Files that are whole or not there: private folders, atomic writes, damaged things set aside.
+//! Files that are complete or absent: private folders, atomic writes, damaged files set aside.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -10,33 +10,33 @@ use prosed_protocol::folder::{self, Untrusted};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// For us, and for nobody else.
+/// Only for us.
 pub(crate) const PRIVATE_FOLDER: u32 = 0o700;
-/// For us, and for nobody else.
+/// Only for us.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 
-/// How the name of a file ends that has yet to be moved into place.
+/// The suffix of a file that has yet to be moved into place.
 const UNFINISHED: &str = ".new";
 
-/// What comes behind the name of something damaged, before the time at which it was set aside.
+/// The suffix of something damaged, before the time at which it was set aside.
 const DAMAGED: &str = "-damaged-";
 
-/// Whether a write survives a power cut, or a crash of this process only.
+/// Whether a write survives a power cut, or only a crash of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// On disk when the call returns.
     Synced,
-    /// With the kernel when the call returns; on disk whenever it likes.
+    /// In the kernel when the call returns; on disk some time later.
     Written,
 }
 
 /// Makes `path` a folder that only we can enter (0700), with its parents.
 ///
 /// # Errors
-/// What the file system says; [`Untrusted`] where other users own the folder, share it, or can change
-/// what its path leads to: then what is in it may be of their making.
+/// Those of the file system; [`Untrusted`] if other users own the folder, share it, or can change what its path leads
+/// to: its content may be theirs.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    // Nothing is made where it is not ours to.
+    // Nothing is created where others could change it.
     let there = |folder: &&Path| fs::symlink_metadata(folder).is_ok();
     folder::check_way(std::path::absolute(path)?.ancestors().find(there).unwrap_or(Path::new("/")))?;
     DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)?;
@@ -47,11 +47,11 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder in one of ours, with nothing in it that leads elsewhere: for libraries that open files
-/// by themselves.
+/// Creates a folder in one of ours, with nothing in it that leads elsewhere: for libraries that open files
+/// themselves.
 ///
 /// # Errors
-/// What the file system says; [`Untrusted`] where somebody has prepared it.
+/// Those of the file system; [`Untrusted`] if somebody has prepared it.
 pub(crate) fn private_subfolder(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) => check_entry(path, &found)?,
@@ -64,7 +64,7 @@ pub(crate) fn private_subfolder(path: &Path) -> io::Result<()> {
     private_folder(path)
 }
 
-/// Checks a file or folder by what is known of it, links not followed.
+/// Checks a file or folder by its metadata, without following links.
 fn check_entry(path: &Path, found: &Metadata) -> io::Result<()> {
     let why = if found.is_symlink() {
         "is a symbolic link"
@@ -80,8 +80,8 @@ fn check_entry(path: &Path, found: &Metadata) -> io::Result<()> {
     Err(Untrusted::at(path, why))
 }
 
-/// Opens a file of ours, and no other that somebody has put in its place: a link, a pipe, another
-/// user's.
+/// Opens a file of ours, and never a replacement that somebody has put in its place: a link, a pipe, another user's
+/// file.
 fn open_ours(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
@@ -94,11 +94,11 @@ fn open_ours(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if found.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
 }
 
-/// Writes a file (0600) under another name and moves it into place: whoever reads `path` finds
-/// the old content or the new, never a part. One writer a path at a time.
+/// Writes a file (0600) under another name and moves it into place: readers of `path` get the old content or the new,
+/// never a part. One writer per path at a time.
 ///
 /// # Errors
-/// What the file system says; `path` is then as it was.
+/// Those of the file system; `path` is unchanged.
 pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
     let temporary = unfinished(path)?;
@@ -124,8 +124,8 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], durability: Durability) 
     if durability == Durability::Synced { sync_folder(folder) } else { Ok(()) }
 }
 
-/// The name of a file before it is moved into place. Always the same, so that the next write takes away what a
-/// crash has left behind.
+/// The name of a file before it is moved into place. Always the same, so that the next write removes what a crash has
+/// left behind.
 fn unfinished(path: &Path) -> io::Result<PathBuf> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
@@ -133,11 +133,11 @@ fn unfinished(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// Removes what writes that a crash has cut short have left in a folder: nobody reads it, and it may hold a
-/// secret. For a folder that no other process is writing to.
+/// Removes what interrupted writes have left in a folder: it is never read, and may hold a secret. For a folder that
+/// no other process is writing to.
 ///
 /// # Errors
-/// What the file system says.
+/// Those of the file system.
 pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -154,23 +154,23 @@ pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
 /// Makes the names in a folder survive a power cut.
 ///
 /// # Errors
-/// What the file system says.
+/// Those of the file system.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Removes a file that may well be absent.
+/// Removes a file that may be absent.
 ///
 /// # Errors
-/// What the file system says, absence excepted.
+/// Those of the file system, except absence.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_file(path))
 }
 
-/// Removes a folder that may well be absent, with all that is in it.
+/// Removes a folder that may be absent, with everything in it.
 ///
 /// # Errors
-/// What the file system says, absence excepted.
+/// Those of the file system, except absence.
 pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(path))
 }
@@ -191,26 +191,26 @@ pub(crate) fn remove_with_leftover(path: &Path) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Opens a file of ours to read it.
+/// Opens a file of ours for reading.
 ///
 /// # Errors
-/// What the file system says; [`Untrusted`] where somebody has prepared it.
+/// Those of the file system; [`Untrusted`] if somebody has prepared it.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_ours(OpenOptions::new().read(true), path)
 }
 
-/// Opens a file of ours to write behind its end.
+/// Opens a file of ours for appending.
 ///
 /// # Errors
-/// As [`open`].
+/// As for [`open`].
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     open_ours(OpenOptions::new().append(true), path)
 }
 
-/// Reads a file of ours that may well be absent.
+/// Reads a file of ours that may be absent.
 ///
 /// # Errors
-/// As [`open`], absence excepted.
+/// As for [`open`], except absence.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let content = open(path).and_then(|mut file| {
         let mut content = Vec::new();
@@ -220,10 +220,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     absent_is_none(content)
 }
 
-/// Reads a file that is not of our making, and may well be absent: its owner may keep it behind a link.
+/// Reads a file that we did not create, and that may be absent: its owner may use a link.
 ///
 /// # Errors
-/// What the file system says, absence excepted.
+/// Those of the file system, except absence.
 pub(crate) fn read_theirs(path: &Path) -> io::Result<Option<Vec<u8>>> {
     absent_is_none(fs::read(path))
 }
@@ -243,13 +243,13 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Renames a damaged file or folder to `…-damaged-<milliseconds since 1970>`, so that somebody
-/// can look at it. The one set aside before goes: at most one is kept.
+/// Renames a damaged file or folder to `…-damaged-<milliseconds since 1970>`, so that somebody can inspect it. The
+/// previous one is removed: at most one is kept.
 ///
 /// # Errors
-/// What the file system says; the damaged thing is then where it was.
+/// Those of the file system; the damaged file is where it was.
 pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    // What can't be removed is kept, too.
+    // If it cannot be removed, it is kept, too.
     let _ = remove_set_aside(path);
     let aside = aside(path)?;
     fs::rename(path, &aside)?;
@@ -259,7 +259,7 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
 /// Removes what [`set_aside`] has kept of this path.
 ///
 /// # Errors
-/// What the file system says; the rest is removed.
+/// Those of the file system; the rest is removed.
 pub(crate) fn remove_set_aside(path: &Path) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidFilename.into());
@@ -276,17 +276,17 @@ pub(crate) fn remove_set_aside(path: &Path) -> io::Result<()> {
     result
 }
 
-/// Keeps a copy of a damaged file as `…-damaged-<milliseconds since 1970>`. Nothing of ours ever removes it.
+/// Keeps a copy of a damaged file as `…-damaged-<milliseconds since 1970>`. prosed never removes it.
 ///
 /// # Errors
-/// What the file system says.
+/// Those of the file system.
 pub(crate) fn copy_aside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let aside = aside(path)?;
     write_atomic(&aside, content, Durability::Synced)?;
     Ok(aside)
 }
 
-/// Where something damaged is kept from now on.
+/// Where a damaged file is kept from now on.
 fn aside(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -294,17 +294,16 @@ fn aside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// A file that one process at a time holds. The kernel lets go of it with the process, however
-/// that ends.
+/// A file that one process at a time holds. The kernel releases it with the process, however that ends.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// Takes the lock and writes our process number into the file; `None`: another process, or
-    /// somebody else in this one, has it.
+    /// Takes the lock and writes our process id into the file; `None`: another process, or another holder in this
+    /// one, has it.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Those of the file system.
     pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
@@ -323,7 +322,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing it would not do while a child that is about to start has a copy.
+        // Closing it would not be enough while a child that is about to start has a copy.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }

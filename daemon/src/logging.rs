@@ -1,4 +1,4 @@
-//! What may be logged, whatever the user's filter asks for.
+//! What may be logged, whatever the user's filter says.
 
 mod plain;
 
@@ -11,25 +11,25 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::stream;
 
-/// The most detailed level of our own targets, and of all others. Any library may see stanzas, secrets or
-/// the bodies of requests, and below `warn` some log all that they see, so none may, named or not.
+/// The most detailed level of our own targets, and of all others. Any library may see stanzas, secrets or the bodies
+/// of requests, and below `warn` some log everything they see, so none may, listed or not.
 const CAPS: &str = "warn,prosed=trace";
 
-/// The caps: a filter of its own, since in the user's a directive for a part of a library would win
-/// over ours for the whole.
+/// The caps are a separate filter: in the user's, a directive for part of a library would override ours for the
+/// whole.
 fn caps() -> anyhow::Result<Targets> {
     let caps = format!("{CAPS},{}", stream::LOG_CAPS);
     caps.parse().context("the caps on the log")
 }
 
-/// Logs what is wanted and may be logged, to standard error.
+/// Logs what is wanted and allowed, to standard error.
 ///
 /// # Errors
 /// Never: only a test can find the caps malformed.
 pub(crate) fn subscriber(wanted: EnvFilter) -> anyhow::Result<impl tracing::Subscriber + Send + Sync> {
     let writer = plain::layer(std::io::stderr, std::io::stderr().is_terminal());
-    // One filter of both, so that the most detailed level is known beforehand: what is below it costs
-    // nothing, and sled has something to say of each row that it reads.
+    // One filter for both, so that the most detailed level is known in advance: anything below it costs nothing, and
+    // sled logs something for each row that it reads.
     Ok(tracing_subscriber::registry().with(writer.with_filter(wanted.and(caps()?))))
 }
 

@@ -52,28 +52,26 @@ use rpc::{DoorMetrics, Doors, Listeners, PictureKey, RunFile, Services, Token, T
 use service::StopSignals;
 use starts::{CleanEnd, Starts};
 
-/// Gives what a login took for a moment back within seconds; the system's allocator keeps it
-/// (decisions/0009).
+/// Returns the memory that a login took within seconds; the system's allocator keeps it (decisions/0009).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Stopping takes no longer than 5 seconds, of which this is the part for farewells and for the
-/// streams' ends …
+/// Stopping takes at most 5 seconds. This part is for unavailable presences and the ends of streams …
 const FAREWELLS_WITHIN: Duration = Duration::from_millis(3_600);
-/// … this the part for the doors, where answers may be on their way, and for the cache …
+/// … this one for the doors, where answers may be in flight, and for the cache …
 const CLOSE_WITHIN: Duration = Duration::from_millis(1_200);
-/// … and this the part for what the runtime has not ended yet.
+/// … and this one for what the runtime has not ended yet.
 const END_WITHIN: Duration = Duration::from_millis(100);
-/// Asked to stop while the cache is being opened, we let it come to its end: else the next start
-/// would count an opening that took the process down.
+/// When asked to stop while the cache is being opened, we let that finish: otherwise the next start would count it as
+/// a crash.
 const OPENING_ENDS_WITHIN: Duration = Duration::from_secs(3);
-/// Threads for sessions and their streams; the cache and the doors have one of their own each.
+/// Threads for sessions and their streams; the cache and the doors have one each.
 const WORKERS: usize = 2;
-/// Sockets and timers are looked at after so many turns of tasks. Servers that flood us keep all threads
-/// busy: at tokio's own 61 turns an account that has little to do would hear of it late.
+/// Sockets and timers are polled after this many turns of tasks. Servers that flood us keep all threads busy: at
+/// tokio's own 61 turns, a quiet account would hear of its stanza late.
 const TURNS_BETWEEN_LOOKS: u32 = 4;
 
-/// Why the process ends, as its exit code says it.
+/// Why the process ends, as reported by its exit code.
 #[derive(Debug, Clone, Copy)]
 enum Exit {
     Usage = 2,
@@ -99,7 +97,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What went wrong and why, each cause once: some say theirs themselves.
+/// What went wrong and why, each cause once: some errors include theirs.
 fn in_one_line(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
         "" => cause,
@@ -168,25 +166,25 @@ struct Opened {
     store: Store,
     registry: Registry,
     starts: Starts,
-    /// Kept for what its end does: it says that we end as we are meant to.
+    /// Kept for its `Drop`: it records a clean exit.
     _end: CleanEnd,
     credentials: Credentials,
     log: Arc<EventLog>,
     token: Token,
     picture_key: PictureKey,
     listeners: Listeners,
-    /// Kept for what its end does: the socket's file goes with it.
+    /// Kept for its `Drop`: it removes the socket's file.
     _socket: Option<rpc::SocketFile>,
 }
 
-/// Opens all that can fail to open. Blocks, for some twenty seconds at worst.
+/// Opens everything that can fail to open. Blocks, for some twenty seconds at worst.
 fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Opened, Failed> {
     service::make_folders(config).map_err(failed(Exit::Storage))?;
     let registry = Registry::open(&config.data_dir).map_err(|error| match error {
         RegistryError::AlreadyRunning { .. } => (Exit::AlreadyRunning, error.into()),
         RegistryError::Io { .. } => (Exit::Storage, error.into()),
     })?;
-    // No other daemon is here. The other folders are swept by those who write there.
+    // No other daemon is running here. The other folders are cleaned by their writers.
     files::sweep(&config.runtime_dir).map_err(failed(Exit::Storage))?;
     let known = |account: &BareJid| registry.entry(account).is_some();
     let (starts, end) = Starts::open(&config.data_dir, known).map_err(failed(Exit::Storage))?;
@@ -211,7 +209,7 @@ fn open(config: &Config, passed: Listeners, given: Option<&Path>) -> Result<Open
 
 async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) -> Result<(), Failed> {
     let mut signals = StopSignals::new().map_err(failed(Exit::Other))?;
-    // Beside the opening: a system has hundreds of files with certificates in them.
+    // In parallel with opening the cache: a system has hundreds of certificate files.
     let extra_ca = config.extra_ca.clone();
     let tls = tokio::task::spawn_blocking(move || stream::tls_config(extra_ca.as_deref()));
     let settled = Arc::clone(&config);
@@ -300,7 +298,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     result
 }
 
-/// Farewells first; then everything else. UIs hear of nothing but the end of their connections.
+/// Unavailable presences first, then everything else. UIs only see their connections end.
 async fn stop(accounts: &Arc<Accounts>, log: &EventLog, doors: Doors, store: &Store) {
     let begun = Instant::now();
     log.close();

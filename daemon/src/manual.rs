@@ -26,7 +26,7 @@ const FILES: &[(&str, &str)] = &[
 /// Prints the page, for `man -l -`.
 ///
 /// # Errors
-/// When standard output doesn't take it.
+/// If standard output cannot be written.
 pub(crate) fn print() -> io::Result<()> {
     let mut page = Vec::new();
     Man::new(Flags::command().after_help(None::<&str>)).manual("prosed").render(&mut page)?;

@@ -1,8 +1,7 @@
-//! What no server can give back: which accounts there are, what each said last, and how far the
-//! event log has counted. Small files in the data folder, held by one daemon at a time.
+//! What no server can return: the list of accounts, each account's last `set_presence`, and how far the event log has
+//! counted. Small files in the data folder, held by one daemon at a time.
 //!
-//! Calls that change something write to disk before they return (`fsync`): off the async threads
-//! with them, please.
+//! Calls that change something write to disk before they return (`fsync`): run them off the async threads.
 
 mod records;
 
@@ -22,58 +21,58 @@ use crate::files::{self, Durability, Lock};
 use crate::stream::Pins;
 use records::Records;
 
-/// How many numbers of the event log one write to disk reserves: a write an hour at 250 events a
-/// second, and 2^53 lasts for nine billion restarts.
+/// How many numbers of the event log one write to disk reserves: at 250 events a second that is a write per hour, and
+/// 2^53 lasts for nine billion restarts.
 const SEQ_BLOCK: u64 = 1_000_000;
 
 /// The accounts' file, in the data folder.
 const ACCOUNTS: &str = "accounts.json";
 
-/// What was said at login of the way to the server.
+/// How to reach the server, as given at login.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Connection {
-    /// The resource to ask for; absent: one of our own choice.
+    /// The resource to request; absent: we choose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// Where to connect to, in place of what DNS says.
+    /// The host to connect to, instead of DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Where to connect to, in place of what DNS says.
+    /// The port to connect to, instead of DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// How to come to TLS.
+    /// How to establish TLS.
     pub tls: TlsMode,
 }
 
-/// An account as it was left.
+/// An account's stored state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Entry {
-    /// Logs in by itself at start, unless it is `logged_out`.
+    /// Logs in automatically at start, unless it is `logged_out`.
     pub remember: bool,
-    /// Somebody logged it out: it stays out until the next login.
+    /// A user logged it out: it stays so until the next login.
     pub logged_out: bool,
     /// Where its secret is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<StoreName>,
-    /// The way to the server.
+    /// How to reach the server.
     pub connection: Connection,
-    /// What its server is held to at logins.
+    /// What its server must offer at logins.
     #[serde(skip_serializing_if = "Pins::is_empty")]
     pub pins: Pins,
-    /// What `set_presence` said last.
+    /// As last set by `set_presence`.
     pub presence: OwnPresence,
-    /// It is being forgotten, or has yet to become one of ours: nobody sees it, and the next start erases
-    /// what a crash has left of it.
+    /// It is being forgotten, or is not yet one of ours: it is hidden, and the next start erases what a crash has
+    /// left of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forgotten: bool,
-    /// What a newer version has written there, at whatever depth: it finds it again. See `records`.
+    /// What a newer version has written there, at any depth, preserved for it. See `records`.
     #[serde(skip)]
     newer: serde_json::Value,
 }
 
-/// Why the data folder can't be used.
+/// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     /// Exit code 3.
@@ -84,8 +83,7 @@ pub(crate) enum RegistryError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// The accounts and the event log's mark. A cheap handle; the data folder is ours until the last
-/// one is gone.
+/// The accounts and the event log's mark. A cheap handle; the data folder is ours until the last one is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry(Arc<Inner>);
 
@@ -93,20 +91,20 @@ pub(crate) struct Registry(Arc<Inner>);
 struct Inner {
     accounts_file: PathBuf,
     seq_file: PathBuf,
-    /// As they are on disk. Held for moments only: sessions look things up here.
+    /// The state on disk. Locked only for moments: sessions read it.
     records: Mutex<Records>,
-    /// Held while the disk is waited for; one change after the other.
+    /// Locked while waiting for the disk; one change at a time.
     changing: Mutex<()>,
     seq_mark: Mutex<u64>,
     _lock: Lock,
 }
 
 impl Registry {
-    /// Takes the data folder for this process and reads it.
+    /// Locks the data folder for this process and reads it.
     ///
     /// # Errors
-    /// Another daemon has it, or the file system does not let us. Damage is none: a record that can't be
-    /// read costs itself only, and is kept as it is.
+    /// Another daemon has it, or those of the file system. Damage is not an error: an unreadable record affects only
+    /// itself, and is kept as it is.
     pub(crate) fn open(folder: &Path) -> Result<Self, RegistryError> {
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -139,7 +137,7 @@ impl Registry {
         self.those(|entry| entry.forgotten)
     }
 
-    /// Whether there is a record of the account, be it one that nobody sees or that can't be read.
+    /// Whether there is a record of the account, even if hidden or unreadable.
     pub(crate) fn has_record(&self, account: &BareJid) -> bool {
         let records = self.locked();
         records.accounts.contains_key(account) || records.is_unreadable(account)
@@ -150,12 +148,11 @@ impl Registry {
         self.locked().accounts.get(account).filter(|entry| !entry.forgotten).cloned()
     }
 
-    /// Changes an account, which need not be known yet. On disk when this returns; without an
-    /// effective change nothing is written. Of a record that can't be read, a copy is set aside before
-    /// this one takes its place.
+    /// Changes an account, creating it if necessary. On disk when this returns; nothing is written if nothing
+    /// changes. An unreadable record is copied aside before this one replaces it.
     ///
     /// # Errors
-    /// What the file system says; nothing has changed then.
+    /// Those of the file system; nothing has changed.
     pub(crate) fn update(&self, account: &BareJid, change: impl FnOnce(&mut Entry)) -> io::Result<()> {
         self.change(|records| {
             if records.remove_unreadable(account) {
@@ -173,11 +170,11 @@ impl Registry {
         })
     }
 
-    /// Keeps what `set_presence` said last. On disk when this returns.
+    /// Stores what `set_presence` said last. On disk when this returns.
     ///
     /// # Errors
-    /// What the file system says; `NotFound` for an account that isn't known, so that a late
-    /// write does not bring back one that was forgotten.
+    /// Those of the file system; `NotFound` for an unknown account, so that a late write does not bring back a
+    /// forgotten one.
     pub(crate) fn set_presence(&self, account: &BareJid, presence: &OwnPresence) -> io::Result<()> {
         self.change(|records| {
             let entry = records.accounts.get_mut(account).filter(|entry| !entry.forgotten);
@@ -186,12 +183,11 @@ impl Registry {
         })
     }
 
-    /// Marks an account that isn't known yet, before anything of it is kept elsewhere: until
-    /// [`Registry::update`] makes it one of ours, the next start erases what there is of it. On disk when
-    /// this returns.
+    /// Marks an unknown account before anything about it is stored elsewhere: until [`Registry::update`] makes it one
+    /// of ours, the next start erases all of it. On disk when this returns.
     ///
     /// # Errors
-    /// What the file system says; nothing has changed then.
+    /// Those of the file system; nothing has changed.
     pub(crate) fn expect(&self, account: &BareJid) -> io::Result<()> {
         self.change(|records| {
             if !records.is_unreadable(account) {
@@ -202,11 +198,10 @@ impl Registry {
         })
     }
 
-    /// Begins to forget an account: from now on it is not there, whatever happens. On disk when this
-    /// returns.
+    /// Begins to forget an account: from now on it is gone, whatever happens. On disk when this returns.
     ///
     /// # Errors
-    /// What the file system says; nothing has changed then.
+    /// Those of the file system; nothing has changed.
     pub(crate) fn begin_forgetting(&self, account: &BareJid) -> io::Result<()> {
         self.change(|records| {
             if records.remove_unreadable(account) {
@@ -217,10 +212,10 @@ impl Registry {
         })
     }
 
-    /// Something of an account could not be erased: it is there again, logged out.
+    /// Part of an account could not be erased: it is back, logged out.
     ///
     /// # Errors
-    /// What the file system says: it remains to be forgotten at the next start.
+    /// Those of the file system: the next start will forget it.
     pub(crate) fn give_up_forgetting(&self, account: &BareJid) -> io::Result<()> {
         self.change(|records| {
             records.accounts.entry(account.clone()).and_modify(|entry| {
@@ -234,7 +229,7 @@ impl Registry {
     /// Forgets an account. On disk when this returns.
     ///
     /// # Errors
-    /// What the file system says; nothing has changed then.
+    /// Those of the file system; nothing has changed.
     pub(crate) fn remove(&self, account: &BareJid) -> io::Result<()> {
         self.change(|records| {
             records.accounts.remove(account);
@@ -242,16 +237,16 @@ impl Registry {
         })
     }
 
-    /// No event up to now has had a higher number than this: the next may have this plus one.
+    /// No event so far has had a higher number than this: the next may have this plus one.
     pub(crate) fn seq_mark(&self) -> u64 {
         *self.0.seq_mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that the event log may use `next`. Returns the highest number that it may use
-    /// before it has to ask again. On disk when this returns.
+    /// Ensures that the event log may use `next`. Returns the highest number that it may use before it has to call
+    /// again. On disk when this returns.
     ///
     /// # Errors
-    /// What the file system says; nothing is reserved then.
+    /// Those of the file system; nothing is reserved.
     pub(crate) fn reserve(&self, next: u64) -> io::Result<u64> {
         let mut mark = self.0.seq_mark.lock().unwrap_or_else(PoisonError::into_inner);
         if next > *mark {
@@ -273,12 +268,11 @@ impl Registry {
     }
 
     fn locked(&self) -> MutexGuard<'_, Records> {
-        // They are replaced whole, so a panic elsewhere leaves them whole.
+        // They are replaced as a whole, so a panic elsewhere leaves them consistent.
         self.0.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the records: on disk first, and only then for those who look things up. They need
-    /// not wait for the disk meanwhile.
+    /// Changes the records: on disk first, and only then in memory. Readers need not wait for the disk.
     fn change(&self, change: impl FnOnce(&mut Records) -> io::Result<()>) -> io::Result<()> {
         let _in_turn = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.locked().clone();
@@ -292,23 +286,23 @@ impl Registry {
     }
 }
 
-/// What was said at an account's login of the way to its server, from the data folder of a daemon that may
-/// be running; nothing where that can't be read.
+/// How an account's server is reached, as given at its login, from the data folder of a daemon that may be running;
+/// the default if it cannot be read.
 pub(crate) fn connection(folder: &Path, account: &BareJid) -> Option<Connection> {
     let mut records = Records::read(&files::read(&folder.join(ACCOUNTS)).ok()??);
     records.accounts.remove(account).map(|entry| entry.connection)
 }
 
-/// The names of the records in a data folder that can't be read; none where there is no such file.
+/// The names of the unreadable records in a data folder; none if there is no such file.
 ///
 /// # Errors
-/// What the file system says.
+/// Those of the file system.
 pub(crate) fn unreadable(folder: &Path) -> io::Result<Vec<String>> {
     let records = files::read(&folder.join(ACCOUNTS))?.map(|json| Records::read(&json)).unwrap_or_default();
     Ok(records.unreadable.into_keys().collect())
 }
 
-/// The process's number in the file is for the message only: the lock is the kernel's.
+/// The process id in the file is only for the message: the kernel holds the lock.
 fn lock(folder: &Path) -> Result<Lock, RegistryError> {
     let path = folder.join("lock");
     match Lock::take(&path) {
@@ -321,7 +315,7 @@ fn lock(folder: &Path) -> Result<Lock, RegistryError> {
     }
 }
 
-/// `used`: there have been accounts, so a missing file is one that got lost.
+/// `used`: there have been accounts, so a missing file has been lost.
 fn read_seq_mark(path: &Path, used: bool) -> io::Result<u64> {
     let content = files::read(path)?;
     if content.is_none() && !used {
@@ -329,12 +323,12 @@ fn read_seq_mark(path: &Path, used: bool) -> io::Result<u64> {
     }
     let content = content.unwrap_or_default();
     let mark = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
-    // Beyond it no counting leads: numbers are to be exact in JavaScript, too.
+    // Counting cannot get beyond it: numbers must be exact in JavaScript, too.
     if let Some(mark) = mark.filter(|mark| *mark < 1 << 52) {
         return Ok(mark);
     }
-    // Counting by the million at each start and by one an event stays behind the microseconds
-    // since 1970, so the clock is ahead of whatever was lost; and it is below 2^53 until 2255.
+    // Counting by a million per start and by one per event stays below the microseconds since 1970, so the clock is
+    // ahead of whatever was lost; and it is below 2^53 until 2255.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     tracing::error!("the last event number is lost: continuing far ahead of it");
     Ok(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))

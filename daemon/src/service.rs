@@ -1,5 +1,5 @@
-//! Being a good process: private by default, ready when it is, stopped when asked, discreet when
-//! it fails.
+//! The process as a well-behaved service: private by default, ready when it says so, stopped when asked, discreet
+//! when it fails.
 
 use std::io;
 use std::panic::{self, PanicHookInfo};
@@ -15,11 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::Config;
 use crate::files;
 
-/// Makes what this process writes private (umask 077) and keeps its memory, where secrets are,
-/// out of core dumps and debuggers. First thing in `main`.
+/// Makes what this process writes private (umask 077) and keeps its memory, which holds secrets, out of core dumps
+/// and debuggers. Called first in `main`.
 ///
 /// # Errors
-/// The kernel refused to take a right away.
+/// The kernel refused to drop a privilege.
 pub(crate) fn harden() -> io::Result<()> {
     umask(rustix::fs::Mode::from_raw_mode(0o077));
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
@@ -27,8 +27,8 @@ pub(crate) fn harden() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes as many file descriptors as we may have, and says how many: each session, each UI and each
-/// file of the cache needs one.
+/// Raises the limit of open files as far as allowed, and returns it: each session, each UI and each file of the cache
+/// needs one.
 pub(crate) fn descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
@@ -36,8 +36,8 @@ pub(crate) fn descriptors() -> u64 {
     granted.unwrap_or(u64::MAX)
 }
 
-/// Logs each panic: where it happened, and what was said where that was written in the program.
-/// A message that was put together may hold anything: a stanza, a secret.
+/// Logs each panic: its location, and its message if that is a constant in the program. A formatted message may
+/// contain anything: a stanza, a secret.
 pub(crate) fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -51,10 +51,10 @@ fn panic_text(panic: &PanicHookInfo<'_>) -> &'static str {
     panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(withheld)")
 }
 
-/// Makes the folders that the configuration names, for us alone (0700).
+/// Creates the folders in the configuration, private to us (0700).
 ///
 /// # Errors
-/// The file system does not let us; the message names the folder.
+/// Those of the file system; the message names the folder.
 pub(crate) fn make_folders(config: &Config) -> anyhow::Result<()> {
     for folder in [&config.data_dir, &config.cache_dir, &config.runtime_dir] {
         files::private_folder(folder).with_context(|| folder.display().to_string())?;
@@ -62,23 +62,22 @@ pub(crate) fn make_folders(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells systemd, if it started us, that the doors are open.
+/// Tells systemd, if it started us, that we accept connections.
 pub(crate) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells systemd, if it started us, that we are on our way out.
+/// Tells systemd, if it started us, that we are stopping.
 pub(crate) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Tells systemd, if it watches us, that we are well.
+/// Feeds systemd's watchdog, if there is one.
 pub(crate) fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// How long systemd waits for [`alive`] before it takes us for dead; absent: it does not watch us
-/// (sd_watchdog_enabled(3)).
+/// How long systemd waits for [`alive`] before it restarts us; absent: no watchdog (sd_watchdog_enabled(3)).
 pub(crate) fn watchdog() -> Option<Duration> {
     let mut microseconds = 0;
     let watched = sd_notify::watchdog_enabled(false, &mut microseconds) && microseconds > 0;
@@ -86,25 +85,25 @@ pub(crate) fn watchdog() -> Option<Duration> {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
-    // The variable stays in the environment: taking it out is unsound beside other threads.
+    // The variable stays in the environment: removing it is unsound with other threads running.
     if let Err(error) = sd_notify::notify(false, states) {
         tracing::warn!(%error, "systemd can't be notified");
     }
 }
 
-/// The signals that ask us to stop. From its making on they kill us no more.
+/// The signals that ask us to stop. Once created, they no longer kill us.
 pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal that we ran in is gone.
+    /// Our terminal is gone.
     hangup: Signal,
 }
 
 impl StopSignals {
-    /// Within a tokio runtime.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The handlers can't be installed.
+    /// The handlers cannot be installed.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -113,7 +112,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next of them, and names it. A second one means: now.
+    /// Waits for the next signal, and names it. A second one means: now.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -132,8 +131,8 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    /// What is hardened stays so, and a test's environment is everybody's: hence a process of its
-    /// own, which is this same test with `NOTIFY_SOCKET` set.
+    /// Hardening cannot be undone, and a test's environment is shared: hence a separate process, which is this same
+    /// test with `NOTIFY_SOCKET` set.
     #[test]
     fn a_process_of_its_own_is_hardened_and_tells_systemd() {
         if std::env::var_os("PROSED_SERVICE_CHILD").is_some() {

@@ -1,10 +1,10 @@
-//! Starts that come to a sudden end, and the accounts that bring them to it.
+//! Starts that crash, and the accounts that cause it.
 //!
-//! What takes the process down (a stack that overflows, memory that is used up) can't be caught, and an account
-//! that logs in by itself meets it again at the next start. So for its first minute a start notes which
-//! accounts it loads and connects; a minute of life, or a clean end, removes the notes. The start that finds
-//! three in a row is careful: whatever was connecting when they ended is connected last, one account at a
-//! time. The one that was being tried when that start ends, too, is left out by the next.
+//! A stack overflow or exhausted memory cannot be caught, and an account that logs in automatically meets it again at
+//! the next start. So for its first minute a start notes which accounts it loads and connects; after a minute, or at
+//! a clean exit, the notes are removed. A start that finds three crashes in a row is careful: the accounts that were
+//! connecting are connected last, one at a time. If that start crashes as well, the next leaves out the one that was
+//! being tried.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,29 +18,28 @@ use tracing::warn;
 
 use crate::files::{self, Durability};
 
-/// How long a start is watched. What takes the process down later than that does not keep it from starting.
+/// How long a start is watched. A later crash does not prevent prosed from starting.
 pub(crate) const WATCHED: Duration = Duration::from_secs(60);
 
-/// So many starts in a row that came to a sudden end, and the next is careful. Fewer may be bad luck: a power
-/// cut, a `kill -9`.
+/// This many crashes in a row make the next start careful. Fewer may be bad luck: a power cut, a `kill -9`.
 const ABORTED_MAX: usize = 3;
 
-/// The notes, in the data folder: a line each, "word account". First what earlier starts come to, then what
-/// this one does.
+/// The notes, in the data folder: one "word account" per line. First a summary of earlier starts, then the steps of
+/// this one.
 const FILE: &str = "starts";
 
-/// What a start does with an account.
+/// A step of a start with an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Reads what is cached of it.
+    /// Reads its cache.
     Loading,
     /// Has read it.
     Loaded,
-    /// Begins to connect it.
+    /// Starts to connect it.
     Connecting,
-    /// Begins to connect it while no other one does.
+    /// Starts to connect it alone.
     Trying,
-    /// Has connected it, or has waited for long enough, and still lives.
+    /// Has connected it, or waited long enough, without a crash.
     Cleared,
 }
 
@@ -58,16 +57,16 @@ impl Step {
     }
 }
 
-/// What earlier starts come to.
+/// The summary of earlier starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Earlier {
-    /// Starts in a row that came to a sudden end.
+    /// Crashed starts in a row.
     aborted: usize,
-    /// The accounts that were connecting then, and have not been cleared.
+    /// The accounts that were connecting, and have not been cleared.
     suspects: BTreeSet<BareJid>,
-    /// The accounts that were being tried when a careful start ended.
+    /// The accounts being tried when a careful start crashed.
     culprits: BTreeSet<BareJid>,
-    /// The accounts whose cache was being read when the last start ended.
+    /// The accounts whose cache was being read when the last start crashed.
     unloaded: BTreeSet<BareJid>,
 }
 
@@ -82,7 +81,7 @@ impl Earlier {
             if word == "aborted" {
                 earlier.aborted = rest.parse().unwrap_or(0);
             }
-            // Else a line that was cut short.
+            // Otherwise the line was truncated.
             let Ok(account) = BareJid::new(rest) else { continue };
             match Step::ALL.into_iter().find(|step| step.word() == word) {
                 Some(Step::Loading) => drop(earlier.unloaded.insert(account)),
@@ -101,7 +100,7 @@ impl Earlier {
         earlier.aborted += 1;
         match trying {
             Some(culprit) => drop(earlier.culprits.insert(culprit)),
-            // Whoever was cleared before, too: it may have been too early.
+            // Including those that were cleared: it may have been too early.
             None => earlier.suspects.extend(connecting),
         }
         earlier.suspects.retain(|account| !earlier.culprits.contains(account));
@@ -131,19 +130,19 @@ pub(crate) struct Starts(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     earlier: Earlier,
-    /// Absent: the start is over, or can't be noted.
+    /// Absent: the start is over, or cannot be recorded.
     notes: Mutex<Option<File>>,
 }
 
-/// Says, when it is dropped, that the process comes to its end because it is meant to.
+/// When dropped, records that the process exits on purpose.
 #[derive(Debug)]
 pub(crate) struct CleanEnd(Starts);
 
 impl Starts {
-    /// Reads what earlier starts have noted, and begins to note what this one does. The data folder is ours.
+    /// Reads the notes of earlier starts, and begins those of this one. The data folder is ours.
     ///
     /// # Errors
-    /// What the file system says of the notes that are there.
+    /// Those of the file system for the existing notes.
     pub(crate) fn open(folder: &Path, known: impl Fn(&BareJid) -> bool) -> io::Result<(Self, CleanEnd)> {
         let path = folder.join(FILE);
         let found = files::read(&path)?;
@@ -152,19 +151,19 @@ impl Starts {
         earlier.keep(known);
         let notes = files::write_atomic(&path, earlier.write().as_bytes(), Durability::Written)
             .and_then(|()| files::append(&path))
-            // A full disk must not keep us from starting either.
+            // A full disk must not prevent the start either.
             .inspect_err(|error| warn!(%error, "a sudden end of this start would not be noticed"));
         let starts = Self(Arc::new(Inner { path, earlier, notes: Mutex::new(notes.ok()) }));
         let end = CleanEnd(starts.clone());
         Ok((starts, end))
     }
 
-    /// How many starts in a row came to a sudden end, where that is a reason to be careful.
+    /// The number of crashed starts in a row, if that is a reason to be careful.
     pub(crate) fn careful(&self) -> Option<usize> {
         Some(self.0.earlier.aborted).filter(|aborted| *aborted >= ABORTED_MAX)
     }
 
-    /// The account is to be connected last, alone.
+    /// The account is to be connected last, and alone.
     pub(crate) fn is_suspect(&self, account: &BareJid) -> bool {
         self.careful().is_some() && self.0.earlier.suspects.contains(account)
     }
@@ -174,13 +173,13 @@ impl Starts {
         self.careful().is_some() && self.0.earlier.culprits.contains(account)
     }
 
-    /// What is cached of the account is not to be read.
+    /// The account's cache is not to be read.
     pub(crate) fn distrusts_cache(&self, account: &BareJid) -> bool {
         self.careful().is_some() && self.0.earlier.unloaded.contains(account)
     }
 
-    /// Notes what is done with an account, for as long as the start is watched. A few microseconds: with the
-    /// kernel it survives the process, and needs no disk.
+    /// Notes a step with an account, as long as the start is watched. Takes a few microseconds: once in the kernel it
+    /// survives the process, and needs no disk.
     pub(crate) fn note(&self, step: Step, account: &BareJid) {
         let mut notes = self.notes();
         if let Some(file) = &mut *notes
@@ -194,7 +193,7 @@ impl Starts {
     /// Removes an account from the notes. For an account that is forgotten.
     ///
     /// # Errors
-    /// What the file system says; the notes are then as they were.
+    /// Those of the file system; the notes are unchanged.
     pub(crate) fn forget(&self, account: &BareJid) -> io::Result<()> {
         let mut notes = self.notes();
         if notes.is_none() {
@@ -210,7 +209,7 @@ impl Starts {
         Ok(())
     }
 
-    /// The start is over, and went well.
+    /// The start is over, and succeeded.
     pub(crate) fn over(&self) {
         if self.notes().take().is_some()
             && let Err(error) = files::remove(&self.0.path)
@@ -238,7 +237,7 @@ mod tests {
         BareJid::new(&format!("{name}@example.org")).unwrap()
     }
 
-    /// A start that does these things and comes to a sudden end.
+    /// A start that takes these steps and crashes.
     fn aborted(folder: &Path, steps: &[(Step, &str)]) -> Starts {
         let (starts, end) = Starts::open(folder, |_| true).unwrap();
         std::mem::forget(end);
@@ -302,7 +301,7 @@ mod tests {
         for _ in 0..ABORTED_MAX {
             aborted(home.path(), &names.map(|name| (Connecting, name)));
         }
-        // It was «b», and after it comes «c».
+        // It was «b», and «c» comes next.
         let tried = [(Trying, "a"), (Connecting, "a"), (Cleared, "a"), (Trying, "b"), (Connecting, "b")];
         aborted(home.path(), &tried);
         let starts = aborted(home.path(), &[(Connecting, "a"), (Trying, "c"), (Connecting, "c")]);
@@ -312,7 +311,7 @@ mod tests {
         assert_eq!(standing(&starts), [(false, false), (false, true), (true, false)]);
         let starts = aborted(home.path(), &[(Connecting, "a")]);
         assert_eq!(standing(&starts), [(false, false), (false, true), (false, true)]);
-        // Nobody was being tried: all that were connecting are suspects again, the cleared one, too.
+        // None was being tried: all that were connecting are suspects again, including the cleared one.
         assert_eq!(standing(&open(home.path())), [(true, false), (false, true), (false, true)]);
     }
 

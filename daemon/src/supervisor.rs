@@ -1,5 +1,5 @@
-//! Keeps one account's actor going: when a bug brings it down, it alone begins anew, from the cache
-//! and with the remembered secret. The other accounts never notice.
+//! Keeps one account's actor running: when a bug crashes it, only this actor restarts, from the cache and with the
+//! remembered secret. Other accounts never notice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -16,33 +16,33 @@ use crate::accounts::{Reply, Shell};
 use crate::actor::{Actor, Caller, Ended, Message};
 use crate::stream::Stream;
 
-/// So many crashes within [`CRASH_WINDOW`], and the account stays offline: whatever it is that
-/// brings it down, the server would send it again.
+/// After this many crashes within [`CRASH_WINDOW`] the account stays offline: the server would probably send the
+/// cause again.
 const CRASHES_MAX: usize = 3;
 /// See [`CRASHES_MAX`].
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
-/// Beyond that, something brings it down that needs no server. It must not keep a processor busy.
+/// Crashes after that do not depend on the server. They must not keep the CPU busy.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What outlives a crash of the actor.
+/// What survives a crash of the actor.
 pub(crate) struct Lasting {
     pub(crate) inbox: mpsc::Receiver<Message>,
-    /// Who waits for an answer.
+    /// The callers that wait for an answer.
     pub(crate) calls: BTreeMap<Call, Caller>,
-    /// So that leave can be taken of the server: it would keep a session that is only cut for minutes.
+    /// So that the stream can be closed cleanly: otherwise the server would keep the session for minutes.
     pub(crate) stream: Option<Stream>,
-    /// Whom UIs were last shown as present. No cache knows that.
+    /// The contacts last shown to UIs as present. No cache has them.
     present: BTreeSet<BareJid>,
 }
 
-/// How an actor begins.
+/// How an actor starts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beginning {
-    /// The one before it, or a start before this one, crashed, and UIs are to know: see [`Failure::Internal`].
+    /// The previous actor or start crashed, and UIs must be told: see [`Failure::Internal`].
     pub(crate) failure: Option<Failure>,
     /// Log in with the remembered secret.
     pub(crate) login: bool,
-    /// Not even the cache is to be trusted.
+    /// The cache is not to be trusted either.
     pub(crate) distrust_cache: bool,
 }
 
@@ -65,28 +65,28 @@ impl Lasting {
         }
     }
 
-    /// Whom UIs have been shown as present, and who has to be shown anew.
+    /// The contacts shown to UIs as present, and those to report again.
     pub(crate) fn take_present(&mut self) -> BTreeSet<BareJid> {
         std::mem::take(&mut self.present)
     }
 }
 
-/// Moments of crashes that count.
+/// The times of the crashes that count.
 #[derive(Default)]
 struct Crashes(VecDeque<Instant>);
 
 impl Crashes {
-    /// One more; how many there are within the window.
+    /// Adds one; returns how many there are within the window.
     fn count(&mut self, now: Instant) -> usize {
         self.0.retain(|crash| now.saturating_duration_since(*crash) < CRASH_WINDOW);
-        // More of them make no difference.
+        // More make no difference.
         self.0.truncate(CRASHES_MAX);
         self.0.push_back(now);
         self.0.len()
     }
 }
 
-/// Runs the account's actor until it has come to its end.
+/// Runs the account's actor until it has ended.
 pub(crate) async fn supervise(
     account: BareJid,
     shell: Arc<Shell>,
@@ -100,7 +100,7 @@ pub(crate) async fn supervise(
             let actor = Actor::new(account.clone(), Arc::clone(&shell), &mut lasting, &beginning).await;
             actor.run(&beginning).await
         };
-        // What outlives a crash is put in order below, whatever it was in the middle of.
+        // What survives a crash is put in order below, whatever state it was in.
         match AssertUnwindSafe(actor).catch_unwind().await {
             Ok(Ended::Gone) => return,
             Ok(Ended::Crashed) | Err(_) => {}
@@ -119,7 +119,7 @@ pub(crate) async fn supervise(
             && entry.is_some_and(|entry| entry.remember && !entry.logged_out);
         error!(%account, crashes, login, is_first_login, "the account has crashed and is restarted");
         fail_calls(&shell, &mut lasting, login);
-        // The next actor of one that was never an account says so and ends.
+        // If it was never an account, the next actor says so and ends.
         let told = connected || crashes >= CRASHES_MAX || is_first_login;
         beginning = Beginning {
             failure: told.then_some(Failure::Internal { again: login }),

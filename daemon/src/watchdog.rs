@@ -1,6 +1,5 @@
-//! Feeds systemd's watchdog for as long as everybody answers: each account's actor, the store
-//! thread, the doors. A process that lives while a part of it is stuck is worse than one that
-//! starts anew.
+//! Feeds systemd's watchdog while every part answers: the actors, the store thread, the doors. A process with a
+//! stuck part is worse than one that restarts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +12,8 @@ use crate::cache::Store;
 use crate::rpc::Pulse;
 use crate::service;
 
-/// Asks at half of systemd's patience and waits a quarter of it for the answers: what is slow and
-/// not stuck has been fed for in time.
+/// Asks at half of systemd's timeout and waits a quarter of it for the answers: a slow part that is not stuck has
+/// been fed for in time.
 pub(crate) async fn feed(patience: Duration, accounts: Arc<Accounts>, store: Store, doors: Pulse) {
     let mut rounds = interval(patience / 2);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! Logging in, and keeping what the server has accepted.
+//! Logging in, and storing what the server has accepted.
 
 use prosed_session::{Command, ConnectionState, Input};
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ use crate::stream::{self, Stream};
 impl Actor<'_> {
     pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         self.accept_downgrade(&login);
-        // Somebody wants it now. A session that is online answers as it is.
+        // A UI wants to log in now. A session that is online answers with its state.
         if self.session.account().state != ConnectionState::Online {
             self.probe();
         }
@@ -51,7 +51,7 @@ impl Actor<'_> {
         Ok(receiver)
     }
 
-    /// A stream that is being refused tries again at once, or makes room for one with the new password.
+    /// A stream that is being refused retries at once, or makes room for one with the new password.
     fn accept_downgrade(&mut self, login: &Login) {
         if !login.accept_downgrade || self.session.account().state == ConnectionState::Online {
             return;
@@ -63,7 +63,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The server has accepted the secret: it is worth keeping, if that is wanted.
+    /// The server has accepted the secret: it is stored, if wanted.
     pub(super) async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
         let unkept = self.unkept.take().flatten();
         let secret = match (keys, self.password.take()) {
@@ -74,7 +74,7 @@ impl Actor<'_> {
         self.keep(secret).await;
     }
 
-    /// Tries again what a full disk refused: whoever calls may have made room.
+    /// Retries what a full disk refused: the caller may have made room.
     pub(super) async fn keep_what_is_owed(&mut self) {
         if let Some(secret) = self.unkept.take() {
             self.keep(secret).await;

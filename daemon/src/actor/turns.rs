@@ -1,30 +1,30 @@
-//! Turns: how long an account may work before the others get theirs. Tasks that are ready wait in one line,
-//! so it is fair as long as no turn is long.
+//! Turns: how long an account may work before the others get their turn. Ready tasks wait in one queue, so it is fair
+//! as long as no turn is long.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// What is at hand is handled together, so that changes that arrive together are told together;
-/// no more than this, so that callers and timers get their turn …
+/// What is at hand is handled together, so that changes that arrive together are reported together; at most this
+/// many, so that callers and timers get their turn …
 const BATCH: usize = 256;
-/// … and for no longer than this, whatever the stanzas cost: then it is other accounts' turn.
+/// … and for no longer than this, whatever the stanzas cost: then it is the other accounts' turn.
 const TURN: Duration = Duration::from_millis(2);
-/// Calls that are taken in with them, so that callers do not depend on what the server sends.
+/// Calls handled with them, so that callers do not depend on what the server sends.
 const CALLS: usize = 16;
 
-/// Who works in turns.
+/// Something that works in turns.
 pub(super) trait Worker {
     type Event;
     type End;
 
-    /// Waits for something to do, or has come to the end.
+    /// Waits for an event, or for the end.
     async fn next(&mut self) -> ControlFlow<Self::End, Self::Event>;
-    /// A call that waits already.
+    /// A call that is already waiting.
     fn call_at_hand(&mut self) -> Option<Self::Event>;
-    /// Anything else that waits already.
+    /// Any other event that is already waiting.
     fn event_at_hand(&mut self) -> Option<Self::Event>;
     async fn handle(&mut self, event: Self::Event);
-    /// The turn is over: tells what has come of it.
+    /// The turn is over: reports its results.
     async fn settle(&mut self);
 }
 
@@ -38,13 +38,13 @@ pub(super) async fn work<W: Worker>(worker: &mut W, now: impl Fn() -> Instant) -
         let is_all = turn(worker, event, &now).await;
         worker.settle().await;
         if !is_all {
-            // To the end of the line: all others who are ready work first, and sockets are looked at.
+            // To the back of the queue: all other ready tasks run first, and sockets are polled.
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// Handles an event and what else is at hand. Returns whether that was all.
+/// Handles an event and others at hand. Returns whether that was all.
 async fn turn<W: Worker>(worker: &mut W, event: W::Event, now: &impl Fn() -> Instant) -> bool {
     let begun = now();
     worker.handle(event).await;
@@ -72,10 +72,10 @@ mod tests {
 
     use super::*;
 
-    /// More than any turn: whoever comes to it lets nobody else work.
+    /// More than any turn: one that gets here never yields.
     const ENDLESS: usize = 100_000;
 
-    /// What all workers of a test have in common.
+    /// State shared by all workers of a test.
     struct Stage {
         clock: Cell<Instant>,
         /// Events that the floods have handled.
@@ -84,7 +84,7 @@ mod tests {
         waits: RefCell<Vec<usize>>,
     }
 
-    /// An account that has always something to do.
+    /// An account that always has something to do.
     struct Flood {
         stage: Rc<Stage>,
         /// What each event costs.
@@ -92,7 +92,7 @@ mod tests {
         calls: mpsc::UnboundedReceiver<usize>,
     }
 
-    /// The same for calls: when they were sent, counted in the floods' events. A flood's own event has none.
+    /// The same for calls: when each was sent, counted in the floods' events. A flood's own event has none.
     type Sent = Option<usize>;
 
     impl Stage {
@@ -168,8 +168,8 @@ mod tests {
         async fn settle(&mut self) {}
     }
 
-    /// The most events of two floods, each of this cost, between a stanza of an honest account (or a call to
-    /// the first flood) and its handling.
+    /// The most events of two floods, at this cost each, between a stanza of an honest account (or a call to the
+    /// first flood) and its handling.
     async fn waits(cost: Duration, is_call: bool) -> usize {
         let stage = Stage::new();
         let clock = stage.clone();
@@ -204,12 +204,12 @@ mod tests {
 
     #[tokio::test]
     async fn others_wait_for_two_milliseconds_of_each_flood() {
-        // Twenty in each turn, and one that was under way when the time was over.
+        // Twenty in each turn, and one in progress when the time was up.
         for is_call in [false, true] {
             let longest = waits(TURN / 20, is_call).await;
             assert!((1..=2 * 21).contains(&longest), "{longest} events came first");
         }
-        // However much one event costs, it is one.
+        // One event, whatever it costs.
         let longest = waits(10 * TURN, false).await;
         assert!(longest <= 2 * 2, "{longest} events came first");
     }

@@ -1,7 +1,7 @@
-//! Forgetting an account: a copy of the rows takes their place, without the account's.
+//! Forgetting an account: the rows are replaced by a copy without the account's.
 //!
-//! The rows of all accounts are in one database, so how long the copy takes depends on all of them. It is made a
-//! piece at a time, and writes of all accounts go on between two pieces.
+//! All accounts' rows are in one database, so how long the copy takes depends on all of them. It is made in pieces,
+//! and writes of all accounts go on in between.
 
 use jid::BareJid;
 use prosed_session::Write;
@@ -13,16 +13,16 @@ use super::opening::{self, within};
 use super::rows::{Change, Copy, Rows, RowsError};
 use crate::files;
 
-/// Rows of a piece: a few milliseconds of work.
+/// Rows per piece: a few milliseconds of work.
 const PIECE: usize = 256;
 
-/// Whom to tell whether there was anything to erase.
+/// Gets whether there was anything to erase.
 pub(super) type Forgotten = oneshot::Sender<Result<bool, StoreError>>;
 
-/// One that is under way.
+/// One in progress.
 pub(super) struct Forgetting {
     account: BareJid,
-    /// There was a row of theirs.
+    /// The account had a row.
     found: bool,
     copy: Copy,
     reply: Forgotten,
@@ -33,7 +33,7 @@ impl Keeper {
         self.forgetting.is_some() || !self.to_forget.is_empty()
     }
 
-    /// Does one piece of what is to be forgotten, if there is anything.
+    /// Does one piece of the forgetting, if there is any.
     pub(super) fn go_on_forgetting(&mut self) {
         let Some(mut forgetting) = self.forgetting.take() else {
             if let Some((account, reply)) = self.to_forget.pop_front() {
@@ -54,7 +54,7 @@ impl Keeper {
 
     fn begin_forgetting(&mut self, account: BareJid, reply: Forgotten) {
         let found = match self.on_rows(|rows| rows.has(&account)) {
-            // Without a row there may be what was one; without a record, a login was never accepted.
+            // Without a row there may be remains of one; without a record, a login was never accepted.
             Ok(false) if !self.registry.has_record(&account) => return self.tell(reply, Ok(false)),
             Ok(found) => found,
             Err(error) => return self.tell(reply, Err(error)),
@@ -67,7 +67,7 @@ impl Keeper {
         }
     }
 
-    /// Puts the copy in the place of the rows, and removes what nobody needs any more.
+    /// Replaces the rows with the copy, and removes what is no longer needed.
     fn end_forgetting(&mut self, account: &BareJid, mut copy: Copy) -> Result<(), RowsError> {
         let [theirs, others] = std::mem::take(&mut copy.avatars);
         let [new, _] = opening::successor(&self.rows_folder);
@@ -76,9 +76,9 @@ impl Keeper {
         within(CLOSE_WITHIN, move |_| drop(rows)).map_err(|hung| RowsError::Damaged(hung.to_owned()))?;
         opening::replace(&self.rows_folder).map_err(RowsError::Disk)?;
         self.sound.remove(account);
-        // All that was said so far is in the copy.
+        // Everything written so far is in the copy.
         self.dirty = false;
-        // Where it fails, the next who comes tries again.
+        // If it fails, the next caller tries again.
         self.failed_at = None;
         self.rows = self.reopen().ok();
         self.rows.iter().for_each(Rows::drop_found);
@@ -88,7 +88,7 @@ impl Keeper {
         unwanted.copied().try_for_each(|id| self.images.remove(id)).map_err(RowsError::Disk)
     }
 
-    /// Somebody's rows have changed while others are being copied.
+    /// Rows have changed while others are being copied.
     pub(super) fn follow(&mut self, account: &BareJid, change: &Change, write: &Write) {
         let Some(forgetting) = self.forgetting.as_mut().filter(|it| it.account != *account) else { return };
         if let Err(error) = forgetting.copy.follow(change, write)
@@ -108,10 +108,10 @@ impl Keeper {
     fn tell(&self, reply: Forgotten, outcome: Result<bool, RowsError>) {
         if outcome.is_err() {
             let [new, _] = opening::successor(&self.rows_folder);
-            // The next start removes it otherwise.
+            // Otherwise the next start removes it.
             let _ = files::remove_folder(&new);
         }
-        // Nobody may wait for it any more.
+        // The caller may be gone.
         let _ = reply.send(outcome.map_err(|error| StoreError::Unusable(error.to_string())));
     }
 }

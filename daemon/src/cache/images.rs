@@ -1,5 +1,5 @@
-//! Images as files, `ab/abcdef….png`, named by the SHA-1 of their bytes: one file an image,
-//! however many contacts and accounts have it. Beside it are its thumbnails, as in `ab/abcdef….64.png`.
+//! Images as files, `ab/abcdef….png`, named after the SHA-1 of their bytes: one file per image, however many contacts
+//! and accounts have it. Its thumbnails are next to it, as in `ab/abcdef….64.png`.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -14,7 +14,7 @@ use super::metrics::CacheMetrics;
 use super::thumbnail;
 use crate::files::{self, Durability};
 
-/// Sides of thumbnails, in pixels. They are few, so that pages can't fill the cache with all sizes there are.
+/// Sides of thumbnails, in pixels. There are few, so that pages cannot fill the cache with every possible size.
 const SIZES: [u16; 3] = [64, 128, 256];
 
 /// The side of a thumbnail.
@@ -22,7 +22,7 @@ const SIZES: [u16; 3] = [64, 128, 256];
 pub(crate) struct ThumbnailSize(u16);
 
 impl ThumbnailSize {
-    /// The smallest that is at least so large, else the largest.
+    /// The smallest that is at least this large, else the largest.
     pub(crate) fn fitting(pixels: NonZeroU32) -> Self {
         let fits = SIZES.into_iter().find(|size| u32::from(*size) >= pixels.get());
         Self(fits.unwrap_or(SIZES[SIZES.len() - 1]))
@@ -35,12 +35,12 @@ impl ThumbnailSize {
 
 const KINDS: [ImageType; 4] = [ImageType::Png, ImageType::Jpeg, ImageType::Webp, ImageType::Gif];
 
-/// Bytes of all images and thumbnails, of all accounts: 50 KiB for each contact of the largest roster, several times what pictures
-/// have. Each contact has two at most, of 1 MiB each, so it takes hundreds of them to fill this; who comes then is
-/// shown without a picture.
+/// Bytes of all images and thumbnails, of all accounts: 50 KiB for each contact of the largest roster, several times
+/// the size of typical pictures. Each contact has at most two, of 1 MiB each, so it takes hundreds of contacts to
+/// fill this; further ones are shown without a picture.
 const MOST_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Which images there are. The files themselves may be gone or damaged: only [`read`] knows.
+/// The images that exist. Their files may be gone or damaged: only [`read`] knows.
 pub(super) struct Images {
     folder: PathBuf,
     index: HashMap<ImageId, Stored>,
@@ -63,7 +63,7 @@ struct Thumbnail {
 }
 
 impl Images {
-    /// Looks what is there, by name. What a crash left half-written or empty goes.
+    /// Lists what exists, by name. Incomplete or empty files left by a crash are removed.
     pub(super) fn open(folder: PathBuf, metrics: CacheMetrics) -> io::Result<Self> {
         files::private_subfolder(&folder)?;
         let mut images = Self { folder, index: HashMap::new(), bytes: 0, most_bytes: MOST_BYTES, metrics };
@@ -100,7 +100,7 @@ impl Images {
         }
     }
 
-    /// Returns whether there is an image that it is of.
+    /// Returns whether its image exists.
     fn enter_thumbnail(&mut self, id: ImageId, thumbnail: Thumbnail) -> bool {
         let Some(stored) = self.index.get_mut(&id) else { return false };
         if let Some(at) = stored.thumbnails.iter().position(|known| known.size == thumbnail.size) {
@@ -114,7 +114,7 @@ impl Images {
         true
     }
 
-    /// Keeps a thumbnail, where there is room for it: it can be made again.
+    /// Stores a thumbnail, if there is room for it: it can be made again.
     pub(super) fn write_thumbnail(
         &mut self,
         id: ImageId,
@@ -131,7 +131,7 @@ impl Images {
         Ok(())
     }
 
-    /// Pictures come first.
+    /// Pictures take precedence.
     pub(super) fn remove_thumbnails(&mut self) -> io::Result<()> {
         let ids: Vec<_> = self.index.keys().copied().collect();
         ids.into_iter().try_for_each(|id| self.remove_thumbnails_of(id))
@@ -148,12 +148,12 @@ impl Images {
         Ok(())
     }
 
-    /// Whether an image of so many bytes may come.
+    /// Whether there is room for an image of this size.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.bytes + bytes as u64 <= self.most_bytes
     }
 
-    /// What an image takes; nothing where there is none.
+    /// The size of an image; zero if there is none.
     pub(super) fn bytes_of(&self, id: ImageId) -> u64 {
         self.index.get(&id).map_or(0, |stored| stored.bytes)
     }
@@ -162,8 +162,8 @@ impl Images {
         self.index.contains_key(&id)
     }
 
-    /// Writes an image; free when it is there already. Not synced: it can be had again, and a file
-    /// that a power failure has spoilt does not fit its name.
+    /// Writes an image; costs nothing if it exists already. Not synced: it can be fetched again, and a file damaged
+    /// by a power failure does not match its name.
     pub(super) fn write(&mut self, id: ImageId, kind: ImageType, data: &[u8]) -> io::Result<()> {
         let path = path(&self.folder, id, None, kind);
         if !self.index.contains_key(&id) {
@@ -173,7 +173,7 @@ impl Images {
             }
             let written = files::write_atomic(&path, data, Durability::Written);
             match written {
-                // The first on its shelf; or somebody has emptied the cache behind our back.
+                // The first on its shelf; or a user has emptied the cache.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     files::private_subfolder(path.parent().unwrap_or(&self.folder))?;
                     files::write_atomic(&path, data, Durability::Written)?;
@@ -199,7 +199,7 @@ impl Images {
         }
     }
 
-    /// Removes all that are not in `wanted`.
+    /// Removes everything that is not in `wanted`.
     pub(super) fn sweep(&mut self, wanted: &HashSet<ImageId>) -> io::Result<()> {
         let unwanted: Vec<_> = self.index.keys().filter(|id| !wanted.contains(id)).copied().collect();
         unwanted.into_iter().try_for_each(|id| self.remove(id))
@@ -212,13 +212,13 @@ pub(super) fn read(folder: &Path, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
     (Sha1::digest(&data).as_slice() == id.0).then_some((kind, data))
 }
 
-/// Reads a thumbnail. `None`: it has to be made.
+/// Reads a thumbnail. `None`: it must be made.
 pub(super) fn read_thumbnail(
     folder: &Path,
     id: ImageId,
     size: ThumbnailSize,
 ) -> Option<(ImageType, Vec<u8>)> {
-    // What a power failure has left of one lacks its end.
+    // After a power failure it lacks its end.
     find(folder, id, Some(size)).filter(|(kind, data)| thumbnail::is_whole(*kind, data))
 }
 

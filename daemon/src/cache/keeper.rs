@@ -1,4 +1,4 @@
-//! The store thread: applies what is queued, then writes it out once.
+//! The store thread: applies what is queued, then flushes once.
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -19,22 +19,20 @@ use super::rows::{Rows, RowsError};
 use crate::files::Lock;
 use crate::registry::Registry;
 
-/// How long a write without a ticket may stay in memory. What `kill -9` then takes, the server
-/// gives again.
+/// How long a write without a ticket may stay in memory. The server sends again what `kill -9` then loses.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
 
-/// Pictures that an account no longer needs, before we check whether another does: that takes a look at
-/// everybody.
+/// Pictures that an account no longer needs, before checking other accounts: that reads every record.
 pub(super) const UNUSED: usize = 64;
 
-/// Bytes of them. So a contact who changes their picture all the time has this on disk, and beside it the one
-/// that is shown and the one that has just come, of 1 MiB each.
+/// Bytes of them. This is what a contact who keeps changing their picture can have on disk, plus the one shown and
+/// the newest, of 1 MiB each.
 pub(super) const UNUSED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How long a cache that failed may take to close; everybody's writes wait for it.
+/// How long a failed cache may take to close; everybody's writes wait for it.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a cache that failed is left alone before it is opened again.
+/// How long to wait before reopening a failed cache.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) enum Job {
@@ -46,25 +44,25 @@ pub(super) enum Job {
         account: BareJid,
         batch: Vec<(Write, Option<Ticket>)>,
         receipts: mpsc::UnboundedSender<(Ticket, bool)>,
-        /// Its place in its account's share, until it is done.
+        /// Its place in its account's share, held until it is done.
         room: Option<OwnedSemaphorePermit>,
     },
     Forget {
         account: BareJid,
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
-    /// A thumbnail was made of an image.
+    /// A thumbnail of an image was made.
     Thumbnail {
         id: ImageId,
         size: ThumbnailSize,
         kind: ImageType,
         data: Vec<u8>,
     },
-    /// The image could not be read, or is not what its name says.
+    /// The image could not be read, or does not match its name.
     Discard {
         id: ImageId,
     },
-    /// The thread has time for it: that is all.
+    /// Only shows that the thread is alive.
     Ping {
         reply: oneshot::Sender<()>,
     },
@@ -81,17 +79,17 @@ pub(super) enum Job {
 
 pub(super) struct Keeper {
     pub(super) rows_folder: PathBuf,
-    /// Absent: they failed, and are to be opened again.
+    /// Absent: they failed, and must be reopened.
     pub(super) rows: Option<Rows>,
-    /// When that was.
+    /// When they failed.
     pub(super) failed_at: Option<Instant>,
-    /// Accounts whose stored roster is all that their session has said of it. Not so after a
-    /// write was lost: a later version on top of the gap would hide it for ever.
+    /// Accounts whose stored roster has everything from their session. Not so after a write was lost: a later version
+    /// on top of the gap would hide it permanently.
     pub(super) sound: HashSet<BareJid>,
     pub(super) images: Images,
     /// Pictures that their owners have replaced, fewer than [`UNUSED`].
     pub(super) unused: HashSet<ImageId>,
-    /// The forgetting that is under way, and those that come after it.
+    /// The forgetting in progress, and those after it.
     pub(super) forgetting: Option<Forgetting>,
     pub(super) to_forget: VecDeque<(BareJid, Forgotten)>,
     pub(super) registry: Registry,
@@ -101,7 +99,7 @@ pub(super) struct Keeper {
     _lock: Lock,
 }
 
-/// A receipt that is owed: to whom, which, and whether the write went well so far.
+/// A receipt owed: to whom, its ticket, and whether the write has succeeded so far.
 type Owed = (mpsc::UnboundedSender<(Ticket, bool)>, Ticket, bool);
 
 pub(super) fn rows_folder(folder: &Path) -> PathBuf {
@@ -124,15 +122,15 @@ impl Keeper {
             .map_err(|source| StoreError::Io { path: rows_folder.clone(), source })?;
         let images_folder = images_folder(folder);
         let (rows, images) = std::thread::scope(|scope| {
-            // Beside each other: with thousands of contacts both take their time.
+            // In parallel: with thousands of contacts, each is slow.
             let images = scope.spawn(|| Images::open(images_folder.clone(), metrics.clone()));
             let rows = open_or_renew(&rows_folder, opening::DEADLINE, Rows::open);
             (rows, images.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let (rows, wanted) = rows?;
         let mut images = images.map_err(|source| StoreError::Io { path: images_folder, source })?;
-        // What a crash, or a cache that was set aside, has left behind goes. Only now is no image on its
-        // way to the person whose it is. A cache that was just renewed will soon refer to its images again.
+        // Removes what a crash, or a cache set aside, has left behind. Only at this point is no image on its way to
+        // its owner's record. A cache that was just replaced will soon refer to its images again.
         if !wanted.is_empty()
             && let Err(error) = images.sweep(&wanted)
         {
@@ -155,7 +153,7 @@ impl Keeper {
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        // The thread has no other way to wait for a job or a moment, whichever comes first.
+        // The thread cannot otherwise wait for a job or a time, whichever comes first.
         let timer = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the cache can't run"),
@@ -164,7 +162,7 @@ impl Keeper {
         let mut closing = None;
         let mut write_out_at = None;
         while closing.is_none() {
-            // A forgetting goes on as soon as nobody else wants anything, and after each round of those who do.
+            // A forgetting continues when the queue is empty, and after each round of jobs.
             let moment = if self.is_forgetting() { Some(Instant::now()) } else { write_out_at };
             let next = timer.block_on(async {
                 match moment {
@@ -175,7 +173,7 @@ impl Keeper {
             match next {
                 Ok(Some(job)) => {
                     closing = self.handle(job, &mut owed);
-                    // No more than the queue holds, so that a busy session delays no receipt for long.
+                    // At most what the queue holds, so that a busy session delays no receipt for long.
                     for _ in 0..super::QUEUE {
                         if closing.is_some() {
                             break;
@@ -201,23 +199,23 @@ impl Keeper {
             };
         }
         self.write_out();
-        // Whoever came too late learns it.
+        // Jobs that came too late are told so.
         queue.close();
         while let Ok(job) = queue.try_recv() {
             if let Job::Write { batch, receipts, .. } = job {
                 super::refuse(batch, &receipts);
             }
         }
-        // Whoever waits for us may open the cache again.
+        // The waiting caller may reopen the cache.
         drop(self);
         if let Some(reply) = closing {
             let _ = reply.send(());
         }
     }
 
-    /// Returns whom to tell that it is over, when it is.
+    /// Returns whom to notify at the end, if this is the end.
     fn handle(&mut self, job: Job, owed: &mut Vec<Owed>) -> Option<oneshot::Sender<()>> {
-        // A reply that nobody waits for any more is lost, and that is fine.
+        // If nobody waits for the reply any more, it is dropped.
         match job {
             Job::Load { account, reply } => drop(reply.send(self.load(account))),
             Job::Write { account, batch, receipts, room } => {
@@ -225,7 +223,7 @@ impl Keeper {
                     let is_image = matches!(write, Write::Image { .. });
                     let stored = self.apply(&account, write);
                     match ticket {
-                        // It is there to be shown, and the server can give it again.
+                        // It is only for display, and the server can send it again.
                         Some(ticket) if is_image => drop(receipts.send((ticket, stored))),
                         Some(ticket) => owed.push((receipts.clone(), ticket, stored)),
                         None => {}
@@ -275,7 +273,7 @@ impl Keeper {
         }
     }
 
-    /// Returns whether it went well.
+    /// Returns whether it succeeded.
     pub(super) fn apply(&mut self, account: &BareJid, write: Write) -> bool {
         let result = match &write {
             Write::Image { id, kind, data } => {
@@ -324,7 +322,7 @@ impl Keeper {
         result.is_ok()
     }
 
-    /// A picture may be nobody's any more.
+    /// A picture may no longer be used.
     fn set_aside(&mut self, id: ImageId) {
         self.unused.insert(id);
         let bytes: u64 = self.unused.iter().map(|id| self.images.bytes_of(*id)).sum();
@@ -333,34 +331,34 @@ impl Keeper {
         }
     }
 
-    /// Removes what was set aside and is nobody's.
+    /// Removes noted pictures that nobody uses.
     fn remove_unused(&mut self) {
         let unused = std::mem::take(&mut self.unused);
         let removed = self.on_rows(Rows::avatars).and_then(|needed| {
             unused.difference(&needed).try_for_each(|id| self.images.remove(*id)).map_err(RowsError::Disk)
         });
         if let Err(error) = removed {
-            // The next start sweeps.
+            // The next start removes them.
             tracing::warn!(%error, "images that nobody needs can't be removed");
         }
     }
 
-    /// Writes out, once for all, and gives the receipts.
+    /// Flushes once for all, and sends the receipts.
     fn settle(&mut self, owed: &mut Vec<Owed>) {
         let written = self.write_out();
         for (receipts, ticket, stored) in owed.drain(..) {
-            // A session that is gone wants no receipt.
+            // A session that is gone needs no receipt.
             let _ = receipts.send((ticket, stored && written));
         }
     }
 
-    /// Returns whether all is on disk.
+    /// Returns whether everything is on disk.
     fn write_out(&mut self) -> bool {
         if !self.dirty {
             return true;
         }
         let rows = self.on_rows(Rows::flush);
-        // Not tried again: what failed is lost, and has been said to be.
+        // Not retried: what failed is lost, and has been reported.
         self.dirty = false;
         self.metrics.flushed(rows.is_ok());
         if let Err(error) = &rows {
@@ -369,8 +367,8 @@ impl Keeper {
         rows.is_ok()
     }
 
-    /// Does something with the rows. When that fails, they are closed, and opened again by the
-    /// first who comes a while later: sled, once failed, fails for ever.
+    /// Runs an operation on the rows. If it fails, they are closed, and reopened by the first caller after a while:
+    /// once sled has failed, it keeps failing.
     pub(super) fn on_rows<T>(
         &mut self,
         work: impl FnOnce(&Rows) -> Result<T, RowsError>,
@@ -384,11 +382,11 @@ impl Keeper {
         match result {
             Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
             Err(_) => {
-                // What was not flushed goes with it, of all accounts; and so does what was to be copied.
+                // Unflushed data of all accounts is lost with it, and so is a copy in progress.
                 self.sound.clear();
                 self.give_up_forgetting();
-                // Closing can fail in as many ways as opening. If it hangs (on a full disk it
-                // does), the folder stays locked and is set aside when it is opened again.
+                // Closing can fail in as many ways as opening. If it hangs, as on a full disk, the folder stays
+                // locked and is set aside when it is reopened.
                 let _ = within(CLOSE_WITHIN, move |_| drop(rows));
                 self.failed_at = Some(Instant::now());
             }

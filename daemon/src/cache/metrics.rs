@@ -1,4 +1,4 @@
-//! What the cache tells those who watch over the daemon.
+//! The metrics of the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl CacheMetrics {
         self.write_failures.inc_by((!stored).into());
     }
 
-    /// All was written out, or that failed.
+    /// Everything was flushed, or that failed.
     pub(super) fn flushed(&self, written: bool) {
         self.flushes.inc();
         self.flush_failures.inc_by((!written).into());
@@ -87,7 +87,7 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Looks how much of the disk is ours.
+/// Measures how much of the disk we use.
 #[derive(Debug)]
 struct Size(CacheMetrics);
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::registry::Registry as Accounts;
 
-    /// One number as it is told.
+    /// The value of one metric in the output.
     fn told(store: &Store, name: &str) -> u64 {
         let mut registry = Registry::default();
         store.register(&mut registry);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(told(&store, "cache_write_failures_total"), 1);
         std::fs::remove_file(folder.join("images")).unwrap();
 
-        // A picture that turns out to be gone is not counted any longer.
+        // A picture that turns out to be gone is no longer counted.
         assert!(store.image(ImageId(Sha1::digest(b"one").into())).await.is_none());
         write(&store, Write::OwnPresence(OwnPresence::default())).await;
         received.recv().await.unwrap();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(told(&store, r#"cache_size_bytes{part="images"}"#), 12);
         store.shutdown().await;
 
-        // And what is there at the start is.
+        // What exists at the start is counted.
         std::fs::create_dir_all(folder.join("images/ab")).unwrap();
         std::fs::write(folder.join(format!("images/ab/{}.png", "ab".repeat(20))), "seven b").unwrap();
         let store = Store::open(&folder, accounts).unwrap();

@@ -1,10 +1,9 @@
-//! The cache: what the server could give again, kept so that nobody has to wait for it.
+//! The cache: what the server could send again, stored so that nobody has to wait for it.
 //!
-//! One thread owns it all, since sled is synchronous and gains from batches. [`Store`] is the way
-//! to that thread. Rosters, people and features are rows ([`rows`]), images are files
-//! ([`images`]); what fails to open is set aside ([`opening`]). The one [`Write`] that no server
-//! can give back, our own presence, goes through here too, so that all writes of a session keep
-//! their order and their receipts, but it lives in the [`Registry`].
+//! One thread owns it all, since sled is synchronous and benefits from batches. [`Store`] is the handle of that
+//! thread. Rosters, people and features are rows ([`rows`]), images are files ([`images`]); what fails to open is set
+//! aside ([`opening`]). The one [`Write`] that no server can return, our own presence, also goes through here, so
+//! that all writes of a session keep their order and their receipts, but it is stored in the [`Registry`].
 
 mod forgetting;
 mod images;
@@ -28,18 +27,17 @@ pub(crate) use images::ThumbnailSize;
 use keeper::{Job, Keeper};
 use metrics::CacheMetrics;
 
-/// Jobs that wait for the store thread. Whoever has one more waits, and with it the stream of
-/// that account: a server can't fill our memory faster than our disk takes it.
+/// Jobs waiting for the store thread. When the queue is full, callers wait, and with them their account's stream: a
+/// server cannot fill our memory faster than our disk writes.
 const QUEUE: usize = 64;
-/// One account's share of it, in KiB: the largest picture, and what else comes meanwhile.
+/// One account's share of it, in KiB: the largest picture, and other writes in the meantime.
 const SHARE_KIB: u32 = 2048;
-/// However little is in a batch of writes, it counts for so much of that: no more than eight of one account
-/// wait.
+/// The least that a batch counts for, however small: at most eight batches of one account wait.
 const JOB_KIB: u32 = 256;
-/// Thumbnails that are made at once: each may take the memory of a picture of 16 megapixels.
+/// Thumbnails made at the same time: each may take the memory of a picture of 16 megapixels.
 const THUMBNAILS_AT_ONCE: usize = 2;
 
-/// Why there is no cache at all, or why something was not forgotten.
+/// Why there is no cache at all, or why something was not erased.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// Exit code 3.
@@ -53,8 +51,8 @@ pub(crate) enum StoreError {
     Unusable(String),
 }
 
-/// A cheap handle to the store thread. The thread ends with [`Store::shutdown`] or with the last
-/// handle, and writes everything out before it does.
+/// A cheap handle of the store thread. The thread ends with [`Store::shutdown`] or with the last handle, after
+/// writing everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
@@ -64,15 +62,15 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the cache, an empty one if need be: a damaged one is set aside. Blocks, up to some
-    /// twenty seconds at worst.
+    /// Opens the cache, or an empty one if necessary: a damaged one is set aside. Blocks, up to some twenty seconds
+    /// at worst.
     ///
     /// # Errors
-    /// The folder is in use, or the file system does not let us have even an empty cache there.
+    /// The folder is in use, or the file system does not allow even an empty cache there.
     pub(crate) fn open(folder: &Path, registry: Registry) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { path: folder.to_owned(), source };
         files::private_folder(folder).map_err(io)?;
-        // sled has a lock of its own, but we would take that for damage.
+        // sled has its own lock, but we would mistake that for damage.
         let lock = Lock::take(&folder.join("lock")).map_err(io)?;
         let lock = lock.ok_or_else(|| StoreError::InUse(folder.to_owned()))?;
         files::sweep(folder).map_err(io)?;
@@ -85,27 +83,26 @@ impl Store {
         Ok(Self { jobs, images, thumbnails, metrics })
     }
 
-    /// Adds what is counted here.
+    /// Adds the cache's metrics.
     pub(crate) fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
         self.metrics.register(metrics);
     }
 
-    /// All that is known of an account, its presence included; nothing where nothing can be read.
-    /// A session begins with it, and only then may write.
+    /// Everything known about an account, including its presence; empty if nothing can be read. A session starts with
+    /// it, and only then may write.
     pub(crate) async fn load(&self, account: &BareJid) -> Snapshot {
         let account = account.clone();
         self.ask(|reply| Job::Load { account, reply }).await.unwrap_or_default()
     }
 
-    /// Hands over writes, to be applied in their order, each all at once or not at all. Returns
-    /// when they have their place in the queue; it waits for one while the disk is behind.
+    /// Queues writes, to be applied in order, each as a whole or not at all. Returns when they have their place in
+    /// the queue; waits for one while the disk is behind.
     ///
-    /// An account that has more under way than its [`Share`] waits, too: nobody's writes stand behind
-    /// those of an account that floods us, and what stands in the queue is bounded in bytes.
+    /// An account with more in flight than its [`Share`] waits, too: no other account's writes queue up behind those
+    /// of an account that floods us, and the queue is bounded in bytes.
     ///
-    /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with
-    /// whether it can be read.
-    /// Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
+    /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with whether it can
+    /// be read. Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
     pub(crate) async fn write(
         &self,
         account: &BareJid,
@@ -120,9 +117,9 @@ impl Store {
         }
     }
 
-    /// Erases all that is known of an account, images only where no other account refers to
-    /// them, and says whether there was anything. Others' writes go on meanwhile. On disk when this returns, and no file has any of its
-    /// rows any more. The registry's entry is not ours to erase.
+    /// Erases everything known about an account, images only if no other account refers to them, and returns whether
+    /// there was anything. Other accounts' writes go on in the meantime. On disk when this returns; no file contains
+    /// any of its rows any more. The registry's entry is not erased here.
     ///
     /// # Errors
     /// Some of it may still be there.
@@ -132,10 +129,10 @@ impl Store {
         self.ask(|reply| Job::Forget { account, reply }).await.unwrap_or_else(gone)
     }
 
-    /// An image by its id, checked against it: what comes back is what was asked for.
+    /// An image by its id, verified against it.
     pub(crate) async fn image(&self, id: ImageId) -> Option<(ImageType, Vec<u8>)> {
         let folder = self.images.clone();
-        // Files are whole or not there, so this need not wait in the queue.
+        // Files are complete or absent, so this need not wait in the queue.
         let found = tokio::task::spawn_blocking(move || images::read(&folder, id)).await.ok().flatten();
         if found.is_none() {
             let _ = self.jobs.send(Job::Discard { id }).await;
@@ -143,7 +140,7 @@ impl Store {
         found
     }
 
-    /// A thumbnail of an image: kept when it is asked for first, as long as the image is.
+    /// A thumbnail of an image: stored on first request, as long as the image is.
     pub(crate) async fn thumbnail(&self, id: ImageId, size: ThumbnailSize) -> Option<(ImageType, Vec<u8>)> {
         let folder = self.images.clone();
         let known = tokio::task::spawn_blocking(move || images::read_thumbnail(&folder, id, size)).await;
@@ -159,13 +156,13 @@ impl Store {
         Some((kind, data))
     }
 
-    /// Waits until the store thread has found time for this.
+    /// Waits until the store thread gets to this job.
     pub(crate) async fn answer(&self) {
-        // Without an answer it has ended, and whoever asked it for something knows.
+        // Without an answer the thread has ended, and callers with requests know.
         let _ = self.ask(|reply| Job::Ping { reply }).await;
     }
 
-    /// Waits until all that was written is on disk. False: it is not.
+    /// Waits until everything written is on disk. False: it is not.
     #[cfg(test)]
     pub(crate) async fn flush(&self) -> bool {
         self.ask(|reply| Job::Flush { reply }).await.unwrap_or(false)
@@ -183,7 +180,7 @@ impl Store {
     }
 }
 
-/// What one account may have under way to the store thread: [`SHARE_KIB`] of writes.
+/// What one account may have in flight to the store thread: [`SHARE_KIB`] of writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Share(Arc<Semaphore>);
 
@@ -194,7 +191,7 @@ impl Default for Share {
 }
 
 impl Share {
-    /// Waits until there is room for so many bytes; it is taken until what this answers is dropped.
+    /// Waits until there is room for this many bytes, and holds it until the returned permit is dropped.
     async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(JOB_KIB, SHARE_KIB);
         // The semaphore is never closed.
@@ -202,10 +199,10 @@ impl Share {
     }
 }
 
-/// Says of writes that nothing of them is stored.
+/// Reports that these writes are not stored.
 fn refuse(batch: Vec<(Write, Option<Ticket>)>, receipts: &mpsc::UnboundedSender<(Ticket, bool)>) {
     for ticket in batch.into_iter().filter_map(|(_, ticket)| ticket) {
-        // A session that is gone wants no receipt.
+        // A session that is gone needs no receipt.
         let _ = receipts.send((ticket, false));
     }
 }

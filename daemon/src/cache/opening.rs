@@ -1,6 +1,5 @@
-//! Opening what may be damaged. sled can answer a damaged folder with an error, a panic, a loop
-//! without end, or an allocation that takes the process down; none of it may keep us from
-//! starting, since the server has all of it.
+//! Opening a cache that may be damaged. sled can answer with an error, a panic, an endless loop, or an allocation
+//! that kills the process. None of these may prevent a start, since the server has all of the data.
 
 use std::fs;
 use std::io;
@@ -15,13 +14,13 @@ use super::StoreError;
 use super::rows::RowsError;
 use crate::files::{self, Durability};
 
-/// How long an opening may make no [`Progress`]: what is there may be a lot, and must cost nobody their cache.
+/// How long opening may go without [`Progress`]: a large cache must not be discarded because it is large.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// sled says nothing of its own progress, so it gets a second more for so many bytes. A slow disk reads them in less.
+/// sled does not report progress, so it gets an extra second for this many bytes. A slow disk reads them in less.
 const BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 
-/// Openings in a row that took the process down with them. One may have been bad luck.
+/// Openings in a row that killed the process. One may have been bad luck.
 const UNFINISHED_MAX: u32 = 2;
 
 /// Opens `folder`; if that fails, sets it aside and opens an empty one in its place.
@@ -59,7 +58,7 @@ pub(super) fn open_or_renew<T: Send + 'static>(
     opened
 }
 
-/// Counts what has been done, so that progress can be seen while waiting.
+/// Counts steps, so that a waiter can see progress.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress(Arc<AtomicU64>);
 
@@ -73,8 +72,8 @@ impl Progress {
     }
 }
 
-/// Runs something in a thread of its own, for as long as it makes progress. A thread that hangs is left behind:
-/// it can't be ended.
+/// Runs something in its own thread, as long as it makes progress. A thread that hangs is left behind: it cannot be
+/// stopped.
 pub(super) fn within<T: Send + 'static>(
     silence: Duration,
     work: impl FnOnce(&Progress) -> T + Send + 'static,
@@ -84,7 +83,7 @@ pub(super) fn within<T: Send + 'static>(
     let (done, result) = mpsc::sync_channel(1);
     let helper = std::thread::Builder::new().name("cache-opener".to_owned()).spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&theirs))).map_err(|_| "it panicked");
-        // If nobody waits any more, what was opened is dropped here.
+        // If nobody is waiting any more, the result is dropped here.
         let _ = done.send(outcome);
     });
     if helper.is_err() {
@@ -100,18 +99,18 @@ pub(super) fn within<T: Send + 'static>(
     }
 }
 
-/// What the files of a folder have, as far as that can be seen.
+/// The total size of the files in a folder, as far as it can be read.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-/// Where a folder is made that is to take the place of another, and where that one is until it is removed.
+/// The names under which a folder's replacement is built, and under which the old folder waits for its removal.
 pub(super) fn successor(folder: &Path) -> [PathBuf; 2] {
     [folder.with_extension("new"), folder.with_extension("old")]
 }
 
-/// Puts the folder's successor, which is whole and on disk, in its place. Nobody has either open.
+/// Moves the replacement, which is complete and on disk, into the folder's place. Neither is open.
 pub(super) fn replace(folder: &Path) -> io::Result<()> {
     let [new, old] = successor(folder);
     fs::rename(folder, &old)?;
@@ -123,10 +122,10 @@ pub(super) fn replace(folder: &Path) -> io::Result<()> {
     fs::remove_dir_all(old)
 }
 
-/// Finishes or undoes what a crash has cut short: making a successor, or [`replace`].
+/// Finishes or undoes what a crash interrupted: building a replacement, or [`replace`].
 pub(super) fn settle(folder: &Path) -> io::Result<()> {
     let [new, old] = successor(folder);
-    // It was whole: the folder had made way for it.
+    // It was complete: the folder had been moved out of its way.
     if !folder.exists() && old.exists() && new.exists() {
         fs::rename(&new, folder)?;
     }
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    /// Stands for sled: fails in its own way when it finds the file `bad`.
+    /// Stands in for sled: fails in a chosen way when it finds the file `bad`.
     fn opener(
         fail: fn() -> Result<bool, RowsError>,
     ) -> impl Fn(&Path, &Progress) -> Result<bool, RowsError> + Clone {
@@ -235,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_replacement_is_wholly_there_or_not_at_all() {
-        // What is there when a crash comes, and what the next start makes of it.
+        // What a crash leaves, and what the next start makes of it.
         for (there, left) in [
             (&["rows"][..], &["rows"][..]),
             (&["rows", "rows.new"], &["rows"]),

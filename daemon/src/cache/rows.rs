@@ -33,15 +33,15 @@ use sled::{Batch, Db, IVec, Tree};
 use super::opening::Progress;
 use crate::files;
 
-/// The layout of the values; goes up with any change of the session's records.
+/// The layout of the values; must go up with any change to the session's records.
 const FORMAT: u8 = 2;
 /// sled's own default is a gigabyte.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-/// People that a session starts with, whether or not there is a roster to tell who still matters: as many
-/// as a roster may have items, and the account itself.
+/// People loaded for a session, whether or not there is a roster that says who still matters: as many as a roster may
+/// have items, and the account itself.
 const PEOPLE_MAX: usize = bounds::ROSTER_CONTACTS + 1;
 
-/// Subscription requests that a session starts with: as many as it takes in, of strangers and of contacts.
+/// Subscription requests loaded for a session: as many as it accepts, from strangers and from contacts.
 const REQUESTS_MAX: usize = bounds::SUBSCRIPTION_REQUESTS + bounds::ROSTER_CONTACTS;
 
 /// Why the rows can't be read or written.
@@ -50,10 +50,10 @@ pub(super) enum RowsError {
     /// The disk is full, read-only or not ours: nothing is damaged.
     #[error(transparent)]
     Disk(io::Error),
-    /// What is on disk makes no sense to sled.
+    /// sled cannot make sense of what is on disk.
     #[error("{0}")]
     Damaged(String),
-    /// An incremental change of a roster that isn't there.
+    /// An incremental change to a roster that does not exist.
     #[error("a change of a roster that is not in the cache")]
     NoRoster,
 }
@@ -79,12 +79,12 @@ impl From<sled::Error> for RowsError {
 #[derive(Serialize, Deserialize)]
 struct Head {
     version: Option<String>,
-    /// Of all its items ([`checksum`]), added up: a damaged disk may lose a row, or bring an old one
-    /// back, without a word. Such a roster is none.
+    /// The sum of its items' [`checksum`]s: a damaged disk may silently lose a row, or bring an old one back. Such a
+    /// roster counts as absent.
     sum: u64,
 }
 
-/// What a [`PersonRecord`] begins with: enough to know their image.
+/// The start of a [`PersonRecord`]: enough to know their image.
 #[derive(Deserialize)]
 struct PersonHead {
     avatar: Option<Option<AvatarRecord>>,
@@ -93,7 +93,7 @@ struct PersonHead {
 /// Key and value.
 type Row = (IVec, IVec);
 
-/// The rows of trees as opening found them, by account.
+/// The rows of trees as read on opening, by account.
 #[derive(Default)]
 struct Found {
     roster: HashMap<Vec<u8>, Vec<Row>>,
@@ -108,18 +108,17 @@ pub(super) struct Rows {
     seen: Tree,
     caps: Tree,
     requests: Tree,
-    /// For the first who loads them: each row is read once at a start, however many there are.
+    /// For the first caller that loads them: each row is read once per start, however many there are.
     found: Mutex<Found>,
 }
 
 impl Rows {
-    /// Opens the rows and reads each once: what can't be read shows now, and not in the middle of
-    /// a session. Answers with the avatars that anybody refers to, too, since it comes by them. May
-    /// hang or panic on a damaged folder.
+    /// Opens the rows and reads each once: unreadable ones show now, and not in the middle of a session. Also returns
+    /// the avatars that are referred to, which it meets on the way. May hang or panic on a damaged folder.
     pub(super) fn open(folder: &Path, progress: &Progress) -> Result<(Self, HashSet<ImageId>), RowsError> {
         let (db, [roster, people, seen, caps, requests]) = open_trees(folder)?;
         let rows = Self { db, roster, people, seen, caps, requests, found: Mutex::default() };
-        // Beside each other: with thousands of contacts both take their time.
+        // In parallel: with thousands of contacts, each is slow.
         let (roster, people) = std::thread::scope(|scope| {
             let people = scope.spawn(|| by_account(&rows.people, progress));
             let roster = by_account(&rows.roster, progress);
@@ -134,10 +133,10 @@ impl Rows {
         Ok((rows, avatars))
     }
 
-    /// What is known of an account; images and presence are for others to fill in. Rows that
-    /// nobody needs any more go.
+    /// What is known about an account, except images and presence, which the caller fills in. Rows that are no longer
+    /// needed are removed.
     pub(super) fn load(&self, account: &BareJid) -> Result<Snapshot, RowsError> {
-        // Beside each other: with thousands of contacts both take their time.
+        // In parallel: with thousands of contacts, each is slow.
         let (found_roster, found_people) = self.take_found(account);
         let (roster, people) = std::thread::scope(|scope| {
             let people = scope.spawn(|| self.load_people(account, found_people));
@@ -163,7 +162,7 @@ impl Rows {
                 self.seen.remove(key(account, jid.as_str()))?;
             }
         }
-        // As much as the session would keep: the rest goes from the disk, too.
+        // As much as the session would keep: the rest is removed from disk, too.
         let (mut caps, mut caps_bytes) = (Vec::new(), 0);
         sift(&self.caps, account, None, |rest, value| {
             let (Some((hash, ver)), Some(record)) = (rest.split_once('\0'), decode::<CapsRecord>(value))
@@ -191,7 +190,7 @@ impl Rows {
         Ok(Snapshot { roster, people, last_seen, caps, requests, ..Snapshot::default() })
     }
 
-    /// What opening has found of an account, unless somebody had it before, or it has changed since.
+    /// What opening has read of an account, unless it was taken before or has changed since.
     fn take_found(&self, account: &BareJid) -> (Option<Vec<Row>>, Option<Vec<Row>>) {
         let found = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let account = account.as_str().as_bytes();
@@ -234,8 +233,8 @@ impl Rows {
                 items.push(item);
             }
         }
-        // A roster that lacks an item would be shown as if it were whole, and with its version would
-        // pass for the server's: the item would never come back.
+        // A roster without one of its items would be shown as if it were complete, and its version would match the
+        // server's: the item would never come back.
         let whole = head.filter(|head| head.sum == sum);
         if whole.is_none() && !items.is_empty() {
             tracing::warn!(%account, "a cached roster is damaged: taken for absent");
@@ -243,10 +242,10 @@ impl Rows {
         Ok(whole.map(|head| RosterRecord { version: head.version, items }))
     }
 
-    /// Applies what is meant for the rows; images and presence are for others. Answers with what it has changed.
+    /// Applies the writes that concern rows, not those of images and presence. Returns what it has changed.
     ///
-    /// `sound`: the stored roster is all that the session has said of it. Where it is not, it
-    /// keeps no version, so that the server sends it whole next time.
+    /// `sound`: the stored roster has everything from the session. If not, it keeps no version, so that the server
+    /// sends it in full next time.
     pub(super) fn apply(&self, account: &BareJid, write: &Write, sound: bool) -> Result<Change, RowsError> {
         drop(self.take_found(account));
         let key = |rest: &str| key(account, rest);
@@ -332,7 +331,7 @@ impl Rows {
         Ok(batch)
     }
 
-    /// The avatars that anybody refers to.
+    /// The avatars that are referred to.
     pub(super) fn avatars(&self) -> Result<HashSet<ImageId>, RowsError> {
         let mut ids = HashSet::new();
         for row in &self.people {
@@ -341,7 +340,7 @@ impl Rows {
         Ok(ids)
     }
 
-    /// Whether there is any row of an account.
+    /// Whether an account has any row.
     pub(super) fn has(&self, account: &BareJid) -> Result<bool, RowsError> {
         let mut firsts =
             self.trees().into_iter().filter_map(|tree| tree.scan_prefix(key(account, "")).next());
@@ -359,7 +358,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Whoever has not come by now reads for themselves.
+    /// A session that has not loaded its rows by now reads them itself.
     pub(super) fn drop_found(&self) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Found::default();
     }
@@ -376,7 +375,7 @@ impl Rows {
         self.db.open_tree(tree).unwrap().get(key(account, of)).unwrap().unwrap().to_vec()
     }
 
-    /// Rewrites or removes a value behind everybody's back.
+    /// Rewrites or removes a value without anybody's knowledge.
     #[cfg(test)]
     pub(super) fn damage(&self, account: &BareJid, tree: &str, of: &str, value: Option<Vec<u8>>) {
         let tree = self.db.open_tree(tree).unwrap();
@@ -387,14 +386,14 @@ impl Rows {
     }
 }
 
-/// The trees' places in the table above.
+/// The indices of the trees in the table above.
 const ROSTER: usize = 0;
 const PEOPLE: usize = 1;
 const SEEN: usize = 2;
 const CAPS: usize = 3;
 const REQUESTS: usize = 4;
 
-/// What a write has changed: of each tree, by its place in the table above. A row of one may end one of another.
+/// What a write has changed, by tree. A row added to one tree may remove one from another.
 #[derive(Default)]
 pub(super) struct Change(Vec<(usize, Batch)>);
 
@@ -404,30 +403,30 @@ impl Change {
     }
 }
 
-/// A copy of all rows but an account's. Nothing else rids sled's files of what was in them: a row that is
-/// removed stays there until its place is needed.
+/// A copy of all rows except an account's. Nothing else removes their content from sled's files: a removed row stays
+/// there until its space is reused.
 ///
-/// It is made piece by piece while the rows change. So each [`Change`] is made in the copy, too: what has not
-/// been copied yet will be, as it is then.
+/// It is made in pieces while the rows change. So each [`Change`] is also made in the copy; what has not been copied
+/// yet will be copied in its later state.
 pub(super) struct Copy {
     db: Db,
     trees: [Tree; 5],
-    /// What the keys of those begin with that are left out.
+    /// The key prefix of the rows left out.
     without: Vec<u8>,
-    /// The tree that is being copied, and the last key of it that was.
+    /// The tree being copied, and its last key copied.
     at: (usize, Option<IVec>),
-    /// The avatars that are referred to by rows that were left out, and by others.
+    /// The avatars referred to by the rows left out, and by the others.
     pub(super) avatars: [HashSet<ImageId>; 2],
 }
 
 impl Copy {
-    /// An empty one, in a new folder.
+    /// An empty copy, in a new folder.
     pub(super) fn begin(account: &BareJid, folder: &Path) -> Result<Self, RowsError> {
         let (db, trees) = open_trees(folder)?;
         Ok(Self { db, trees, without: key(account, ""), at: (0, None), avatars: Default::default() })
     }
 
-    /// Copies so many rows more. False: there are no more.
+    /// Copies up to this many more rows. False: there are no more.
     pub(super) fn go_on(&mut self, rows: &Rows, count: usize) -> Result<bool, RowsError> {
         let (tree, last) = &mut self.at;
         let Some(&from) = rows.trees().get(*tree) else { return Ok(false) };
@@ -452,7 +451,7 @@ impl Copy {
         Ok(true)
     }
 
-    /// Others' rows have changed.
+    /// Rows have changed.
     pub(super) fn follow(&mut self, change: &Change, write: &Write) -> Result<(), RowsError> {
         if let Write::Person { person: Some(PersonRecord { avatar: Some(Some(avatar)), .. }), .. } = write {
             self.avatars[1].insert(avatar.id);
@@ -474,7 +473,7 @@ fn open_trees(folder: &Path) -> Result<(Db, [Tree; 5]), RowsError> {
     let db = sled::Config::default()
         .path(folder)
         .cache_capacity(CACHE_BYTES)
-        // Two wake-ups a second, for ever; the store thread knows when to flush.
+        // It would cost two wake-ups a second, permanently; the store thread knows when to flush.
         .flush_every_ms(None)
         .open()?;
     let tree = |name: &str| db.open_tree(name);
@@ -486,19 +485,19 @@ fn key(account: &BareJid, rest: &str) -> Vec<u8> {
     [account.as_str().as_bytes(), b"\0", rest.as_bytes()].concat()
 }
 
-/// What stands in a key behind the account, if it is that account's.
+/// The part of a key after the account, if it is that account's.
 fn rest<'a>(account: &BareJid, key: &'a [u8]) -> Option<&'a str> {
     let rest = key.strip_prefix(account.as_str().as_bytes())?.strip_prefix(b"\0")?;
     std::str::from_utf8(rest).ok()
 }
 
-/// FNV-1a, 64 bits: against accidents, and the same in every build.
+/// FNV-1a, 64 bits: against accidents, and identical in every build.
 fn checksum(key: &[u8], value: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     key.iter().chain(value).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// All rows of a tree, each of which is progress. A damaged tree may lead in a circle: then keys come again.
+/// All rows of a tree, each counted as progress. A damaged tree may contain a loop: keys then repeat.
 fn each<'a>(tree: &Tree, progress: &'a Progress) -> impl Iterator<Item = Result<Row, RowsError>> + use<'a> {
     let mut last: Option<IVec> = None;
     tree.iter().map(move |row| {
@@ -511,7 +510,7 @@ fn each<'a>(tree: &Tree, progress: &'a Progress) -> impl Iterator<Item = Result<
     })
 }
 
-/// All rows of a tree, each account's in the order of their keys.
+/// All rows of a tree, each account's in key order.
 fn by_account(tree: &Tree, progress: &Progress) -> Result<HashMap<Vec<u8>, Vec<Row>>, RowsError> {
     let mut found: HashMap<Vec<u8>, Vec<Row>> = HashMap::new();
     for row in each(tree, progress) {
@@ -525,7 +524,7 @@ fn by_account(tree: &Tree, progress: &Progress) -> Result<HashMap<Vec<u8>, Vec<R
     Ok(found)
 }
 
-/// An account's rows of a tree: those that were found, or as they are now.
+/// An account's rows of a tree: those read on opening, or the current ones.
 fn rows_of(
     tree: &Tree,
     account: &BareJid,
@@ -544,7 +543,7 @@ fn avatar(person: &[u8]) -> Option<ImageId> {
     Some(avatar??.id)
 }
 
-/// Takes out whoever is neither in the roster nor ourselves. Both come sorted by their keys.
+/// Removes everybody who is neither in the roster nor ourselves. Both are sorted by key.
 fn take_strangers<T>(rows: &mut Vec<(BareJid, T)>, account: &BareJid, roster: &RosterRecord) -> Vec<BareJid> {
     let mut items = roster.items.iter().map(|item| item.jid.as_str()).peekable();
     let mut is_stranger = |jid: &BareJid| {
@@ -554,7 +553,7 @@ fn take_strangers<T>(rows: &mut Vec<(BareJid, T)>, account: &BareJid, roster: &R
     rows.extract_if(.., |(jid, _)| is_stranger(jid)).map(|(jid, _)| jid).collect()
 }
 
-/// Shows each of an account's rows to `keep`, and removes those that it does not want.
+/// Passes each of an account's rows to `keep`, and removes those that it rejects.
 fn sift(
     tree: &Tree,
     account: &BareJid,
@@ -586,11 +585,11 @@ fn one(key: Vec<u8>, record: Option<&impl Serialize>) -> Result<Batch, RowsError
 }
 
 fn encode(record: &impl Serialize) -> Result<Vec<u8>, RowsError> {
-    // Only a record that serde can't describe without names fails here; none of ours does.
+    // Only a record that serde cannot describe without names fails here; none of ours does.
     postcard::to_extend(record, vec![FORMAT]).map_err(|error| RowsError::Damaged(error.to_string()))
 }
 
-/// A value of another format, or a damaged one, is an absent one.
+/// A value in another format, or a damaged one, counts as absent.
 fn decode<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
     let decoded = match value.split_first() {
         Some((&FORMAT, record)) => match postcard::take_from_bytes(record) {

@@ -81,7 +81,7 @@ fn image(data: &[u8]) -> Write {
     Write::Image { id: id(data), kind: ImageType::Png, data: data.to_vec() }
 }
 
-/// A cache in a folder of its own, and the data folder beside it.
+/// A cache in its own folder, next to the data folder.
 struct Bench {
     home: tempfile::TempDir,
     registry: Registry,
@@ -101,7 +101,7 @@ impl Bench {
         self.home.path().join("cache")
     }
 
-    /// Writes with a ticket each; returns what the receipts say.
+    /// Writes each with a ticket; returns the receipts.
     async fn write(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
         let (receipts, mut received) = mpsc::unbounded_channel();
         let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Some(Ticket(n)))).collect();
@@ -124,7 +124,7 @@ impl Bench {
         Self { store, ..self }
     }
 
-    /// What another daemon would find on disk if ours were killed now: no flush, no farewell.
+    /// What another daemon would find on disk if ours were killed now, without a flush.
     fn after_kill(&self) -> Self {
         let home = tempfile::tempdir().unwrap();
         copy(&self.cache(), &home.path().join("cache"));
@@ -140,7 +140,7 @@ impl Bench {
         result.await.unwrap()
     }
 
-    /// As a disk that hangs would stop it, for as long as what is returned is there.
+    /// Blocks the thread as a hanging disk would, until the returned value is dropped.
     async fn stop_thread(&self) -> std::sync::mpsc::Sender<()> {
         let (go_on, until) = std::sync::mpsc::channel::<()>();
         let stop = Job::Test(Box::new(move |_| {
@@ -150,7 +150,7 @@ impl Bench {
         go_on
     }
 
-    /// As a full disk or a bug in sled would end it.
+    /// Ends the thread as a full disk or a bug in sled would.
     async fn break_rows(&self) {
         self.on_thread(|keeper| {
             let failed: Result<(), _> = keeper.on_rows(|_| Err(rows::RowsError::Damaged("test".into())));
@@ -159,7 +159,7 @@ impl Bench {
         .await;
     }
 
-    /// As if it had been broken for a while.
+    /// As if it had failed a while ago.
     async fn pass_time(&self) {
         self.on_thread(|keeper| keeper.failed_at = None).await;
     }
@@ -238,7 +238,7 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
     };
     assert_eq!(bench.store.load(&me()).await, expected);
     let killed = bench.after_kill();
-    // The registry is a file of its own, in a folder that was not copied.
+    // The registry is a separate file, in a folder that was not copied.
     let presence = OwnPresence::default();
     assert_eq!(killed.store.load(&me()).await, Snapshot { presence, ..expected.clone() });
     assert_eq!(killed.store.image(id(b"picture")).await, Some((ImageType::Png, b"picture".to_vec())));
@@ -327,7 +327,7 @@ async fn a_damaged_value_is_a_miss() {
             rows.damage(&me(), tree, of, Some(value));
         })
     };
-    // As by a bad disk, by another version of us, and by a write that was cut short or is too long.
+    // As by a bad disk, by another version, and by a write that was truncated or is too long.
     damage("people", "a@example.org", |value| value[1..].fill(0xff)).await;
     damage("caps", "sha-1\0v", |value| value[0] += 1).await;
     damage("caps", "sha-1\0x", |value| value.truncate(value.len() - 1)).await;
@@ -339,7 +339,7 @@ async fn a_damaged_value_is_a_miss() {
     damage("roster", "a@example.org", Vec::clear).await;
     assert_eq!(bench.store.load(&me()).await.roster, None, "or a part would be shown as the whole");
 
-    // Lost without a word, or old and yet well-formed.
+    // Silently lost, or outdated but well-formed.
     let old =
         bench.on_thread(|keeper| keeper.rows.as_ref().unwrap().value(&me(), "roster", "b@example.org")).await;
     let other = RosterItem { name: Some("New".to_owned()), ..item("b@example.org") };
@@ -352,7 +352,7 @@ async fn a_damaged_value_is_a_miss() {
             .on_thread(|keeper| keeper.rows.as_ref().unwrap().damage(&me(), "roster", "b@example.org", lost))
             .await;
         assert_eq!(bench.store.load(&me()).await.roster, None);
-        // A push does not mend it.
+        // A push does not repair it.
         let late = push("3", &["c@example.org"], &[]);
         bench.write_all(&me(), vec![late]).await;
         assert_eq!(bench.store.load(&me()).await.roster, None);
@@ -401,7 +401,7 @@ async fn a_cache_that_fails_while_it_runs_comes_back() {
     bench.write_all(&me(), vec![about("a@example.org", None)]).await;
     let snapshot = bench.store.load(&me()).await;
     assert_eq!((version(&snapshot), snapshot.people.len()), (Some("1"), 1));
-    // A panic is a failure like any other, and the thread lives on.
+    // A panic is a failure like any other, and the thread survives.
     let panicked = bench.on_thread(|keeper| keeper.on_rows(|_| -> Result<(), _> { panic!("test") }).is_err());
     assert!(panicked.await);
     assert_eq!(bench.write(&me(), vec![about("a@example.org", None)]).await, [false], "too early");
@@ -417,18 +417,18 @@ async fn after_a_lost_write_a_roster_has_no_version() {
     bench.break_rows().await;
     assert_eq!(bench.write(&me(), vec![push("2", &["b@example.org"], &[])]).await, [false]);
     bench.pass_time().await;
-    // The push with «b» never got there. The next one does, and must not pass for the whole.
+    // The push with «b» was lost. The next one arrives, and must not pass for the whole roster.
     bench.write_all(&me(), vec![push("3", &["c@example.org"], &[])]).await;
     let snapshot = bench.store.load(&me()).await;
     assert_eq!((version(&snapshot), names(&snapshot)), (None, vec!["a@example.org", "c@example.org"]));
     bench.write_all(&me(), vec![roster("3", &["a@example.org", "b@example.org", "c@example.org"])]).await;
     bench.write_all(&me(), vec![push("4", &[], &["a@example.org"])]).await;
-    // Nothing is known to be lost, but whatever had no ticket may be.
+    // No loss is known, but anything without a ticket may be lost.
     bench.break_rows().await;
     bench.pass_time().await;
     bench.write_all(&me(), vec![push("6", &["f@example.org"], &[])]).await;
     assert_eq!(version(&bench.store.load(&me()).await), None);
-    // A session that begins knows what is stored, and goes on from there.
+    // A new session knows what is stored, and continues from there.
     bench.write_all(&me(), vec![roster("7", &["a@example.org"])]).await;
     let bench = bench.reopen().await;
     assert_eq!(version(&bench.store.load(&me()).await), Some("7"));
@@ -445,7 +445,7 @@ async fn a_push_onto_no_roster_makes_none() {
     assert_eq!(version(&bench.store.load(&me()).await), Some("2"));
 }
 
-/// The names of the image files that are there.
+/// The names of the existing image files.
 fn image_files(bench: &Bench) -> usize {
     let shelves = fs::read_dir(bench.cache().join("images")).unwrap().flatten();
     shelves.map(|shelf| fs::read_dir(shelf.path()).unwrap().count()).sum()
@@ -464,11 +464,11 @@ async fn pictures_that_are_replaced_all_the_time_do_not_pile_up() {
         }
         bench.write_all(&me(), writes).await;
         if number == 7 {
-            // Of another account somebody has it, too.
+            // Another account uses it, too.
             bench.write_all(&other, vec![about("b@example.org", Some(&data))]).await;
         }
         if number == 20 {
-            // Back again, and so is their last one: it is not unused.
+            // Used again, and so is their last one.
             let first = 0_usize.to_be_bytes();
             bench.write_all(&me(), vec![image(&first), about("c@example.org", Some(&first))]).await;
         }
@@ -477,18 +477,18 @@ async fn pictures_that_are_replaced_all_the_time_do_not_pile_up() {
     for wanted in [0, 7, all - 1] {
         assert!(bench.store.image(id(&wanted.to_be_bytes())).await.is_some(), "{wanted}");
     }
-    // What was not looked at yet is swept at the start.
+    // What was not checked yet is removed at the next start.
     assert_eq!(image_files(&bench.reopen().await), 3);
 }
 
-/// Bytes of the image files that are there.
+/// The total size of the existing image files.
 fn image_bytes(bench: &Bench) -> u64 {
     let shelves = fs::read_dir(bench.cache().join("images")).unwrap().flatten();
     let files = shelves.flat_map(|shelf| fs::read_dir(shelf.path()).unwrap().flatten());
     files.map(|file| file.metadata().unwrap().len()).sum()
 }
 
-/// Of the greatest size.
+/// Of the maximum size.
 fn large(number: u8) -> Vec<u8> {
     vec![number; 1024 * 1024]
 }
@@ -519,7 +519,7 @@ async fn all_pictures_together_are_bounded() {
     }
     assert_eq!(bench.write(&me(), vec![image(&large(3))]).await, [false]);
     assert_eq!(image_bytes(&bench), most);
-    // One that is there costs nothing; and what nobody needs gives way.
+    // An existing one costs nothing, and unused ones give way.
     assert_eq!(bench.write(&me(), vec![image(&large(2))]).await, [true]);
     let writes = vec![about("0@example.org", None), Write::ImageUnused { id: id(&large(0)) }];
     bench.write_all(&me(), writes).await;
@@ -567,7 +567,7 @@ async fn features_are_bounded() {
     assert!(bench.store.load(&me()).await.caps.iter().all(|(there, _)| *there != key));
 }
 
-/// What another version, or an attacker, has left in the cache.
+/// Remains of another version, or of an attacker, in the cache.
 #[tokio::test]
 async fn features_are_bounded_by_bytes_and_the_rest_goes_from_the_disk() {
     let bench = Bench::new();
@@ -617,7 +617,7 @@ async fn people_and_requests_are_bounded_and_the_rest_goes_from_the_disk() {
 #[tokio::test]
 async fn forgetting_erases_an_account_and_no_other() {
     let bench = Bench::new();
-    // A prefix of the other's name, so that a sloppy key would show.
+    // A prefix of the other's name, to reveal a sloppy key.
     let (ours, theirs) = (jid("me@example.org"), jid("me@example.organic"));
     for account in [&ours, &theirs] {
         let mut all = vec![roster("1", &["a@example.org"]), features("v")];
@@ -638,7 +638,7 @@ async fn forgetting_erases_an_account_and_no_other() {
     assert_eq!(bench.store.image(id(b"shared")).await, None);
 }
 
-/// Whether any file below a folder, or its name, holds this text.
+/// Whether any file below a folder, or its name, contains this text.
 fn holds(folder: &Path, text: &str) -> bool {
     fs::read_dir(folder).unwrap().flatten().any(|entry| {
         let path = entry.path();
@@ -665,7 +665,7 @@ async fn no_file_holds_anything_of_a_forgotten_account() {
         bench.write_all(&ours, all).await;
     }
     bench.write_all(&ours, vec![Write::ImageUnused { id: id(b"replaced") }]).await;
-    // Of what is damaged a copy is kept.
+    // A copy of damaged data is kept.
     bench.store.shutdown().await;
     copy(&bench.cache().join("rows"), &bench.cache().join("rows-damaged-17"));
     let bench = bench.reopen().await;
@@ -683,7 +683,7 @@ async fn no_file_holds_anything_of_a_forgotten_account() {
     }
 }
 
-/// However many rows others have, they wait for no more than a piece of the copy, and nothing of them is lost.
+/// However many rows there are, other accounts wait for no more than one piece of the copy, and lose nothing.
 #[tokio::test]
 async fn others_go_on_while_an_account_is_forgotten() {
     let bench = Bench::new();
@@ -699,7 +699,7 @@ async fn others_go_on_while_an_account_is_forgotten() {
     let pieces = bench.on_thread(move |keeper| {
         let (reply, mut done) = oneshot::channel();
         keeper.to_forget.push_back((ours, reply));
-        // The beginning, the roster in four pieces and its end, and the first people.
+        // The start, the roster in four pieces and its end, and the first people.
         (0..7).for_each(|_| keeper.go_on_forgetting());
         for write in [
             push("2", &["b@example.org"], &["a@example.org"]),
@@ -757,7 +757,7 @@ async fn a_damaged_image_is_an_absent_one_until_it_comes_again() {
     assert!(!path.exists());
     bench.write_all(&me(), vec![image(b"picture")]).await;
     assert!(bench.store.image(id(b"picture")).await.is_some());
-    // As by somebody who deletes the cache under a running daemon.
+    // As if a user deleted the cache while the daemon runs.
     fs::remove_dir_all(bench.cache().join("images")).unwrap();
     assert_eq!(bench.store.image(id(b"picture")).await, None);
     bench.write_all(&me(), vec![image(b"picture")]).await;
@@ -791,7 +791,7 @@ async fn a_burst_of_images_is_confirmed() {
 #[tokio::test]
 async fn what_the_disk_refuses_is_not_confirmed() {
     let bench = Bench::new();
-    // In the way of the shelf.
+    // In place of the shelf.
     fs::write(bench.cache().join("images").join(&id(b"picture").to_string()[..2]), "").unwrap();
     fs::remove_file(bench.home.path().join("data/accounts.json")).unwrap();
     fs::create_dir(bench.home.path().join("data/accounts.json")).unwrap();
@@ -885,7 +885,7 @@ async fn a_store_that_is_stuck_does_not_answer() {
     answer.await;
 }
 
-/// How many of its batches, of so many bytes each, an account gets into the queue of a disk that hangs.
+/// How many of its batches of this size an account can queue while the disk hangs.
 async fn under_way(bench: &Bench, bytes: usize) -> usize {
     let _stopped = bench.stop_thread().await;
     let (me, receipts) = (me(), mpsc::unbounded_channel().0);
@@ -910,6 +910,6 @@ async fn under_way(bench: &Bench, bytes: usize) -> usize {
 async fn an_account_has_no_more_than_its_share_of_the_queue() {
     assert_eq!(under_way(&Bench::new(), 1).await, 8);
     assert_eq!(under_way(&Bench::new(), 1024 * 1024).await, 2);
-    // The largest fits, alone.
+    // The largest fits on its own.
     assert_eq!(under_way(&Bench::new(), 4 * 1024 * 1024).await, 1);
 }

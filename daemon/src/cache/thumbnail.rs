@@ -1,4 +1,4 @@
-//! Small, square pictures, for lists: cut out of the middle, and never larger than what they are made of.
+//! Small square pictures for lists: cropped from the middle, and never larger than the original.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use crate::decode;
 
 const JPEG_QUALITY: u8 = 85;
 
-/// Makes a thumbnail: a JPEG where nothing shines through, else a PNG; of what moves, the first frame.
+/// Makes a thumbnail: a JPEG if nothing is transparent, else a PNG; of an animation, the first frame.
 pub(super) fn make(
     kind: ImageType,
     data: &[u8],
@@ -47,7 +47,7 @@ fn format(kind: ImageType) -> ImageFormat {
     }
 }
 
-/// Whether a thumbnail has its beginning and its end.
+/// Whether a thumbnail is complete at both ends.
 pub(super) fn is_whole(kind: ImageType, data: &[u8]) -> bool {
     match kind {
         ImageType::Jpeg => data.starts_with(b"\xff\xd8") && data.ends_with(b"\xff\xd9"),

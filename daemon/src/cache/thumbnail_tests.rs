@@ -1,4 +1,4 @@
-//! Thumbnails on disk: made once, gone with their picture, and never in the way of one.
+//! Thumbnails on disk: made once, removed with their picture, and never in the way of one.
 
 use std::fs;
 use std::io::Cursor;
@@ -37,11 +37,11 @@ async fn a_thumbnail_is_made_once_and_is_there_after_a_restart() {
     assert_eq!(fs::read(&file).unwrap(), made.1);
     let bench = bench.reopen().await;
     assert!(file.exists());
-    // It comes from the file now.
+    // Now it is read from the file.
     let other = [b"\xff\xd8another\xff\xd9".as_slice()].concat();
     fs::write(&file, &other).unwrap();
     assert_eq!(bench.store.thumbnail(id(&data), size(10)).await.unwrap().1, other);
-    // What is cut short is made again.
+    // A truncated one is made again.
     fs::write(&file, &other[..5]).unwrap();
     assert_eq!(bench.store.thumbnail(id(&data), size(64)).await.unwrap().1, made.1);
     bench.store.answer().await;
@@ -72,7 +72,7 @@ async fn thumbnails_give_way_to_pictures() {
     let other = [7; 1_000];
     let most = taken + 500;
     bench.on_thread(move |keeper| keeper.images.most_bytes = most).await;
-    // One that does not fit is shown all the same.
+    // One that does not fit is served all the same.
     let full = taken + 1;
     bench.on_thread(move |keeper| keeper.images.most_bytes = full).await;
     assert!(bench.store.thumbnail(id(&data), size(64)).await.is_some());

@@ -1,4 +1,4 @@
-//! `config.toml`: what may stand in it.
+//! `config.toml`: its keys.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use super::{ConfigError, Listen, TlsMode, unreadable};
 use crate::files;
 
-/// The file as it stands.
+/// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
@@ -42,39 +42,39 @@ pub(super) struct Secrets {
     pub store: SecretStoreKind,
 }
 
-/// Where secrets are written to. They are read from wherever they are found.
+/// Where secrets are written. They are read from wherever they are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SecretStoreKind {
-    /// The Secret Service where the session bus has one, else files.
+    /// The Secret Service if the session bus has one, else files.
     #[default]
     Auto,
-    /// The Secret Service and nowhere else: without one, nothing is remembered.
+    /// Only the Secret Service: without one, nothing is remembered.
     SecretService,
-    /// Files in the data folder (0600). The session bus is not asked, not even for older secrets.
+    /// Files in the data folder (0600). The session bus is not contacted, not even for older secrets.
     File,
 }
 
-/// `[accounts."me@example.org"]`: what holds for this account in place of what DNS says.
+/// `[accounts."me@example.org"]`: overrides DNS for this account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccountOverride {
-    /// Where to connect to.
+    /// The host to connect to.
     #[serde(deserialize_with = "host", skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Where to connect to.
+    /// The port to connect to.
     #[serde(deserialize_with = "port", skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// How to come to TLS.
+    /// How to establish TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
-    /// The resource to ask for (RFC 6120 §7).
+    /// The resource to request (RFC 6120 §7).
     #[serde(deserialize_with = "resource", skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
 }
 
 impl File {
-    /// Reads the file, if it is there. Paths in it are relative to its folder.
+    /// Reads the file, if it exists. Paths in it are relative to its folder.
     pub(super) fn read(path: &Path, must_exist: bool) -> Result<Option<Self>, ConfigError> {
         let content = files::read_theirs(path).map_err(|error| unreadable(path, &error))?;
         let Some(content) = content else {
@@ -125,7 +125,7 @@ fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> 
     for origin in &mut origins {
         origin.make_ascii_lowercase();
         let host = match origin.split_once("://") {
-            // Every local file has that one, whoever wrote it.
+            // Every local file has this origin, whoever wrote it.
             Some(("file", _)) | None => "",
             Some((scheme, _)) if !is_scheme(scheme) => "",
             Some((_, host)) => host,
@@ -155,9 +155,9 @@ fn host<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> 
     Ok(Some(host))
 }
 
-/// Whether this could be the name of a host, or is an IP address.
+/// Whether this could be a host name or is an IP address.
 pub(crate) fn is_host(text: &str) -> bool {
-    /// Octets of a name as a text (RFC 1035 §2.3.4).
+    /// Octets of a name in text form (RFC 1035 §2.3.4).
     const LONGEST: usize = 253;
     let is_name = |character: char| character.is_alphanumeric() || matches!(character, '-' | '.' | '_');
     let is_address = text.parse::<std::net::IpAddr>().is_ok();

@@ -19,16 +19,16 @@ use tracing_subscriber::EnvFilter;
 use file::File;
 pub(crate) use file::{AccountOverride, SecretStoreKind, is_host};
 
-/// Where UIs look for us unless they are told otherwise.
+/// Where UIs look for us by default.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5299);
-/// What happened, without the details of how.
+/// Events, without the details.
 const DEFAULT_LOG: &str = "info";
 
-/// How to come to TLS.
+/// How to establish TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TlsMode {
-    /// As the server's SRV records say; without any: STARTTLS.
+    /// According to the server's SRV records; without any: STARTTLS.
     #[default]
     Auto,
     /// TLS from the first byte (XEP-0368).
@@ -125,7 +125,7 @@ impl TryFrom<String> for Listen {
 pub(crate) struct Port {
     /// A loopback address; port 0: any free one.
     pub address: SocketAddr,
-    /// Whether somebody asked for this one. Otherwise any other will do where it is taken.
+    /// Whether it was configured. If not, another will do if it is taken.
     pub asked_for: bool,
 }
 
@@ -133,34 +133,34 @@ pub(crate) struct Port {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub path: PathBuf,
-    /// Whether somebody asked for this one. Otherwise the port will do where it can't be made.
+    /// Whether it was configured. If not, the port alone will do if it cannot be created.
     pub asked_for: bool,
 }
 
-/// All that can be configured, settled. Its paths are absolute.
+/// The resulting configuration. All paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Where to serve over TCP. Absent: nowhere.
+    /// Where to serve over TCP, if at all.
     pub listen: Option<Port>,
     /// Where to serve over a Unix socket.
     pub socket: Socket,
-    /// What no server can give back.
+    /// What no server can return.
     pub data_dir: PathBuf,
-    /// What costs only a refill.
+    /// What can be fetched again.
     pub cache_dir: PathBuf,
     /// Token, endpoint.json, socket.
     pub runtime_dir: PathBuf,
     /// A valid `EnvFilter`.
     pub log: String,
-    /// Web origins that may talk to us beside our own.
+    /// Web origins that may connect in addition to our own.
     pub allowed_origins: Vec<String>,
-    /// A PEM file of certificate authorities to trust beside the system's.
+    /// A PEM file of certificate authorities to trust in addition to the system's.
     pub extra_ca: Option<PathBuf>,
-    /// Where secrets are kept.
+    /// Where secrets are stored.
     pub secret_store: SecretStoreKind,
-    /// The way to the server, by account: it wins over DNS, not over what a login says.
+    /// How to reach the server, by account: overrides DNS and what was given at login.
     pub accounts: BTreeMap<BareJid, AccountOverride>,
 }
 
@@ -176,10 +176,10 @@ pub(crate) enum ConfigError {
     /// A variable is wrong; `reason` says what is allowed.
     #[error("{variable}: {reason}")]
     Environment { variable: &'static str, reason: String },
-    /// What a value names is not fine.
+    /// What a value refers to is unusable.
     #[error("{what}: {reason}")]
     Value { what: &'static str, reason: String },
-    /// Neither `$HOME` nor what would make it unnecessary.
+    /// Neither `$HOME` nor the variables that replace it.
     #[error("HOME is not set: name the folders with --data-dir, --cache-dir and --runtime-dir")]
     NoHome,
 }
@@ -188,7 +188,7 @@ pub(crate) enum ConfigError {
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
 impl Config {
-    /// Settles the configuration. Of the world outside its arguments it looks at files only.
+    /// Computes the configuration. Apart from its arguments it reads only files.
     ///
     /// # Errors
     /// Anything unknown, ill-typed or contradictory: exit code 2.
@@ -241,7 +241,7 @@ impl Config {
         let cache_dir = folder(flags.cache_dir, "PROSED_CACHE_DIR", settings.cache_dir)
             .or_else(|| base("XDG_CACHE_HOME", ".cache"))
             .ok_or(ConfigError::NoHome)?;
-        // By the rule of all clients, which know neither our other folders nor the file.
+        // By the rule that all clients use, which know neither our other folders nor the file.
         let variable = |name: &str| environment.path(name).map(PathBuf::into_os_string);
         let runtime_dir = flags
             .runtime_dir
@@ -283,7 +283,7 @@ impl Config {
     }
 }
 
-/// What clients are told must lead there from any folder.
+/// Paths published to clients must work from any folder.
 fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
     std::path::absolute(&path).map_err(|error| ConfigError::Value {
         what: "the current folder",
@@ -291,7 +291,7 @@ fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
     })
 }
 
-/// Our view of the environment: an empty variable is an absent one.
+/// Our view of the environment: an empty variable counts as absent.
 struct Variables<'a>(&'a Environment);
 
 impl Variables<'_> {
@@ -306,7 +306,7 @@ impl Variables<'_> {
         text.map(Some).map_err(|_| ConfigError::Environment { variable, reason })
     }
 
-    /// What the environment says of the TCP door: nothing, that it stays shut, or where it is.
+    /// What the environment says about TCP: nothing, not to serve, or where.
     fn door(&self) -> Result<Option<Option<Listen>>, ConfigError> {
         let shut = match self.text("PROSED_NO_LISTEN")?.as_deref() {
             None | Some("0" | "false") => false,

@@ -10,7 +10,7 @@ fn flags(arguments: &[&str]) -> Flags {
     Flags::try_parse_from([&["prosed"], arguments].concat()).unwrap()
 }
 
-/// A home with this configuration file in its usual place.
+/// A home with this configuration file in its default place.
 fn home(config: &str) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join(".config/prosed");
@@ -23,7 +23,7 @@ fn resolve(arguments: &[&str], pairs: &[(&str, &str)], config: &str) -> Result<C
     Config::resolve(flags(arguments), &environment(pairs), Some(home(config).path()))
 }
 
-/// What the file's fault is, and in which line.
+/// The error in the file, and its line.
 fn fault(config: &str) -> (usize, String) {
     match resolve(&[], &[], config).unwrap_err() {
         ConfigError::Invalid { line, reason, file } => {
@@ -237,7 +237,7 @@ fn a_filter_that_says_nothing_is_refused() {
     ));
 }
 
-/// Every key there is, as serde tells it, is in the table; and the example holds each that a file can.
+/// Every key, as serde lists them, is in the table; and the example contains each key that a file can set.
 #[test]
 fn the_page_about_it_has_every_key() {
     let page = include_str!("../../CONFIGURATION.md");
@@ -260,9 +260,9 @@ fn the_page_about_it_has_every_key() {
     assert!(keys.len() > 12, "{keys:?}");
     let table: Vec<_> =
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
-    // These are tables, and all of theirs are there.
+    // These are tables, and all their keys are there.
     keys.retain(|key| !["tls", "secrets", "accounts"].contains(&key.as_str()));
-    // It is refused, with a reason.
+    // Refused, with a reason.
     keys.retain(|key| key != "runtime_dir");
     let (keys, table): (BTreeSet<_>, BTreeSet<_>) =
         (keys.iter().map(String::as_str).collect(), table.into_iter().collect());
@@ -278,7 +278,7 @@ fn a_relative_folder_leads_there_from_anywhere() {
     assert!(found.socket.path.ends_with("here/prosed.sock"));
 }
 
-/// They know neither our options nor our file.
+/// Clients know neither our options nor our file.
 #[test]
 fn the_runtime_folder_is_where_clients_look() {
     let variables = |name: &str| (name == "XDG_DATA_HOME").then(|| "/data".into());

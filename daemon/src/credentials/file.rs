@@ -1,4 +1,4 @@
-//! Secrets in files: one an account (0600), in a folder of 0700.
+//! Secrets in files: one per account (0600), in a folder with mode 0700.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Asked, Secret, Store, StoreName};
 use crate::files::{self, Durability};
 
-/// File names may have 255 bytes; this leaves room for what is put around it.
+/// File names may have 255 bytes; this leaves room for prefix and suffix.
 const FILE_NAME_MAX: usize = 200;
 
 /// The folder of the files.
@@ -22,10 +22,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Secrets live in a folder of their own inside the data folder.
+    /// Secrets live in their own folder inside the data folder.
     ///
     /// # Errors
-    /// The folder can't be made, or what a crash has left in it can't be removed.
+    /// The folder cannot be created, or remains of a crash in it cannot be removed.
     pub(super) fn open(data_folder: &Path) -> io::Result<Self> {
         let folder = data_folder.join("credentials");
         files::private_subfolder(&folder)?;
@@ -79,15 +79,15 @@ impl Store for Files {
     }
 }
 
-/// Work that touches the disk, on a thread where nobody waits for it.
+/// Disk work, on a thread where nobody waits for it.
 pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// One file name for each JID, readable where it can be. Two JIDs never share one: the encoding
-/// is reversible, and its `+` is kept for hashes of those that are too long for it.
+/// A unique file name for each JID, readable if possible. Two JIDs never share one: the encoding is reversible, and
+/// its `+` marks the hashes of those that are too long for it.
 fn file_name(jid: &str) -> String {
     let mut name = String::with_capacity(jid.len() + 8);
     for byte in jid.bytes() {
@@ -150,7 +150,7 @@ mod tests {
     async fn a_secret_that_was_never_moved_into_place_is_erased_too() {
         let home = tempfile::tempdir().unwrap();
         let store = Files::open(home.path()).unwrap();
-        // As `kill -9` between the write and the rename leaves it.
+        // What `kill -9` leaves between the write and the rename.
         let leftover = home.path().join("credentials/.me@example.org.json.new");
         fs::write(&leftover, r#"{"password":"s3cret"}"#).unwrap();
         assert!(store.erase(&me()).await.unwrap());

@@ -1,10 +1,9 @@
-//! Secrets: where they are looked for, where they are kept, and how they are erased.
+//! Secrets: where they are looked up, where they are stored, and how they are erased.
 //!
-//! Three stores, in the order in which they are asked: the Secret Service of the session bus (the
-//! desktop's keyring), what systemd gives us (read only), and files that only we can read. What
-//! can't be had of one is had of the next: a keyring that is locked, hangs or is gone costs a few
-//! seconds at most. Nothing here has a `Debug` that shows a secret, and what is dropped is wiped.
-//! No call holds up a thread of the async runtime.
+//! Three stores, in the order in which they are read: the Secret Service of the session bus (the desktop's keyring),
+//! systemd's credentials (read only), and files that only we can read. If one fails, the next is tried: a keyring
+//! that is locked, hangs or is gone costs a few seconds at most. No `Debug` here shows a secret, and dropped secrets
+//! are wiped. No call blocks a thread of the async runtime.
 
 mod file;
 mod patience;
@@ -60,7 +59,7 @@ pub(crate) struct Found {
     pub(crate) store: StoreName,
 }
 
-/// Why a secret was not kept or erased.
+/// Why a secret was not stored or erased.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret store «{store}» failed: {source}")]
 pub(crate) struct CredentialsError {
@@ -68,18 +67,18 @@ pub(crate) struct CredentialsError {
     source: StoreError,
 }
 
-/// Why one store could not do what it was asked to.
+/// Why a store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// No session bus, or nobody on it who keeps secrets.
+    /// No session bus, or no provider of secrets on it.
     #[error("there is none here")]
     Absent,
-    /// Only its owner can open it. We never ask them to: a daemon's prompt comes out of nowhere.
+    /// Only its owner can open it. We never ask them to: a prompt from a daemon comes out of nowhere.
     #[error("it is locked")]
     Locked,
     #[error("no answer within {0:?}")]
     Slow(Duration),
-    /// It was slow a moment ago, and was not asked again.
+    /// It timed out a moment ago, and was not tried again.
     #[error("it has just failed to answer, and is left alone for a while")]
     Paused,
     #[error(transparent)]
@@ -88,38 +87,38 @@ pub(crate) enum StoreError {
     Bus(String),
 }
 
-/// What a store is asked for.
+/// A store's pending answer.
 type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// One place for secrets.
 trait Store: Send + Sync {
     fn name(&self) -> StoreName;
 
-    /// The account's secret, if it is there. A damaged one is an absent one: a login mends it.
+    /// The account's secret, if it is there. A damaged one counts as absent: a login replaces it.
     fn load<'a>(&'a self, account: &'a BareJid) -> Asked<'a, Option<Secret>>;
 
-    /// Keeps a secret in place of the one before.
+    /// Stores a secret, replacing the previous one.
     fn save<'a>(&'a self, account: &'a BareJid, secret: &'a Secret) -> Asked<'a, ()>;
 
-    /// Erases a secret, if there is one that is ours to erase; says whether there was.
+    /// Erases a secret, if there is one that is ours to erase; returns whether there was.
     fn erase<'a>(&'a self, account: &'a BareJid) -> Asked<'a, bool>;
 }
 
 /// All stores of this daemon.
 pub(crate) struct Credentials {
-    /// In the order in which they are asked.
+    /// In the order in which they are read.
     stores: Vec<Box<dyn Store>>,
-    /// The ones that secrets are written to: the first that takes it.
+    /// The ones to write to: the first that accepts.
     written: &'static [StoreName],
     given: Given,
 }
 
 impl Credentials {
-    /// The stores that the configuration wants. `given` is systemd's `$CREDENTIALS_DIRECTORY`.
-    /// Nobody is asked for anything yet.
+    /// The stores that the configuration selects. `given` is systemd's `$CREDENTIALS_DIRECTORY`. None is contacted
+    /// yet.
     ///
     /// # Errors
-    /// The folder for the files can't be made.
+    /// The folder for the files cannot be created.
     pub(crate) fn open(kind: SecretStoreKind, data_folder: &Path, given: Option<&Path>) -> io::Result<Self> {
         let files = Files::open(data_folder)?;
         let given = Given::list(given);
@@ -133,8 +132,8 @@ impl Credentials {
         self.given.has(account)
     }
 
-    /// The account's secret. `kept` is where it was kept last: there it is looked for first, since
-    /// what the others have may be older.
+    /// The account's secret. `kept` is where it was last stored: that store is read first, since the others may have
+    /// older ones.
     pub(crate) async fn load(&self, account: &BareJid, kept: Option<StoreName>) -> Option<Found> {
         let (first, others): (Vec<_>, Vec<_>) =
             self.stores.iter().partition(|store| Some(store.name()) == kept);
@@ -146,16 +145,16 @@ impl Credentials {
         None
     }
 
-    /// The secret that systemd gives us, and no other.
+    /// Only the secret given by systemd.
     pub(crate) async fn load_given(&self, account: &BareJid) -> Option<Found> {
         look(&self.given, account).await
     }
 
-    /// Keeps a secret in place of the one before, in the first store that takes it, and erases what
-    /// was in a file and is now elsewhere. Says where it is. On disk when this returns.
+    /// Stores a secret, replacing the previous one, in the first store that accepts it, and erases the file if the
+    /// secret is now elsewhere. Returns where it is. On disk when this returns.
     ///
     /// # Errors
-    /// No store took it; the secret before is then still there.
+    /// No store accepted it; the previous secret is still there.
     pub(crate) async fn save(
         &self,
         account: &BareJid,
@@ -179,12 +178,12 @@ impl Credentials {
         failed
     }
 
-    /// Erases the account's secret wherever it is, what systemd gives excepted, and says whether there
-    /// was any. `kept` is where it was kept last.
+    /// Erases the account's secret everywhere, except systemd's, and returns whether there was any. `kept` is where
+    /// it was last stored.
     ///
     /// # Errors
-    /// A copy is left, or may be: it was kept in a store that can't be reached, or one did not
-    /// answer. The other stores have erased theirs.
+    /// A copy is, or may be, left: it was stored in a store that cannot be reached, or one did not answer. The other
+    /// stores have erased theirs.
     pub(crate) async fn erase(
         &self,
         account: &BareJid,
@@ -223,7 +222,7 @@ fn written_to(kind: SecretStoreKind) -> &'static [StoreName] {
     }
 }
 
-/// One store's answer; a failure is no more than a reason to ask the next.
+/// One store's answer; a failure only means trying the next.
 async fn look(store: &dyn Store, account: &BareJid) -> Option<Found> {
     match store.load(account).await {
         Ok(secret) => secret.map(|secret| Found { secret, store: store.name() }),
@@ -234,7 +233,7 @@ async fn look(store: &dyn Store, account: &BareJid) -> Option<Found> {
     }
 }
 
-/// Where there is no keyring, which is no fault, it need not be said at each login.
+/// A missing keyring is not an error, and not worth a line at each login.
 fn tell(account: &BareJid, store: StoreName, error: &StoreError, what: &str) {
     match error {
         StoreError::Absent => debug!(%account, %store, %error, "{what}"),

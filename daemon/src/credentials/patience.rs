@@ -1,4 +1,4 @@
-//! A store that may hang, made one that answers in time.
+//! Makes a store that may hang answer in time.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -10,14 +10,14 @@ use tokio::time::{Instant, timeout};
 
 use super::{Asked, Secret, Store, StoreError, StoreName};
 
-/// How long a store may think. A keyring on the session bus answers within milliseconds, or
-/// within a second where it has to be started first.
+/// How long a store may take. A keyring on the session bus answers within milliseconds, or within a second if it must
+/// be started first.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a store that did not answer is left alone. Without it, each of a thousand accounts
-/// would wait for itself, and each might bring up another prompt of the keyring's own.
+/// How long a store that did not answer is left alone. Otherwise each of a thousand accounts would wait in turn, and
+/// each might raise another prompt by the keyring.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Asks the store within, but not for longer than [`PATIENCE`], nor within [`PAUSE`] after that.
+/// Calls the wrapped store for at most [`PATIENCE`], and not within [`PAUSE`] after a time-out.
 pub(super) struct Patient<S> {
     store: S,
     paused_until: Mutex<Option<Instant>>,

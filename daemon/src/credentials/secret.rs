@@ -12,7 +12,7 @@ use crate::stream::ScramKeys;
 pub(crate) struct Password(Zeroizing<String>);
 
 impl Password {
-    /// The password itself, for a SASL exchange and for nothing else.
+    /// The password itself, for a SASL exchange only.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -24,12 +24,12 @@ impl From<String> for Password {
     }
 }
 
-/// What logs an account in. No `Debug`.
+/// What an account logs in with. No `Debug`.
 #[derive(Clone)]
 pub(crate) enum Secret {
-    /// Where the server knows no SCRAM.
+    /// If the server does not support SCRAM.
     Password(Password),
-    /// Everywhere else.
+    /// Otherwise.
     Scram(ScramKeys),
 }
 
@@ -37,19 +37,19 @@ impl Secret {
     /// As JSON, in memory that is wiped.
     ///
     /// # Errors
-    /// None that we know of: it is serde's word.
+    /// None that we know of; serde's signature allows them.
     pub(super) fn encode(&self) -> std::io::Result<Zeroizing<Vec<u8>>> {
         let stored = match self {
             Self::Password(password) => Outgoing::Password(password.expose()),
             Self::Scram(keys) => Outgoing::Scram(keys),
         };
-        // Into a buffer that won't grow, so that no copy is left behind unwiped.
+        // Into a buffer that cannot grow, so that no copy is left unwiped.
         let mut json = Zeroizing::new(Vec::with_capacity(json_bound(&stored)));
         serde_json::to_writer(&mut *json, &stored)?;
         Ok(json)
     }
 
-    /// From JSON; `None` where it is damaged.
+    /// From JSON; `None` if it is damaged.
     pub(super) fn decode(json: &[u8]) -> Option<Self> {
         match serde_json::from_slice(json).ok()? {
             Incoming::Password(text) => Some(Self::Password(text.into())),
@@ -58,7 +58,7 @@ impl Secret {
     }
 }
 
-/// A secret on its way to its store.
+/// A secret on the way to its store.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outgoing<'a> {
@@ -66,7 +66,7 @@ enum Outgoing<'a> {
     Scram(&'a ScramKeys),
 }
 
-/// A secret on its way from its store.
+/// A secret on the way from its store.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Incoming {
@@ -74,7 +74,7 @@ enum Incoming {
     Scram(ScramKeys),
 }
 
-/// More bytes than the JSON of a secret has: a character takes at most six (`\u0000`).
+/// More bytes than a secret's JSON can have: a character takes at most six (`\u0000`).
 fn json_bound(stored: &Outgoing<'_>) -> usize {
     const FRAME: usize = 256;
     FRAME
@@ -84,7 +84,7 @@ fn json_bound(stored: &Outgoing<'_>) -> usize {
         }
 }
 
-/// For serde: bytes that are wiped on their way to and from base64.
+/// For serde: bytes that are wiped after conversion to and from base64.
 pub(crate) mod as_base64 {
     use super::*;
 

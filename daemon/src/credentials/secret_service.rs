@@ -1,8 +1,8 @@
 //! Secrets in the desktop's keyring, over the freedesktop.org Secret Service API.
 //!
-//! A connection for each call: they are few, and one that is kept would have to survive a bus or
-//! keyring that comes and goes. On the bus, secrets are encrypted for this connection. A locked
-//! keyring is left locked: nothing here brings up a prompt.
+//! A new connection for each call: calls are few, and a connection kept open would have to survive buses and keyrings
+//! that come and go. On the bus, secrets are encrypted for this connection. A locked keyring stays locked: nothing
+//! here raises a prompt.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 
 use super::{Asked, Secret, Store, StoreError, StoreName};
 
-/// What a secret is, for whoever looks at it in the keyring.
+/// What a secret is, for a user who finds it in the keyring.
 const CONTENT_TYPE: &str = "application/json";
 
-/// The default keyring of whoever provides the Secret Service.
+/// The default keyring of the Secret Service's provider.
 pub(super) struct Keyring;
 
 impl Store for Keyring {
@@ -53,7 +53,7 @@ impl Store for Keyring {
             let others = service.search_items(attributes(account)).await?.unlocked;
             let label = format!("{account} (XMPP, prosed)");
             let kept = keyring.create_item(&label, attributes(account), &json, true, CONTENT_TYPE).await?;
-            // In a keyring that was the default one before.
+            // In a keyring that used to be the default.
             for other in others.iter().filter(|other| **other != kept) {
                 other.delete().await?;
             }
@@ -75,12 +75,12 @@ impl Store for Keyring {
     }
 }
 
-/// What a secret of ours is found by: `secret-tool lookup application prosed account JID`.
+/// The attributes of our secrets: `secret-tool lookup application prosed account JID`.
 fn attributes(account: &BareJid) -> HashMap<&'static str, &str> {
     HashMap::from([("application", "prosed"), ("account", account.as_str())])
 }
 
-/// There is one at most, unless somebody else copied it.
+/// At most one, unless another program has copied it.
 async fn newest(items: Vec<Item<'_>>) -> Result<Option<Item<'_>>, StoreError> {
     let mut newest = None;
     for item in items {
@@ -116,7 +116,7 @@ impl From<zbus::Error> for StoreError {
             zbus::Error::FDO(error) => (*error).into(),
             zbus::Error::MethodError(name, text, message) => {
                 match fdo::Error::from(zbus::Error::MethodError(name, text, message)) {
-                    // What it does not know comes back as it was.
+                    // Unknown text comes back unchanged.
                     fdo::Error::ZBus(error) => Self::Bus(error.to_string()),
                     known => known.into(),
                 }

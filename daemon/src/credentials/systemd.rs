@@ -1,6 +1,6 @@
-//! Secrets that systemd gives to the service: `LoadCredential=` and its siblings.
+//! Secrets that systemd passes to the service: `LoadCredential=` and its siblings.
 //!
-//! A credential named as an account (its bare JID) holds that account's password. We only read.
+//! A credential named after an account (its bare JID) holds that account's password. Read only.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 use super::{Asked, Secret, Store, StoreError, StoreName};
 use crate::files;
 
-/// The accounts that there is a credential for. They don't change while a service runs.
+/// The accounts with a credential. They don't change while a service runs.
 #[derive(Clone)]
 pub(super) struct Given(Arc<BTreeMap<BareJid, PathBuf>>);
 
 impl Given {
-    /// What is in systemd's folder; what is not named as an account is not for us.
+    /// The content of systemd's folder; names that are not accounts are ignored.
     pub(super) fn list(folder: Option<&Path>) -> Self {
         let mut found = BTreeMap::new();
         let entries = folder.map(std::fs::read_dir).transpose().unwrap_or_else(|error| {
@@ -64,8 +64,8 @@ impl Store for Given {
     }
 }
 
-/// The file's content. An editor's newline at its end is none of the password's: passwords of
-/// XMPP have no control characters (RFC 4013).
+/// The file's content. An editor's trailing newline is not part of the password: XMPP passwords contain no control
+/// characters (RFC 4013).
 fn password(path: &Path) -> io::Result<Option<super::Password>> {
     let Some(content) = files::read_theirs(path)?.map(Zeroizing::new) else { return Ok(None) };
     let text = std::str::from_utf8(&content)

@@ -1,4 +1,4 @@
-//! The order of the stores, and what happens when one is locked, hangs or is not there.
+//! The order of the stores, and what happens if one is locked, hangs or is missing.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -36,7 +36,7 @@ fn words(secret: Secret) -> String {
     }
 }
 
-/// How a keyring of a test's own answers.
+/// How a test's own keyring answers.
 #[derive(Clone, Copy, PartialEq)]
 enum Mood {
     Well,
@@ -104,7 +104,7 @@ impl Store for Fake {
     }
 }
 
-/// All stores as they are, but for the keyring, which does what the test wants.
+/// The real stores, except for the keyring, which does what the test wants.
 struct Home {
     keyring: Fake,
     credentials: Credentials,
@@ -169,7 +169,7 @@ async fn keyring_then_systemd_then_file() {
     home.keyring.mood(Mood::Well);
     home.keyring.0.lock().unwrap().kept.insert(me(), "keyring".to_owned());
     assert_eq!(home.load(None).await, found(StoreName::SecretService, "keyring"));
-    // What was kept last is the newest, wherever it is.
+    // The last one stored is the newest, wherever it is.
     assert_eq!(home.load(Some(StoreName::File)).await, found(StoreName::File, "file"));
     home.keyring.mood(Mood::Locked);
     assert_eq!(
@@ -202,7 +202,7 @@ async fn a_keyring_that_hangs_costs_seconds_and_that_once() {
     for _ in 0..1000 {
         assert_eq!(home.load(None).await, found(StoreName::File, "one"));
     }
-    // Time is the test's: it has moved on only where something waited.
+    // The test controls time: it has advanced only if something waited.
     assert!(begun.elapsed() < patience + Duration::from_secs(1), "{:?}", begun.elapsed());
     assert_eq!(home.keyring.asked(), 1);
     home.keyring.mood(Mood::Well);
@@ -277,7 +277,7 @@ async fn what_systemd_gives_is_read_and_no_more() {
 
 #[test]
 fn no_error_and_no_name_shows_a_secret() {
-    // `Secret`, `Password` and `Found` have no `Debug`: what has one is shown here.
+    // `Secret`, `Password` and `Found` have no `Debug`: the types that do are checked here.
     let error = CredentialsError { store: StoreName::SecretService, source: StoreError::Locked };
     assert_eq!(error.to_string(), "the secret store «Secret Service» failed: it is locked");
     let names = [StoreName::SecretService, StoreName::SystemdCredential, StoreName::File];

@@ -1,4 +1,4 @@
-//! A reader's place in the log.
+//! A reader's position in the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -7,20 +7,20 @@ use tokio::sync::watch;
 
 use super::{Entry, EventLog, Filter};
 
-/// A place in the log, and what its reader wants from there on.
+/// A position in the log, and what its reader wants from there on.
 pub(crate) struct Cursor {
     log: Arc<EventLog>,
     newest: watch::Receiver<u64>,
     filter: Filter,
-    /// Everything up to here that the filter wants has been read. Shared with those who only look.
+    /// Everything up to here that matches the filter has been read. Shared with the metrics.
     after: Arc<AtomicU64>,
 }
 
-/// The log has let go of events that this reader had not read yet.
+/// The log has dropped events that this reader had not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the reader was too slow; it has read up to {last}")]
 pub(crate) struct Lagged {
-    /// Everything up to here that the reader wanted, it got.
+    /// The reader has received everything up to here that it wanted.
     pub(crate) last: u64,
 }
 
@@ -29,35 +29,35 @@ impl Cursor {
         Self { log, newest, filter, after: Arc::new(AtomicU64::new(after)) }
     }
 
-    /// Everything up to here that the reader wanted, it got.
+    /// The reader has received everything up to here that it wanted.
     pub(crate) fn position(&self) -> u64 {
         self.after.load(Ordering::Relaxed)
     }
 
-    /// Where to see how far it is, for as long as it lives.
+    /// A view of its position, while it lives.
     pub(super) fn place(&self) -> Weak<AtomicU64> {
         Arc::downgrade(&self.after)
     }
 
-    /// The next event that is wanted, when it comes. Safe to cancel.
+    /// Waits for the next matching event. Cancel safe.
     ///
     /// # Errors
-    /// When the log has passed this reader. It stays so.
+    /// If the log has overtaken this reader. That is permanent.
     pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, Lagged> {
         loop {
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }
             let after = self.position();
-            // The sender lives in the log, and the log in us: it can't be gone.
+            // The log holds the sender, and we hold the log: it cannot be gone.
             let _ = self.newest.wait_for(|newest| *newest > after).await;
         }
     }
 
-    /// The next event that is wanted, if it is here.
+    /// The next matching event, if there is one already.
     ///
     /// # Errors
-    /// As [`Cursor::next`].
+    /// As for [`Cursor::next`].
     pub(crate) fn try_next(&mut self) -> Result<Option<Arc<Entry>>, Lagged> {
         let state = self.log.state();
         let last = self.position();

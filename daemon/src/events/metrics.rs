@@ -1,4 +1,4 @@
-//! What the log tells those who watch over the daemon.
+//! The metrics of the log.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use prosed_protocol::EventName;
 use super::EventLog;
 use crate::metrics::gauge;
 
-/// Counts events by their names.
+/// Counts events by name.
 #[derive(Debug, Default)]
 pub(super) struct Published(Family<Name, Counter>);
 
@@ -30,7 +30,7 @@ impl Published {
 }
 
 impl EventLog {
-    /// Adds what the log knows of itself.
+    /// Adds the log's own metrics.
     pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
         for name in EventName::ALL {
             drop(self.published.0.get_or_create(&Name { event: name.as_str() }));
@@ -39,7 +39,7 @@ impl EventLog {
         registry.register_collector(Box::new(Standing(Arc::downgrade(self))));
     }
 
-    /// How many subscribers there are, and how many events the slowest of them has not read yet.
+    /// The number of subscribers, and how many events the slowest has not read yet.
     fn subscribers(&self) -> (usize, u64) {
         let state = self.state();
         let last = state.retained.last();
@@ -49,7 +49,7 @@ impl EventLog {
     }
 }
 
-/// Looks how the log stands.
+/// Reads the state of the log.
 struct Standing(Weak<EventLog>);
 
 impl fmt::Debug for Standing {
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(log.subscribers(), (1, 2));
         drop(quick);
         assert_eq!(log.subscribers(), (0, 0));
-        // Those that are gone take no room.
+        // Closed ones take no room.
         for _ in 0..100 {
             log.subscribe(Filter::default(), None).unwrap();
         }

@@ -1,8 +1,8 @@
-//! The event log: what happened, in one order over the whole daemon.
+//! The event log: what happened, in one order across the whole daemon.
 //!
-//! An event is serialised once, when it happens; every subscriber shares those bytes. A subscriber
-//! is a [`Cursor`], a position in the log: a slow one costs nothing, and when the log has passed it,
-//! it learns so and begins anew. Nobody waits for a reader.
+//! An event is serialized once, when it happens; every subscriber shares those bytes. A subscriber is a [`Cursor`], a
+//! position in the log: a slow one costs nothing, and if the log overtakes it, it is told to start over. Nothing
+//! waits for a reader.
 
 mod cursor;
 mod metrics;
@@ -24,38 +24,36 @@ pub(crate) use cursor::{Cursor, Lagged};
 use metrics::Published;
 use retained::Retained;
 
-/// How many events are retained for those who come back: minutes of a busy roster, hours of a
-/// quiet one. See `retained.rs` for how accounts and contacts share them.
+/// How many events are retained for UIs that come back: minutes of a busy roster, hours of a quiet one. See
+/// `retained.rs` for how accounts and contacts share them.
 pub(crate) const RETAINED_EVENTS: usize = 10_000;
 
-/// How many bytes of event JSON are retained: what a UI may miss must not be what the daemon
-/// drowns in.
+/// How many bytes of event JSON are retained: a UI's absence must not exhaust the daemon's memory.
 pub(crate) const RETAINED_BYTES: usize = 16 * 1024 * 1024;
 
-/// A page ends behind the event with which it gets so large, so that it fits in one answer.
+/// A page ends after the event that reaches this size, so that it fits into one answer.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Numbers are reserved on disk so long before they are used, so that a disk that fails for a while
-/// does no harm.
+/// Numbers are reserved on disk this far ahead, so that a disk that fails for a while does no harm.
 const RESERVE_AHEAD: u64 = 10_000;
 
-/// While that fails, it is tried again with one event in so many.
+/// While that fails, it is retried once per this many events.
 const RESERVE_AGAIN: u64 = 256;
 
-/// One event, as the log keeps it.
+/// One event as stored in the log.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// Its place in the log.
     pub(crate) seq: u64,
     /// What kind of event it is.
     pub(crate) name: EventName,
-    /// Whom it concerns.
+    /// The account that it concerns.
     pub(crate) account: BareJid,
-    /// The event as UIs get it: `{"event","seq","time","account",…}`.
+    /// The event as sent to UIs: `{"event","seq","time","account",…}`.
     pub(crate) json: Box<RawValue>,
 }
 
-/// Which events somebody wants.
+/// Which events a reader wants.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// By name; absent: all.
@@ -72,25 +70,25 @@ impl Filter {
     }
 }
 
-/// The log no longer holds what comes after the given number, or never did in this life.
+/// The log no longer has what comes after the given number, or never did since this start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("events that far back are no longer retained; the oldest is {oldest}")]
 pub(crate) struct CursorExpired {
-    /// From this number on, everything that was asked for is retained.
+    /// From this number on, everything requested is retained.
     pub(crate) oldest: u64,
 }
 
-/// Some events, and the number up to which there are no others that were asked for.
+/// Some events, and the number up to which there are no others that were requested.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// Oldest first.
     pub(crate) events: Vec<Arc<Entry>>,
-    /// What to pass as `since` to go on.
+    /// What to pass as `since` to continue.
     pub(crate) seq: u64,
 }
 
-/// Sees to it that a number is reserved, on disk, and a block behind it; answers with the last one
-/// that is. No later start gives them out again.
+/// Ensures that a number is reserved on disk, with a block after it; returns the last one reserved. No later start
+/// gives them out again.
 pub(crate) type Reserve = Box<dyn FnMut(u64) -> io::Result<u64> + Send>;
 
 /// The log. Cheap to share behind an `Arc`; no method waits for a reader.
@@ -106,18 +104,18 @@ struct State {
     reserve: Reserve,
     /// The last number that is reserved.
     reserved: u64,
-    /// How far each subscriber is.
+    /// The position of each subscriber.
     subscribers: Vec<Weak<AtomicU64>>,
     /// See [`EventLog::close`].
     closed: bool,
 }
 
 impl EventLog {
-    /// An empty log whose first event will be `start + 1`. `start` is the last
-    /// number that an earlier start may have given out.
+    /// An empty log whose first event will be `start + 1`. `start` is the last number that an earlier start may have
+    /// given out.
     ///
     /// # Errors
-    /// When no numbers can be reserved.
+    /// If no numbers can be reserved.
     pub(crate) fn new(start: u64, mut reserve: Reserve) -> io::Result<Self> {
         let reserved = reserve(start + 1)?;
         let state = State {
@@ -131,15 +129,15 @@ impl EventLog {
         Ok(Self { state: Mutex::new(state), newest: watch::Sender::new(start), published })
     }
 
-    /// Adds an event, and answers with its number.
+    /// Adds an event, and returns its number.
     pub(crate) fn append(&self, account: &BareJid, payload: EventPayload) -> u64 {
         let mut state = self.state();
-        // `Unknown` is for clients: there is nothing in it to tell.
+        // `Unknown` is for clients: it contains nothing to report.
         let Some(name) = payload.name().filter(|_| !state.closed) else { return state.retained.last() };
         let seq = state.take_number();
         let contacts = match &payload {
             EventPayload::ContactChanged(changed) => changed.ids.clone(),
-            // Strangers have as many names as they like, but one domain. The list of requests is the whole truth.
+            // Strangers can have any number of names, but share one domain. The list of requests is authoritative.
             EventPayload::SubscriptionRequested(asked) => vec![strangers_of(&asked.jid)],
             EventPayload::SubscriptionResolved(resolved) => vec![strangers_of(&resolved.jid)],
             _ => Vec::new(),
@@ -154,7 +152,7 @@ impl EventLog {
                 self.published.count(name);
                 seq
             }
-            // Only for maps whose keys are no strings: an event has none.
+            // Only possible for maps whose keys are not strings: an event has none.
             Err(error) => {
                 tracing::error!(event = name.as_str(), %error, "an event could not be written as JSON");
                 state.retained.last()
@@ -162,21 +160,21 @@ impl EventLog {
         }
     }
 
-    /// From now on nothing is added. The daemon stops: that its accounts go offline and their contacts with them
-    /// is nobody's wish and nobody's news.
+    /// From now on nothing is added. The daemon is stopping: that its accounts, and so their contacts, go offline is
+    /// not news.
     pub(crate) fn close(&self) {
         self.state().closed = true;
     }
 
-    /// The number of the newest event: what a snapshot taken now is true at.
+    /// The number of the newest event, at which a snapshot taken now is valid.
     pub(crate) fn last(&self) -> u64 {
         self.state().retained.last()
     }
 
-    /// A reader of what the filter wants: of everything after `since`, or of what is yet to come.
+    /// A reader of the events that match the filter: everything after `since`, or only future ones.
     ///
     /// # Errors
-    /// When `since` is older than what is retained, from before this start, or not yet given out.
+    /// If `since` is older than what is retained, from before this start, or not yet given out.
     pub(crate) fn cursor(
         self: &Arc<Self>,
         filter: Filter,
@@ -191,10 +189,10 @@ impl EventLog {
         Ok(Cursor::new(Arc::clone(self), self.newest.subscribe(), filter, after))
     }
 
-    /// The same, for a subscription: how far it is counts in the metrics.
+    /// The same, for a subscription: its position counts in the metrics.
     ///
     /// # Errors
-    /// As [`EventLog::cursor`].
+    /// As for [`EventLog::cursor`].
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         filter: Filter,
@@ -207,11 +205,11 @@ impl EventLog {
         Ok(cursor)
     }
 
-    /// Up to `limit` events after `since`, or of what is yet to come; fewer where they are large. Where
-    /// there is none, waits for one for up to `patience`.
+    /// Up to `limit` events after `since`, or future ones; fewer if they are large. If there is none, waits up to
+    /// `patience` for one.
     ///
     /// # Errors
-    /// As [`EventLog::cursor`].
+    /// As for [`EventLog::cursor`].
     pub(crate) async fn page(
         self: &Arc<Self>,
         filter: Filter,
@@ -240,7 +238,7 @@ impl EventLog {
     /// Every event after one number, up to another.
     ///
     /// # Errors
-    /// As [`EventLog::cursor`].
+    /// As for [`EventLog::cursor`].
     pub(crate) fn between(
         self: &Arc<Self>,
         filter: Filter,
@@ -258,12 +256,12 @@ impl EventLog {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code of ours panics while it holds the lock and leaves the log half changed.
+        // No code of ours panics while holding the lock and leaves the log half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All who ask from one domain, and from those below it, as one contact: no JID begins with `@`.
+/// All requesters from one domain and its subdomains, as one contact: no JID begins with `@`.
 fn strangers_of(jid: &str) -> String {
     format!("@{}", registrable(jid.rsplit_once('@').map_or(jid, |(_, domain)| domain)))
 }
@@ -281,7 +279,7 @@ impl State {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, as every time of the API is written.
+/// RFC 3339 in UTC with milliseconds, like every time in the API.
 pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

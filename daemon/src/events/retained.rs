@@ -1,8 +1,8 @@
-//! The newest events, bounded by number and by bytes: in all, of each account, and of each contact.
+//! The newest events, bounded by number and by bytes: in all, per account, and per contact.
 //!
-//! What is too much is taken from the account that has the most, so an account that floods loses its own
-//! past and nobody else's. Of one contact only the newest few states are kept, since each of them is whole:
-//! older ones go, and a reader who was away hears of the newer ones all the same.
+//! When there are too many, the account with the most loses its oldest, so an account that floods loses only its own
+//! history. Only the newest states of each contact are kept, since each is complete: older ones go, and a reader who
+//! was away misses nothing by getting only the newer ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use jid::BareJid;
 
 use super::{CursorExpired, Entry};
 
-/// States of one contact: enough for hours of somebody who is busy. Of 10,000 events, one contact has few
-/// enough that it takes more than 150 of them to push out anything else of their account.
+/// States per contact: enough for hours of a busy one. Of 10,000 events, one contact has so few that it takes more
+/// than 150 of them to push out anything else in their account.
 const STATES_OF_ONE_CONTACT: usize = 64;
 
-/// Events by their numbers, of which `last` is the newest.
+/// Events by number; `last` is the newest.
 pub(super) struct Retained {
     events: BTreeMap<u64, Kept>,
     accounts: BTreeMap<BareJid, Share>,
@@ -29,19 +29,19 @@ pub(super) struct Retained {
 
 struct Kept {
     entry: Arc<Entry>,
-    /// Whom it shows.
+    /// The contacts that it shows.
     contacts: Vec<Arc<str>>,
     /// How many of them it shows in one of their newest states.
     current: usize,
 }
 
-/// What is of one account.
+/// The events of one account.
 #[derive(Default)]
 struct Share {
     /// Their numbers.
     events: BTreeSet<u64>,
     bytes: usize,
-    /// The newest event that readers of this account can't have any more.
+    /// The newest event that is no longer available to readers of this account.
     gone: u64,
     /// The events with the newest states of each contact, oldest first.
     contacts: HashMap<Arc<str>, VecDeque<u64>>,
@@ -53,8 +53,8 @@ impl Retained {
         Self { events, accounts, bytes: 0, last: start, start, most_events, most_bytes }
     }
 
-    /// Takes in the event that follows `last` and shows these contacts, and lets go of what no longer fits. The
-    /// newest always stays, so that somebody who reads along never misses it for its size.
+    /// Adds the event that follows `last` and shows these contacts, and drops what no longer fits. The newest always
+    /// stays, so that a reader who keeps up never misses it because of its size.
     pub(super) fn push(&mut self, entry: Arc<Entry>, contacts: Vec<String>) {
         debug_assert_eq!(entry.seq, self.last + 1);
         self.last = entry.seq;
@@ -77,7 +77,7 @@ impl Retained {
         }
     }
 
-    /// A contact has enough newer states. What shows nobody else goes, and nobody misses it.
+    /// A contact has enough newer states. If the event shows nobody else, it is dropped without loss.
     fn supersede(&mut self, seq: u64) {
         let Some(kept) = self.events.get_mut(&seq) else { return };
         kept.current -= 1;
@@ -86,10 +86,10 @@ impl Retained {
         }
     }
 
-    /// The account that has the most lets go of its oldest event; answers whether there was one.
+    /// Drops the oldest event of the account with the most; returns whether there was one.
     fn let_go(&mut self) -> bool {
         let too_large = self.bytes > self.most_bytes;
-        // Not of the newest of all.
+        // Never the newest of all.
         let shares = self.accounts.values_mut().filter(|share| share.events.first() != Some(&self.last));
         let size = |share: &&mut Share| if too_large { share.bytes } else { share.events.len() };
         let Some(share) = shares.max_by_key(size) else { return false };
@@ -114,23 +114,23 @@ impl Retained {
         self.events.len()
     }
 
-    /// How many bytes of JSON they have.
+    /// Their size in bytes of JSON.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many states of contacts are kept track of.
+    /// How many states of contacts are tracked.
     #[cfg(test)]
     pub(super) fn states(&self) -> usize {
         self.accounts.values().flat_map(|share| share.contacts.values()).map(VecDeque::len).sum()
     }
 
-    /// The newest number that was given out.
+    /// The newest number given out.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// From which number on there is all that a reader of the account wants, or of all accounts.
+    /// The number from which on everything for the account, or for all accounts, is available.
     pub(super) fn oldest(&self, account: Option<&BareJid>) -> u64 {
         let gone = match account {
             Some(account) => self.accounts.get(account).map(|share| share.gone),
@@ -139,13 +139,13 @@ impl Retained {
         self.start.max(gone.unwrap_or_default()) + 1
     }
 
-    /// Whether everything after `since` is here, of the account or of all.
+    /// Whether everything after `since` is available, for the account or for all.
     pub(super) fn check(&self, since: u64, account: Option<&BareJid>) -> Result<(), CursorExpired> {
         let oldest = self.oldest(account);
         if since <= self.last && since + 1 >= oldest { Ok(()) } else { Err(CursorExpired { oldest }) }
     }
 
-    /// The events after `since`, oldest first, where [`Retained::check`] is content with it.
+    /// The events after `since`, oldest first, if [`Retained::check`] succeeds.
     pub(super) fn after(
         &self,
         since: u64,
@@ -157,7 +157,7 @@ impl Retained {
 }
 
 impl Share {
-    /// Notes whom an event shows; answers which events are superseded by it, one time for each contact.
+    /// Notes the contacts that an event shows; returns the events that it supersedes, once for each contact.
     fn note_states(&mut self, contacts: Vec<String>, seq: u64) -> (Vec<Arc<str>>, Vec<u64>) {
         let mut superseded = Vec::new();
         let note = |contact: String| {
@@ -173,7 +173,7 @@ impl Share {
         (contacts.into_iter().map(note).collect(), superseded)
     }
 
-    /// The event is gone. It is the oldest of those that it still was among.
+    /// The event is gone. It is the oldest of those it was among.
     fn forget_states(&mut self, contacts: &[Arc<str>], seq: u64) {
         for contact in contacts {
             let Some(states) = self.contacts.get_mut(contact) else { continue };

@@ -29,7 +29,7 @@ fn append(log: &EventLog, account: &str, name: &str) -> u64 {
     log.append(&jid(account), payload)
 }
 
-/// An event of about so many bytes.
+/// An event of about this many bytes.
 fn append_large(log: &EventLog, bytes: usize) -> u64 {
     append_large_of(log, "me@example.org", bytes)
 }
@@ -79,7 +79,7 @@ fn numbers_never_repeat_across_a_crash() {
     let open = || {
         let mark = Arc::clone(&mark);
         let start = mark.load(Ordering::SeqCst);
-        // As a registry does: blocks, and nothing is written while a number is within one.
+        // Like a registry: reserves blocks, and writes nothing while a number is within one.
         let reserve = move |wanted: u64| {
             mark.fetch_max(
                 if wanted > mark.load(Ordering::SeqCst) { wanted + 20_000 } else { 0 },
@@ -239,7 +239,7 @@ fn of_a_contact_that_floods_the_newest_states_are_retained() {
     for _ in 0..20_000 {
         append_changes(&log, &["noisy@example.org"]);
     }
-    // Nobody has lost anything, and readers go on from wherever they were.
+    // Nothing is lost, and readers continue from wherever they were.
     let last = log.last();
     let mut expected = vec![quiet, both];
     expected.extend(last - 63..=last);
@@ -247,7 +247,7 @@ fn of_a_contact_that_floods_the_newest_states_are_retained() {
     assert_eq!(seqs(&log, Filter::default(), 1_000), expected[2..]);
     let read: Vec<_> = std::iter::from_fn(|| reader.try_next().unwrap().map(|event| event.seq)).collect();
     assert_eq!(read, expected);
-    // What shows two contacts goes once both of them have enough newer states.
+    // An event that shows two contacts goes once both have enough newer states.
     for _ in 0..63 {
         append_changes(&log, &["quiet@example.org"]);
     }

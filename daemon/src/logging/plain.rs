@@ -1,4 +1,4 @@
-//! The log's last step: whatever peers chose, a line of the log is one line, and shows what it holds.
+//! The last step of the log: whatever peers send, an entry is one line and shows all its characters.
 
 use std::io::{self, Write};
 
@@ -16,15 +16,15 @@ where
     fmt::layer().with_writer(move || PlainLines::new(to(), coloured)).with_ansi(coloured)
 }
 
-/// Writes lines with all that can't be seen in them as numbers. Each call is one whole line: so the
-/// formatter writes its events.
+/// Writes lines with every invisible character as its number. Each call is one whole line, which is how the formatter
+/// writes its events.
 struct PlainLines<W> {
     to: W,
     coloured: bool,
 }
 
 impl<W: Write> PlainLines<W> {
-    /// `coloured`: the formatter writes colours. What peers chose it has freed of escapes itself.
+    /// `coloured`: the formatter writes colours. It has removed escapes from peers' text itself.
     fn new(to: W, coloured: bool) -> Self {
         Self { to, coloured }
     }
@@ -57,7 +57,7 @@ impl<W: Write> Write for PlainLines<W> {
     }
 }
 
-/// The sequence that sets a colour, where the text begins with one.
+/// The sequence that sets a colour, if the text begins with one.
 fn colour(text: &str) -> &str {
     let numbers = text
         .strip_prefix("\u{1b}[")
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(to, "a\u{fffd}b\n".as_bytes());
     }
 
-    /// Through the formatter itself: however a value is logged.
+    /// Through the formatter itself, for every way in which a value is logged.
     #[test]
     fn what_is_logged_goes_through_it() {
         use std::sync::{Arc, Mutex};

@@ -1,8 +1,8 @@
-//! Numbers for whoever watches over the daemon, as `GET /metrics` tells them.
+//! Metrics for operators, as served by `GET /metrics`.
 //!
-//! Each part counts its own, where things happen, and registers what it counts: a counter is an
-//! atomic. What can be looked up when somebody asks is looked up then, by a [`Collector`], and not
-//! kept. Labels have few values, all of them known here: nothing that a peer or a UI says becomes one.
+//! Each part counts where things happen, and registers its own counters: a counter is an atomic. What can be computed
+//! on request is computed then, by a [`Collector`], and not stored. Labels have few values, all known here: nothing
+//! that a peer or a UI sends becomes one.
 //!
 //! [`Collector`]: prometheus_client::collector::Collector
 
@@ -26,23 +26,23 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    /// What is known of the process itself. It counts as started now.
+    /// Metrics of the process itself. It counts as started now.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
         process::register(&mut registry);
         Self(registry)
     }
 
-    /// Adds what a part counts. All its names begin with `prosed_`.
+    /// Adds a part's metrics. All its names begin with `prosed_`.
     pub(crate) fn with(mut self, register: impl FnOnce(&mut Registry)) -> Self {
         register(self.0.sub_registry_with_prefix("prosed"));
         self
     }
 
-    /// All of it as it stands now, as [`CONTENT_TYPE`] says. May wait for the disk.
+    /// The current values, in the format of [`CONTENT_TYPE`]. May wait for the disk.
     ///
     /// # Errors
-    /// When a number can't be written: a bug.
+    /// If a number cannot be written: a bug.
     pub(crate) fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0)?;
@@ -50,7 +50,7 @@ impl Metrics {
     }
 }
 
-/// Writes a number that was looked up just now.
+/// Writes a number that was just computed.
 pub(crate) fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! What Prometheus expects of every process, and which prosed this is.
+//! The process metrics that Prometheus expects, and the version of prosed.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.register_collector(Box::new(Process { started }));
 }
 
-/// Asks the system. What it does not tell is left out.
+/// Queries the system. What it does not provide is left out.
 #[derive(Debug)]
 struct Process {
     /// In seconds since the Unix epoch.
@@ -52,7 +52,7 @@ fn resident_memory() -> Option<u64> {
 }
 
 fn open_files() -> Option<usize> {
-    // One of them is open for this only.
+    // One of them is open only for this.
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1))
 }
 

@@ -1,4 +1,4 @@
-//! What happens between the accounts and their servers.
+//! Traffic between the accounts and their servers.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +10,7 @@ use xmpp_parsers::stanza::Stanza;
 
 use crate::stream::ConnectError;
 
-/// Counts for all accounts together. Cheap to clone.
+/// Counters for all accounts together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SessionMetrics {
     accounts: Family<State, Gauge>,
@@ -58,7 +58,7 @@ const FAILURES: [&str; 7] = [
 
 impl SessionMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        // What has not happened yet is told as zero.
+        // What has not happened yet is reported as zero.
         STATES.iter().for_each(|state| drop(self.accounts.get_or_create(&State { state })));
         KINDS.iter().for_each(|kind| drop(self.received.get_or_create(&StanzaKind { kind })));
         KINDS.iter().for_each(|kind| drop(self.sent.get_or_create(&StanzaKind { kind })));
@@ -83,7 +83,7 @@ impl SessionMetrics {
         self.sent.get_or_create(&kind).inc();
     }
 
-    /// A connection that was logged in is lost.
+    /// A logged-in connection is lost.
     pub(crate) fn lost(&self) {
         self.lost.inc();
     }
@@ -114,7 +114,7 @@ impl SessionMetrics {
     }
 }
 
-/// One account's part in the count of sessions by state, for as long as it lives.
+/// One account's part in the count of sessions by state, while it lives.
 #[derive(Debug)]
 pub(crate) struct StateGauge {
     metrics: SessionMetrics,
@@ -128,7 +128,7 @@ impl StateGauge {
         gauge
     }
 
-    /// The session's state is this one now.
+    /// Records the session's new state.
     pub(crate) fn become_(&mut self, state: ConnectionState) {
         self.count(-1);
         self.state = name(state);

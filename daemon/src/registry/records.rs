@@ -1,8 +1,8 @@
-//! The file of accounts: one JSON object, with a record for each account under its JID.
+//! The file of accounts: one JSON object, with each account's record under its JID.
 //!
-//! No server can give it back, so that nothing in it is thrown away without its owner's word. A record that can't
-//! be read (damaged, or a newer version's) costs itself only, and is written again as it was. Of a file that
-//! isn't JSON as a whole, a copy is set aside, and the records that can be read are taken out of it.
+//! No server can return it, so nothing in it is discarded without its owner's word. An unreadable record (damaged, or
+//! from a newer version) affects only itself, and is written back unchanged. If the file as a whole is not JSON, a
+//! copy is set aside, and the readable records are recovered from it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,20 +16,20 @@ use serde_json::{Map, Value};
 use super::Entry;
 use crate::files::{self, Durability};
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Records {
     pub(super) accounts: BTreeMap<BareJid, Entry>,
-    /// The others, as they stand there.
+    /// The others, verbatim.
     pub(super) unreadable: Raw,
-    /// The file is not JSON as a whole.
+    /// The file as a whole is not JSON.
     damaged: bool,
 }
 
 type Raw = BTreeMap<String, Box<RawValue>>;
 
 impl Records {
-    /// Reads the file; none is an empty one. A damaged one is mended, and a copy of it set aside.
+    /// Reads the file; a missing one counts as empty. A damaged one is repaired, and a copy set aside.
     pub(super) fn load(path: &Path) -> io::Result<Self> {
         let Some(json) = files::read(path)? else { return Ok(Self::default()) };
         let mut records = Self::read(&json);
@@ -42,7 +42,7 @@ impl Records {
             tracing::error!(copy = %aside.display(), saved, "the list of accounts is damaged");
         }
         for name in records.unreadable.keys() {
-            // Quoted, since it may hold anything.
+            // Quoted, since it may contain anything.
             tracing::error!(?name, "a record in the list of accounts can't be read: it is kept as it is");
         }
         Ok(records)
@@ -56,7 +56,7 @@ impl Records {
         let mut records = Self { damaged, ..Self::default() };
         for (name, record) in &raw {
             let account = BareJid::new(name).ok().filter(|account| {
-                // Of several spellings of one JID, its normal form counts.
+                // If one JID has several spellings, its normal form counts.
                 account.as_str() == name || !raw.contains_key(account.as_str())
             });
             match (account, read_entry(record)) {
@@ -94,27 +94,27 @@ impl Records {
         self.unreadable.keys().any(|name| is_name_of(name, account))
     }
 
-    /// Removes what can't be read of this account; says whether there was anything.
+    /// Removes an account's unreadable record; returns whether there was one.
     pub(super) fn remove_unreadable(&mut self, account: &BareJid) -> bool {
         let before = self.unreadable.len();
         self.unreadable.retain(|name, _| !is_name_of(name, account));
         self.unreadable.len() < before
     }
 
-    /// Whether a change, which can't add what is unreadable, was one.
+    /// Whether anything changed. No change adds an unreadable record.
     pub(super) fn differ_from(&self, before: &Self) -> bool {
         self.accounts != before.accounts || self.unreadable.len() != before.unreadable.len()
     }
 }
 
-/// A record, with what it has beside that which we know of.
+/// A record, including its unknown fields.
 fn read_entry(record: &RawValue) -> serde_json::Result<Entry> {
     let mut entry: Entry = serde_json::from_str(record.get())?;
     entry.newer = beside(&serde_json::from_str(record.get())?, &serde_json::to_value(&entry)?);
     Ok(entry)
 }
 
-/// The fields of an object, and of objects in it, that another does not have; null where there are none.
+/// The fields of an object, and of objects in it, that another does not have; null if there are none.
 fn beside(whole: &Value, known: &Value) -> Value {
     let (Value::Object(whole), Value::Object(known)) = (whole, known) else { return Value::Null };
     let fields = whole.iter().filter_map(|(name, value)| {
@@ -125,7 +125,7 @@ fn beside(whole: &Value, known: &Value) -> Value {
     if fields.is_empty() { Value::Null } else { Value::Object(fields) }
 }
 
-/// Puts those fields in again.
+/// Puts those fields back.
 fn add(known: &mut Value, newer: &Value) {
     let (Value::Object(known), Value::Object(newer)) = (known, newer) else { return };
     for (name, value) in newer {
@@ -140,12 +140,12 @@ fn is_name_of(name: &str, account: &BareJid) -> bool {
     BareJid::new(name).is_ok_and(|named| named == *account)
 }
 
-/// The records of a file that isn't JSON as a whole: each that is by itself.
+/// Recovers the records of a file that is not JSON as a whole: each that is valid by itself.
 fn salvage(json: &[u8]) -> Raw {
     let mut starts = Vec::new();
     let mut at = 0;
     for line in json.split_inclusive(|byte| *byte == b'\n') {
-        // Where a record begins we indent by two blanks, and by more within.
+        // We indent the start of a record by two spaces, and its content by more.
         if line.starts_with(b"  ") && !matches!(line.get(2), Some(b' ' | b'}')) {
             starts.push(at);
         }
@@ -155,7 +155,7 @@ fn salvage(json: &[u8]) -> Raw {
     starts.iter().zip(ends).filter_map(|(start, end)| record(&json[*start..end])).flatten().collect()
 }
 
-/// A record with what follows it: a comma, or the end of the object that it stood in.
+/// A record with what follows it: a comma, or the end of the enclosing object.
 fn record(text: &[u8]) -> Option<Raw> {
     let text = text.trim_ascii();
     let text = text.strip_suffix(b",").unwrap_or(text);

@@ -72,7 +72,7 @@ fn what_is_being_forgotten_is_not_there_and_not_gone_either() {
     let back = registry.entry(&me()).unwrap();
     assert_eq!((back.remember, back.logged_out, back.secret_store), (true, true, secret_store));
 
-    // Who logs in meanwhile has a new account.
+    // A login in the meantime creates a new account.
     registry.begin_forgetting(&me()).unwrap();
     registry.update(&me(), |entry| entry.remember = true).unwrap();
     assert_eq!(registry.entry(&me()), Some(Entry { remember: true, ..Entry::default() }));
@@ -91,7 +91,7 @@ fn who_looks_something_up_does_not_wait_for_the_disk() {
             let mut in_time = false;
             let change = |entry: &mut Entry| {
                 entry.logged_out = true;
-                // A change that takes as long as somebody else's look.
+                // A change that takes as long as a concurrent read.
                 in_time = looked_up.recv_timeout(std::time::Duration::from_secs(10)).is_ok();
             };
             changing.update(&me(), change).unwrap();
@@ -193,7 +193,7 @@ fn file(home: &tempfile::TempDir) -> String {
     fs::read_to_string(home.path().join("accounts.json")).unwrap()
 }
 
-/// What was set aside of the list.
+/// The copies set aside of the list.
 fn copies(home: &tempfile::TempDir) -> Vec<String> {
     let entries = fs::read_dir(home.path()).unwrap().flatten();
     let aside =
@@ -209,7 +209,7 @@ fn a_record_that_cannot_be_read_costs_itself_only_and_stays_as_it_is() {
         ("ME@example.org", r#"{"remember": false}"#),
         ("them@example.org", r#"{"remember": "yes"}"#),
         ("them@example.org", "[1, 2.50, 123456789012345678901234567890]"),
-        // Another layout of a newer version's.
+        // A newer version's layout.
         ("format", "2"),
     ] {
         let home = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ fn a_damaged_record_costs_itself_only() {
     for (number, lost) in names.iter().enumerate() {
         let at = whole.find(lost.as_str()).unwrap();
         let within = at + whole[at..].find("remember").unwrap();
-        // A block of zeros, a torn key, a file that was cut.
+        // A block of zeros, a torn key, a truncated file.
         for damaged in [
             [&whole.as_bytes()[..within], &[0; 9], &whole.as_bytes()[within + 9..]].concat(),
             [&whole.as_bytes()[..at - 1], &whole.as_bytes()[at..]].concat(),
@@ -256,7 +256,7 @@ fn a_damaged_record_costs_itself_only() {
             let wanted = wanted.filter(|(n, _)| if cut { *n < number } else { *n != number });
             assert_eq!(there, wanted.map(|(_, it)| it).collect::<Vec<_>>(), "{lost}");
             drop(registry);
-            // It is mended, and what it was is kept.
+            // It is repaired, and the original is kept.
             assert_eq!(Registry::open(home.path()).unwrap().accounts().len(), there.len());
             assert!(copies(&home).iter().any(|copy| copy.as_bytes() == damaged));
         }
@@ -300,7 +300,7 @@ fn only_its_owner_does_away_with_a_record_that_cannot_be_read() {
         let registry = Registry::open(home.path()).unwrap();
         (home, registry)
     };
-    // By a login, which has all that a record has.
+    // By a login, which provides everything that a record has.
     let (home, registry) = opened();
     registry.expect(&me()).unwrap();
     assert_eq!(file(&home), list, "not before it has succeeded");

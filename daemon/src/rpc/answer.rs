@@ -1,4 +1,4 @@
-//! What is answered: JSON-RPC 2.0 responses, with the id that the request came with.
+//! Answers: JSON-RPC 2.0 responses, with the id of the request.
 
 use std::io::{self, Write};
 
@@ -14,14 +14,14 @@ use super::limits::RESPONSE_BYTES;
 /// The answer to one call, or to all of a batch.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Absent where it is on its way already.
+    /// Absent if it has been sent already.
     json: Option<Box<RawValue>>,
     code: Option<i32>,
     /// Each holds a call's place among those in flight.
     permits: Vec<OwnedSemaphorePermit>,
 }
 
-/// A response object; `jsonrpc` comes first, as everybody writes it.
+/// A response object; `jsonrpc` comes first, as is customary.
 #[derive(Serialize)]
 struct Response<'a, T> {
     jsonrpc: &'static str,
@@ -41,7 +41,7 @@ impl Answer {
     /// The call succeeded.
     ///
     /// # Errors
-    /// The result is larger than [`RESPONSE_BYTES`]: how many bytes it has.
+    /// The size of the result, if it is larger than [`RESPONSE_BYTES`].
     pub(super) fn result<T: Serialize>(id: &PeerId, result: &T) -> Result<Self, usize> {
         let json = write(id, Outcome::Result(result)).ok_or_else(|| json_bytes(result))?;
         Ok(Self { json: Some(json), code: None, permits: Vec::new() })
@@ -50,18 +50,18 @@ impl Answer {
     /// The call failed.
     pub(super) fn error(id: &PeerId, error: impl Into<ErrorObjectOwned>) -> Self {
         let error = error.into();
-        // An error is small, but an id may be nearly as large as a message.
+        // An error is small, but its id may be nearly as large as a message.
         let json = write(id, Outcome::<()>::Error(&error));
         let json = json.or_else(|| write(&PeerId::null(), Outcome::<()>::Error(&error)));
         Self { json, code: Some(error.code()), permits: Vec::new() }
     }
 
-    /// A call that has been answered by other ways, with this code if with an error.
+    /// A call that has been answered elsewhere, with this code if with an error.
     pub(super) fn sent(code: Option<i32>) -> Self {
         Self { json: None, code, permits: Vec::new() }
     }
 
-    /// The answers of a batch, in their order. None: they are larger than [`RESPONSE_BYTES`] together.
+    /// The answers of a batch, in order. None: together they are larger than [`RESPONSE_BYTES`].
     pub(super) fn batch(answers: Vec<Self>) -> Option<Self> {
         let mut json = String::from("[");
         let mut permits = Vec::new();
@@ -81,7 +81,7 @@ impl Answer {
         Some(Self { json: Some(json), code: None, permits })
     }
 
-    /// The same, holding a call's place until it is on its way.
+    /// The same, holding a call's place until it is sent.
     pub(super) fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
         self.permits.push(permit);
         self
@@ -92,17 +92,17 @@ impl Answer {
         self.code
     }
 
-    /// Whether it holds a call's place. Those that don't have no other bound.
+    /// Whether it holds a call's place. Nothing else bounds answers that don't.
     pub(super) fn is_counted(&self) -> bool {
         !self.permits.is_empty()
     }
 
-    /// This, where there is something to send.
+    /// This, if there is something to send.
     pub(super) fn sendable(self) -> Option<Self> {
         self.json.is_some().then_some(self)
     }
 
-    /// The message, and what to hold until it is on its way.
+    /// The message, and what to hold until it is sent.
     pub(super) fn into_parts(self) -> (Box<RawValue>, Vec<OwnedSemaphorePermit>) {
         (self.json.unwrap_or_else(|| RawValue::NULL.to_owned()), self.permits)
     }
@@ -115,7 +115,7 @@ fn write<T: Serialize>(id: &PeerId, outcome: Outcome<'_, T>) -> Option<Box<RawVa
     RawValue::from_string(String::from_utf8(bounded.0).ok()?).ok()
 }
 
-/// Takes so many bytes and no more.
+/// Accepts this many bytes and no more.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {

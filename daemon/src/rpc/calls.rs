@@ -1,7 +1,7 @@
-//! From a message as it is read to its answer: parameters, place, limits.
+//! From a message to its answer: parameters, place, limits.
 //!
-//! All of [`Calls::begin`] runs when the message is read, so calls take their places in the order in
-//! which they came; what it returns may run in any order.
+//! All of [`Calls::begin`] runs when the message is read, so calls take their places in order of arrival; what it
+//! returns may run in any order.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,27 +30,27 @@ use super::subscriptions::Subscriptions;
 pub(super) struct Calls {
     pub(super) api: Arc<Api>,
     pub(super) connection: Arc<Connection>,
-    /// Absent where events can't be pushed: at a POST.
+    /// Absent if events cannot be pushed: for a POST.
     pub(super) subscriptions: Option<Subscriptions>,
 }
 
-/// Whether a call came alone. A subscription's answer can't be part of a batch's.
+/// Whether a call came alone. The answer to a subscription cannot be part of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Came {
     Alone,
     InBatch,
 }
 
-/// Resolves to the answer; to none for a notification, and where a subscription has answered.
+/// Resolves to the answer; to none for a notification, or if a subscription has answered.
 pub(super) type Answering = BoxFuture<'static, Option<Answer>>;
 
 impl Calls {
-    /// Reads a message and takes the places of its calls, here and now; the future does the rest.
+    /// Reads a message and takes the places of its calls immediately; the future does the rest.
     pub(super) fn begin(&self, message: &[u8]) -> Answering {
         match envelope::read(message) {
             Ok(Message::Single(entry)) => self.begin_entry(entry, Came::Alone),
             Ok(Message::Batch(entries)) => {
-                // All take their places before any is waited for.
+                // All take their places before any is awaited.
                 let begun: Vec<_> =
                     entries.into_iter().map(|entry| self.begin_entry(entry, Came::InBatch)).collect();
                 async move { batch(join_all(begun).await.into_iter().flatten().collect()) }.boxed()
@@ -66,7 +66,7 @@ impl Calls {
         }
     }
 
-    /// Checks the call and takes its place, and counts it once it is answered.
+    /// Checks the call, takes its place, and counts it once it is answered.
     fn begin_request(&self, request: Request<'_>, came: Came) -> Answering {
         let counts = self.api.counts.clone();
         let method = request.method.clone();
@@ -122,7 +122,7 @@ impl Calls {
     }
 }
 
-/// The answers of a batch as one, where there are any.
+/// The answers of a batch in one, if there are any.
 fn batch(answers: Vec<Answer>) -> Option<Answer> {
     if answers.is_empty() {
         return None;
@@ -142,7 +142,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Every method that answers once.
+    /// Every method with a single answer.
     fn dispatch(self, method: &str) -> BoxFuture<'static, Answer> {
         use Pace::{AtOnce, Login, Logout, Usual};
         match method {
@@ -282,7 +282,7 @@ impl Call<'_> {
         }
     }
 
-    /// A call that concerns no account's order.
+    /// A call outside any account's order.
     fn answer<M: Method, T, F>(self, method: fn(Arc<Api>, M::Params) -> F) -> BoxFuture<'static, Answer>
     where
         T: Serialize + Send + Sync + 'static,
@@ -296,7 +296,7 @@ impl Call<'_> {
         }
     }
 
-    /// Whatever the name of the method: each ends any subscription of its connection.
+    /// Regardless of the method's name: each ends any subscription of its connection.
     fn unsubscribe(self) -> BoxFuture<'static, Answer> {
         if !self.connection.is_websocket() {
             return self.refuse(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket));
@@ -316,8 +316,8 @@ impl Call<'_> {
     }
 }
 
-/// The call's answer. The call counts as in flight until its answer is on its way to the socket,
-/// so that a connection that never reads can't pile up answers.
+/// The call's answer. The call counts as in flight until its answer is being written to the socket, so that a
+/// connection that never reads cannot pile up answers.
 async fn respond<T: Serialize>(
     method: &str,
     id: PeerId,
@@ -333,7 +333,7 @@ async fn respond<T: Serialize>(
     answer.holding(permit)
 }
 
-/// The answer is too large to be sent, and this is how large, and what to do.
+/// The answer is too large to send: its size, and what to do.
 fn too_large(method: &str, bytes: usize) -> ApiError {
     let remedy = match method {
         api::LoadRoster::NAME => " Load it in pages: set `limit`, then `after` to the last JID of each page.",

@@ -1,4 +1,4 @@
-//! What the daemon remembers of one connection.
+//! The state of one connection.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::order::Order;
 /// One WebSocket, or one POST.
 pub(super) struct Connection {
     pub(super) order: Order,
-    /// Absent: it is a POST.
+    /// Absent for a POST.
     websocket: Option<OpenWebsocket>,
     calls: Arc<Semaphore>,
     /// By id. A subscription ends when its sender is dropped.
@@ -37,22 +37,22 @@ impl Connection {
         self.websocket.is_some()
     }
 
-    /// Counts a call as in flight for as long as the permit is held, where there is room for it.
+    /// Counts a call as in flight while the permit is held, if there is room for it.
     pub(super) fn try_begin_call(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.calls).try_acquire_owned().ok()
     }
 
-    /// Waits until every call has its answer on its way.
+    /// Waits until the answers to all calls are being sent.
     pub(super) async fn all_answered(&self) {
         // The semaphore is never closed.
         let _ = self.calls.acquire_many(CALLS_IN_FLIGHT as u32).await;
     }
 
-    /// The account that a call means which names none: settled when the call is read, with the
-    /// accounts whose login was sent before it counted in.
+    /// The account for a call that names none: determined when the call is read, including accounts whose login was
+    /// sent before it.
     ///
     /// # Errors
-    /// When there is none, or more than one.
+    /// If there is none, or more than one.
     pub(super) fn only_account(&self, accounts: &[BareJid]) -> Answered<BareJid> {
         let mut meant = self.order.logging_in();
         meant.extend(accounts.iter().cloned());
@@ -63,14 +63,14 @@ impl Connection {
         }
     }
 
-    /// Remembers a subscription; what is returned resolves when it shall end.
+    /// Registers a subscription; the returned future resolves when it must end.
     pub(super) fn open_subscription(&self, id: u64) -> oneshot::Receiver<()> {
         let (sender, ended) = oneshot::channel();
         self.subscriptions().insert(id, sender);
         ended
     }
 
-    /// Ends a subscription; says whether there was one.
+    /// Ends a subscription; returns whether there was one.
     pub(super) fn close_subscription(&self, id: u64) -> bool {
         self.subscriptions().remove(&id).is_some()
     }

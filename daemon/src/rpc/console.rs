@@ -1,12 +1,12 @@
-//! The web console, and the JavaScript client that it is made of: files in the binary, the same for
-//! everybody, and hence without a token.
+//! The web console, and the JavaScript client that it uses: files in the binary, the same for everybody, so they need
+//! no token.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use http::{Method, StatusCode, Uri};
 
-/// What the console's page may do: its own scripts and styles, no HTML made of text (Trusted Types), this
-/// daemon and nobody else, in no frame.
+/// What the console's page may do: run its own scripts and styles, turn no text into HTML (Trusted Types), connect
+/// only to this daemon, and not be framed.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
@@ -16,7 +16,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// A file: where it is served, its media type, its text.
+/// A file: its path, its media type, its text.
 struct File(&'static str, &'static str, &'static str);
 
 macro_rules! files {
@@ -47,12 +47,12 @@ const FILES: &[File] = files! {
     "/client/roster.js", SCRIPT, "javascript/src/roster.js";
 };
 
-/// The media type and text of what is served at a path.
+/// The media type and text of the file at a path.
 pub(super) fn file(path: &str) -> Option<(&'static str, &'static str)> {
     FILES.iter().find(|File(served, ..)| *served == path).map(|File(_, kind, text)| (*kind, *text))
 }
 
-/// Answers with a file of the console, or says that there is none.
+/// Answers with a file of the console, or that there is none.
 pub(super) async fn serve(method: Method, uri: Uri) -> Response {
     let is_read = method == Method::GET || method == Method::HEAD;
     let Some((kind, text)) = file(uri.path()).filter(|_| is_read) else {

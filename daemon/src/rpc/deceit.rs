@@ -1,12 +1,12 @@
-//! Names that were made to deceive (UTS #39): UIs show a warning beside them.
+//! Names designed to deceive (UTS #39): UIs show a warning next to them.
 
 use prosed_protocol::Warning;
 use prosed_protocol::visible::{Sight, characters};
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::MixedScript;
 
-/// The signs of deceit in a JID and a name, each once, in the order of [`Warning`]. Whether there is
-/// another contact like this one, the session knows.
+/// The signs of spoofing in a JID and a name, each once, in the order of [`Warning`]. Look-alikes among contacts are
+/// found by the session.
 pub(super) fn warnings(jid: &str, name: &str, look_alike: bool) -> Vec<Warning> {
     let any = |found: fn(&str) -> bool| found(jid) || found(name);
     let signs = [
@@ -19,24 +19,24 @@ pub(super) fn warnings(jid: &str, name: &str, look_alike: bool) -> Vec<Warning> 
     signs.into_iter().filter(|(_, found)| *found).map(|(sign, _)| sign).collect()
 }
 
-/// Whether one word mixes scripts that are not written together (UTS #39 §5.1): Latin with
-/// Cyrillic, say, but not kana with Han.
+/// Whether one word mixes scripts that are not written together (UTS #39 §5.1): Latin with Cyrillic, for example, but
+/// not kana with Han.
 fn mixes_scripts(text: &str) -> bool {
     !text.is_ascii() && text.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_single_script())
 }
 
-/// Whether there are characters that turn the direction of writing.
+/// Whether there are characters that change the direction of writing.
 fn turns(text: &str) -> bool {
     !text.is_ascii() && characters(text).any(|(_, sight)| sight == Sight::Turning)
 }
 
-/// Whether there are characters that can't be seen, or none that can.
+/// Whether there are invisible characters, or no visible ones.
 fn hides(text: &str) -> bool {
     let is_blank = text.chars().all(|c| c.is_whitespace() || c == '\u{2800}');
     is_blank || characters(text).any(|(_, sight)| sight == Sight::Unseen)
 }
 
-/// Whether one word of a name looks like a JID with a host, and is another than this one.
+/// Whether one word of a name looks like a JID with a host, and differs from this one.
 fn names_another(name: &str, jid: &str) -> bool {
     let words = name.split(|c: char| c.is_whitespace() || "()<>[]{}\",;".contains(c));
     words.map(compatible).any(|word| {
@@ -46,7 +46,7 @@ fn names_another(name: &str, jid: &str) -> bool {
     })
 }
 
-/// A word as JIDs are compared: of compatible characters one, and all of them small.
+/// A word in the form in which JIDs are compared: compatibility characters unified, all in lower case.
 fn compatible(word: &str) -> String {
     word.nfkc().flat_map(char::to_lowercase).collect()
 }

@@ -1,4 +1,4 @@
-//! `endpoint.json`, where UIs find the door, and what else the runtime folder tells of the daemon.
+//! `endpoint.json`, which tells UIs where to connect, and other files about the daemon in the runtime folder.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -7,31 +7,31 @@ use prosed_protocol::endpoint::{Endpoint, FILE_NAME, SETTINGS_NAME};
 
 use crate::files::{self, Durability, write_atomic};
 
-/// A file of the runtime folder's, for as long as the doors are open: it goes when this is dropped.
+/// A file in the runtime folder that exists while the doors are open: removed when this is dropped.
 pub(crate) struct RunFile {
     path: PathBuf,
     content: Vec<u8>,
 }
 
 impl RunFile {
-    /// Writes where the doors are. Call it once they are bound: another user can take a port before us, and
-    /// nobody shall be sent there.
+    /// Writes the doors' addresses. Call it once they are bound: another user can take a port before us, and UIs must
+    /// not be sent there.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// If the file cannot be written.
     pub(crate) fn endpoint(folder: &Path, endpoint: &Endpoint) -> io::Result<Self> {
         Self::write(folder, FILE_NAME, serde_json::to_vec(endpoint)?)
     }
 
-    /// Writes what the configuration has come to.
+    /// Writes the resulting configuration.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// If the file cannot be written.
     pub(crate) fn settings(folder: &Path, settings: String) -> io::Result<Self> {
         Self::write(folder, SETTINGS_NAME, settings.into_bytes())
     }
 
-    /// Whole or not at all.
+    /// Complete or not at all.
     fn write(folder: &Path, name: &str, content: Vec<u8>) -> io::Result<Self> {
         let path = folder.join(name);
         write_atomic(&path, &content, Durability::Written)?;

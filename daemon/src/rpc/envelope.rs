@@ -1,8 +1,7 @@
-//! Reads what a message holds: JSON-RPC 2.0 requests, notifications and batches.
+//! Parses messages: JSON-RPC 2.0 requests, notifications and batches.
 //!
-//! An id is any string or number, and an answer carries it back as it was written. jsonrpsee knows
-//! strings and `u64` only and takes a request with another id for a notification, so messages are
-//! read here, for all doors alike.
+//! An id is any string or number, and an answer returns it verbatim. jsonrpsee supports only strings and `u64`, and
+//! treats a request with any other id as a notification, so messages are parsed here, for all doors.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +18,7 @@ use super::limits::{self, BATCH_CALLS};
 pub(super) struct PeerId(Box<RawValue>);
 
 impl PeerId {
-    /// Of an answer to what has no id, or none that can be read.
+    /// For an answer to something without an id, or with an unreadable one.
     pub(super) fn null() -> Self {
         Self(RawValue::NULL.to_owned())
     }
@@ -35,7 +34,7 @@ impl PeerId {
     }
 }
 
-/// A message that could be read.
+/// A message that could be parsed.
 #[derive(Debug)]
 pub(super) enum Message<'a> {
     Single(Entry<'a>),
@@ -43,7 +42,7 @@ pub(super) enum Message<'a> {
     Batch(Vec<Entry<'a>>),
 }
 
-/// A request, or what is to be answered to something that is none.
+/// A request, or the answer to something that is not one.
 pub(super) type Entry<'a> = Result<Request<'a>, Refused>;
 
 /// A request or, without an id, a notification.
@@ -54,7 +53,7 @@ pub(super) struct Request<'a> {
     pub(super) params: Option<&'a RawValue>,
 }
 
-/// The answer to what is no request.
+/// The answer to something that is not a request.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) id: PeerId,
@@ -68,13 +67,13 @@ impl Refused {
     }
 }
 
-/// Reads a message.
+/// Parses a message.
 ///
 /// # Errors
-/// When it is not JSON, or an empty or too large batch. The answer is a single one.
+/// If it is not JSON, or an empty or too large batch. The answer is a single one.
 pub(super) fn read(message: &[u8]) -> Result<Message<'_>, ApiError> {
     let unreadable = |error: serde_json::Error| {
-        // Where it went wrong, and not what is there: that may be a password.
+        // Reports the position, not the content: that may be a password.
         let place = format!("line {}, column {}", error.line(), error.column());
         ApiError::new(ErrorKind::ParseError).text(place)
     };
@@ -115,14 +114,14 @@ fn entry(json: &RawValue) -> Entry<'_> {
     Ok(Request { id, method, params: members.params })
 }
 
-/// What a request is made of; other members are ignored.
+/// The members of a request; others are ignored.
 #[derive(Default)]
 struct Members<'a> {
     jsonrpc: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
-    /// It is there more than once: two readers could take it for two different requests.
+    /// It is there more than once: two readers could understand two different requests.
     twice: Option<&'static str>,
 }
 
@@ -162,7 +161,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The first entries of a batch; the rest is read and not kept.
+/// The first entries of a batch; the rest is read and dropped.
 struct Batch<'a> {
     entries: Vec<&'a RawValue>,
     too_many: bool,

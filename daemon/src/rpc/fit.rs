@@ -1,30 +1,30 @@
-//! Keeps contacts and accounts small in rosters, lists and events, whatever their devices, servers and
-//! profiles say: a UI may hold thousands of them, and the event log has to have room for everybody's.
+//! Keeps contacts and accounts small in rosters, lists and events, whatever their devices, servers and profiles say:
+//! a UI may hold thousands, and the event log must have room for everybody's.
 //!
-//! What others wrote is cut first, what we wrote last. JIDs, resources and groups are never cut, since they
-//! would name something else: they stay whole or are left out.
+//! Text written by others is cut first, ours last. JIDs, resources and groups are never shortened, since part of one
+//! would name something else: they are kept whole or left out.
 
 use std::io::{self, Write};
 
 use prosed_protocol::{Account, Contact, ProfileSummary, Resource, SubscriptionRequested};
 use serde::Serialize;
 
-/// What ends a text that was cut.
+/// The end of a shortened text.
 const MARK: char = '…';
 
-/// How much is shown. Texts in characters, the mark included.
+/// How much is shown. Texts in characters, including the mark.
 struct Level {
     devices: usize,
     groups: usize,
     /// Of a status.
     status: usize,
-    /// Of a profile's texts, and of what a device says of its program.
+    /// Of a profile's texts, and of a device's description of its program.
     theirs: usize,
     /// Of a name.
     names: usize,
 }
 
-/// The first is for everybody, and nearly everybody fits. Of the last, a test shows that all do.
+/// The first applies to everybody, and nearly everybody fits. A test shows that everybody fits the last.
 const LEVELS: [Level; 8] = [
     Level { devices: 4, groups: 100, status: 1_000, theirs: 256, names: 256 },
     Level { devices: 4, groups: 100, status: 256, theirs: 128, names: 256 },
@@ -36,7 +36,7 @@ const LEVELS: [Level; 8] = [
     Level { devices: 0, groups: 0, status: 0, theirs: 0, names: 16 },
 ];
 
-/// Cuts what does not fit in [`Contact::MAX_BYTES`], and says so in the contact.
+/// Cuts what does not fit into [`Contact::MAX_BYTES`], and marks the contact.
 pub(super) fn contact(contact: &mut Contact) {
     for level in &LEVELS {
         contact.truncated |= level.cut_contact(contact);
@@ -46,7 +46,7 @@ pub(super) fn contact(contact: &mut Contact) {
     }
 }
 
-/// The same for an account and [`Account::MAX_BYTES`]. Our own status stays whole: nobody else writes it.
+/// The same for an account and [`Account::MAX_BYTES`]. Our own status is not cut: nobody else writes it.
 pub(super) fn account(account: &mut Account) {
     for level in &LEVELS {
         account.truncated |= level.cut_others(&mut account.resources, &mut account.profile);
@@ -56,17 +56,17 @@ pub(super) fn account(account: &mut Account) {
     }
 }
 
-/// What a stranger says with a request, for its event: of nobody have we heard less.
+/// A stranger's message in a request, for its event: strangers get the least room.
 pub(super) fn request(words: &mut SubscriptionRequested) {
     for text in [&mut words.nick, &mut words.message].into_iter().flatten() {
         cut_text(text, LEVELS[0].theirs);
     }
 }
 
-/// How long a value is as JSON, in bytes.
+/// A value's length as JSON, in bytes.
 pub(super) fn json_bytes(value: &impl Serialize) -> usize {
     let mut counted = Counted(0);
-    // Counting can't fail, and what the API says has no maps with other keys than strings.
+    // Counting cannot fail, and the API has no maps with keys other than strings.
     drop(serde_json::to_writer(&mut counted, value));
     counted.0
 }
@@ -84,12 +84,12 @@ impl Write for Counted {
     }
 }
 
-/// At least the length of the contact as JSON. Nearly everybody is far below the limit, which this finds in a
-/// tenth of the time that writing takes.
+/// An upper bound of the contact's length as JSON. Nearly everybody is far below the limit, and this takes a tenth of
+/// the time of writing it.
 fn contact_bound(contact: &Contact) -> usize {
-    /// Of JSON, for one byte of text: `\u0001`.
+    /// In JSON, for one byte of text: `\u0001`.
     const ESCAPED: usize = 6;
-    /// Names of fields, words, numbers, times, and the picture's path.
+    /// Field names, enum values, numbers, times, and the picture's path.
     const CONTACT: usize = 840;
     const RESOURCE: usize = 300;
     let some = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -123,7 +123,7 @@ impl Level {
         cut | contact.roster_name.as_mut().is_some_and(|name| cut_text(name, self.names))
     }
 
-    /// What others wrote.
+    /// Text written by others.
     fn cut_others(&self, resources: &mut Vec<Resource>, profile: &mut Option<ProfileSummary>) -> bool {
         let mut cut = resources.len() > self.devices;
         resources.truncate(self.devices);
@@ -154,9 +154,9 @@ impl Level {
     }
 }
 
-/// Leaves at most so many characters, the mark included, which is at least one; answers whether there were more.
+/// Keeps at most this many characters, including the mark, but at least one; returns whether there were more.
 fn cut_text(text: &mut String, most: usize) -> bool {
-    // A character has a byte at least.
+    // A character has at least one byte.
     if text.len() <= most || text.chars().nth(most).is_none() {
         return false;
     }

@@ -1,6 +1,6 @@
-//! A WebSocket's bytes on their way to soketto, which loses its place if a message in several frames is too
-//! large: it skips as many bytes as the whole message has had so far, and with them the messages that follow. So
-//! such a message ends the connection here, before soketto sees the frame that is too much.
+//! A WebSocket's bytes on the way to soketto, which loses its place if a message in several frames is too large: it
+//! skips as many bytes as the whole message has had so far, and with them the messages that follow. So such a message
+//! ends the connection here, before soketto sees the frame that exceeds the limit.
 
 use std::io;
 use std::pin::Pin;
@@ -19,18 +19,18 @@ impl TooManyFragments {
     }
 }
 
-/// The socket, and where in a frame (RFC 6455 §5.2) its reader is.
+/// The socket, and the reader's position in a frame (RFC 6455 §5.2).
 pub(super) struct Frames<S> {
     socket: S,
-    /// Bytes that a message in several frames may have.
+    /// The limit, in bytes, of a message in several frames.
     most: u64,
-    /// What is there of a frame's header.
+    /// The part of a frame's header read so far.
     header: Vec<u8>,
     /// Bytes of the payload that are still to come.
     payload: u64,
     /// Bytes of the message so far.
     message: u64,
-    /// The error has been given, and what follows is only read to be dropped.
+    /// The error has been returned, and what follows is read and dropped.
     is_over: bool,
 }
 
@@ -55,7 +55,7 @@ impl<S> Frames<S> {
             let Some((opcode, length)) = read(&self.header) else { continue };
             self.header.clear();
             self.payload = length;
-            // Control frames, which may stand between those of a message, are 8 and above.
+            // Control frames, which may be interleaved with those of a message, are 8 and above.
             if opcode < 8 {
                 let is_continued = opcode == 0;
                 self.message = if is_continued { self.message.saturating_add(length) } else { length };
@@ -69,7 +69,7 @@ impl<S> Frames<S> {
     }
 }
 
-/// The opcode and the payload's length, once all of a header is there.
+/// The opcode and the payload's length, once the header is complete.
 fn read(header: &[u8]) -> Option<(u8, u64)> {
     let (&first, &second) = (header.first()?, header.get(1)?);
     let mask = if second & 0x80 == 0 { 0 } else { 4 };

@@ -1,11 +1,10 @@
-//! Who may enter: decided from a request's head alone, before anything of it is carried out.
+//! Who is admitted: decided from a request's head alone, before any of it is carried out.
 //!
-//! A web page in the user's browser can send requests to a local port, and a name that its author
-//! controls can be made to point here (DNS rebinding). So `Host` must be a literal of ours, `Origin`
-//! one that we know, `Sec-Fetch-Site` our own where a browser names no origin, and then there is the
-//! token. Pages that fail get no answer at all, so that they can't tell us from a closed port. The Unix
-//! socket is out of a page's reach, and the
-//! kernel says who is behind it: there [`is_us`] decides, and the token is not asked for.
+//! A web page in the user's browser can send requests to a local port, and a name that its author controls can be
+//! made to resolve to us (DNS rebinding). So `Host` must be one of our literals, `Origin` one that we know,
+//! `Sec-Fetch-Site` our own if a browser sends no origin, and then there is the token. Pages that fail get no answer
+//! at all, so that they cannot tell us from a closed port. The Unix socket is out of a page's reach, and the kernel
+//! says who is on the other side: there [`is_us`] decides, without a token.
 
 #[cfg(test)]
 mod tests;
@@ -26,19 +25,19 @@ use prosed_protocol::{WEBSOCKET_PROTOCOL, WEBSOCKET_TOKEN_PREFIX};
 use super::console;
 use super::token::Token;
 
-/// What a door lets in.
+/// What a door admits.
 pub(crate) enum Guard {
     /// The door is a port, which every program and web page can reach.
     Port(PortGuard),
-    /// The door is a Unix socket, and whose program it is has been checked.
+    /// The door is a Unix socket, and its peer has been checked.
     Socket,
 }
 
-/// What a port lets in.
+/// What a port admits.
 pub(crate) struct PortGuard {
-    /// What the port is bound to.
+    /// The address that the port is bound to.
     address: SocketAddr,
-    /// The values of `Host` that mean us.
+    /// The values of `Host` that refer to us.
     hosts: Vec<String>,
     /// Origins of pages that we serve ourselves.
     own_origins: Vec<String>,
@@ -47,7 +46,7 @@ pub(crate) struct PortGuard {
     token: Token,
 }
 
-/// Why a request was turned away.
+/// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// RFC 9112 §3.2.
@@ -58,7 +57,7 @@ pub(crate) enum Refusal {
     WrongHost,
     #[error("this Origin may not enter: list it in allowed_origins of config.toml")]
     WrongOrigin,
-    /// What a page of somebody else's embeds or leads to.
+    /// Something that a foreign page embeds or links to.
     #[error("a page of another site may not load this")]
     ForeignPage,
     #[error("the bearer token is missing or wrong: it is in the file that endpoint.json names")]
@@ -78,7 +77,7 @@ impl Refusal {
         Self::NotJson,
     ];
 
-    /// As the metrics call it.
+    /// Its name in the metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoHost => "noHost",
@@ -90,8 +89,8 @@ impl Refusal {
         }
     }
 
-    /// What is answered. Absent: nothing at all, as where no program listens, since a page that learns
-    /// anything may be behind it. Under a name of its own (DNS rebinding) it could read all of an answer.
+    /// The response. Absent: none at all, as from a closed port, because a page that learns anything may be behind
+    /// it. Under its own name (DNS rebinding) it could read the whole response.
     pub(crate) fn status(self) -> Option<StatusCode> {
         match self {
             Self::NoHost => Some(StatusCode::BAD_REQUEST),
@@ -102,25 +101,25 @@ impl Refusal {
     }
 }
 
-/// A request that may go on.
+/// A request that has passed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Admission {
-    /// The listed origin that it comes from: CORS is answered for it.
+    /// The listed origin that it comes from: it gets CORS headers.
     pub(crate) cors_origin: Option<HeaderValue>,
-    /// It is a preflight (Fetch §3.3): to be answered, and not to be carried out.
+    /// It is a preflight (Fetch §3.3): to be answered, but not carried out.
     pub(crate) preflight: bool,
     /// It has shown the token.
     pub(crate) known: bool,
-    /// A page of somebody else's wants it: an answer is for those who know the picture's address.
+    /// A foreign page wants it: only for those who know the picture's address.
     pub(crate) foreign: bool,
 }
 
-/// Where a request comes from, as browsers say in a header that no page can set (Fetch Metadata).
+/// Where a request comes from, according to a browser's header that no page can set (Fetch Metadata).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Site {
-    /// It is no browser, or one of before 2023.
+    /// Not a browser, or one from before 2023.
     Unsaid,
-    /// A page of ours, or the user, by the address bar.
+    /// One of our pages, or the user's address bar.
     Own,
     /// Any other page.
     Foreign,
@@ -138,7 +137,7 @@ impl Site {
 }
 
 impl Guard {
-    /// A guard for the port that is bound to `address`. `listed_origins` as in `app://prose`.
+    /// A guard for the port bound to `address`. `listed_origins` as in `app://prose`.
     pub(crate) fn port(address: SocketAddr, listed_origins: Vec<String>, token: Token) -> Self {
         Self::Port(PortGuard::new(address, listed_origins, token))
     }
@@ -154,16 +153,16 @@ impl Guard {
         }
     }
 
-    /// What proves to a client that the daemon has this port. Absent for those who have not asked, and at
-    /// a socket, of which the kernel says whose it is.
+    /// Proof for a client that the daemon has this port. Absent if it did not ask, and at a socket, whose owner the
+    /// kernel knows.
     pub(crate) fn answer(&self, headers: &HeaderMap) -> Option<String> {
         let Self::Port(guard) = self else { return None };
         guard.token.answer(guard.address, nonce(headers)?)
     }
 }
 
-/// Whether whoever is at the other end of a Unix socket runs as the same user as we do. Root is
-/// somebody else: root's programs that mean it can become us.
+/// Whether the peer of a Unix socket runs as the same user as we do. Root counts as another user: root's programs can
+/// switch to ours if they mean it.
 pub(crate) fn is_us(peer: u32) -> bool {
     peer == rustix::process::geteuid().as_raw()
 }
@@ -180,7 +179,7 @@ impl PortGuard {
         Self { address, hosts, own_origins, listed_origins, token }
     }
 
-    /// Each check comes before the next, so that a valid token never outweighs a wrong origin.
+    /// The checks are in this order, so that a valid token never overrides a wrong origin.
     fn check(&self, request: &Parts) -> Result<Admission, Refusal> {
         self.check_host(request)?;
         let cors_origin = self.check_origin(&request.headers)?;
@@ -198,7 +197,7 @@ impl PortGuard {
 
     fn check_host(&self, request: &Parts) -> Result<(), Refusal> {
         let host = only(&request.headers, HOST).ok_or(Refusal::NoHost)?;
-        // An absolute request target outweighs Host (RFC 9112 §3.2.2), so both must be ours.
+        // An absolute request target overrides Host (RFC 9112 §3.2.2), so both must be ours.
         let target = request.uri.authority().map(|authority| authority.as_str());
         let ours = |name: &str| self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name));
         if host.to_str().is_ok_and(ours) && target.is_none_or(ours) {
@@ -214,7 +213,7 @@ impl PortGuard {
         }
         let header = only(headers, ORIGIN).ok_or(Refusal::WrongOrigin)?;
         let origin = header.to_str().map_err(|_| Refusal::WrongOrigin)?;
-        // Any sandboxed frame is `null`, any downloaded page `file://`: nobody can mean to list them.
+        // Any sandboxed frame is `null`, any downloaded page `file://`: listing them is never intended.
         if origin == "null" || origin.starts_with("file:") {
             return Err(Refusal::WrongOrigin);
         }
@@ -224,8 +223,8 @@ impl PortGuard {
         if self.own_origins.iter().any(|own| own == origin) { Ok(None) } else { Err(Refusal::WrongOrigin) }
     }
 
-    /// Whether a page of somebody else's may load it all the same: where `Origin` is there, that has been
-    /// decided. Pages embed pictures without it.
+    /// Whether a foreign page may load it nevertheless: with an `Origin`, that has been decided. Pages embed pictures
+    /// without one.
     fn check_site(&self, request: &Parts) -> Result<bool, Refusal> {
         let foreign = Site::of(&request.headers) == Site::Foreign && !request.headers.contains_key(ORIGIN);
         if foreign && !is_picture(request) && !self.is_opening(request) {
@@ -234,8 +233,8 @@ impl PortGuard {
         Ok(foreign)
     }
 
-    /// Whether `prosectl open` leads a browser to the console: by a page that is in the runtime folder for
-    /// as long as that takes. To the browser its link is like anybody's.
+    /// Whether `prosectl open` is sending a browser to the console: through a page that is in the runtime folder
+    /// during that time. To the browser its link is like any other.
     fn is_opening(&self, request: &Parts) -> bool {
         let header = |name, value: &str| request.headers.get(name).is_some_and(|found| found == value);
         let in_a_tab = header("sec-fetch-mode", "navigate") && header("sec-fetch-dest", "document");
@@ -256,13 +255,13 @@ fn check_content_type(request: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the client offers our subprotocol, which the answer then has to name (RFC 6455 §4.2.2).
+/// Whether the client offers our subprotocol, which the response must then name (RFC 6455 §4.2.2).
 pub(crate) fn offers_subprotocol(headers: &HeaderMap) -> bool {
     subprotocols(headers).any(|name| name == WEBSOCKET_PROTOCOL)
 }
 
-/// What needs no token: it says nothing of anybody, or is guarded by a capability in its path. The
-/// console's files are for its own page, and for pages that are listed.
+/// What needs no token: it contains no data about anybody, or is protected by a capability in its path. The console's
+/// files are for its own page, and for listed pages.
 fn is_open(request: &Parts) -> bool {
     let path = request.uri.path();
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
@@ -279,13 +278,13 @@ fn is_picture(request: &Parts) -> bool {
     request.uri.path().starts_with("/avatars/")
 }
 
-/// The nonce of a challenge. A page can't send the header but from an origin that we know.
+/// The nonce of a challenge. A page can send the header only from an origin that we know.
 fn nonce(headers: &HeaderMap) -> Option<&str> {
     let nonce = only(headers, HeaderName::from_static(NONCE_HEADER))?.to_str().ok()?;
     challenge::is_nonce(nonce).then_some(nonce)
 }
 
-/// The header's value, where it is there exactly once.
+/// The header's value, if there is exactly one.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
@@ -297,7 +296,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-/// The token as browsers give it, who can set no header on a WebSocket.
+/// The token as sent by browsers, which cannot set headers on a WebSocket.
 fn subprotocol_token(headers: &HeaderMap) -> Option<&str> {
     let token = || subprotocols(headers).find_map(|name| name.strip_prefix(WEBSOCKET_TOKEN_PREFIX));
     (headers.contains_key(UPGRADE) && offers_subprotocol(headers)).then(token).flatten()

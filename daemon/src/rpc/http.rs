@@ -39,7 +39,7 @@ use super::websocket::WebSocket;
 use crate::cache::ThumbnailSize;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 
-/// What stands behind one door, which counts its own connections.
+/// What is behind one door, which counts its own connections.
 pub(super) struct Door {
     api: Arc<Api>,
     subscriptions: Methods,
@@ -50,7 +50,7 @@ pub(super) struct Door {
     stop: StopHandle,
 }
 
-/// Marks a response that is not to be sent: the socket closes without a word.
+/// Marks a response that must not be sent: the socket closes without a word.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("turned away without a word")]
 pub(super) struct NoAnswer;
@@ -62,13 +62,13 @@ impl Door {
         shares: Shares,
         stop: StopHandle,
     ) -> Result<Self, RegisterMethodError> {
-        // Of its own, like its numbers: jsonrpsee knows a subscription by both.
+        // Separate, like its numbers: jsonrpsee identifies a subscription by both.
         let subscriptions = subscriptions::register(&api.log, &api.counts)?;
         let room = ConnectionGuard::new(shares.websockets as usize);
         Ok(Self { api, subscriptions, ids: Arc::default(), patience, room, stop })
     }
 
-    /// What the door with this guard leads to.
+    /// What is behind the door with this guard.
     pub(super) fn router(self: &Arc<Self>, guard: Guard) -> Router {
         let entrance = Arc::new(Entrance { guard, counts: self.api.counts.clone() });
         Router::new()
@@ -86,20 +86,20 @@ impl Door {
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What is no page loads nothing, and stands in no frame.
+/// Anything that is not a page loads nothing, and cannot be framed.
 const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
-/// Marks a response that holds a picture.
+/// Marks a response with a picture.
 #[derive(Clone)]
 struct IsPicture;
 
-/// One door, as those see it who come in.
+/// One door, as seen by its visitors.
 struct Entrance {
     guard: Guard,
     counts: DoorMetrics,
 }
 
-/// Lets in whom the guard lets in, and answers CORS for whom it says.
+/// Admits requests that pass the guard, and answers CORS as it says.
 async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     conceal(&mut parts.headers);
@@ -124,7 +124,7 @@ async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Ne
             (response, admission.cors_origin)
         }
     };
-    // Who knows a picture's address has it from somebody with the token.
+    // Callers who know a picture's address have it from somebody with the token.
     if response.extensions().get::<IsPicture>().is_some() {
         recognize();
     }
@@ -140,7 +140,7 @@ async fn enter(State(entrance): State<Arc<Entrance>>, request: Request, next: Ne
     response
 }
 
-/// Proves to a client that it has reached the daemon, before it says anything.
+/// Proves to a client, before it sends anything, that it has reached the daemon.
 async fn prove(State(entrance): State<Arc<Entrance>>, headers: HeaderMap) -> Response {
     match entrance.guard.answer(&headers) {
         Some(answer) => answer.into_response(),
@@ -148,7 +148,7 @@ async fn prove(State(entrance): State<Arc<Entrance>>, headers: HeaderMap) -> Res
     }
 }
 
-/// Libraries that log a request leave out what is marked so.
+/// Libraries that log requests omit what is marked this way.
 fn conceal(headers: &mut HeaderMap) {
     for name in [AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL] {
         if let Entry::Occupied(mut values) = headers.entry(name) {
@@ -171,7 +171,7 @@ fn refuse(refusal: Refusal) -> Response {
     response
 }
 
-/// Fetch §3.3.3, and Private Network Access for pages that come from further away.
+/// Fetch §3.3.3, and Private Network Access for pages from elsewhere.
 fn preflight(request: &HeaderMap) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
@@ -200,7 +200,7 @@ async fn rpc(State(door): State<Arc<Door>>, request: Request) -> Response {
     if is_websocket { upgrade(&door, request, place) } else { post(&door, request).await }
 }
 
-/// Opens a WebSocket; it holds its place until it ends.
+/// Opens a WebSocket; it keeps its place until it closes.
 fn upgrade(door: &Door, mut request: Request, place: OwnedSemaphorePermit) -> Response {
     let mut handshake = Handshake::new();
     let mut response = match handshake.receive_request(&request) {
@@ -230,7 +230,7 @@ fn upgrade(door: &Door, mut request: Request, place: OwnedSemaphorePermit) -> Re
     response
 }
 
-/// Answers one POST: with 200 where there is something to say, be it an error, and with 204 to notifications.
+/// Answers one POST: with 200 if there is something to say, even an error, and with 204 to notifications.
 async fn post(door: &Door, request: Request) -> Response {
     let message = match Limited::new(request.into_body(), REQUEST_BYTES as usize).collect().await {
         Ok(message) => message.to_bytes(),
@@ -239,8 +239,8 @@ async fn post(door: &Door, request: Request) -> Response {
             let answer = json(Answer::error(&PeerId::null(), error));
             return (StatusCode::PAYLOAD_TOO_LARGE, answer).into_response();
         }
-        // Chunks that can't be read, such as those of a request that gives its length in two ways (RFC 9112 §6.1).
-        // Or it broke off, and nobody reads this.
+        // Unreadable chunks, such as those of a request with two lengths (RFC 9112 §6.1). Or the connection broke,
+        // and nobody reads this.
         Err(_) => return (StatusCode::BAD_REQUEST, "the body can't be read\n").into_response(),
     };
     let connection = Arc::new(Connection::new(None));
@@ -256,10 +256,10 @@ fn json(answer: Answer) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], String::from(Box::<str>::from(json)))
 }
 
-/// How the daemon stands, for Prometheus.
+/// The daemon's metrics, for Prometheus.
 async fn metrics(State(door): State<Arc<Door>>) -> Response {
     let metrics = Arc::clone(&door.api.metrics);
-    // It looks at the disk, and no call shall wait for that.
+    // It reads the disk, which must not delay any call.
     match tokio::task::spawn_blocking(move || metrics.text()).await {
         Ok(Ok(text)) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         failed => {
@@ -269,12 +269,12 @@ async fn metrics(State(door): State<Arc<Door>>) -> Response {
     }
 }
 
-/// The API, for programs: what `rpc.discover` answers with.
+/// The API, for programs: the same as `rpc.discover`.
 async fn description() -> Response {
     ([(CONTENT_TYPE, "application/json")], openrpc().to_string()).into_response()
 }
 
-/// A picture, for `<img>`: whoever knows the key may see it. `?size=64`: a small and square one.
+/// A picture, for `<img>`: anybody who knows the key may load it. `?size=64`: a square thumbnail.
 async fn avatar(
     State(door): State<Arc<Door>>,
     Path((key, id)): Path<(String, String)>,
@@ -290,7 +290,7 @@ async fn avatar(
         Some(Some(Ok(size))) => Some(ThumbnailSize::fitting(size)),
         Some(_) => return (StatusCode::BAD_REQUEST, "size is a number of pixels\n").into_response(),
     };
-    // Ids and sizes name the bytes: they never change.
+    // Ids and sizes determine the bytes: they never change.
     let tag = size.map_or_else(|| format!("\"{id}\""), |size| format!("\"{id}-{}\"", size.pixels()));
     let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
         let mut tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);

@@ -1,4 +1,4 @@
-//! The sockets that the doors stand on: our own, or those that systemd has opened for us.
+//! The doors' sockets: our own, or those that systemd has opened for us.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,10 +18,10 @@ use tracing::warn;
 use crate::config::{Port, Socket};
 use crate::files::{Lock, PRIVATE_FILE};
 
-/// Why a port or socket can't be served: exit code 4.
+/// Why a port or socket cannot be served: exit code 4.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    /// What the path says, or another daemon that listens there.
+    /// The path's error, or another daemon that listens there.
     #[error("the socket {} can't be bound: {source}", path.display())]
     Unix { path: PathBuf, source: io::Error },
     /// A socket unit that does not fit.
@@ -37,14 +37,14 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// What systemd passes by `LISTEN_FDS` (sd_listen_fds(3)); nothing without it. Takes the
-    /// variables out of the environment: call it before there is a second thread.
+    /// What systemd passes in `LISTEN_FDS` (sd_listen_fds(3)); nothing without it. Removes the variables from the
+    /// environment: call it before there is a second thread.
     ///
     /// # Errors
-    /// A socket that is none of ours: not listening, not a stream, or open to other computers.
+    /// A socket that is not suitable: not listening, not a stream, or reachable from other computers.
     pub(crate) fn passed() -> Result<Self, ListenError> {
         let mut listeners = Self::default();
-        // Without it they may have been meant for whoever started us.
+        // Without it they may have been meant for our parent process.
         if std::env::var_os("LISTEN_PID").is_none() {
             return Ok(listeners);
         }
@@ -68,15 +68,15 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Binds what is still missing: what was passed takes the place of what is configured, each
-    /// kind for itself. The socket's file is there until what is returned is dropped.
+    /// Binds what is still missing: passed sockets replace configured ones, port and socket separately. The socket's
+    /// file exists until the returned value is dropped.
     ///
-    /// prosed does without a port that is not available, because another user's prosed has it for example:
-    /// accounts stay connected, and most programs use the socket. If there is a port, it also does without a
-    /// socket that nobody asked for by name and that can't be made, in a folder whose path is too long for example.
+    /// prosed runs without a port that is not available, for example because another user's prosed has it: accounts
+    /// stay connected, and most programs use the socket. If there is a port, it also runs without a socket that was
+    /// not configured and cannot be created, for example in a folder whose path is too long.
     ///
     /// # Errors
-    /// A socket that can't be bound; the port is then closed again.
+    /// A socket that cannot be bound; the port is then closed again.
     pub(crate) fn or_bind(
         mut self,
         port: Option<Port>,
@@ -101,19 +101,19 @@ impl Listeners {
         }
     }
 
-    /// Where UIs connect over TCP, if they can: the first of our ports.
+    /// The TCP address for UIs, if any: the first of our ports.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.tcp.first().and_then(|socket| socket.local_addr().ok())
     }
 
-    /// Where UIs find the Unix socket, if it has a path.
+    /// The path of the Unix socket, if it has one.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let address = self.unix.first()?.local_addr().ok()?;
         address.as_pathname().map(Path::to_owned)
     }
 }
 
-/// The port, or another where nobody asked for this one.
+/// The port, or another if it was not configured.
 fn bind(Port { address, asked_for }: Port) -> Option<TcpListener> {
     let error = match TcpListener::bind(address) {
         Ok(listener) => return Some(listener),
@@ -130,8 +130,7 @@ fn bind(Port { address, asked_for }: Port) -> Option<TcpListener> {
     None
 }
 
-/// Whether no socket can be made there, whoever else is around. Another daemon, or somebody's file, is no
-/// reason to go on without.
+/// Whether no socket can be created there at all. Another daemon, or another file, is no reason to run without one.
 fn is_the_places_fault(error: &io::Error) -> bool {
     let somebody_is_there = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists);
     !somebody_is_there && !Untrusted::is(error)
@@ -145,7 +144,7 @@ fn check_listens(socket: impl std::os::fd::AsFd) -> Result<(), String> {
     }
 }
 
-/// The file of a socket that we have bound (0600). It goes when this is dropped.
+/// The file of a socket that we have bound (0600). It is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -155,8 +154,7 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file of a dead daemon is replaced; a live one's, or anything that is not a socket,
-    /// never.
+    /// The file of a dead daemon is replaced; that of a live one, or anything that is not a socket, never.
     fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
         let length = path.as_os_str().len();
         if length > LONGEST_SOCKET_PATH {
@@ -168,7 +166,7 @@ impl SocketFile {
                 ),
             ));
         }
-        // Between two daemons that start at once, each might take the other's for dead.
+        // Otherwise two daemons that start at the same time might each take the other's for dead.
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
         folder::check_way(
@@ -202,7 +200,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Whether nobody listens there any more. Does not wait for one who is too busy to answer.
+/// Whether nobody is listening there any more. Does not wait for a listener that is too busy to answer.
 fn is_dead(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -236,7 +234,7 @@ mod tests {
     fn a_dead_daemons_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prosed.sock");
-        // As `kill -9` leaves it: the file, and nobody behind it.
+        // What `kill -9` leaves: the file without a listener.
         drop(UnixListener::bind(&path).unwrap());
         let _open = open(&path).unwrap();
         std::os::unix::net::UnixStream::connect(&path).unwrap();
@@ -297,7 +295,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prosed.sock");
         let (_listeners, file) = open(&path).unwrap();
-        // Kept, so that the inode is not used again at once.
+        // Kept, so that the inode is not reused immediately.
         fs::rename(&path, folder.path().join("old")).unwrap();
         let _theirs = UnixListener::bind(&path).unwrap();
         drop(file);
@@ -334,7 +332,7 @@ mod tests {
             drop(file);
         }
     }
-    /// As long as it can be, and one byte more.
+    /// The maximum length, and one byte more.
     #[test]
     fn a_socket_that_cannot_be_made_is_done_without_where_nobody_asked_for_it_and_there_is_a_port() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What each method does. A call that concerns an account comes with its [`Place`] in that
-//! account's order: it is issued when its turn comes, and its answer is waited for outside of it.
+//! What each method does. A call that concerns an account has a [`Place`] in that account's order: it is issued when
+//! its turn comes, and its answer is awaited outside of it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,30 +36,30 @@ use crate::events::{EventLog, Filter};
 use crate::metrics::Metrics;
 use crate::registry::Connection;
 
-/// Contacts that are made ready for UIs before it is other calls' turn.
+/// Contacts prepared for UIs before other calls get a turn.
 const CONTACTS_AT_ONCE: usize = 16;
 
-/// Looks up a saved image, or a small one of it.
+/// Looks up a saved image, or its thumbnail.
 pub(crate) type Images = Arc<
     dyn Fn(ImageId, Option<ThumbnailSize>) -> BoxFuture<'static, Option<(ImageType, Vec<u8>)>> + Send + Sync,
 >;
 
-/// Everything that methods work with.
+/// Everything that methods use.
 pub(super) struct Api {
     pub(super) sessions: Sessions,
     pub(super) log: Arc<EventLog>,
     pub(super) translator: Translator,
     pub(super) images: Images,
-    /// What is counted at the doors …
+    /// What the doors count …
     pub(super) counts: DoorMetrics,
-    /// … and everywhere.
+    /// … and all metrics.
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// What a method answers with.
+/// A method's answer.
 pub(super) type Answered<T> = Result<T, ErrorObjectOwned>;
 
-/// An answer and the `seq` at which it was true.
+/// An answer and the `seq` at which it was valid.
 struct TrueAt {
     seq: u64,
     answer: Answer,
@@ -107,7 +107,7 @@ pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> A
     drop(turn);
     let reached = match answered {
         Some(reached) => reached?,
-        // The logout has its turn now, and ends it.
+        // Now it is the logout's turn, and it ends the login.
         None => answer.await?,
     };
     api.account(reached)
@@ -249,7 +249,7 @@ pub(super) async fn request_subscription(
     api.subscription(place, &params.jid, request(params.message)).await
 }
 
-/// An empty message is none.
+/// An empty message counts as none.
 fn request(message: Option<String>) -> SubscriptionAct {
     SubscriptionAct::Request { message: message.filter(|message| !message.is_empty()) }
 }
@@ -270,7 +270,7 @@ pub(super) async fn load_avatar(
     let jid = bare_jid(&params.jid)?;
     let answer = api.ask(place, Command::LoadAvatar { jid }).await?.answer;
     let Answer::Avatar(avatar) = answer else { return Err(unexpected(&answer)) };
-    // A file that went away since is absent, as a corrupt record is.
+    // A file that has since disappeared counts as absent, like a corrupt record.
     let (_, bytes) = (api.images)(avatar.id, None).await.ok_or(ApiError::new(ErrorKind::NotFound))?;
     Ok(LoadedAvatar { avatar: api.translator.avatar(&avatar), data: STANDARD.encode(bytes) })
 }
@@ -292,7 +292,7 @@ pub(super) async fn set_avatar(
     place: Place,
     params: SetAvatarParams,
 ) -> Answered<PublishedAvatar> {
-    // Decoding takes a moment, and no other call shall wait for it.
+    // Decoding takes a moment, and must not delay other calls.
     let images = tokio::task::spawn_blocking(move || picture::pngs(&params.data)).await;
     let images = images.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
     match api.ask(place, Command::SetAvatar { images }).await?.answer {
@@ -314,7 +314,7 @@ pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenc
     api.done(place, Command::SetPresence(presence)).await
 }
 
-/// `Events`, made of the shared JSON of each.
+/// `Events`, assembled from the shared JSON of each.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
     events: Vec<Box<RawValue>>,
@@ -340,7 +340,7 @@ pub(super) async fn discover(_: Arc<Api>) -> Answered<OpenRpcDocument> {
     Ok(OpenRpcDocument(openrpc()))
 }
 
-/// What a subscription or a poll wants of the log.
+/// The events that a subscription or a poll wants.
 pub(super) fn filter(params: SubscribeParams) -> Answered<Filter> {
     let account = params.account.as_deref().map(bare_jid).transpose()?;
     Ok(Filter { names: params.events, account })
@@ -361,8 +361,8 @@ impl Api {
         self.answer(&account, reply).await
     }
 
-    /// Contacts as rosters have them, a few at a time: the doors have one thread, and each contact may take a
-    /// while to be cut to size, so other calls come between.
+    /// Contacts in the form of rosters, a few at a time: the doors have one thread, and cutting a contact to size may
+    /// take a while, so other calls run in between.
     pub(super) async fn contacts(
         &self,
         contacts: impl ExactSizeIterator<Item = prosed_session::Contact>,
@@ -385,7 +385,7 @@ impl Api {
         }
     }
 
-    /// A command that is done, and no more to say.
+    /// A command without a result.
     async fn done(&self, place: Place, command: Command) -> Answered<Done> {
         match self.ask(place, command).await?.answer {
             Answer::Done => Ok(Done {}),
@@ -405,7 +405,7 @@ impl Api {
         Ok(TrueAt { seq, answer })
     }
 
-    /// How an account stands; none where it went away meanwhile, before or while it was asked.
+    /// An account's state; none if it disappeared before or during the query.
     async fn state(&self, account: &BareJid) -> Option<Answered<Account>> {
         let reply = self.sessions.issue(account, Command::GetAccount).await.ok()?;
         let Reply { seq, result } = reply.await.ok()?;
@@ -420,7 +420,7 @@ impl Api {
     }
 }
 
-/// A session that answers with what was not asked for: a fault of ours, and no reason to panic.
+/// The session's answer is of the wrong type: our bug, and no reason to panic.
 pub(super) fn unexpected(answer: &Answer) -> ErrorObjectOwned {
     tracing::error!(answer = translate::answer_name(answer), "a session answered another question");
     ApiError::new(ErrorKind::InternalError).into()

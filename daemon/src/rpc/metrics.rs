@@ -1,4 +1,4 @@
-//! What the doors tell those who watch over the daemon.
+//! The metrics of the doors.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -9,7 +9,7 @@ use prosed_protocol::{ErrorKind, api};
 
 use super::guard::Refusal;
 
-/// Counts for all doors together. Cheap to clone.
+/// Counters for all doors together. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DoorMetrics {
     calls: Family<Call, Counter>,
@@ -29,7 +29,7 @@ struct Refused {
     reason: &'static str,
 }
 
-/// How a call was answered: `ok`, a kind of error, or which of the connection's limits was reached.
+/// How a call was answered: `ok`, a kind of error, or the connection's limit that it reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Outcome {
     Ok,
@@ -61,7 +61,7 @@ impl From<Option<i32>> for Outcome {
     }
 }
 
-/// A method's name, where it is one of ours: what else a caller says becomes no label.
+/// A method's name, if it is one of ours: nothing else that a caller sends becomes a label.
 fn known(method: &str) -> &'static str {
     api::methods().map(|info| info.name).find(|name| *name == method).unwrap_or("unknown")
 }
@@ -80,7 +80,7 @@ impl DoorMetrics {
         registry.register("subscriptions_lagged", help, self.lagged.clone());
     }
 
-    /// A call has its answer; `error` is its code, if that is an error.
+    /// A call has been answered; `error` is its code, if it failed.
     pub(super) fn answered(&self, method: &str, error: Option<i32>) {
         self.calls.get_or_create(&Call { method: known(method), outcome: error.into() }).inc();
     }
@@ -89,12 +89,12 @@ impl DoorMetrics {
         self.refused.get_or_create(&Refused { reason: refusal.name() }).inc();
     }
 
-    /// A subscription has ended because it was too slow.
+    /// A subscription ended because it was too slow.
     pub(super) fn lagged(&self) {
         self.lagged.inc();
     }
 
-    /// A WebSocket is open for as long as what is returned lives.
+    /// A WebSocket is open while the returned value lives.
     pub(super) fn websocket(&self) -> OpenWebsocket {
         self.websockets.inc();
         OpenWebsocket(self.websockets.clone())

@@ -1,4 +1,4 @@
-//! The doors to UIs: JSON-RPC over WebSocket and POST, and the pictures.
+//! The doors for UIs: JSON-RPC over WebSocket and POST, and the pictures.
 
 mod answer;
 mod calls;

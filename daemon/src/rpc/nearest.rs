@@ -1,18 +1,18 @@
-//! Which method somebody may have meant.
+//! Suggests methods for a misspelled name.
 
 use prosed_protocol::{ApiError, ErrorKind, api};
 use strsim::normalized_damerau_levenshtein;
 
-/// Longer names resemble none of ours, and comparing takes a time that grows with the length.
+/// Longer names resemble none of ours, and the cost of comparing grows with the length.
 const LONGEST: usize = 64;
 
-/// From which likeness on a name is worth mentioning, 1 being the same.
+/// The least similarity worth mentioning; 1 means equal.
 const LIKE: f64 = 0.5;
 
-/// How many are named.
+/// How many are suggested.
 const NAMED: usize = 3;
 
-/// The error for a method that does not exist. It names those with similar names.
+/// The error for a method that does not exist. It lists similar names.
 pub(super) fn unknown_method(name: &str) -> ApiError {
     let error = ApiError::new(ErrorKind::MethodNotFound);
     match &nearest(name)[..] {
@@ -41,7 +41,7 @@ fn nearest(name: &str) -> Vec<&'static str> {
     names.into_iter().take(NAMED).map(|(_, name)| name).collect()
 }
 
-/// `loadRoster`, `load-roster` and `load_roster` are the same to those who guess.
+/// Treats `loadRoster`, `load-roster` and `load_roster` as equal.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

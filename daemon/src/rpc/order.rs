@@ -1,13 +1,13 @@
-//! The order of calls: those of one connection that concern one account take effect as they were
+//! The order of calls: those of one connection that concern one account take effect in the order in which they were
 //! sent.
 //!
-//! Each account that a connection speaks of has two queues. In `calls`, a usual call waits until what
-//! was sent before it is issued; `login` and `logout` keep their place there until they are done. A
-//! login gives its place up, though not its answer, once a `logout` is sent behind it: else nobody
-//! could stop it. Those that wait for nobody's server, reads and `reconnect`, only stand in `begun`.
-//! There they wait until the calls sent before them are issued, but for those that a login holds up.
+//! Each account that a connection refers to has two queues. In `calls`, an ordinary call waits until the calls before
+//! it have been issued; `login` and `logout` keep their place there until they are done. A login gives up its place,
+//! though not its answer, once a `logout` is sent after it: otherwise nothing could stop it. Calls that wait for no
+//! server, reads and `reconnect`, are only in `begun`. There they wait until the calls sent before them have been
+//! issued, except for those held up by a login.
 //!
-//! A place is taken when a call is read, before anything is awaited: batches can't step around it.
+//! A place is taken when a call is read, before anything is awaited: batches cannot bypass it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,16 +18,16 @@ use futures::future::BoxFuture;
 use jid::BareJid;
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard, watch};
 
-/// How a call stands in its account's order.
+/// How a call is ordered in its account's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// After what was sent before, until it is issued.
+    /// After the calls before it, until it is issued.
     Usual,
-    /// After what was sent before, until it is done or a logout is sent. The account may be a new one.
+    /// After the calls before it, until it is done or a logout is sent. The account may be new.
     Login,
-    /// After what was sent before, until it is done. A login does not hold it up.
+    /// After the calls before it, until it is done. A login does not hold it up.
     Logout,
-    /// After what was sent before and is not held up by a login.
+    /// After the calls before it that no login holds up.
     AtOnce,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Order {
     lanes: Mutex<BTreeMap<BareJid, Weak<Lane>>>,
 }
 
-/// The queues of one account; they live while somebody stands in them.
+/// The queues of one account; they live while calls are in them.
 #[derive(Default)]
 struct Lane {
     calls: Arc<Queue<()>>,
     begun: Arc<Queue<()>>,
     login_sent: AtomicBool,
-    /// Places of logins that are taken and not given up.
+    /// Places taken by logins and not given up.
     logins: AtomicUsize,
     /// How many logouts were sent.
     logouts: watch::Sender<u64>,
@@ -51,7 +51,7 @@ struct Lane {
 
 /// A call's place in its account's order.
 pub(crate) struct Place {
-    /// Whose order it is.
+    /// The account.
     pub(crate) account: BareJid,
     calls: Option<Ticket>,
     begun: Option<Ticket>,
@@ -59,7 +59,7 @@ pub(crate) struct Place {
     lane: Arc<Lane>,
 }
 
-/// It is this call's turn, until this is dropped.
+/// It is this call's turn until this is dropped.
 pub(crate) struct Turn {
     _calls: Option<OwnedMutexGuard<()>>,
     begun: Option<OwnedMutexGuard<()>>,
@@ -70,7 +70,7 @@ pub(crate) struct Turn {
 /// Counts as a login of its lane.
 struct LoginPlace {
     lane: Arc<Lane>,
-    /// Sees the logouts that are sent behind it.
+    /// Sees the logouts that are sent after it.
     logouts: watch::Receiver<u64>,
 }
 
@@ -108,8 +108,7 @@ impl Order {
         Place { account, calls, begun, login, lane }
     }
 
-    /// The accounts whose login was sent and is not answered yet: they exist as far as calls that
-    /// are sent behind it are concerned.
+    /// The accounts whose login was sent and is not answered yet: for calls sent after it, they exist.
     pub(crate) fn logging_in(&self) -> BTreeSet<BareJid> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let logging_in =
@@ -128,15 +127,15 @@ impl Place {
 }
 
 impl Turn {
-    /// The account exists and its session takes commands: those that wait for nobody's server may go on.
+    /// The account exists and its session accepts commands: calls that wait for no server may continue.
     pub(crate) fn has_begun(&mut self) {
         self.begun = None;
     }
 
-    /// Resolves once a logout is sent behind this login.
+    /// Resolves once a logout is sent after this login.
     pub(crate) async fn stopped(&mut self) {
         match &mut self.login {
-            // The lane lives as long as we do, and with it the sender.
+            // The lane lives as long as we do, and so does the sender.
             Some(login) => drop(login.logouts.changed().await),
             None => std::future::pending().await,
         }
@@ -150,8 +149,8 @@ enum Ticket {
 }
 
 impl Ticket {
-    /// tokio's mutex is fair: whoever is polled first gets in first. So poll once, here and now,
-    /// and without the budget that could put it off.
+    /// tokio's mutex is fair: the first to be polled gets in first. So poll once, right here, and without the budget
+    /// that could defer it.
     fn draw(queue: &Arc<Queue<()>>) -> Self {
         let mut waiting = tokio::task::unconstrained(Arc::clone(queue).lock_owned()).boxed();
         match (&mut waiting).now_or_never() {
@@ -189,7 +188,7 @@ mod tests {
         let order = Order::default();
         let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
         let places: Vec<_> = (0..100).map(|n| (n, order.take_place(me(), Pace::Usual))).collect();
-        // Awaited in the opposite order of their places.
+        // Awaited in reverse order of their places.
         for (n, place) in places.into_iter().rev() {
             let sender = sender.clone();
             tokio::spawn(async move {

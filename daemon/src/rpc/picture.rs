@@ -1,8 +1,8 @@
-//! The picture that a UI wants to have published, made into what may be: a PNG (XEP-0084 §2: what is in the data
-//! node is `image/png`; other types would need a web server).
+//! A UI's picture, converted to what may be published: a PNG (XEP-0084 §2: the data node holds `image/png`; other
+//! types would need a web server).
 //!
-//! How large it may be depends on the server, which only the session knows. So there are several, each smaller than
-//! the one before, down to one that every server takes.
+//! Its maximum size depends on the server, which only the session knows. So there are several, each smaller than the
+//! one before, down to one that every server accepts.
 
 use std::io::Cursor;
 
@@ -16,16 +16,16 @@ use prosed_session::{bounds, picture_bytes};
 
 use crate::decode;
 
-/// A side of a picture that is made smaller, in pixels: what UIs show.
+/// The side of a reduced picture, in pixels: what UIs show.
 const SIDE: u32 = 512;
-/// Bytes of the stanza with the largest picture that is published, whatever our own server takes. It comes to contacts
-/// over theirs: Prosody and ejabberd take twice as much from other servers.
+/// Bytes of the stanza with the largest published picture, whatever our own server accepts. Contacts receive it
+/// through their servers: Prosody and ejabberd accept twice as much from other servers.
 const STANZA_BYTES: usize = 256 * 1024;
-/// The side of a picture that is taken in, in pixels.
+/// The maximum side of an input picture, in pixels.
 const SIDE_MAX: u32 = 8192;
 
-/// The picture as PNGs, the largest first; the last fits into a stanza that any server takes. A PNG that may be
-/// published as it is, stays as it is. None: there is to be no picture.
+/// The picture as PNGs, the largest first; the last fits into a stanza that any server accepts. A PNG that may be
+/// published unchanged is kept. None: remove the picture.
 ///
 /// # Errors
 /// `invalidMedia`, with the reason.
@@ -58,14 +58,14 @@ pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
         if png.len() <= pngs.last().map_or(most, |larger| larger.len() - 1) {
             pngs.push(png);
         }
-        // Two thirds of the area: what fits is not much smaller than it could be, and all together take three times as
-        // long as the first.
+        // Two thirds of the area: the first that fits is not much smaller than possible, and all together take three
+        // times as long as the first.
         side = side * 4 / 5;
     }
     Ok(pngs)
 }
 
-/// The same with 8 bits a channel, and no more channels than it needs.
+/// The same with 8 bits per channel, and only the channels that it needs.
 fn plain(image: DynamicImage) -> DynamicImage {
     let rgba = image.to_rgba8();
     let is_opaque = rgba.pixels().all(|pixel| pixel.0[3] == u8::MAX);
@@ -107,7 +107,7 @@ mod tests {
         encoded(&RgbImage::new(width, height).into(), format)
     }
 
-    /// Shades of colour with the grain of a camera: what PNG compresses worst.
+    /// Colour gradients with camera noise: what PNG compresses worst.
     fn photo(width: u32, height: u32) -> DynamicImage {
         let mut noise = 1u32;
         let image = RgbaImage::from_fn(width, height, |x, y| {
@@ -121,7 +121,7 @@ mod tests {
         image.into()
     }
 
-    /// A hole in its middle.
+    /// A transparent hole in its middle.
     fn with_alpha(image: DynamicImage) -> DynamicImage {
         let mut image = image.into_rgba8();
         let (width, height) = image.dimensions();
@@ -139,7 +139,7 @@ mod tests {
         decoder(png).dimensions()
     }
 
-    /// The picture that a server gets which takes stanzas of so many bytes.
+    /// The picture for a server that accepts stanzas of this size.
     fn fitting(pngs: &[Vec<u8>], stanza: usize) -> &[u8] {
         pngs.iter().find(|png| png.len() <= picture_bytes(stanza)).expect("one for each server")
     }

@@ -1,9 +1,7 @@
-//! The part of a picture's address that nobody can guess: browsers load pictures by address alone, and can't
-//! send a token with it.
+//! The unguessable part of a picture's address: browsers load pictures by address alone, and cannot send a token.
 //!
-//! It stays the same over restarts, so that browsers' caches serve, and is replaced with the token: by
-//! `prosectl token --new`, or by whoever else puts another token in its place. That a start makes a new token
-//! replaces nothing.
+//! It survives restarts, so that browser caches work, and is replaced with the token: by `prosectl token --new`, or
+//! by anybody who writes another token to its file. The new token of each start does not replace it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +12,11 @@ use subtle::ConstantTimeEq;
 use super::token::{self, Token, TokenError, random_text};
 use crate::files::{Durability, write_atomic};
 
-/// Addresses are written by the thousand: so often we look whether the token is still the same. Where one is read, we
-/// look each time.
+/// How often to check whether the token is still the same when addresses are written, which happens by the thousand.
+/// When one is read, it is checked each time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Cheap to clone; all clones are one. No `Debug`.
+/// Cheap to clone; all clones share one key. No `Debug`.
 #[derive(Clone)]
 pub(crate) struct PictureKey(Arc<Inner>);
 
@@ -31,17 +29,17 @@ struct Inner {
 
 struct Current {
     key: Arc<str>,
-    /// The digest of the token that it belongs to.
+    /// The digest of its token.
     token: Option<String>,
     looked_at: Instant,
 }
 
 impl PictureKey {
-    /// The key of the last start, where its file has one. `kept`: the token is of the last start, too, so that
-    /// another one has been put in its place since.
+    /// The key of the last start, if its file has one. `kept`: the token is also that of the last start, so that a
+    /// different one means that it was replaced.
     ///
     /// # Errors
-    /// When the file can't be written, or the system has no randomness to give.
+    /// If the file cannot be written, or the system provides no randomness.
     pub(crate) fn start(file: &Path, token: &Token, kept: bool) -> Result<Self, TokenError> {
         let digest = token.digest();
         let known = read(file).filter(|(_, of)| !kept || Some(of) == digest.as_ref());
@@ -52,12 +50,12 @@ impl PictureKey {
         Ok(Self(Arc::new(Inner { file, token, current: Mutex::new(current) })))
     }
 
-    /// Whether this is it, in a time that doesn't say how much of it is right.
+    /// Whether this is the key, compared in constant time.
     pub(super) fn is(&self, given: &str) -> bool {
         self.newest(Duration::ZERO).key.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
-    /// For addresses that are given out.
+    /// For new addresses.
     pub(super) fn text(&self) -> Arc<str> {
         Arc::clone(&self.newest(LOOK_EVERY).key)
     }
@@ -76,7 +74,7 @@ impl PictureKey {
         current
     }
 
-    /// One with no file behind it.
+    /// One without a file.
     #[cfg(test)]
     pub(super) fn from_text(text: &str) -> Self {
         let current = Current { key: text.into(), token: None, looked_at: Instant::now() };
@@ -84,7 +82,7 @@ impl PictureKey {
     }
 }
 
-/// The token is another one: addresses that were given out before lead nowhere.
+/// The token has changed: earlier addresses no longer work.
 fn replace(file: &Path, current: &mut Current, token: Option<String>) {
     let replaced = random_text().and_then(|key| {
         (current.key, current.token) = (key.into(), token);
@@ -95,7 +93,7 @@ fn replace(file: &Path, current: &mut Current, token: Option<String>) {
     }
 }
 
-/// A key, and the digest of its token. What can't be read, or others can read, is none.
+/// A key, and the digest of its token. One that cannot be read, or that others can read, is ignored.
 fn read(file: &Path) -> Option<(String, String)> {
     let text = token::read_private(file).ok()?;
     let (key, token) = text.trim_end().split_once('\n')?;

@@ -1,8 +1,8 @@
-//! A socket that says nothing until it may.
+//! A socket that stays silent until it may speak.
 //!
-//! To whoever must not find out that we are here, a socket that closes without a word is a port where
-//! nobody listens. The HTTP library answers what it can't read by itself, with a status that a page may
-//! see; so what it writes before a request has been let in is thrown away, and the socket with it.
+//! To somebody who must not detect us, a socket that closes without a word looks like a port without a listener. The
+//! HTTP library answers unreadable requests itself, with a status that a page may see; so anything it writes before a
+//! request has been admitted is discarded, and the socket closed.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Voice(Arc<AtomicBool>);
 
 impl Voice {
-    /// From now on it may.
+    /// From now on it may speak.
     pub(super) fn allow(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

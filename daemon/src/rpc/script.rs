@@ -1,4 +1,4 @@
-//! A stand-in for the accounts, for tests: it writes down what reaches it, and in which order.
+//! A stand-in for the accounts, for tests: it records what reaches it, and in which order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,7 +25,7 @@ pub(crate) struct Script {
     /// A logout ends the logins that are held.
     pub(super) left: Notify,
     pub(super) calls: Mutex<u32>,
-    /// What `LoadState` is answered at.
+    /// The `seq` of the answer to `LoadState`.
     pub(super) log: OnceLock<Arc<EventLog>>,
 }
 
@@ -35,7 +35,7 @@ impl Script {
         self.accounts.lock().unwrap().get(&account.parse::<BareJid>().unwrap()).cloned().unwrap_or_default()
     }
 
-    /// An account that is there from the start.
+    /// An account that exists from the start.
     pub(crate) fn add(&self, account: &str) {
         self.accounts.lock().unwrap().entry(account.parse().unwrap()).or_default();
     }
@@ -67,7 +67,7 @@ impl Script {
         let is_state = command == Command::LoadState;
         let result = match command {
             Command::GetAccount if self.silent => {
-                // As a session that waits for its server: until the test is over.
+                // Like a session that waits for its server: until the end of the test.
                 tokio::spawn(async move {
                     let _sender = sender;
                     std::future::pending::<()>().await;
@@ -90,7 +90,7 @@ impl Script {
         };
         if let Some(log) = self.log.get().filter(|_| is_state) {
             let _ = sender.send(Reply { seq: log.last(), result });
-            // Before the others are asked, something happens to everybody.
+            // Before the others are queried, something happens to all of them.
             let jid = format!("asker{}@example.org", log.last());
             for account in self.list() {
                 let asked = SubscriptionRequested { jid: jid.clone(), ..Default::default() };
@@ -149,7 +149,7 @@ impl Script {
         Ok(())
     }
 
-    /// Takes a while, another one each time, so that what is not held in order gets out of it.
+    /// Takes a varying time, so that anything unordered shows.
     async fn dawdle(&self) {
         let turns = {
             let mut calls = self.calls.lock().unwrap();

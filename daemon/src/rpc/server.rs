@@ -1,4 +1,4 @@
-//! The listeners, on a thread and a runtime of their own.
+//! The listeners, on their own thread and runtime.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -35,29 +35,29 @@ use crate::accounts::Accounts;
 use crate::events::EventLog;
 use crate::metrics::Metrics;
 
-/// How long to wait after a failed `accept`: it fails for want of file descriptors, and goes on
-/// failing until some are free.
+/// How long to wait after a failed `accept`: it fails when file descriptors run out, and keeps failing until some are
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything that the doors lead to.
+/// Everything behind the doors.
 pub(crate) struct Services {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) log: Arc<EventLog>,
-    /// The same one that publishes, so that its URLs of images are ours.
+    /// The one used for events, so that its picture addresses match ours.
     pub(crate) translator: Translator,
     pub(crate) images: Images,
-    /// What the doors count; it is registered in `metrics`.
+    /// The doors' own counters, which are registered in `metrics`.
     pub(crate) counts: DoorMetrics,
-    /// What `/metrics` tells.
+    /// What `/metrics` serves.
     pub(crate) metrics: Metrics,
     pub(crate) token: Token,
-    /// `allowed_origins` of the configuration, as in `app://prose`.
+    /// `allowed_origins` from the configuration, as in `app://prose`.
     pub(crate) allowed_origins: Vec<String>,
     /// How many files the process may have open.
     pub(crate) descriptors: u64,
 }
 
-/// The doors, open. They close when this is dropped; [`Doors::close`] waits for it.
+/// The open doors. They close when this is dropped; [`Doors::close`] waits for it.
 pub(crate) struct Doors {
     close: oneshot::Sender<()>,
     /// Resolves when the thread has ended.
@@ -66,18 +66,18 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Says farewell to those who are connected; takes about a second at most.
+    /// Closes all connections cleanly; takes about a second at most.
     pub(crate) async fn close(self) {
         drop(self.close);
         let _ = self.ended.await;
     }
 
-    /// Waits until the doors have closed by themselves, which only a bug can do.
+    /// Waits until the doors have closed on their own, which only a bug can cause.
     pub(crate) async fn failed(&mut self) {
         let _ = (&mut self.ended).await;
     }
 
-    /// Shows whether the doors' thread is well.
+    /// Shows whether the doors' thread is alive.
     pub(crate) fn pulse(&self) -> Pulse {
         Pulse(self.runtime.clone())
     }
@@ -87,20 +87,20 @@ impl Doors {
 pub(crate) struct Pulse(Handle);
 
 impl Pulse {
-    /// Waits until the doors' thread has found time for this.
+    /// Waits until the doors' thread has answered.
     pub(crate) async fn answer(&self) {
-        // An error: the thread has ended, which is for `failed` to tell.
+        // On an error the thread has ended, which `failed` reports.
         let _ = self.0.spawn(async {}).await;
     }
 }
 
-/// Opens the doors on what is bound.
+/// Opens the doors on the bound sockets.
 ///
-/// Futures of [`Accounts`] are polled on the doors' own runtime, which ends with them: what has to
-/// outlive a call must be spawned on the daemon's own.
+/// Futures of [`Accounts`] are polled on the doors' own runtime, which ends with them: what must outlive a call must
+/// be spawned on the daemon's.
 ///
 /// # Errors
-/// When a listener, the runtime or the thread can't be set up.
+/// If a listener, the runtime or the thread cannot be set up.
 pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Doors> {
     let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins, descriptors } =
         services;
@@ -129,13 +129,13 @@ pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Door
         if let Err(error) = runtime.block_on(run(doors, api, Patience::USUAL, shares, closed)) {
             tracing::error!(%error, "the doors could not be opened");
         }
-        // Calls that are still waited for end here.
+        // Calls that are still pending end here.
         runtime.shutdown_background();
     })?;
     Ok(Doors { close, ended, runtime: handle })
 }
 
-/// Serves until `shutdown` resolves, and says farewell to those who are connected.
+/// Serves until `shutdown` resolves, then closes all connections cleanly.
 pub(super) async fn run(
     doors: Vec<(Listener, Guard)>,
     api: Api,
@@ -175,13 +175,13 @@ async fn say_goodbye(websockets: ServerHandle) {
     websockets.stopped().await;
 }
 
-/// What a door stands on.
+/// A door's listener.
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-/// The socket of somebody who has come in.
+/// An accepted connection's socket.
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -197,8 +197,7 @@ impl Listener {
 }
 
 impl Socket {
-    /// A file's mode can be changed, and systemd's unit can be edited; what the kernel says of the
-    /// peer (SO_PEERCRED) can't.
+    /// A file's mode and systemd's unit can be changed; the kernel's information about the peer (SO_PEERCRED) cannot.
     fn may_enter(&self) -> bool {
         match self {
             Self::Tcp(_) => true,
@@ -207,7 +206,7 @@ impl Socket {
     }
 }
 
-/// Takes in sockets, for ever.
+/// Accepts connections, without end.
 async fn accept(
     listener: Listener,
     router: Router,
@@ -218,7 +217,7 @@ async fn accept(
 ) {
     let mut is_failing = false;
     loop {
-        // At a port everybody is a stranger at first. Of the others the kernel says who they are.
+        // At a port, everybody is a stranger at first. At the socket, the kernel says who they are.
         let known = match listener {
             Listener::Tcp(_) => None,
             Listener::Unix(_) => Some(visitors.known().await),
@@ -250,13 +249,13 @@ async fn accept(
             }
         }
         while sockets.try_join_next().is_some() {}
-        // Who has come in is heard before the next one: in a crowd of strangers it would else be sent
-        // away with its request unread.
+        // Gives a new connection a chance to be read before the next is accepted: in a crowd of strangers it would
+        // otherwise be closed with its request unread.
         tokio::task::yield_now().await;
     }
 }
 
-/// HTTP/1.1 on one socket, until it ends, becomes a WebSocket, or the daemon stops.
+/// HTTP/1.1 on one socket, until it closes, becomes a WebSocket, or the daemon stops.
 async fn talk<S>(
     socket: S,
     router: Router,
@@ -266,8 +265,8 @@ async fn talk<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    // A peer that takes nothing for so long is gone, though its TCP still answers: else it would
-    // keep its connection, and all that waits to be sent on it, for ever.
+    // A peer that accepts no data for this long is gone, even if its TCP still answers: otherwise it would keep its
+    // connection, and everything queued on it, indefinitely.
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(patience.gone_after));
     let voice = Voice::default();

@@ -1,5 +1,5 @@
-//! The accounts as the methods see them. In tests a script stands in for them, so that what is
-//! tested here is the door and not what is behind it.
+//! The accounts as seen by the methods. Tests replace them with a script, to test the doors and not what is behind
+//! them.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Sessions {
         }
     }
 
-    /// What the shell knows of an account beside its session's state.
+    /// What the shell knows about an account in addition to its session's state.
     pub(super) fn standing(&self, account: &BareJid) -> Standing {
         match self {
             Self::Real(accounts) => accounts.standing(account),

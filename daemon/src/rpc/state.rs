@@ -1,7 +1,7 @@
 //! The state of all accounts at one `seq`.
 //!
-//! Each account's session answers at a moment of its own. What has happened to an account between its answer
-//! and the last one is in the event log, and events carry whole states: it is put on top.
+//! Each account's session answers at a different time. What has happened to an account between its answer and the
+//! last one is in the event log, and events carry complete states: they are applied on top.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::methods::{Answered, Api, bare_jid, unexpected};
 use super::translate;
 use crate::events::Filter;
 
-/// How often we begin again where accounts come while we ask, or events go.
+/// How often to start over if accounts appear, or events expire, in the meantime.
 const ATTEMPTS: usize = 4;
 
-/// One account, and the `seq` at which it was so.
+/// One account, and the `seq` at which this was its state.
 struct Known {
     seq: u64,
     info: Account,
-    /// Absent where no roster is known.
+    /// Absent if no roster is known.
     roster: Option<(RosterSource, Option<String>)>,
     contacts: BTreeMap<BareJid, Contact>,
     requests: BTreeMap<BareJid, SubscriptionRequest>,
@@ -47,7 +47,7 @@ pub(super) async fn load_state(api: Arc<Api>, params: LoadStateParams) -> Answer
     Err(ApiError::cursor_expired(api.log.last()).into())
 }
 
-/// None where it did not work out: an account has come meanwhile, or more has happened than is retained.
+/// None if it failed: an account has appeared in the meantime, or more has happened than is retained.
 async fn at_one_seq(
     api: &Arc<Api>,
     only: Option<&BareJid>,
@@ -77,7 +77,7 @@ async fn at_one_seq(
     Ok(Some((seq, known)))
 }
 
-/// None where the account went away.
+/// None if the account has disappeared.
 async fn ask(api: &Arc<Api>, account: &BareJid) -> Option<Answered<Known>> {
     let reply = api.sessions.issue(account, Command::LoadState).await.ok()?.await.ok()?;
     let answer = reply.result.map_err(|cause| ErrorObjectOwned::from(translate::failure(&cause, account)));
@@ -106,7 +106,7 @@ impl Known {
         }
     }
 
-    /// One more event has happened.
+    /// Applies one more event.
     fn apply(&mut self, payload: EventPayload) {
         match payload {
             EventPayload::ContactChanged(event) => {
@@ -140,7 +140,7 @@ impl Known {
     }
 }
 
-/// At most so many contacts, of all rosters together.
+/// At most this many contacts, across all rosters.
 fn cut(seq: u64, accounts: BTreeMap<BareJid, Known>, mut limit: usize) -> State {
     let mut states = Vec::new();
     for (account, known) in accounts {

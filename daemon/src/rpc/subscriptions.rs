@@ -29,8 +29,7 @@ use super::methods::filter;
 use super::metrics::DoorMetrics;
 use crate::events::{Cursor, EventLog};
 
-/// What a subscription to several events is called in the message that ends it. Each event goes
-/// under its own name.
+/// The name of a subscription to several events in the message that ends it. Each event has its own name.
 const SEVERAL: &str = "subscription";
 
 /// The subscriptions of one WebSocket.
@@ -42,13 +41,13 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Those that are opened with `methods` and numbered by `ids`, both of one door, and write to `sink`.
+    /// Subscriptions opened with `methods` and numbered by `ids`, both of one door, that write to `sink`.
     pub(super) fn new(methods: Methods, ids: Arc<Ids>, sink: MethodSink) -> Self {
         Self { methods, ids, room: BoundedSubscriptions::new(SUBSCRIPTIONS), sink }
     }
 
-    /// Opens one, here and now. The future ends when the call is answered: through the sink, so that
-    /// no event can come before the answer.
+    /// Opens one immediately. The future ends when the call is answered: through the sink, so that no event can
+    /// precede the answer.
     pub(super) fn open(
         &self,
         method: &str,
@@ -65,7 +64,7 @@ impl Subscriptions {
             let error = limits::exceeded(TOO_MANY_SUBSCRIPTIONS_CODE, limit, SUBSCRIPTIONS);
             return ready(Answer::error(&id, error)).boxed();
         };
-        // Ids are unique at a door, so connections need no numbers of their own.
+        // Ids are unique per door, so connections need no numbers of their own.
         let state =
             SubscriptionState { conn_id: ConnectionId(0), id_provider: &*self.ids, subscription_permit };
         let mut extensions = Extensions::new();
@@ -84,14 +83,14 @@ impl Subscriptions {
     }
 }
 
-/// The id, where jsonrpsee writes it exactly as it came.
+/// The id, if jsonrpsee writes it exactly as received.
 fn known_to_jsonrpsee(id: &PeerId) -> Option<Id<'static>> {
     let json = id.as_json().get();
     let known = serde_json::from_str::<Id<'_>>(json).ok()?.into_owned();
     (serde_json::to_string(&known).ok()? == json).then_some(known)
 }
 
-/// A sink of one subscription's own, which gives its first message, the answer, this id.
+/// A separate sink for one subscription, which sets this id in its first message, the answer.
 fn answering(id: PeerId, sink: MethodSink) -> MethodSink {
     let (own, mut messages) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -121,7 +120,7 @@ fn with_id(id: &PeerId, answer: Box<RawValue>) -> Box<RawValue> {
     }
     let renamed = serde_json::from_str::<Response<'_>>(answer.get())
         .and_then(|response| serde_json::value::to_raw_value(&Response { id: id.as_json(), ..response }));
-    // jsonrpsee wrote it: it can be read.
+    // jsonrpsee wrote it, so it can be parsed.
     renamed.unwrap_or(answer)
 }
 
@@ -138,7 +137,7 @@ impl IdProvider for Ids {
 /// The methods that open subscriptions.
 ///
 /// # Errors
-/// When two have one name.
+/// If two have the same name.
 pub(super) fn register(log: &Arc<EventLog>, counts: &DoorMetrics) -> Result<Methods, RegisterMethodError> {
     let mut module = RpcModule::from_arc(Arc::clone(log));
     for info in INFOS {
@@ -149,7 +148,7 @@ pub(super) fn register(log: &Arc<EventLog>, counts: &DoorMetrics) -> Result<Meth
             name,
             info.unsubscribe,
             move |params, pending, log, extensions| {
-                // At once, so that no event between the call and its answer is missed.
+                // Immediately, so that no event between the call and its answer is missed.
                 let opened = open(info, params.as_str(), &log);
                 let connection = extensions.get::<Arc<Connection>>().cloned();
                 let counts = counts.clone();
@@ -182,7 +181,7 @@ fn open(
     Ok(log.subscribe(filter(params)?, since).map_err(ApiError::from)?)
 }
 
-/// Answers the call, then writes events until somebody ends it.
+/// Answers the call, then writes events until the subscription ends.
 async fn serve(
     cursor: Cursor,
     pending: PendingSubscriptionSink,
@@ -212,13 +211,13 @@ async fn follow(
     let write = async {
         loop {
             let event = cursor.next().await.inspect_err(|_| counts.lagged()).map_err(ApiError::from)?;
-            // Copies the event's JSON into the message; nothing is serialised again.
+            // Copies the event's JSON into the message; nothing is serialized again.
             let Ok(message) =
                 SubscriptionMessage::new(event.name.as_str(), sink.subscription_id(), &event.json)
             else {
                 return Ok(());
             };
-            // Waits for a slow reader. Only this subscription does.
+            // Waits for a slow reader, which delays only this subscription.
             if sink.send(message).await.is_err() {
                 return Ok(());
             }

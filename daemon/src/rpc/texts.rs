@@ -1,6 +1,6 @@
-//! What a UI may have us say to servers and contacts: bounded as what they may say to us is, and of
-//! characters that XML can hold. Over a stanza that is too large a server ends the stream, and with it
-//! the session of all other UIs; one that is no XML would be lost on the way, with nobody told.
+//! Text that a UI sends to servers and contacts: bounded like theirs, and limited to characters that XML allows. A
+//! stanza that is too large makes a server end the stream, and with it the session of all other UIs; one that is not
+//! XML would be lost without notice.
 
 use prosed_protocol::{AddressPatch, ApiError, Patch, ProfilePatch, invalid_params};
 use prosed_session::bounds::{GROUPS, NAME_CHARS, PROFILE_LIST, REQUEST_MESSAGE_CHARS, TEXT_CHARS};
@@ -22,7 +22,7 @@ pub(super) fn groups(groups: &[String]) -> Answered<()> {
     several("groups", groups, GROUPS)
 }
 
-/// A group's new name: without one it would be none (RFC 6121 §2.3.3).
+/// A group's new name, which may not be empty (RFC 6121 §2.3.3).
 pub(super) fn group(name: &str) -> Answered<()> {
     if name.is_empty() {
         return Err(invalid_params("`name` is empty: a group has one"));
@@ -30,12 +30,12 @@ pub(super) fn group(name: &str) -> Answered<()> {
     one("name", Some(name), NAME_CHARS)
 }
 
-/// What goes with a request to see somebody's presence.
+/// The message of a subscription request.
 pub(super) fn message(text: Option<&str>) -> Answered<()> {
     one("message", text, REQUEST_MESSAGE_CHARS)
 }
 
-/// Changes of our own profile.
+/// Changes to our own profile.
 pub(super) fn profile(patch: &ProfilePatch) -> Answered<()> {
     let ProfilePatch {
         full_name,
@@ -101,7 +101,7 @@ fn one(what: &str, text: Option<&str>, most: usize) -> Answered<()> {
     }
 }
 
-/// The same call will not do better later.
+/// Retrying the same call would not help.
 fn too_much(limit: String, most: usize) -> Answered<()> {
     Err(ApiError::limit_exceeded(limit, most as u64).retryable(false).into())
 }
@@ -142,7 +142,7 @@ mod tests {
         status(None).unwrap();
     }
 
-    /// Each text of a profile, filled by its name.
+    /// Each text of a profile, by name.
     fn filled(field: &str, value: serde_json::Value) -> ProfilePatch {
         let mut profile = serde_json::json!({ "address": {} });
         let within = match field {

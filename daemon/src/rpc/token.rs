@@ -1,4 +1,4 @@
-//! The bearer token: what shows that a program may read this user's files.
+//! The bearer token: proof that a program may read this user's files.
 
 use std::fs;
 use std::io::{self, Read};
@@ -18,17 +18,16 @@ use crate::files::{self, Durability, write_atomic};
 
 /// 256 random bits: nobody guesses them.
 const TOKEN_BYTES: usize = 32;
-/// A token and a line end, and whatever else makes the file none of a token.
+/// A token and a line end, and enough more to detect that the file is not a token.
 const MAX_FILE_BYTES: u64 = 1024;
 
-/// What opens the door: 256 random bits in base64url, as the file holds them at the moment. All clones
-/// are one. No `Debug`.
+/// The current token: 256 random bits in base64url, as the file holds them. All clones share it. No `Debug`.
 #[derive(Clone)]
 pub(crate) struct Token(Arc<Inner>);
 
 struct Inner {
     file: PathBuf,
-    /// What the file held when it was last looked at. Absent: nothing opens the door.
+    /// The file's content when last read. Absent: no token is valid.
     current: Mutex<Option<Text>>,
 }
 
@@ -48,12 +47,11 @@ pub(crate) enum TokenError {
 }
 
 impl Token {
-    /// The token of this start, and of the next ones where it is `kept`: pages know no file to read a new
-    /// one from. Otherwise it is a new one, so that a token that somebody has got opens nothing after a
-    /// restart.
+    /// The token of this start, and of later ones if it is `kept`: pages cannot read a new one from a file. Otherwise
+    /// it is a new one, so that a leaked token is worthless after a restart.
     ///
     /// # Errors
-    /// When the file can't be used: a token that others can read is none.
+    /// If the file cannot be used: a token that others can read is no token.
     pub(crate) fn start(path: &Path, kept: bool) -> Result<Self, TokenError> {
         let text = match if kept { load(path) } else { make(path) } {
             Err(TokenError::Io(error)) if kept && error.kind() == io::ErrorKind::NotFound => make(path),
@@ -62,25 +60,23 @@ impl Token {
         Ok(Self(Arc::new(Inner { file: path.to_owned(), current: Mutex::new(Some(text)) })))
     }
 
-    /// Whether `given` is the token, in a time that doesn't depend on how much of it is right. The file
-    /// is read each time, so that a token that somebody has replaced opens nothing from then on: a
-    /// few short system calls for a request.
+    /// Whether `given` is the token, compared in constant time. The file is read each time, so that a replaced token
+    /// is worthless at once: a few short system calls per request.
     pub(crate) fn is(&self, given: &str) -> bool {
         self.newest().as_ref().is_some_and(|text| text.as_bytes().ct_eq(given.as_bytes()).into())
     }
 
-    /// What shows to whoever sent `nonce` that we, who listen on `address`, have the token. Absent where
-    /// nothing opens the door.
+    /// Proof for the sender of `nonce` that we, who listen on `address`, know the token. Absent if no token is valid.
     pub(crate) fn answer(&self, address: SocketAddr, nonce: &str) -> Option<String> {
         self.newest().as_ref().map(|text| challenge::answer(text, address, nonce))
     }
 
-    /// Which token it is, as others may know it: nothing is learnt from it. Absent where nothing opens the door.
+    /// An identifier of the token that reveals nothing about it. Absent if no token is valid.
     pub(super) fn digest(&self) -> Option<String> {
         self.newest().as_ref().map(|text| URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes())))
     }
 
-    /// Whether there is a file of this name beside the token's.
+    /// Whether there is a file with this name next to the token's.
     pub(crate) fn folder_has(&self, name: &str) -> bool {
         fs::symlink_metadata(self.0.file.with_file_name(name)).is_ok_and(|found| found.is_file())
     }
@@ -91,15 +87,15 @@ impl Token {
         current
     }
 
-    /// A token with no file behind it.
+    /// A token without a file.
     #[cfg(test)]
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         Some(Self(Arc::new(Inner { file: PathBuf::new(), current: Mutex::new(Some(parse(text)?)) })))
     }
 }
 
-/// Brings what is known up to what the file holds. Where it can't be read, nobody else has learnt a token
-/// from it, and those who know it may stay.
+/// Reads the file again. If it cannot be read, nobody else has learnt a token from it, and those who know the old one
+/// may stay.
 fn follow(file: &Path, current: &mut Option<Text>) {
     match load(file) {
         Ok(text) if current.as_ref() == Some(&text) => {}
@@ -120,7 +116,7 @@ fn load(path: &Path) -> Result<Text, TokenError> {
     parse(read_private(path)?.trim_end()).ok_or(TokenError::Malformed)
 }
 
-/// What a file holds that nobody else can read.
+/// The content of a file that nobody else can read.
 pub(super) fn read_private(path: &Path) -> Result<Text, TokenError> {
     let file = files::open(path)?;
     let metadata = file.metadata()?;
@@ -137,7 +133,7 @@ pub(super) fn parse(text: &str) -> Option<Text> {
     (bytes.len() == TOKEN_BYTES).then(|| Zeroizing::new(text.to_owned()))
 }
 
-/// Puts a new token into the file, whatever it held.
+/// Writes a new token to the file, whatever it held.
 fn make(path: &Path) -> Result<Text, TokenError> {
     let text = Zeroizing::new(random_text()?);
     write_atomic(path, text.as_bytes(), Durability::Synced)?;
@@ -147,7 +143,7 @@ fn make(path: &Path) -> Result<Text, TokenError> {
 /// 256 random bits in base64url: a token, or a capability in a path.
 ///
 /// # Errors
-/// When the system has no randomness to give.
+/// If the system provides no randomness.
 pub(crate) fn random_text() -> Result<String, TokenError> {
     let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
     getrandom::fill(&mut *bytes).map_err(|_| TokenError::NoRandomness)?;

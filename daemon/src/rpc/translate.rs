@@ -1,4 +1,4 @@
-//! From the session's words to the API's: the one place where they meet.
+//! From the session's types to the API's: the one place where they meet.
 
 use chrono::{DateTime, Utc};
 use jid::BareJid;
@@ -20,7 +20,7 @@ use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
 /// Translates, and knows where images are served. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Translator {
-    /// In each image's path: whoever knows it may see images, and nothing else.
+    /// Part of each image's path: knowing it gives access to images, and to nothing else.
     key: PictureKey,
 }
 
@@ -34,7 +34,7 @@ impl Translator {
         self.key.is(given)
     }
 
-    /// Tells the UIs. `account` is asked for only where the notice is about it.
+    /// Notifies UIs. `account` is only called if the notice is about it.
     pub(crate) fn publish(
         &self,
         log: &EventLog,
@@ -71,13 +71,13 @@ impl Translator {
         }
     }
 
-    /// Tells the UIs that an account is gone: it was forgotten, or is none as its first login has failed.
+    /// Tells UIs that an account is gone: it was forgotten, or its first login failed.
     pub(crate) fn publish_gone(log: &EventLog, jid: &BareJid, forgotten: bool) {
         let gone = api::AccountChanged { info: None, removed: forgotten };
         log.append(jid, api::EventPayload::AccountChanged(gone));
     }
 
-    /// At most [`api::ContactChanged::MAX_IDS`] contacts an event: first those changed, then those gone.
+    /// At most [`api::ContactChanged::MAX_IDS`] contacts per event: first those changed, then those gone.
     fn publish_contacts(&self, log: &EventLog, jid: &BareJid, changes: ContactsChanged) {
         let ContactsChanged { changed, came_online, removed, initial } = changes;
         let mut changed = changed.into_iter().peekable();
@@ -86,7 +86,7 @@ impl Translator {
             let some = changed.by_ref().take(api::ContactChanged::MAX_IDS);
             let contacts: Vec<_> = some.map(|contact| self.contact(contact)).collect();
             let ids: Vec<_> = contacts.iter().map(|contact| contact.jid.clone()).collect();
-            // Both are in the same order.
+            // Both have the same order.
             let came_online = ids.iter().filter_map(|id| came_online.next_if_eq(id)).collect();
             let event = api::ContactChanged { ids, contacts, came_online, removed: Vec::new(), initial };
             log.append(jid, api::EventPayload::ContactChanged(event));
@@ -99,7 +99,7 @@ impl Translator {
         }
     }
 
-    /// A contact as rosters and events show it: small, whatever is known of it.
+    /// A contact for rosters and events: small, whatever is known about it.
     pub(crate) fn contact(&self, contact: Contact) -> api::Contact {
         let mut translated = self.translate_contact(contact);
         fit::contact(&mut translated);
@@ -128,7 +128,7 @@ impl Translator {
         }
     }
 
-    /// A contact with all of its devices and their features.
+    /// A contact with all its devices and their features.
     pub(crate) fn whole_contact(&self, contact: Contact) -> api::Contact {
         let clients: Vec<_> = contact.resources.iter().map(|resource| resource.client.clone()).collect();
         let mut translated = self.translate_contact(contact);
@@ -139,14 +139,14 @@ impl Translator {
         translated
     }
 
-    /// An account as lists and events show it: small, whatever is known of it.
+    /// An account for lists and events: small, whatever is known about it.
     pub(crate) fn account(&self, account: Account, standing: &Standing) -> api::Account {
         let mut translated = self.whole_account(account, standing);
         fit::account(&mut translated);
         translated
     }
 
-    /// An account with all of its devices, and with what the shell knows of it.
+    /// An account with all its devices, and with what the shell knows about it.
     pub(crate) fn whole_account(&self, account: Account, standing: &Standing) -> api::Account {
         let bound = account.jid.as_ref().map(|jid| jid.resource().to_string());
         api::Account {
@@ -171,7 +171,7 @@ impl Translator {
         }
     }
 
-    /// A picture, and where it is served.
+    /// A picture and its address.
     pub(crate) fn avatar(&self, avatar: &Avatar) -> api::Avatar {
         let id = avatar.id.to_string();
         api::Avatar {
@@ -185,7 +185,7 @@ impl Translator {
     }
 }
 
-/// What a UI wants to change of our profile. An empty text is none.
+/// A UI's changes to our profile. An empty text removes the field.
 pub(crate) fn profile_patch(patch: api::ProfilePatch) -> ProfilePatch {
     ProfilePatch {
         full_name: text_change(patch.full_name),
@@ -226,10 +226,10 @@ fn list_change(patch: Patch<Vec<String>>) -> Change<Vec<String>> {
     change(patch, |texts| Change::Set(texts.into_iter().filter(|text| !text.is_empty()).collect()))
 }
 
-/// Somebody who wants to see our presence.
+/// A subscription request.
 pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::SubscriptionRequest {
     let jid = request.jid.as_str();
-    // What is not there deceives nobody.
+    // An absent name cannot deceive.
     let name = request.nick.as_deref().unwrap_or(jid);
     api::SubscriptionRequest {
         jid: request.jid.to_string(),
@@ -240,7 +240,7 @@ pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::Subscr
     }
 }
 
-/// What became of a group's members.
+/// The result for each member of a group.
 pub(super) fn group_renamed(
     renamed: usize,
     failed: &[(BareJid, Failure)],
@@ -283,7 +283,7 @@ pub(crate) fn profile(profile: &Profile) -> api::Profile {
     }
 }
 
-/// What contacts and accounts show of a profile.
+/// The part of a profile shown with contacts and accounts.
 fn summary(profile: &Profile) -> api::ProfileSummary {
     api::ProfileSummary {
         full_name: profile.full_name.clone(),
@@ -315,7 +315,7 @@ fn resource(resource: Resource) -> api::Resource {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds. What no calendar holds becomes its nearest end.
+/// RFC 3339 in UTC with milliseconds. A time outside the calendar becomes the nearest possible one.
 fn time(time: Timestamp) -> String {
     let end = if time.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     rfc3339(DateTime::from_timestamp_millis(time.0).unwrap_or(end))
@@ -342,11 +342,11 @@ fn availability(availability: Availability) -> api::Availability {
     }
 }
 
-/// The way back, for `set_presence`.
+/// The other direction, for `set_presence`.
 pub(super) fn wished_availability(availability: api::Availability) -> Availability {
     match availability {
         api::Availability::Chat => Availability::Chat,
-        // A word that is not known has been refused with the parameters.
+        // An unknown value has been refused with the parameters.
         api::Availability::Available | api::Availability::Unknown => Availability::Available,
         api::Availability::Away => Availability::Away,
         api::Availability::Xa => Availability::Xa,
@@ -372,7 +372,7 @@ pub(super) fn roster_source(source: RosterSource) -> api::RosterSource {
     }
 }
 
-/// How the connection is to be secured.
+/// How to secure the connection.
 pub(super) fn tls_mode(mode: api::TlsMode) -> TlsMode {
     match mode {
         api::TlsMode::Auto => TlsMode::Auto,
@@ -389,7 +389,7 @@ fn secret_store(name: StoreName) -> api::SecretStore {
     }
 }
 
-/// Why the session could not do something, as UIs learn of it.
+/// Why the session failed to do something, as UIs see it.
 pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
     let error = match failure {
         Failure::NotAuthorized { condition, text } => {
@@ -453,7 +453,7 @@ impl From<Lagged> for ApiError {
     }
 }
 
-/// What is said to the log where a session answers with what was not asked for.
+/// Logged if a session's answer is of the wrong type.
 pub(super) fn answer_name(answer: &Answer) -> &'static str {
     match answer {
         Answer::Done => "done",

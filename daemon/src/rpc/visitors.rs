@@ -1,8 +1,8 @@
-//! Who is at a door, from their coming in until they leave or their socket becomes a WebSocket.
+//! Connections at a door, from accept until they close or become a WebSocket.
 //!
-//! Every program and web page can reach a port. Those who have not shown the token are strangers: they
-//! are few and stay for a moment, and where one comes too many, the oldest has to leave. So strangers
-//! keep neither each other nor the user's own programs out, who have seats of their own.
+//! Every program and web page can reach a port. Connections that have not shown the token are strangers: there is
+//! room for a few, for a moment, and one too many closes the oldest. So strangers block neither each other nor the
+//! user's own programs, which have separate seats.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -24,11 +24,11 @@ pub(super) struct Visitors {
 #[derive(Debug, Default)]
 struct Strangers {
     came: u64,
-    /// By the order in which they came: what tells each to leave.
+    /// In order of arrival: the signal that tells each to leave.
     here: BTreeMap<u64, Arc<Notify>>,
 }
 
-/// One of them; gone when the last clone is dropped.
+/// One of them; it leaves when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Visitor(Arc<Visit>);
 
@@ -37,7 +37,7 @@ struct Visit {
     number: u64,
     leave: Arc<Notify>,
     door: Arc<Visitors>,
-    /// Who has one is no stranger.
+    /// One with a seat is no stranger.
     seat: OnceLock<OwnedSemaphorePermit>,
 }
 
@@ -50,7 +50,7 @@ impl Visitors {
         })
     }
 
-    /// Takes in a stranger.
+    /// Admits a stranger.
     pub(super) fn stranger(self: &Arc<Self>) -> Visitor {
         let mut strangers = self.strangers();
         if strangers.here.len() >= self.most_strangers
@@ -64,7 +64,7 @@ impl Visitors {
         Visitor(Arc::new(Visit { number, leave, door: Arc::clone(self), seat: OnceLock::new() }))
     }
 
-    /// Takes in somebody who is known, as soon as there is a seat.
+    /// Admits a known visitor, as soon as there is a seat.
     pub(super) async fn known(self: &Arc<Self>) -> Visitor {
         let seat = OnceLock::new();
         // The semaphore is never closed.
@@ -80,7 +80,7 @@ impl Visitors {
 }
 
 impl Visitor {
-    /// This one has shown to be no stranger. False: there is no seat left.
+    /// This one has proved not to be a stranger. False: there is no seat left.
     pub(super) fn recognize(&self) -> bool {
         if self.0.seat.get().is_none() {
             let Ok(seat) = Arc::clone(&self.0.door.seats).try_acquire_owned() else { return false };
@@ -90,7 +90,7 @@ impl Visitor {
         true
     }
 
-    /// Resolves when a stranger has to leave: at once for a newer one, or after `patience`.
+    /// Resolves when a stranger must leave: at once for a newer one, or after `patience`.
     pub(super) async fn dismissed(&self, patience: Duration) {
         let _ = tokio::time::timeout(patience, self.0.leave.notified()).await;
         if self.0.seat.get().is_some() {

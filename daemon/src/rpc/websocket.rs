@@ -1,4 +1,4 @@
-//! One WebSocket (RFC 6455): messages in, answers and events out, and a close frame that says why.
+//! One WebSocket (RFC 6455): messages in, answers and events out, and a close frame with the reason.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use super::envelope::PeerId;
 use super::frames::{Frames, TooManyFragments};
 use super::limits::{self, Patience, REQUEST_BYTES};
 
-/// Why we end a WebSocket, as a close frame says it (RFC 6455 §7.4.1).
+/// Why we close a WebSocket, as reported in the close frame (RFC 6455 §7.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 enum CloseCode {
@@ -33,30 +33,30 @@ enum CloseCode {
     TooBig = 1009,
 }
 
-/// How much is still read from a peer that has broken the protocol, and for how long.
+/// How much is still read from a peer that has violated the protocol, and for how long.
 const REST_BYTES: u64 = 2 * REQUEST_BYTES as u64;
 const REST_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a WebSocket leads to.
+/// What a WebSocket is connected to.
 pub(super) struct WebSocket {
     pub(super) calls: Calls,
-    /// Where answers are put …
+    /// Where answers are queued …
     pub(super) outgoing: mpsc::Sender<Box<RawValue>>,
-    /// … to be written, and events with them.
+    /// … to be written, together with events.
     pub(super) messages: mpsc::Receiver<Box<RawValue>>,
     pub(super) patience: Patience,
     pub(super) stop: StopHandle,
 }
 
-/// How a conversation ended.
+/// How a WebSocket ended.
 enum End {
-    /// The peer has gone, or can't be reached.
+    /// The peer has gone, or is unreachable.
     Gone,
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Broken(CloseCode),
 }
 
-/// When the peer gave its last sign of life.
+/// When the peer last gave a sign of life.
 struct LastHeard(Mutex<Instant>);
 
 impl LastHeard {
@@ -70,7 +70,7 @@ impl LastHeard {
 }
 
 impl WebSocket {
-    /// Talks until the peer leaves or the daemon stops.
+    /// Runs until the peer leaves or the daemon stops.
     pub(super) async fn serve(self, upgrade: OnUpgrade, handshake: Handshake) {
         let socket = match upgrade.await {
             Ok(socket) => TokioIo::new(socket),
@@ -81,7 +81,7 @@ impl WebSocket {
         };
         let socket = futures::io::BufReader::new(futures::io::BufWriter::new(socket.compat()));
         let mut socket = Frames::new(socket, u64::from(REQUEST_BYTES));
-        // Borrowed, so that the socket is ours again once the conversation has ended.
+        // Borrowed, so that the socket is ours again at the end.
         let mut builder = handshake.into_builder(&mut socket);
         builder.set_max_message_size(REQUEST_BYTES as usize);
         let (sender, receiver) = builder.finish();
@@ -160,7 +160,8 @@ async fn read<T: AsyncRead + AsyncWrite + Unpin>(
                     }
                 });
             }
-            // Others are few. Of these there could be any number: who doesn't read is not read from.
+            // Other messages are few. These are unlimited in number, so we stop reading from a peer that does not
+            // read.
             Some(Some(answer)) if !answer.is_counted() => send(Some(answer), &outgoing).await,
             Some(answer) => {
                 let outgoing = outgoing.clone();
@@ -170,7 +171,7 @@ async fn read<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Puts an answer on its way. Its calls are in flight until then.
+/// Queues an answer. Its calls are in flight until then.
 async fn send(answer: Option<Answer>, outgoing: &mpsc::Sender<Box<RawValue>>) {
     let Some(answer) = answer else { return };
     let (json, permits) = answer.into_parts();
@@ -179,8 +180,8 @@ async fn send(answer: Option<Answer>, outgoing: &mpsc::Sender<Box<RawValue>>) {
     drop(permits);
 }
 
-/// Writes messages and pings until it can't, the peer gives no sign of life for too long, or `finished`
-/// resolves and all is written.
+/// Writes messages and pings until that fails, the peer is silent for too long, or `finished` resolves and everything
+/// is written.
 async fn write<T: AsyncRead + AsyncWrite + Unpin>(
     mut sender: Sender<T>,
     mut messages: mpsc::Receiver<Box<RawValue>>,
@@ -189,8 +190,8 @@ async fn write<T: AsyncRead + AsyncWrite + Unpin>(
     heard: &LastHeard,
 ) {
     let mut ping = interval(patience.ping_every);
-    // The last sign of life is looked at with each ping only: half a ping earlier, so that the one at
-    // `gone_after` finds it.
+    // The last sign of life is only checked with each ping: half a ping early, so that the one at `gone_after`
+    // notices.
     let silence: Duration = patience.gone_after.saturating_sub(patience.ping_every / 2);
     let mut finishing = false;
     loop {
@@ -207,7 +208,7 @@ async fn write<T: AsyncRead + AsyncWrite + Unpin>(
             }
             _ = &mut finished, if !finishing => {
                 finishing = true;
-                // What is in there is written still.
+                // What is queued is still written.
                 messages.close();
                 Ok(())
             }
@@ -236,13 +237,12 @@ async fn send_ping<T: AsyncRead + AsyncWrite + Unpin>(sender: &mut Sender<T>) ->
     Ok(())
 }
 
-/// Soketto has no close frame with a code: final, of two bytes, not masked.
+/// Soketto cannot send a close frame with a code: final, two bytes, unmasked.
 async fn close<T: AsyncRead + AsyncWrite + Unpin>(socket: &mut T, code: CloseCode) -> io::Result<()> {
     let [high, low] = (code as u16).to_be_bytes();
     socket.write_all(&[0x88, 2, high, low]).await?;
     socket.close().await?;
-    // What the peer is still sending is read for a while: the system would take what we have said away from a
-    // peer whose bytes nobody reads.
+    // Keeps reading for a while: if unread bytes arrive, the system discards what we have sent.
     let mut nowhere = futures::io::sink();
     let _ = timeout(REST_WITHIN, futures::io::copy(socket.take(REST_BYTES), &mut nowhere)).await;
     Ok(())

@@ -9,7 +9,7 @@ use super::*;
 
 const TIME: &str = "+262142-12-31T23:59:59.999Z";
 
-/// The longest that RFC 7622 allows; JSON writes each backslash of it with two bytes.
+/// The longest that RFC 7622 allows; JSON writes each of its backslashes as two bytes.
 fn longest_jid() -> String {
     format!("{}@{}", "\\".repeat(1_023), "d".repeat(1_023))
 }
@@ -46,7 +46,7 @@ fn profile(text: &str) -> Option<ProfileSummary> {
     Some(ProfileSummary { full_name: some(), nickname: some(), organization: some(), title: some() })
 }
 
-/// All that can be said of somebody, in these words.
+/// A contact with every field filled with these texts.
 fn person(jid: String, groups: Vec<String>, resources: Vec<Resource>, text: &str) -> Contact {
     Contact {
         jid,
@@ -68,7 +68,7 @@ fn person(jid: String, groups: Vec<String>, resources: Vec<Resource>, text: &str
     }
 }
 
-/// What is left is as it was, or has the mark.
+/// What remains is unchanged, or marked.
 fn is_cut_from(cut: &str, whole: &str) -> bool {
     cut == whole || cut.strip_suffix(MARK).is_some_and(|cut| whole.starts_with(cut))
 }

@@ -12,7 +12,7 @@ fn guard() -> Guard {
     Guard::port(address, listed, Token::from_text(TOKEN).unwrap())
 }
 
-/// Checks a request that is right but for these headers; one without a value is taken away.
+/// Checks a valid request with these headers changed; one without a value is removed.
 fn check(method: &str, target: &str, changes: &[(&str, Option<&str>)]) -> Result<Admission, Refusal> {
     let mut request = Request::builder()
         .method(method)
@@ -305,7 +305,7 @@ fn pages_of_other_sites_load_pictures_only() {
         }
         let foreign = Admission { foreign: true, ..Admission::default() };
         assert_eq!(from(site, "/avatars/capability/id"), Ok(foreign));
-        // Not even with the token; but an origin that is listed is no stranger's.
+        // Not even with the token; but a listed origin is not foreign.
         let site = ("sec-fetch-site", Some(site));
         assert_eq!(refusal("POST", "/rpc", &[site]), Some(Refusal::ForeignPage));
         assert_eq!(refusal("POST", "/rpc", &[site, ("origin", Some(LISTED))]), None);

@@ -4,8 +4,7 @@ use super::*;
 
 const ME: &str = "me@example.org";
 
-/// login, load_roster and set_presence back to back, many times: on the wire before anything is
-/// answered.
+/// login, load_roster and set_presence in a row, many times: on the wire before anything is answered.
 #[tokio::test]
 async fn calls_take_effect_in_the_order_in_which_they_were_sent() {
     let daemon = Daemon::start().await;
@@ -62,7 +61,7 @@ async fn load_roster_does_not_wait_for_a_login_to_be_done() {
     let mut ui = daemon.connect().await;
     let login = ui.send("login", json!({"jid": ME})).await;
     let presence = ui.send("set_presence", json!({"availability": "away"})).await;
-    // No account named: the one whose login was sent before is meant.
+    // No account named: the one whose login was sent before applies.
     let roster = ui.call("load_roster", json!({})).await;
     assert_eq!(roster["result"]["account"], ME);
     assert_eq!(roster["result"]["source"], "cache");
@@ -74,7 +73,7 @@ async fn load_roster_does_not_wait_for_a_login_to_be_done() {
     assert_eq!(daemon.script.reached(ME), ["login", "roster", "login done", "presence "]);
 }
 
-/// Whatever the login waits for, its UI can look, hurry it, and stop it.
+/// Whatever the login waits for, its UI can read, hurry it, and stop it.
 #[tokio::test]
 async fn a_login_holds_up_neither_reads_nor_reconnect_nor_logout() {
     let daemon = Daemon::with(Script { hold_logins: true, ..Default::default() }).await;
@@ -236,7 +235,7 @@ async fn a_request_too_large_is_refused_and_the_connection_lives() {
     assert_eq!(status, 413);
 }
 
-/// Two lengths, of which the chunks count (RFC 9112 §6.3), and chunks that are none.
+/// Two lengths, of which the chunks apply (RFC 9112 §6.3), and invalid chunks.
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_a_bad_request() {
     let daemon = Daemon::start().await;
@@ -261,7 +260,7 @@ async fn an_answer_too_large_is_an_error_and_the_connection_lives() {
     let mut ui = daemon.connect().await;
     daemon.happen(ME, 5 << 20);
     assert_eq!(ui.call("get_events", json!({"since": 0})).await["result"]["seq"], 1);
-    // Each fits, and all of them don't.
+    // Each fits, but not all together.
     ui.write(&json!((0..4).map(|id| poll(id, 0)).collect::<Vec<_>>())).await;
     let answer = ui.read().await;
     assert_eq!(answer["error"]["code"], -32011, "{:.200}", answer.to_string());
@@ -285,7 +284,7 @@ async fn json_too_deep_is_refused_and_the_connection_lives() {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"get_version","params":{{"x":{open}{close}}}}}"#)
     };
-    // The object around it is one more.
+    // The enclosing object is one more.
     for (depth, problem) in
         [(126, "unknown field `x`"), (127, "recursion limit"), (1_000_000, "recursion limit")]
     {
@@ -307,7 +306,7 @@ async fn json_too_deep_is_refused_and_the_connection_lives() {
     assert_eq!(ui.call("get_version", json!({})).await["result"]["name"], "prosed");
 }
 
-/// Accounts answer one by one, and things go on happening: the state is that of one moment all the same.
+/// Accounts answer one by one while things happen: the state is still that of one moment.
 #[tokio::test]
 async fn a_state_is_true_at_its_seq_and_what_is_subscribed_from_there_is_no_part_of_it() {
     let daemon = Daemon::start().await;
@@ -319,7 +318,7 @@ async fn a_state_is_true_at_its_seq_and_what_is_subscribed_from_there_is_no_part
     let state = ui.call("load_state", json!({})).await["result"].clone();
     assert_eq!(state["seq"], 4);
     let asked = |at: usize| state["accounts"][at]["subscriptionRequests"].as_array().unwrap().len();
-    // Who answered first has missed what came before the other's answer, and what came after it.
+    // The first to answer has missed what came before the other's answer, and what came after it.
     let mut asked = [asked(0), asked(1)];
     asked.sort_unstable();
     assert_eq!(asked, [1, 2], "{state}");

@@ -1,15 +1,15 @@
-//! Who gets in, over real sockets, and what else is served.
+//! Who is admitted, over real sockets, and what else is served.
 
 use tokio_tungstenite::tungstenite::Error;
 
 use super::*;
 
-/// Far more than an impatient daemon waits.
+/// Far longer than an impatient daemon waits.
 const LONG: Duration = Duration::from_secs(20);
 
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"get_version"}"#;
 
-/// A POST with these headers and a valid body; `{host}` and `{token}` stand for the right ones.
+/// A POST with these headers and a valid body; `{host}` and `{token}` stand for the correct values.
 async fn post(daemon: &Daemon, headers: &str) -> (u16, String) {
     let headers = headers.replace("{host}", &daemon.address.to_string()).replace("{token}", &daemon.token);
     let head = format!("POST /rpc HTTP/1.1\r\n{headers}\r\nconnection: close\r\n");
@@ -42,7 +42,7 @@ async fn statuses() {
     }
 }
 
-/// Nor what the HTTP library would say by itself to what it can't read.
+/// Nor the HTTP library's own responses to what it cannot read.
 #[tokio::test]
 async fn nothing_is_said_to_those_who_have_not_been_let_in() {
     let daemon = Daemon::start().await;
@@ -58,7 +58,7 @@ async fn nothing_is_said_to_those_who_have_not_been_let_in() {
     ] {
         let mut socket = TcpStream::connect(daemon.address).await.unwrap();
         let mut answer = Vec::new();
-        // It may be hung up on while it writes.
+        // The connection may be closed while it writes.
         let _ = socket.write_all(request.as_bytes()).await;
         let _ = tokio::time::timeout(LONG, socket.read_to_end(&mut answer)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), "", "{}", &request[..12]);
@@ -190,7 +190,7 @@ async fn pictures_are_served_to_those_who_know_the_key() {
     for wrong in ["0", "-1", "64px", "", "1e3"] {
         assert_eq!(get(&format!("{url}?size={wrong}")).await.0, 400, "{wrong}");
     }
-    // Who has it already is told so, pages of listed origins included.
+    // Callers with the token get a reason, and so do pages of listed origins.
     let again = async |tag: &str| {
         let head = format!("GET {url}?size=64 HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", daemon.address);
         daemon.http(&format!("{head}sec-fetch-site: cross-site\r\nif-none-match: {tag}\r\n\r\n")).await
@@ -219,7 +219,7 @@ async fn thirty_two_connections_and_no_more() {
     }
     assert_eq!(uis[31].call("get_version", json!({})).await["result"]["name"], "prosed");
     drop(uis.pop());
-    // The place is free once the daemon has seen the connection end.
+    // The place is free once the daemon has noticed the end of the connection.
     while daemon.try_connect(&[("authorization", &bearer)]).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -249,7 +249,7 @@ async fn a_socket_that_sends_no_head_is_closed() {
     }
 }
 
-/// And the newest of them is served at once.
+/// And the newest of them is served immediately.
 #[tokio::test]
 async fn strangers_are_few_and_the_oldest_leave() {
     let daemon = Daemon::start().await;
@@ -292,7 +292,7 @@ async fn a_stranger_stays_for_a_moment_and_who_has_shown_the_token_longer() {
     assert!(!ask(&daemon.token).await);
 }
 
-/// A client that never reads answers no ping.
+/// A client that never reads answers no pings.
 #[tokio::test]
 async fn a_websocket_without_a_sign_of_life_is_closed() {
     let daemon = Daemon::impatient(Script::default()).await;
@@ -312,16 +312,16 @@ async fn a_websocket_without_a_sign_of_life_is_closed() {
     assert_eq!(lively.call("get_version", json!({})).await["result"]["name"], "prosed");
 }
 
-/// Its TCP is alive and its window shut: only a bound on writing frees what it holds.
+/// Its TCP is alive and its window closed: only a bound on writing frees what it holds.
 #[tokio::test]
 async fn a_websocket_that_takes_nothing_is_cut_off() {
     let daemon = Daemon::impatient(Script::default()).await;
     let mut stalled = daemon.connect().await;
-    // A subscription holds the log for as long as it lives.
+    // A subscription holds the log while it lives.
     let held = Arc::strong_count(&daemon.log);
     stalled.call("subscribe", json!({})).await;
     assert!(Arc::strong_count(&daemon.log) > held);
-    // More than sockets hold, and less than the log does: it is not for lagging that it ends.
+    // More than sockets hold, and less than the log does: it does not end because of lag.
     for _ in 0..15 {
         daemon.happen("me@example.org", 1 << 20);
     }

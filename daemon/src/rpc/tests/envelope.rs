@@ -1,4 +1,4 @@
-//! What JSON-RPC 2.0 asks for, at every door alike.
+//! What JSON-RPC 2.0 requires, at every door.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::UnixStream;
@@ -7,14 +7,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::{Frame, coding::CloseCode};
 
 use super::*;
 
-/// What a message is to be answered with.
+/// The expected answer to a message.
 enum Wanted {
     Nothing,
-    /// The version, under this id, which is there as it was written.
+    /// The version, with this id exactly as written.
     Version(&'static str),
-    /// An error of this code and kind, under this id.
+    /// An error with this code and kind, and this id.
     Error(&'static str, i32, &'static str),
-    /// This many answers, and what the whole begins with.
+    /// This many answers, and the beginning of the whole.
     Answers(usize, &'static str),
 }
 
@@ -40,7 +40,7 @@ fn table() -> Vec<(Vec<u8>, Wanted)> {
         "null",
     ] {
         rows.push((format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"get_version"}}"#).into(), Version(id)));
-        // Errors carry it back, too.
+        // Errors return it, too.
         rows.push((
             format!(r#"{{"method":"no","id": {id} ,"jsonrpc":"2.0"}}"#).into(),
             Error(id, -32601, "methodNotFound"),
@@ -58,7 +58,7 @@ fn table() -> Vec<(Vec<u8>, Wanted)> {
         rows.push((format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"get_version"}}"#).into(), INVALID));
     }
     for (message, wanted) in [
-        // Which of the two counts is anybody's guess.
+        // Which of the two counts is ambiguous.
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"get_version"}"#, INVALID),
         (r#"{"jsonrpc":"2.0","id":1,"\u0069d":1,"method":"get_version"}"#, INVALID),
         (r#"{"jsonrpc":"2.0","id":1,"method":"get_version","method":"get_version"}"#, INVALID),
@@ -90,7 +90,7 @@ fn table() -> Vec<(Vec<u8>, Wanted)> {
             r#"[{"jsonrpc":"2.0","method":"get_version"},{"jsonrpc":"2.0","id":-1,"method":"get_version"},7]"#,
             Answers(2, r#"[{"jsonrpc":"2.0","id":-1,"result":"#),
         ),
-        // What is no JSON.
+        // Not JSON.
         ("", UNREADABLE),
         (" ", UNREADABLE),
         ("{", UNREADABLE),
@@ -146,7 +146,7 @@ fn check(message: &[u8], wanted: &Wanted, answer: Option<&str>, door: &str) {
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
-/// A connection to each kind of door.
+/// One connection to each type of door.
 async fn doors(daemon: &Daemon) -> [(&'static str, Box<dyn Socket>); 2] {
     let port = TcpStream::connect(daemon.address).await.unwrap();
     let socket = UnixStream::connect(daemon.folder.path().join("socket")).await.unwrap();
@@ -231,7 +231,7 @@ async fn what_is_not_utf_8_is_refused() {
         assert_eq!(status, 200);
         check(message, &UNREADABLE, Some(&body), door);
     }
-    // RFC 6455 §8.1; in a binary message any bytes may be.
+    // RFC 6455 §8.1; a binary message may contain any bytes.
     for (door, socket) in doors(&daemon).await {
         let mut socket = websocket(&daemon, socket).await;
         socket.send(Message::binary(message.to_vec())).await.unwrap();
@@ -242,7 +242,7 @@ async fn what_is_not_utf_8_is_refused() {
     }
 }
 
-/// Read from the wire: tungstenite would answer, and fail where the daemon has hung up by then.
+/// Read from the wire: tungstenite would respond, and fail if the daemon has closed the connection by then.
 async fn close_code(mut socket: WebSocketStream<Box<dyn Socket>>) -> CloseCode {
     let wire = socket.get_mut();
     loop {
@@ -262,14 +262,14 @@ async fn what_breaks_websockets_is_closed_with_its_code() {
     let daemon = Daemon::start().await;
     for (door, socket) in doors(&daemon).await {
         let mut socket = websocket(&daemon, socket).await;
-        // Continues what has not begun.
+        // Continues a message that has not begun.
         let frame = Frame::message("x", OpCode::Data(Data::Continue), true);
         socket.send(Message::Frame(frame)).await.unwrap();
         assert_eq!(close_code(socket).await, CloseCode::Protocol, "{door}");
     }
 }
 
-/// soketto would skip what follows it, without a word.
+/// soketto would silently skip what follows it.
 #[tokio::test]
 async fn a_message_too_large_in_several_frames_ends_the_connection() {
     let daemon = Daemon::start().await;
@@ -279,7 +279,7 @@ async fn a_message_too_large_in_several_frames_ends_the_connection() {
     for (door, socket) in doors(&daemon).await {
         let mut socket = websocket(&daemon, socket).await;
         let request = r#"{"jsonrpc":"2.0","id":7,"method":"get_version"}"#;
-        // What fits may come in as many as it likes, with a ping in between.
+        // A message within the limit may come in any number of frames, with a ping in between.
         let (begin, end) = request.split_at(17);
         socket.send(frame(begin, Data::Text, false)).await.unwrap();
         socket.send(Message::Ping(Vec::new().into())).await.unwrap();
@@ -295,7 +295,7 @@ async fn a_message_too_large_in_several_frames_ends_the_connection() {
     }
 }
 
-/// And its events come behind it.
+/// And its events follow it.
 #[tokio::test]
 async fn a_subscription_is_answered_under_every_id() {
     let daemon = Daemon::start().await;
@@ -333,7 +333,7 @@ async fn a_subscription_is_answered_under_every_id() {
     }
 }
 
-/// A peer that writes and never reads: what it can't be given, it is not asked for.
+/// A peer that writes and never reads: once it cannot be answered, it is not read from.
 #[tokio::test]
 async fn refusals_pile_up_for_nobody() {
     let daemon = Daemon::start().await;

@@ -55,7 +55,7 @@ async fn since_then_live() {
     assert_eq!(seqs(&mut ui, 80).await, (21..=100).collect::<Vec<_>>());
 }
 
-/// The first connection of each door, and its first subscription: their numbers are the same.
+/// The first connection of each door, and its first subscription: their numbers are equal.
 #[tokio::test]
 async fn subscriptions_at_two_doors_do_not_end_each_other() {
     let daemon = Daemon::start().await;
@@ -147,7 +147,7 @@ async fn unsubscribe_in_each_form() {
         let id = ui.call("subscribe", json!({})).await["result"].clone();
         assert_eq!(ui.call("unsubscribe", json!([id])).await["result"], true);
     }
-    // And they end for their own connection only.
+    // And they end only for their own connection.
     let id = ui.call("subscribe", json!({})).await["result"].clone();
     assert_eq!(daemon.connect().await.call("unsubscribe", json!([id])).await["result"], false);
 }

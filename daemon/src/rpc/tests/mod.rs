@@ -1,4 +1,4 @@
-//! The doors over real sockets, with a script behind them.
+//! The doors over real sockets, with a script in place of the accounts.
 
 mod calls;
 mod doors;
@@ -42,7 +42,7 @@ struct Daemon {
     address: SocketAddr,
     /// The other door's.
     other_address: SocketAddr,
-    /// The Unix socket's, which is gone when this is dropped.
+    /// The Unix socket's path, removed when this is dropped.
     folder: tempfile::TempDir,
     token: String,
     log: Arc<EventLog>,
@@ -61,7 +61,7 @@ impl Daemon {
         Self::with_patience(script, Patience::USUAL).await
     }
 
-    /// One that waits a fifth of a second for whatever it waits for.
+    /// One that waits at most a fifth of a second for anything.
     async fn impatient(script: Script) -> Self {
         let short = Duration::from_millis(200);
         let patience = Patience {
@@ -156,7 +156,7 @@ impl Daemon {
         Ok((Ui { socket, next: 0, early: Vec::new() }, response))
     }
 
-    /// One request on a socket of its own: status, head, body.
+    /// One request on its own socket: status, head, body.
     async fn http(&self, request: &str) -> (u16, String, String) {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(request.as_bytes()).await.unwrap();
@@ -185,7 +185,7 @@ impl Daemon {
         )
     }
 
-    /// Something happens; of about so many bytes.
+    /// Adds an event of about this many bytes.
     fn happen(&self, account: &str, bytes: usize) -> u64 {
         let loaded = RosterLoaded { version: Some("x".repeat(bytes)), changed: 0 };
         self.log.append(&account.parse().unwrap(), EventPayload::RosterLoaded(loaded))
@@ -196,12 +196,12 @@ impl Daemon {
 struct Ui {
     socket: WebSocketStream<TcpStream>,
     next: u64,
-    /// What came while something else was waited for.
+    /// Messages that arrived while something else was awaited.
     early: Vec<Value>,
 }
 
 impl Ui {
-    /// Writes a call without waiting for anything, and tells its id.
+    /// Writes a call without waiting for anything, and returns its id.
     async fn send(&mut self, method: &str, params: Value) -> u64 {
         self.next += 1;
         self.write(&json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params})).await;
@@ -224,7 +224,7 @@ impl Ui {
         }
     }
 
-    /// The answer to a call; what else comes is kept.
+    /// The answer to a call; other messages are kept.
     async fn answer(&mut self, id: u64) -> Value {
         if let Some(found) = self.early.iter().position(|message| message["id"] == id) {
             return self.early.remove(found);
