@@ -25,11 +25,12 @@ pub fn characters(text: &str) -> impl Iterator<Item = (char, Sight)> {
     let (mut base, mut before) = (None, None);
     text.chars().map(move |c| {
         let sight = sight(c, base, before);
-        // Marks above and below belong to what they stand on.
-        if sight != Sight::Seen || !is_mark(c) {
-            base = Some(c);
+        // Behind what can't be seen there is nothing to shape. Marks above and below belong to what they stand on.
+        let shown = (sight == Sight::Seen).then_some(c);
+        if shown.is_none_or(|c| !is_mark(c)) {
+            base = shown;
         }
-        before = Some(c);
+        before = shown;
         (c, sight)
     })
 }
@@ -63,7 +64,7 @@ pub fn plain_json(json: &str) -> String {
     plain
 }
 
-/// `base` is the last character that is no mark on another, `before` the last one.
+/// `base` is the last character that is no mark on another, `before` the last one, where they can be seen.
 fn sight(c: char, base: Option<char>, before: Option<char>) -> Sight {
     if (' '..='~').contains(&c) {
         return Sight::Seen;
@@ -73,7 +74,7 @@ fn sight(c: char, base: Option<char>, before: Option<char>) -> Sight {
     }
     let is_hidden = match c {
         '\u{200c}' | '\u{200d}' => !before.is_some_and(is_virama) && !base.is_some_and(joins),
-        '\u{fe0e}' | '\u{fe0f}' => !before.is_some_and(|it| has::<Emoji>(it) || is_of_own_script(it)),
+        '\u{fe0e}' | '\u{fe0f}' => !before.is_some_and(has::<Emoji>),
         '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}' => {
             !before.is_some_and(is_of_own_script)
         }
@@ -141,6 +142,22 @@ mod tests {
             let hidden = char::from_u32(hidden).unwrap();
             let text = format!("a{hidden}b");
             assert_eq!(plain(&text), format!("a{}b", hidden.escape_unicode()));
+        }
+    }
+
+    #[test]
+    fn what_shapes_nothing_is_hidden() {
+        // Text or emoji is a choice that only emoji have; a filler is of a script with variants, but leaves no mark.
+        for (shown, hidden) in [
+            ("가", "\u{fe0f}"),
+            ("ش", "\u{fe0e}"),
+            ("", "\u{3164}\u{fe0f}"),
+            ("", "\u{3164}\u{fe00}"),
+            ("", "\u{115f}\u{e0100}"),
+            ("", "\u{200b}\u{200d}"),
+            ("❤", "\u{200b}\u{fe0f}"),
+        ] {
+            assert_eq!(plain(&format!("{shown}{hidden}b")), format!("{shown}{}b", hidden.escape_unicode()));
         }
     }
 
