@@ -14,16 +14,15 @@ use crate::daemon::binary;
 /// How long a script may take. On a busy machine Chromium alone takes seconds to start.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs `tests/browser/<script>` in a home of its own: gives it its task, and answers with what it says.
+/// Runs `tests/browser/<script>` in its own home: passes it its task, and returns its output.
 ///
 /// # Panics
-/// When it fails, takes too long, or says something other than JSON; with what it wrote to standard
-/// error.
+/// If it fails, takes too long, or prints something other than JSON; with its standard error.
 pub async fn run(script: &str, task: &Value) -> Value {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let tools = binary().ancestors().nth(2).expect("target/debug/prosed").join("tools");
     let home = tempfile::Builder::new().prefix("prosed-browser-").tempdir().expect("a temporary folder");
-    // Killed with us: Chromium then ends with its end of the pipe.
+    // Killed with us: Chromium then ends when its pipe closes.
     let mut node = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "node"])
         .arg(scripts.join(script))

@@ -20,14 +20,14 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 /// The ALPN name of XMPP client connections over direct TLS (XEP-0368).
 pub const ALPN: &[u8] = b"xmpp-client";
 
-/// How far into the past and the future certificates are valid. Short on purpose: ejabberd sets a
-/// timer for the end, and fails when that is centuries away.
+/// How far into the past and the future certificates are valid. Short on purpose: ejabberd sets a timer for the end,
+/// and fails if that is centuries away.
 const VALIDITY: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// A certificate authority and one server certificate, as PEM files in a folder.
 #[derive(Debug)]
 pub struct Certificates {
-    /// The authority's certificate: what a client has to trust.
+    /// The authority's certificate, which a client must trust.
     pub ca_pem: PathBuf,
     /// The server's certificate.
     pub certificate_pem: PathBuf,
@@ -38,17 +38,17 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes an authority and a certificate for `domain`, and writes them into `folder`.
+    /// Creates an authority and a certificate for `domain`, and writes them into `folder`.
     pub fn create(folder: &Path, domain: &str) -> Self {
         Self::with_end(folder, domain, VALIDITY.as_secs().cast_signed())
     }
 
-    /// The same, with a certificate whose time was over an hour ago.
+    /// The same, with a certificate that expired an hour ago.
     pub fn create_expired(folder: &Path, domain: &str) -> Self {
         Self::with_end(folder, domain, -3600)
     }
 
-    /// `end`: of the server's certificate, in seconds from now.
+    /// `end`: expiry of the server's certificate, in seconds from now.
     fn with_end(folder: &Path, domain: &str, end: i64) -> Self {
         let now =
             date_time_ymd(1970, 1, 1) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -102,12 +102,12 @@ impl Certificates {
     }
 }
 
-/// A domain as certificates have it.
+/// A domain in the form used in certificates.
 pub(crate) fn ascii(domain: &str) -> String {
     idna::domain_to_ascii(domain).expect("a domain")
 }
 
-/// TLS for a client that trusts the authority in `ca_pem`, and nobody else.
+/// TLS for a client that trusts only the authority in `ca_pem`.
 pub fn client_config(ca_pem: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
@@ -122,10 +122,10 @@ pub fn client_config(ca_pem: &Path) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// A TLS connection to a port of 127.0.0.1, where a certificate for `domain` is expected.
+/// A TLS connection to a port of 127.0.0.1, expecting a certificate for `domain`.
 ///
 /// # Errors
-/// When nobody listens, or shows another certificate.
+/// If nobody listens there, or the certificate is a different one.
 pub async fn connect(
     tls: Arc<ClientConfig>,
     domain: &'static str,

@@ -1,4 +1,4 @@
-//! The contract as UIs read it: `protocol/openrpc.json`, and whether JSON is what it says.
+//! The contract as UIs read it: `protocol/openrpc.json`, and whether JSON matches it.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Example {
     pub method: String,
     /// The parameters, an object.
     pub params: Value,
-    /// What it is said to answer.
+    /// The documented result.
     pub result: Value,
 }
 
@@ -30,19 +30,19 @@ impl Contract {
         Self::read("protocol/openrpc.json")
     }
 
-    /// Another document, named from the top of the project.
+    /// Another document, by its path from the top of the project.
     ///
     /// # Panics
-    /// When it can't be read.
+    /// If it cannot be read.
     pub fn read(path: &str) -> Self {
         let text = fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         Self(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
-    /// Those that were frozen when they were released, by their file names.
+    /// The documents that were frozen at a release, by file name.
     ///
     /// # Panics
-    /// When they can't be read.
+    /// If they cannot be read.
     pub fn frozen() -> Vec<Self> {
         let folder = top().join("protocol/compat");
         let files = fs::read_dir(folder).expect("the frozen contracts").flatten();
@@ -105,12 +105,12 @@ impl Contract {
                 "additionalProperties": false })
     }
 
-    /// Whether a value is what a schema of this document says.
+    /// Checks a value against a schema of this document.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
-        // The document's references lead into `components`.
+        // The document's references point into `components`.
         let whole = json!({ "allOf": [schema], "components": self.0["components"] });
         let validator = jsonschema::options()
             .with_draft(Draft::Draft7)

@@ -1,4 +1,4 @@
-//! The real `prosed` binary, in folders of its own.
+//! The real `prosed` binary, in its own folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::process::{Process, tail};
 use crate::server::Server;
 use crate::{PATIENCE, controls};
 
-/// How often a starting daemon is looked at.
+/// How often to poll a starting daemon.
 const POLL: Duration = Duration::from_millis(10);
 
 /// What the daemon starts with.
@@ -50,7 +50,7 @@ impl Setup {
         self
     }
 
-    /// With more lines at the head of its `config.toml`; `[tls]` is ours.
+    /// With more lines at the top of its `config.toml`; `[tls]` is ours.
     pub fn config(mut self, lines: &str) -> Self {
         self.config.push_str(lines);
         self.config.push('\n');
@@ -63,13 +63,13 @@ impl Setup {
         self
     }
 
-    /// With no port: its Unix socket is its only door.
+    /// Without a port: its Unix socket is its only door.
     pub fn no_listen(mut self) -> Self {
         self.no_listen = true;
         self
     }
 
-    /// With its port at this address instead of any of 127.0.0.1.
+    /// With its port at this address instead of a free one on 127.0.0.1.
     pub fn listen(mut self, address: &str) -> Self {
         self.listen = Some(address.to_owned());
         self
@@ -81,7 +81,7 @@ impl Setup {
         self
     }
 
-    /// With so many files open at most (`ulimit -n`).
+    /// With this limit of open files (`ulimit -n`).
     pub fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
         self
@@ -90,7 +90,7 @@ impl Setup {
     /// A negative control: without one of its guards ([`controls::guards`]).
     ///
     /// # Panics
-    /// When there is no such guard.
+    /// If there is no such guard.
     pub fn without(mut self, guard: &str) -> Self {
         assert!(controls::guards().contains(&guard), "no guard \"{guard}\" in tests/src/controls");
         self.guards_out.push(guard.to_owned());
@@ -98,18 +98,18 @@ impl Setup {
     }
 }
 
-/// A daemon, killed when this is dropped; its folders go with it.
+/// A daemon, killed when this is dropped; its folders are removed.
 #[derive(Debug)]
 pub struct Daemon {
     setup: Setup,
     endpoint: Value,
-    // Before the folder, which it uses: fields are dropped in order.
+    // Declared before the folder, which it uses: fields are dropped in order.
     process: Option<Process>,
     folder: TempDir,
 }
 
 impl Daemon {
-    /// The plainest setup: any free port, no accounts, no trust beyond the system's.
+    /// The simplest setup: any free port, no accounts, no trust beyond the system's.
     pub fn setup() -> Setup {
         Setup::default()
     }
@@ -117,14 +117,14 @@ impl Daemon {
     /// Starts the daemon and waits until its doors are open.
     ///
     /// # Panics
-    /// When it ends, or takes too long; its log is printed.
+    /// If it ends, or takes too long; its log is printed.
     pub async fn start(setup: Setup) -> Self {
         let mut daemon = Self::launch(setup);
         daemon.ready().await;
         daemon
     }
 
-    /// Starts the daemon and waits for nothing: for starts that are meant to fail.
+    /// Starts the daemon without waiting: for starts that are meant to fail.
     pub fn launch(setup: Setup) -> Self {
         let within = setup.within.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("prosed-daemon-").tempdir_in(within);
@@ -134,12 +134,12 @@ impl Daemon {
         daemon
     }
 
-    /// Starts a second one on the same folders, and waits for nothing.
+    /// Starts a second one on the same folders, without waiting.
     pub fn launch_beside(&self) -> Process {
         self.process()
     }
 
-    /// Starts it again on the same folders, by SIGTERM where it still runs.
+    /// Starts it again on the same folders, after a SIGTERM if it still runs.
     pub async fn restart(&mut self) {
         if self.process.is_some() {
             self.sigterm().await;
@@ -154,7 +154,7 @@ impl Daemon {
         self.restart().await;
     }
 
-    /// Kills it (SIGKILL) where it still runs and starts it again on the same folders; waits for nothing.
+    /// Kills it (SIGKILL) if it still runs and starts it again on the same folders, without waiting.
     pub fn relaunch(&mut self) {
         self.process = None;
         self.spawn();
@@ -166,7 +166,7 @@ impl Daemon {
         self.relaunch();
     }
 
-    /// The same, and waits until its doors are open; or how it ended before.
+    /// The same, and waits until its doors are open; or returns how it ended before that.
     pub async fn relaunch_to_the_end(&mut self) -> Option<ExitStatus> {
         let _ = fs::remove_file(self.runtime_dir().join("prosed.sock"));
         self.relaunch();
@@ -189,18 +189,18 @@ impl Daemon {
     }
 
     /// Kills it (SIGKILL), as if it had run for more than a minute: the next start has no reason to be careful.
-    /// [`Daemon::restart`] brings it back.
+    /// [`Daemon::restart`] starts it again.
     pub fn kill(&mut self) {
         self.process = None;
         let _ = fs::remove_file(self.data_dir().join("starts"));
     }
 
-    /// Sends it a signal: `STOP` and `CONT`, say.
+    /// Sends it a signal, for example `STOP` or `CONT`.
     pub fn signal(&mut self, signal: Signal) {
         self.process.as_mut().expect("a daemon that runs").signal(signal);
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends on its own.
     pub async fn ended(&mut self) -> ExitStatus {
         self.process.as_mut().expect("a daemon that was started").wait(PATIENCE).await
     }
@@ -223,14 +223,14 @@ impl Daemon {
     /// `127.0.0.1:PORT`
     ///
     /// # Panics
-    /// When `endpoint.json` holds no URL.
+    /// If `endpoint.json` has no URL.
     pub fn address(&self) -> String {
         let url = self.endpoint["url"].as_str().expect("endpoint.json has a url");
         let address = url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/rpc"));
         address.unwrap_or_else(|| panic!("not a url of ours: {url}")).to_owned()
     }
 
-    /// The Unix socket, where there is one.
+    /// The Unix socket, if there is one.
     pub fn socket(&self) -> Option<PathBuf> {
         self.endpoint["socket"].as_str().map(PathBuf::from)
     }
@@ -255,12 +255,12 @@ impl Daemon {
         self.folder.path().join("prosed.log")
     }
 
-    /// Where it keeps what no server can give back.
+    /// The folder of what no server can return.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Where it keeps what a server can give back.
+    /// The folder of what a server can send again.
     pub fn cache_dir(&self) -> PathBuf {
         self.folder.path().join("cache")
     }
@@ -287,7 +287,7 @@ impl Daemon {
         let binary = if guards_out.is_empty() { binary() } else { unguarded() };
         let listen = ["--listen", self.setup.listen.as_deref().unwrap_or("127.0.0.1:0")];
         let limit = self.setup.descriptors.map(|most| format!("--nofile={most}:{most}"));
-        // It becomes the daemon: the process is the same.
+        // It is replaced by the daemon: the process is the same.
         let program = if limit.is_some() { Path::new("prlimit") } else { &binary };
         let spawned = Process::spawn(program, &self.log_file(), |command| {
             if let Some(limit) = &limit {
@@ -298,7 +298,7 @@ impl Daemon {
                     command.env_remove(name);
                 }
             }
-            // What belongs to whoever runs the tests: the secret service, systemd's sockets.
+            // What belongs to the person running the tests: the secret service, systemd's sockets.
             for name in [
                 "DBUS_SESSION_BUS_ADDRESS",
                 "NOTIFY_SOCKET",
@@ -332,11 +332,11 @@ impl Daemon {
         spawned.expect("prosed can be started")
     }
 
-    /// Waits until its doors are open: for an `endpoint.json` of this very process, since a killed one may have
-    /// left its own.
+    /// Waits until its doors are open: for an `endpoint.json` of this very process, since a killed one may have left
+    /// its own.
     ///
     /// # Panics
-    /// When it ends, or takes too long.
+    /// If it ends, or takes too long.
     pub async fn ready(&mut self) {
         let file = self.runtime_dir().join("endpoint.json");
         let deadline = Instant::now() + PATIENCE;
@@ -358,11 +358,11 @@ impl Daemon {
     }
 }
 
-/// The binary under test: `PROSED_BIN`, or what cargo built next to the running test.
+/// The binary under test: `PROSED_BIN`, or the one that cargo built next to the running test.
 ///
 /// # Panics
-/// When it isn't there, or is older than its sources: cargo builds it with `cargo build --workspace`,
-/// and not for a run of the tests of this crate alone.
+/// If it doesn't exist, or is older than its sources: cargo builds it with `cargo build --workspace`, but not when
+/// only the tests of this crate run.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PROSED_BIN") {
         return path.into();
@@ -378,7 +378,7 @@ pub fn binary() -> PathBuf {
 /// The binary whose guards can be taken out.
 ///
 /// # Panics
-/// When it isn't there, or is older than its sources: `tests/run` builds it.
+/// If it doesn't exist, or is older than its sources: `tests/run` builds it.
 fn unguarded() -> PathBuf {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         let builds = "after cargo build --workspace, run target/debug/unguarded";
@@ -404,7 +404,7 @@ pub fn build_folder() -> PathBuf {
     folder.to_owned()
 }
 
-/// A source that changed after the binary was built, from the list cargo leaves beside it.
+/// A source that changed after the binary was built, from the list that cargo leaves next to it.
 fn newer_source(binary: &Path) -> Option<PathBuf> {
     let changed =
         |path: &Path| fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);

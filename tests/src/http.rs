@@ -1,4 +1,4 @@
-//! One HTTP request at a time, with the headers a test wants and no others but `Host`.
+//! One HTTP request at a time, with only the headers that a test gives, plus `Host`.
 
 use std::io::{Error, Result};
 
@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::daemon::Daemon;
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// The status.
@@ -33,17 +33,17 @@ impl Response {
             .unwrap_or_else(|error| panic!("no JSON ({error}): {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// A header's value; empty when it isn't there.
+    /// A header's value; empty if it isn't there.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// Sends a request to the daemon's TCP door. `Host` is its address unless `headers` say otherwise; the
-/// token is sent only where `headers` hold it ([`bearer`]).
+/// Sends a request to the daemon's port. `Host` is its address unless `headers` say otherwise; the token is sent only
+/// if `headers` contain it ([`bearer`]).
 ///
 /// # Errors
-/// When the connection breaks before the answer is there.
+/// If the connection breaks before the answer has arrived.
 pub async fn request(
     daemon: &Daemon,
     method: &str,
@@ -58,7 +58,7 @@ pub async fn request(
 /// Sends a request to the daemon's Unix socket.
 ///
 /// # Errors
-/// When the connection breaks before the answer is there.
+/// If the connection breaks before the answer has arrived.
 pub async fn request_unix(
     daemon: &Daemon,
     method: &str,
@@ -73,7 +73,7 @@ pub async fn request_unix(
     .await
 }
 
-/// The value of `Authorization` that opens the daemon's door.
+/// The value of `Authorization` with the daemon's token.
 pub fn bearer(daemon: &Daemon) -> String {
     format!("Bearer {}", daemon.token())
 }

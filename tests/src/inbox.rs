@@ -1,4 +1,4 @@
-//! What arrived, in order, for tests that wait for one thing among many.
+//! Received items, in order, for tests that wait for one among many.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// A shared list of all that has arrived. Waiting takes the first fitting item that no one has taken
-/// yet and leaves the others, so that the order of two waits need not be the order of arrival.
+/// A shared list of everything received. Waiting takes the first matching item that has not been taken yet and leaves
+/// the others, so the order of two waits need not be the order of arrival.
 #[derive(Debug)]
 pub struct Inbox<T> {
     shared: Arc<Shared<T>>,
@@ -34,13 +34,13 @@ impl<T> Clone for Inbox<T> {
 }
 
 impl<T: Clone> Inbox<T> {
-    /// An empty one. `print` is how an item shows itself when a test waited in vain.
+    /// An empty one. `print` formats an item when a test has waited in vain.
     pub fn new(print: fn(&T) -> String) -> Self {
         let state = Mutex::new(State { items: Vec::new(), closed: false });
         Self { shared: Arc::new(Shared { state, arrived: Notify::new() }), print }
     }
 
-    /// Adds what arrived.
+    /// Adds an item.
     pub fn push(&self, item: T) {
         self.state().items.push((item, false));
         self.shared.arrived.notify_waiters();
@@ -76,12 +76,12 @@ impl<T: Clone> Inbox<T> {
         timeout(patience, wait).await.unwrap_or_else(|_| panic!("not closed within {patience:?}"));
     }
 
-    /// All that has arrived, taken or not.
+    /// Everything received, taken or not.
     pub fn all(&self) -> Vec<T> {
         self.state().items.iter().map(|(item, _)| item.clone()).collect()
     }
 
-    /// Takes what is there and fits, without waiting.
+    /// Takes a matching item that is already there, without waiting.
     pub fn take(&self, mut fits: impl FnMut(&T) -> bool) -> Option<T> {
         let mut state = self.state();
         let (item, taken) = state.items.iter_mut().find(|(item, taken)| !taken && fits(item))?;
@@ -89,17 +89,17 @@ impl<T: Clone> Inbox<T> {
         Some(item.clone())
     }
 
-    /// Drops everything so far: what is waited for next is newer than this moment.
+    /// Drops everything so far: later waits see only newer items.
     pub fn clear(&self) {
         self.state().items.clear();
     }
 
-    /// Waits for the first untaken item that fits, and takes it; none after `patience`, or when
-    /// nothing more can arrive.
+    /// Waits for the first untaken item that matches, and takes it; none after `patience`, or when nothing more can
+    /// arrive.
     pub async fn wait(&self, patience: Duration, mut fits: impl FnMut(&T) -> bool) -> Option<T> {
         let wait = async {
             loop {
-                // Registered before the look, so that nothing slips in between.
+                // Registered before checking, so that nothing slips in between.
                 let arrived = self.shared.arrived.notified();
                 tokio::pin!(arrived);
                 arrived.as_mut().enable();
@@ -119,7 +119,7 @@ impl<T: Clone> Inbox<T> {
     /// Like [`Inbox::wait`].
     ///
     /// # Panics
-    /// When nothing fits in time, with `what` was expected and all that came instead.
+    /// If nothing matches in time, with `what` was expected and everything received instead.
     pub async fn expect(&self, patience: Duration, what: &str, fits: impl FnMut(&T) -> bool) -> T {
         match self.wait(patience, fits).await {
             Some(item) => item,

@@ -1,4 +1,4 @@
-//! A session bus of a test's own, with a real keyring on it.
+//! A session bus for one test, with a real keyring on it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,24 +12,23 @@ use tokio::time::{Instant, sleep};
 use crate::PATIENCE;
 use crate::process::Process;
 
-/// How often a starting keyring is looked at.
+/// How often to poll a starting keyring.
 const POLL: Duration = Duration::from_millis(20);
 
-/// gnome-keyring on a private `dbus-daemon`, unlocked. Nothing is started by asking for it: a keyring
-/// that is gone stays away.
+/// gnome-keyring on a private `dbus-daemon`, unlocked. There is no activation: a keyring that is gone stays away.
 #[derive(Debug)]
 pub struct Keyring {
-    // Before the bus and the folder, which it uses: fields are dropped in order.
+    // Declared before the bus and the folder, which it uses: fields are dropped in order.
     keyring: Option<Process>,
     bus: Option<Process>,
     folder: TempDir,
 }
 
 impl Keyring {
-    /// Starts bus and keyring and waits until secrets can be kept.
+    /// Starts bus and keyring and waits until secrets can be stored.
     ///
     /// # Panics
-    /// When they can't be started; the message says what to install.
+    /// If they cannot be started; the message says what to install.
     pub async fn start() -> Self {
         let folder =
             tempfile::Builder::new().prefix("prosed-keyring-").tempdir().expect("a temporary folder");
@@ -39,12 +38,12 @@ impl Keyring {
         keyring
     }
 
-    /// What leads a program to this bus: the value of `DBUS_SESSION_BUS_ADDRESS`.
+    /// The address of this bus for other programs: the value of `DBUS_SESSION_BUS_ADDRESS`.
     pub fn address(&self) -> String {
         format!("unix:path={}", self.path("bus").display())
     }
 
-    /// The secret that prosed keeps for this account, as `secret-tool` finds it.
+    /// The secret that prosed stores for this account, as found by `secret-tool`.
     pub fn lookup(&self, jid: &str) -> Option<String> {
         let found = self.run("secret-tool", &["lookup", "application", "prosed", "account", jid]);
         found.status.success().then(|| String::from_utf8_lossy(&found.stdout).into_owned())
@@ -67,7 +66,7 @@ impl Keyring {
         self.keyring = None;
     }
 
-    /// Starts a keyring again, with what it has kept, unlocked.
+    /// Starts a keyring again, with what it has stored, unlocked.
     pub async fn restart(&mut self) {
         self.kill();
         self.start_keyring().await;
@@ -124,7 +123,7 @@ impl Keyring {
         }
     }
 
-    /// Calls a method on the bus; answers what came back, as text.
+    /// Calls a method on the bus; returns the reply as text.
     fn send(&self, destination: &str, path: &str, method: &str, argument: &str) -> String {
         let destination = format!("--dest={destination}");
         let arguments = ["--session", "--print-reply", &destination, path, method, argument];

@@ -52,6 +52,6 @@ pub use ui::Ui;
 
 use std::time::Duration;
 
-/// How long a test waits for what must happen. Generous, since many tests share few cores: it is
-/// spent only by a test that is about to fail.
+/// How long a test waits for something that must happen. Generous, since many tests share few cores: only a test that
+/// is about to fail uses it up.
 pub const PATIENCE: Duration = Duration::from_secs(20);

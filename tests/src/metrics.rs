@@ -1,4 +1,4 @@
-//! What `/metrics` says, read by Prometheus' own strict parser.
+//! The output of `/metrics`, read by Prometheus' own strict parser.
 
 use std::process::Stdio;
 
@@ -9,10 +9,10 @@ use tokio::process::Command;
 use crate::daemon::Daemon;
 use crate::http::{bearer, request};
 
-/// What it has to be served as, for Prometheus to read it as it is meant.
+/// The content type that makes Prometheus parse it correctly.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Debian's parser of OpenMetrics: it refuses what the standard forbids.
+/// Debian's OpenMetrics parser: it refuses what the standard forbids.
 const PARSER: &str = "
 import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
@@ -29,10 +29,10 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Asks the daemon.
+    /// Queries the daemon.
     ///
     /// # Panics
-    /// When it refuses, or what it says is not OpenMetrics.
+    /// If it refuses, or the output is not OpenMetrics.
     pub async fn of(daemon: &Daemon) -> Self {
         let answer = request(daemon, "GET", "/metrics", &[("authorization", &bearer(daemon))], "").await;
         let answer = answer.expect("an answer");
@@ -40,10 +40,10 @@ impl Scrape {
         Self::parse(&answer.body).await
     }
 
-    /// Reads what was said.
+    /// Parses the output.
     ///
     /// # Panics
-    /// When it is not OpenMetrics.
+    /// If it is not OpenMetrics.
     pub async fn parse(text: &[u8]) -> Self {
         let mut parser = Command::new("/usr/bin/python3")
             .args(["-c", PARSER])
@@ -63,7 +63,7 @@ impl Scrape {
         Self { families }
     }
 
-    /// The value of one sample; none where there is none.
+    /// The value of one sample, if there is one.
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let samples = self.families.iter().flat_map(|family| family["samples"].as_array());
         let mut fitting = samples.flatten().filter(|sample| {
@@ -74,10 +74,10 @@ impl Scrape {
         fitting.next()?[2].as_f64()
     }
 
-    /// The same, where it has to be there.
+    /// The same for a sample that must be there.
     ///
     /// # Panics
-    /// Where it is not.
+    /// If it is not.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.get(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?} in {:#?}", self.families))
     }

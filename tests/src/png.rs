@@ -1,9 +1,9 @@
-//! Small valid PNG images, each of one colour, so that avatars differ (ISO/IEC 15948).
+//! Small valid PNG images, each of a single colour, so that avatars differ (ISO/IEC 15948).
 
-/// An RGB image of one colour. The pixels are stored, not compressed: keep it small.
+/// An RGB image of a single colour. The pixels are stored, not compressed: keep it small.
 ///
 /// # Panics
-/// When a side is 0, or the pixels don't fit one stored block (64 KiB).
+/// If a side is 0, or the pixels don't fit into one stored block (64 KiB).
 pub fn solid(width: u16, height: u16, rgb: [u8; 3]) -> Vec<u8> {
     assert!(width > 0 && height > 0, "an image has pixels");
     let mut row = vec![0]; // no filter

@@ -1,11 +1,11 @@
-//! Free ports for servers that cannot be told to pick one themselves.
+//! Free ports for servers that cannot pick one themselves.
 
 use std::net::TcpListener;
 
 use rand::Rng;
 
-/// Below what Linux hands out to outgoing connections (32768 and up), so that none of those takes the
-/// port between our look and the server's bind; random, so that tests side by side rarely meet.
+/// Below what Linux assigns to outgoing connections (32768 and up), so that none of those takes the port between our
+/// check and the server's bind; random, so that tests running at the same time rarely collide.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// A port on 127.0.0.1 that was free a moment ago.

@@ -11,13 +11,13 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How much of a log is printed when a test fails.
 const LOG_LINES: usize = 120;
-/// How often a child is asked whether it has ended.
+/// How often to check whether a child has ended.
 const POLL: Duration = Duration::from_millis(10);
 
-/// A child in a process group of its own, with its output in a file. It is killed when dropped, and
-/// by the kernel when the thread that started it ends: not even a killed test leaves it behind.
+/// A child in its own process group, with its output in a file. It is killed when dropped, and by the kernel when the
+/// thread that started it ends: even a killed test does not leave it behind.
 ///
-/// Hence start it from the test's own thread, not from one that may end earlier.
+/// So start it from the test's own thread, not from one that may end earlier.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -26,10 +26,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`, its standard output and error appended to `log`.
+    /// Starts `program`, with its standard output and error appended to `log`.
     ///
-    /// `configure` adds arguments, environment and folder, and may put others in place of the standard
-    /// files.
+    /// `configure` adds arguments, environment and folder, and may replace the standard files.
     pub fn spawn(program: &Path, log: &Path, configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new("setpriv");
@@ -89,7 +88,7 @@ impl Process {
 
     /// Kills its whole process group (SIGKILL) and waits until it is gone.
     pub fn kill(&mut self) {
-        // The group may have gone with its leader: that is what was wanted.
+        // The group may have ended with its leader: that is fine.
         let _gone = kill_process_group(self.pid(), Signal::KILL);
         let _status = self.child.wait();
     }
@@ -104,7 +103,7 @@ impl Process {
     }
 }
 
-/// The last lines of a log; the first ones, too, where there are more: they tell how it was started.
+/// The last lines of a log; in a longer one also the first, which show how it was started.
 pub fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -1,5 +1,5 @@
-//! A TCP proxy that fails on command: between prosed, which is told its port, and a server. TLS goes
-//! through untouched, since a certificate is for a domain and not for an address.
+//! A TCP proxy that fails on command, between prosed, which is given its port, and a server. TLS passes through
+//! untouched, since a certificate is for a domain and not for an address.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::challenge;
 use crate::server::Server;
 
-/// Bytes that are read at once: what a pipe of our own holds is little beside the kernel's.
+/// Bytes read at once: what our own pipe holds is little compared with the kernel's buffers.
 const CHUNK: usize = 8 * 1024;
 
 /// A direction, seen from the client.
@@ -31,23 +31,23 @@ pub enum Way {
     Down,
 }
 
-/// Where and how a connection is to break.
+/// Where and how a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// In which direction bytes are counted.
+    /// The direction in which bytes are counted.
     pub way: Way,
-    /// So many bytes of it get through, and not one more.
+    /// This many bytes get through, and not one more.
     pub after: u64,
-    /// By a reset (RST) towards the client, not by an orderly end (FIN).
+    /// With a reset (RST) towards the client, not an orderly end (FIN).
     pub reset: bool,
 }
 
-/// What the proxy does at the moment.
+/// The proxy's current behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     /// Bytes flow.
     Flow,
-    /// A black hole: connections stand, new ones come about, and no byte gets through.
+    /// A black hole: connections stay up, new ones are accepted, and no byte gets through.
     Stall,
     /// New connections are reset at once.
     Refuse,
@@ -61,7 +61,7 @@ struct Shared {
     cuts: watch::Sender<u64>,
     /// For the next connection.
     cut: Mutex<Option<Cut>>,
-    /// Bytes that are handed on at once, at most; 0: as they come.
+    /// The most bytes forwarded at once; 0: as they come.
     pieces: AtomicUsize,
     accepted: Mutex<Vec<Instant>>,
     live: AtomicUsize,
@@ -87,13 +87,13 @@ impl Proxy {
         Self::to(SocketAddr::from(([127, 0, 0, 1], server.port))).await
     }
 
-    /// A proxy in front of an address. Where nobody listens there, connections are reset.
+    /// A proxy in front of an address. If nobody listens there, connections are reset.
     pub async fn to(upstream: SocketAddr) -> Self {
         Self::with(|_| upstream).await
     }
 
-    /// A proxy in front of its own port of another loopback address, where a daemon is yet to listen:
-    /// a daemon takes visitors who name its own port only.
+    /// A proxy in front of its own port on another loopback address, where a daemon will listen: a daemon admits only
+    /// visitors who name its own port.
     pub async fn beside(host: Ipv4Addr) -> Self {
         Self::with(|port| SocketAddr::from((host, port))).await
     }
@@ -118,25 +118,25 @@ impl Proxy {
         Self { port, shared, task }
     }
 
-    /// Answers challenges in the place of the daemon behind it, with its token: its own answers are for its
-    /// own address. Such a connection counts from the request behind the challenge on.
+    /// Answers challenges in place of the daemon behind it, with its token: the daemon's own answers are for its own
+    /// address. Such a connection counts from the request after the challenge.
     pub fn answer_challenges(&self, token_file: PathBuf) {
         *lock(&self.shared.token_file) = Some(token_file);
     }
 
-    /// Parameters for prosed's `login` that lead through here.
+    /// Parameters of prosed's `login` through this proxy.
     pub fn login(&self, server: &Server, name: &str) -> Value {
         let mut parameters = server.login(name);
         parameters["port"] = self.port.into();
         parameters
     }
 
-    /// Breaks all connections now, by a reset.
+    /// Breaks all connections now, with a reset.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Breaks the next connection at a byte; that one only.
+    /// Breaks the next connection at a byte; only that one.
     pub fn cut_next(&self, cut: Cut) {
         *lock(&self.shared.cut) = Some(cut);
     }
@@ -146,13 +146,13 @@ impl Proxy {
         lock(&self.shared.cut).is_some()
     }
 
-    /// Lets nothing through, both ways, and closes nothing: a black hole. What arrives meanwhile is
+    /// Lets nothing through in either direction, and closes nothing: a black hole. What arrives in the meantime is
     /// kept, as a network's retransmissions would.
     pub fn stall(&self) {
         self.shared.mood.send_replace(Mood::Stall);
     }
 
-    /// Resets connections that come, and breaks those that are there.
+    /// Resets new connections, and breaks existing ones.
     pub fn refuse(&self) {
         self.shared.mood.send_replace(Mood::Refuse);
         self.cut();
@@ -163,23 +163,22 @@ impl Proxy {
         self.shared.mood.send_replace(Mood::Flow);
     }
 
-    /// Hands on at most so many bytes at once, so that every stanza, tag and TLS record is split;
-    /// 0: as they come.
+    /// Forwards at most this many bytes at once, so that every stanza, tag and TLS record is split; 0: as they come.
     pub fn split(&self, bytes: usize) {
         self.shared.pieces.store(bytes, Ordering::Relaxed);
     }
 
-    /// When each connection came, the refused ones included.
+    /// When each connection arrived, including refused ones.
     pub fn accepted(&self) -> Vec<Instant> {
         lock(&self.shared.accepted).clone()
     }
 
-    /// How many connections came, the refused ones included.
+    /// How many connections arrived, including refused ones.
     pub fn connections(&self) -> usize {
         lock(&self.shared.accepted).len()
     }
 
-    /// How many connections stand now.
+    /// How many connections are open now.
     pub fn live(&self) -> usize {
         self.shared.live.load(Ordering::Relaxed)
     }
@@ -212,7 +211,7 @@ impl Shared {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Ends with this task, and its connections with it.
+    // Ends with this task, and so do its connections.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         lock(&shared.accepted).push(Instant::now());
@@ -221,7 +220,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         }
         let token_file = lock(&shared.token_file).clone();
-        // Now, so that connections take their cuts in the order in which they came.
+        // Immediately, so that connections take their cuts in order of arrival.
         let cut = token_file.is_none().then(|| lock(&shared.cut).take());
         let shared = shared.clone();
         let mut client = client;
@@ -272,9 +271,9 @@ async fn answer_challenges(client: &mut TcpStream, token_file: &Path, shared: &S
     }
 }
 
-/// Carries bytes until both sides have ended, or something is cut.
+/// Forwards bytes until both sides have ended, or something is cut.
 async fn carry(mut client: TcpStream, cut: Option<Cut>, shared: &Shared) {
-    // Before anything is waited for: a cut of this moment is meant for us, too.
+    // Before any wait: a cut at this moment applies to us, too.
     let mut cuts = shared.cuts.subscribe();
     let connected = async {
         let mut mood = shared.mood.subscribe();
@@ -292,7 +291,7 @@ async fn carry(mut client: TcpStream, cut: Option<Cut>, shared: &Shared) {
             return reset(&client);
         }
     };
-    // Otherwise the kernel would glue together again what we split.
+    // Otherwise the kernel would merge what we split.
     let _best_effort = (client.set_nodelay(true), server.set_nodelay(true));
     let limit = |way| cut.filter(|cut| cut.way == way).map(|cut| cut.after);
     let (from_client, to_client) = client.split();
@@ -308,12 +307,12 @@ async fn carry(mut client: TcpStream, cut: Option<Cut>, shared: &Shared) {
     if cut.is_none_or(|cut| cut.reset) {
         reset(&client);
     }
-    // Gone before it is counted: who sees the count sees no connection.
+    // Closed before it is counted: a test that sees the count sees no connection.
     drop((client, server));
     shared.broken.fetch_add(usize::from(is_cut(&error)), Ordering::Relaxed);
 }
 
-/// Stands for a cut of ours; sockets of Linux don't fail in this way.
+/// Stands for our own cut; sockets on Linux don't fail this way.
 fn cut_error() -> io::Error {
     io::Error::from(io::ErrorKind::ConnectionAborted)
 }
@@ -322,10 +321,10 @@ fn is_cut(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
 }
 
-/// Carries one direction to its end, which it hands on.
+/// Forwards one direction to its end, and then the end.
 ///
 /// # Errors
-/// The connection is to be broken: by a cut, or as one side has broken it.
+/// The connection must break: because of a cut, or because one side broke it.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -339,7 +338,7 @@ async fn pump(
     while left != Some(0) {
         let read = from.read(&mut buffer).await?;
         let mut rest = buffer.get(..read).unwrap_or_default();
-        // The end, too, does not get through a black hole.
+        // The end does not get through a black hole either.
         drop(mood.wait_for(|mood| *mood != Mood::Stall).await);
         if read == 0 {
             return to.shutdown().await;
@@ -364,7 +363,7 @@ async fn pump(
 }
 
 fn reset(stream: &TcpStream) {
-    // Where it can't be had, an orderly end will do.
+    // If it is not possible, an orderly end will do.
     let _best_effort = stream.set_zero_linger();
 }
 

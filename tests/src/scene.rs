@@ -1,5 +1,5 @@
-//! A stage play for the clients' own tests, in whatever language: a daemon that is logged in, a friend
-//! who does things, and a connection to cut.
+//! A scene for the clients' own tests, in any language: a daemon that is logged in, a friend who acts, and a
+//! connection to cut.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{Contact, Daemon, Kind, PATIENCE, Server, Ui, png};
 /// Where the daemon listens: the same port of 127.0.0.1 is free for the proxy.
 const APART: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Everything that the tests of a client can have happen.
+/// Everything that a client's tests can request.
 pub struct Scene {
     server: Server,
     /// The friend, who is online.
@@ -22,7 +22,7 @@ pub struct Scene {
     pub daemon: Daemon,
     /// In front of the daemon's port.
     proxy: Proxy,
-    /// Of each life of the daemon, to know what has truly happened.
+    /// Watches each life of the daemon, to know what has really happened.
     watchers: Vec<Ui>,
 }
 
@@ -43,7 +43,7 @@ impl Scene {
         Self { server, alice, daemon, proxy, watchers: vec![watcher] }
     }
 
-    /// What the wish names happens, and is over.
+    /// Carries out the requested action to its end.
     pub async fn make_happen(&mut self, wish: Value) -> Value {
         match wish["name"].as_str().expect("a name") {
             "where" => {
@@ -64,7 +64,7 @@ impl Scene {
             "cut" => {
                 let until = self.proxy.broken() + self.proxy.live();
                 self.proxy.cut();
-                // One that has ended by itself meanwhile is not counted.
+                // One that has ended on its own in the meantime is not counted.
                 let cut = async {
                     while self.proxy.broken() < until {
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -96,8 +96,8 @@ impl Scene {
         self.watchers.last().expect("one at least")
     }
 
-    /// Changes of our own presence with a status as long as may be, which nobody else can cause: for each
-    /// time 128 kB of events, of which a daemon retains about 130 times.
+    /// Changes to our own presence with the longest possible status, which nobody else can cause: 128 kB of events
+    /// each time, of which a daemon retains about 130 times.
     async fn flood(&mut self, times: u64) {
         for number in 0..times * 8 {
             let status = format!("{number:04}{}", "\u{1f30a}".repeat(3_996));
@@ -125,7 +125,7 @@ impl Scene {
     }
 }
 
-/// Hears of everything that the daemon does, also of what was before it came.
+/// Receives everything that the daemon does, including what happened before it connected.
 async fn watcher(daemon: &Daemon) -> Ui {
     let watcher = Ui::connect(daemon).await;
     let expired = watcher.call("get_events", json!({ "since": 0 })).await.err();

@@ -1,5 +1,5 @@
-//! A program of another user's, on a port that the daemon has left: it plays the daemon as well as it can,
-//! and writes down what it is told.
+//! Another user's program, on a port that the daemon has left: it imitates the daemon as well as it can, and records
+//! what it is sent.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,21 +14,21 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::challenge;
 
-/// What it says to a challenge.
+/// How it answers a challenge.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Of the right length.
     Guess,
-    /// What the daemon at this address says to it.
+    /// With the answer of the daemon at this address.
     Relay(SocketAddr),
-    /// The right one: it has the token after all. A control, in which it is told everything.
+    /// Correctly: it has the token after all. A control, in which it is sent everything.
     Right(String),
 }
 
-/// What each connection has said.
+/// What each connection has sent.
 type Heard = Arc<Mutex<Vec<String>>>;
 
-/// It listens until it is dropped.
+/// Listens until it is dropped.
 #[derive(Debug)]
 pub struct Squatter {
     /// Where.
@@ -38,10 +38,10 @@ pub struct Squatter {
 }
 
 impl Squatter {
-    /// Takes an address.
+    /// Listens on an address.
     ///
     /// # Panics
-    /// When it is not free.
+    /// If it is not free.
     pub async fn at(address: &str, answer: Answer) -> Self {
         let listener = TcpListener::bind(address).await.expect("the port is free");
         let address = listener.local_addr().expect("a bound socket");
@@ -55,7 +55,7 @@ impl Squatter {
         Self { address, heard, task }
     }
 
-    /// All that anybody has said, one connection behind the other.
+    /// Everything received, one connection after the other.
     pub fn heard(&self) -> String {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
@@ -83,7 +83,7 @@ async fn serve(mut stream: TcpStream, address: SocketAddr, answer: Answer, heard
         while !head.ends_with("\r\n\r\n") {
             let byte = char::from(stream.read_u8().await.ok()?);
             head.push(byte);
-            // At once: a client may say half of it.
+            // Immediately: a client may send only part of it.
             hear(byte.encode_utf8(&mut [0; 4]));
         }
         if let Some(key) = header(&head, "sec-websocket-key") {

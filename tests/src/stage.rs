@@ -1,5 +1,5 @@
-//! A stage for tests in other languages: what they ask to happen, a line of JSON each, a test in Rust
-//! makes happen, and answers with a line.
+//! Lets tests in other languages request actions, one line of JSON each: a test in Rust carries them out and answers
+//! with a line.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 pub struct Stage(TcpListener);
 
 impl Stage {
-    /// Opens it on a free port of 127.0.0.1.
+    /// Opens a stage on a free port of 127.0.0.1.
     pub async fn open() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.expect("a free port"))
     }
@@ -20,8 +20,8 @@ impl Stage {
         self.0.local_addr().expect("a bound socket").port()
     }
 
-    /// Does what is asked, one thing after the other, for those who come one after the other. Never
-    /// ends: race it against the test that asks.
+    /// Carries out requests one at a time, for one connection after the other. Never ends: race it against the test
+    /// that uses it.
     pub async fn serve(self, mut make_happen: impl AsyncFnMut(Value) -> Value) {
         loop {
             let (mut socket, _) = self.0.accept().await.expect("somebody");

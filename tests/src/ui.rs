@@ -1,4 +1,4 @@
-//! A user interface for tests: JSON-RPC over WebSocket with nothing between the test and the JSON.
+//! A UI for tests: JSON-RPC over WebSocket with nothing between the test and the JSON.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,9 +29,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 pub struct RpcError {
     /// The code.
     pub code: i64,
-    /// The sentence for people.
+    /// The message for people.
     pub message: String,
-    /// What machines read; `Null` when it isn't there.
+    /// The data for machines; `Null` if there is none.
     pub data: Value,
 }
 
@@ -42,7 +42,7 @@ impl RpcError {
     }
 }
 
-/// One WebSocket connection to the daemon. All frames are kept in the order of their arrival.
+/// One WebSocket connection to the daemon. All frames are kept in order of arrival.
 pub struct Ui {
     frames: Inbox<Value>,
     sender: Mutex<SplitSink<WebSocketStream<Box<dyn Io>>, Message>>,
@@ -64,17 +64,17 @@ impl Ui {
         }
     }
 
-    /// Connects, and is told of every event from now on.
+    /// Connects, and receives every event from now on.
     ///
     /// # Panics
-    /// When the daemon refuses.
+    /// If the daemon refuses.
     pub async fn watching(daemon: &Daemon) -> Self {
         let ui = Self::connect(daemon).await;
         ui.subscribe(json!({})).await;
         ui
     }
 
-    /// Connects over TCP with `Host` (unless given) and these headers only.
+    /// Connects over TCP with `Host` (unless given) and only these headers.
     ///
     /// # Errors
     /// The status with which the daemon refused the upgrade.
@@ -84,7 +84,7 @@ impl Ui {
         Self::upgrade(Box::new(stream), &address, headers).await
     }
 
-    /// Connects over the Unix socket, which asks for no token.
+    /// Connects over the Unix socket, which needs no token.
     ///
     /// # Errors
     /// The status with which the daemon refused the upgrade.
@@ -147,7 +147,7 @@ impl Ui {
         self.answer(&self.send_call(method, params).await).await
     }
 
-    /// Sends a call without waiting; answers its id.
+    /// Sends a call without waiting; returns its id.
     pub async fn send_call(&self, method: &str, params: Value) -> Value {
         let id = Value::from(self.ids.fetch_add(1, Ordering::Relaxed));
         let call = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
@@ -175,42 +175,42 @@ impl Ui {
         }
     }
 
-    /// Sends a text frame of any content.
+    /// Sends a text frame with any content.
     ///
     /// # Panics
-    /// When the connection is gone.
+    /// If the connection is gone.
     pub async fn send(&self, text: &str) {
         self.sender.lock().await.send(Message::text(text)).await.expect("the daemon is there");
     }
 
-    /// Subscribes; answers the subscription's id.
+    /// Subscribes; returns the subscription's id.
     ///
     /// # Panics
-    /// When the daemon refuses.
+    /// If the daemon refuses.
     pub async fn subscribe(&self, params: Value) -> Value {
         self.call("subscribe", params).await.unwrap_or_else(|error| panic!("not subscribed: {error:?}"))
     }
 
-    /// The contacts that `load_roster` answers with, where there is one account.
+    /// The contacts in the answer to `load_roster`, if there is one account.
     ///
     /// # Panics
-    /// When it answers with an error.
+    /// If the answer is an error.
     pub async fn contacts(&self) -> Vec<Value> {
         let roster = self.call("load_roster", json!({})).await;
         let roster = roster.unwrap_or_else(|error| panic!("no roster: {error:?}"));
         roster["contacts"].as_array().cloned().expect("load_roster answers with contacts")
     }
 
-    /// Waits for an event (its `params.result`) that fits and that no earlier wait has taken.
+    /// Waits for an event (its `params.result`) that matches and that no earlier wait has taken.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// If none arrives within [`PATIENCE`].
     pub async fn event(&self, name: &str, fits: impl FnMut(&Value) -> bool) -> Value {
         let frame = self.frames.expect(PATIENCE, name, event_filter(name, fits)).await;
         frame["params"]["result"].clone()
     }
 
-    /// The same; none when nothing fits within `patience`.
+    /// The same; none if nothing matches within `patience`.
     pub async fn event_within(
         &self,
         patience: Duration,
@@ -221,16 +221,16 @@ impl Ui {
         Some(frame["params"]["result"].clone())
     }
 
-    /// Waits, however long, for the next event of any name; none when the daemon is gone.
+    /// Waits, however long, for the next event of any name; none if the daemon is gone.
     pub async fn next_event(&self) -> Option<Value> {
         let frame = self.frames.wait(Duration::MAX, |frame| frame.get("method").is_some()).await?;
         Some(frame["params"]["result"].clone())
     }
 
-    /// Waits for a `contactChanged` with this contact in a state that fits; answers that contact.
+    /// Waits for a `contactChanged` with this contact in a matching state; returns that contact.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// If none arrives within [`PATIENCE`].
     pub async fn contact(&self, jid: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
         let named = |event: &Value| {
             event["contacts"].as_array().into_iter().flatten().find(|contact| contact["jid"] == jid).cloned()
@@ -251,7 +251,7 @@ impl Ui {
         self.frames.clear();
     }
 
-    /// All frames so far: answers and events as they came.
+    /// All frames so far: answers and events as received.
     pub fn frames(&self) -> Vec<Value> {
         self.frames.all()
     }

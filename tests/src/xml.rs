@@ -1,4 +1,4 @@
-//! An XMPP stream read element by element, and the few helpers to write one by hand.
+//! An XMPP stream read element by element, and helpers to write one by hand.
 
 use std::io::{Error, ErrorKind, Result};
 
@@ -8,7 +8,7 @@ use minidom::rxml::{Parse, RawParser};
 use minidom::tree_builder::TreeBuilder;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// How much is read at once.
+/// How many bytes to read at once.
 const READ_SIZE: usize = 16 * 1024;
 
 /// The reading side of a stream (RFC 6120 §4).
@@ -21,24 +21,24 @@ pub struct XmlStream<R> {
 }
 
 impl<R: AsyncRead + Unpin> XmlStream<R> {
-    /// A stream whose header is still to come.
+    /// A stream before its header.
     pub fn new(io: R) -> Self {
         Self { io, unread: Vec::new(), parser: RawParser::new(), tree: TreeBuilder::new(), ended: false }
     }
 
-    /// What lies below, without what was read and not parsed (nothing, in a proper handshake).
+    /// The underlying connection, without what was read but not parsed (nothing, in a proper handshake).
     pub fn into_inner(self) -> R {
         self.io
     }
 
-    /// The stream starts anew on the same connection, as it does after SASL.
+    /// Restarts the stream on the same connection, as after SASL.
     pub fn restart(&mut self) {
         self.parser = RawParser::new();
         self.tree = TreeBuilder::new();
         self.ended = false;
     }
 
-    /// Waits for the stream header; answers one of its attributes.
+    /// Waits for the stream header; returns one of its attributes.
     pub async fn header(&mut self, attribute: &str) -> Result<Option<String>> {
         while self.tree.depth() == 0 {
             self.step().await?;
@@ -46,7 +46,7 @@ impl<R: AsyncRead + Unpin> XmlStream<R> {
         Ok(self.tree.top().and_then(|root| root.attr(attribute).map(str::to_owned)))
     }
 
-    /// The next child of the stream's root; none when the peer closed the stream.
+    /// The next child of the stream's root; none if the peer closed the stream.
     pub async fn next(&mut self) -> Result<Option<Element>> {
         loop {
             if self.tree.depth() == 1
@@ -61,12 +61,12 @@ impl<R: AsyncRead + Unpin> XmlStream<R> {
         }
     }
 
-    /// Like [`XmlStream::next`], where the end is an error.
+    /// Like [`XmlStream::next`], but the end is an error.
     pub async fn expect(&mut self) -> Result<Element> {
         self.next().await?.ok_or_else(|| ErrorKind::UnexpectedEof.into())
     }
 
-    /// Parses one event, reading more where needed.
+    /// Parses one event, reading more if needed.
     async fn step(&mut self) -> Result<()> {
         loop {
             let mut rest = self.unread.as_slice();
@@ -92,7 +92,7 @@ impl<R: AsyncRead + Unpin> XmlStream<R> {
     }
 }
 
-/// Text as it stands in an element or an attribute.
+/// Text escaped for an element or attribute.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -116,7 +116,7 @@ pub fn find<'a>(element: &'a Element, name: &str, namespace: &str) -> Option<&'a
     element.children().find_map(|child| find(child, name, namespace))
 }
 
-/// An element as one line of XML, for messages about failures.
+/// An element as one line of XML, for failure messages.
 pub fn print(element: &Element) -> String {
     let mut bytes = Vec::new();
     match element.write_to(&mut bytes) {

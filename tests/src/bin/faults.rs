@@ -13,25 +13,25 @@ use prosed_tests::faults::{
     Record, Scale, apart, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
 };
 
-/// A part of the record whose rows are written anew by each long run begins with this line.
+/// The part of the record that each long run rewrites begins with this line.
 const MARK: &str = "<!-- Below: written by tests/faults -->";
-/// So many violations of a row are printed.
+/// How many violations of a row are printed.
 const SHOWN: usize = 20;
 
-/// Breaks networks, servers, disks and caches under prosed, and says what comes of it.
+/// Breaks networks, servers, disks and caches under prosed, and reports the results
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 struct Arguments {
-    /// As often as the record asks for (about an hour), and into tests/RECORD.md
+    /// As often as the record requires (about an hour), and write tests/RECORD.md
     #[arg(long)]
     long: bool,
-    /// Only rows whose name contains this; as with the options below, the record is left alone
+    /// Only rows whose name contains this; with this or the options below, the record is not written
     #[arg(long, value_name = "TEXT")]
     row: Option<String>,
     /// Only on this server
     #[arg(long, value_enum)]
     server: Option<Server>,
-    /// Of the dice; any, unless it is given
+    /// The random seed
     #[arg(long)]
     seed: Option<u64>,
     /// This many times instead
@@ -64,12 +64,12 @@ struct Row {
     long: usize,
     short: usize,
     kinds: &'static [Kind],
-    /// It mostly waits, so that its servers can have their turns at the same time.
+    /// It mostly waits, so that both servers can run at the same time.
     waits: bool,
     run: Run,
 }
 
-/// What a server has no part in is run on one.
+/// Rows without a server run only once.
 const ONE: &[Kind] = &[Kind::Prosody];
 
 const ROWS: &[Row] = &[
@@ -220,7 +220,7 @@ fn main() -> ExitCode {
                 (kind, apart(move |runtime| run(runtime, scale)), begun.elapsed())
             })
         };
-        // What is not started together is started when the one before has ended.
+        // Rows that don't run in parallel start when the previous one has ended.
         let mut running: VecDeque<_> = if row.waits { kinds.clone().map(start).collect() } else { [].into() };
         for kind in kinds {
             let run = running.pop_front().unwrap_or_else(|| start(kind));
@@ -247,7 +247,7 @@ fn main() -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes the table, in place of the last one.
+/// Writes the table, replacing the previous one.
 fn write(seed: u64, load_before: &str, lines: &[String]) {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/RECORD.md"));
     let text = std::fs::read_to_string(&path).expect("tests/RECORD.md is there");
@@ -268,7 +268,7 @@ fn date() -> String {
     date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// The load average of the last 15 minutes: other work on the machine is in it, and so are the rows.
+/// The load average of the last 15 minutes: it includes other work on the machine, and the rows themselves.
 fn load() -> String {
     let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     loads.split_whitespace().nth(2).unwrap_or("unknown").to_owned()

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         eprintln!("{}: {error}", copy.display());
         return ExitCode::FAILURE;
     }
-    // The lock file is prosed's own, and all that it names is there: prosed itself was just built.
+    // The lock file is prosed's own, and everything in it is available: prosed itself was just built.
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--workspace", "--locked", "--offline"]).current_dir(&copy);
     cargo.env("CARGO_TARGET_DIR", profile.parent().expect("target/<profile>"));

@@ -1,4 +1,4 @@
-//! What a contact's client says it is: disco#info (XEP-0030) and its hash (XEP-0115).
+//! What a contact's client says about itself: disco#info (XEP-0030) and its hash (XEP-0115).
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha1::{Digest, Sha1};
@@ -6,7 +6,7 @@ use sha1::{Digest, Sha1};
 use super::publish::{AVATAR_METADATA, PROSE_VCARD4, VCARD4};
 use crate::xml::escape;
 
-/// Where these clients would be found on the web: the node of their caps.
+/// The web address of these clients: the node of their caps.
 const NODE: &str = "https://prosed.test/contact";
 
 /// A client's identity and features.
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Default for Client {
-    /// A phone that wants to be told of avatars, vCards and nicknames.
+    /// A phone that subscribes to avatars, vCards and nicknames.
     fn default() -> Self {
         Self::new("Pocket", "phone")
     }
@@ -42,7 +42,7 @@ impl Client {
         Self { name: name.to_owned(), kind: kind.to_owned(), features }
     }
 
-    /// With one more feature, so that the hash is another.
+    /// With one more feature, and so a different hash.
     pub fn with_feature(mut self, feature: &str) -> Self {
         self.features.push(feature.to_owned());
         self
@@ -68,7 +68,7 @@ impl Client {
         )
     }
 
-    /// The answer to a disco#info request for `node`; none when the node isn't ours.
+    /// The answer to a disco#info request for `node`; none if the node isn't ours.
     pub(super) fn disco(&self, node: Option<&str>) -> Option<String> {
         if node.is_some_and(|node| node != format!("{NODE}#{}", self.hash())) {
             return None;

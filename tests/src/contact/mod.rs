@@ -1,4 +1,4 @@
-//! A live contact: a small XMPP client of its own, to be on the other side of prosed.
+//! A live contact: a small XMPP client on the other side of prosed.
 
 mod caps;
 mod presence;
@@ -25,20 +25,19 @@ use crate::xml::{self, XmlStream, escape, find};
 
 /// One connected resource of an account.
 ///
-/// It answers disco#info, ping and roster pushes by itself, and refuses other requests; all it
-/// receives lands in its inbox, answered or not. It subscribes to nothing and approves nothing on
-/// its own.
+/// It answers disco#info, ping and roster pushes, and refuses other requests; everything it receives is in its inbox,
+/// answered or not. It subscribes to nothing and approves nothing on its own.
 #[derive(Debug)]
 pub struct Contact {
     /// The account.
     pub jid: String,
     /// The bound full JID.
     pub full_jid: String,
-    /// What it says it is (disco#info), and hashes into its presence.
+    /// Its disco#info, whose hash is in its presence.
     pub client: Client,
-    /// The SHA-1 of its vcard-temp photo, in its presences once [`Contact::set_vcard_temp`] was used.
+    /// The SHA-1 of its vcard-temp photo, in its presences after [`Contact::set_vcard_temp`].
     photo: Option<String>,
-    /// The last presence, whole.
+    /// The last presence, in full.
     presence: String,
     inbox: Inbox<Element>,
     writer: Arc<Mutex<Writer>>,
@@ -47,10 +46,10 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// Connects and asks for its roster, so that it receives pushes. Nobody sees it yet.
+    /// Connects and requests its roster, so that it receives pushes. Nobody sees it yet.
     ///
     /// # Panics
-    /// When the server refuses: the account must be in the server's setup.
+    /// If the server refuses: the account must be in the server's setup.
     pub async fn connect(server: impl Into<Door>, name: &str) -> Self {
         Self::connect_as(server, name, "phone", Client::default()).await
     }
@@ -90,7 +89,7 @@ impl Contact {
     /// Sends any text, which need not be XML.
     ///
     /// # Panics
-    /// When the connection is gone.
+    /// If the connection is gone.
     pub async fn send(&self, text: &str) {
         let mut writer = self.writer.lock().await;
         let sent = async {
@@ -100,7 +99,7 @@ impl Contact {
         sent.await.unwrap_or_else(|error| panic!("{} cannot send: {error}", self.full_jid));
     }
 
-    /// Sends a chat message; answers its id.
+    /// Sends a chat message; returns its id.
     pub async fn send_message(&self, to: &str, body: &str) -> String {
         let id = self.next_id();
         let (to, body) = (escape(to), escape(body));
@@ -108,18 +107,18 @@ impl Contact {
         id
     }
 
-    /// Asks for something, and waits for the answer.
+    /// Sends a get request, and waits for the answer.
     ///
     /// # Errors
-    /// The answer, when it is of type `error`.
+    /// The answer, if it is of type `error`.
     pub async fn get(&self, to: Option<&str>, payload: &str) -> Result<Element, Element> {
         self.request("get", to, payload).await
     }
 
-    /// Has something changed, and waits for the answer.
+    /// Sends a set request, and waits for the answer.
     ///
     /// # Errors
-    /// The answer, when it is of type `error`.
+    /// The answer, if it is of type `error`.
     pub async fn set(&self, to: Option<&str>, payload: &str) -> Result<Element, Element> {
         self.request("set", to, payload).await
     }
@@ -137,15 +136,15 @@ impl Contact {
         if answer.attr("type") == Some("error") { Err(answer) } else { Ok(answer) }
     }
 
-    /// Waits for a stanza that fits, among all that came and no earlier wait has taken.
+    /// Waits for a matching stanza among all that arrived and that no earlier wait has taken.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`]; `what` names it in the message.
+    /// If none arrives within [`PATIENCE`]; `what` names it in the message.
     pub async fn wait_for(&self, what: &str, fits: impl FnMut(&Element) -> bool) -> Element {
         self.inbox.expect(PATIENCE, &format!("{what} ({})", self.full_jid), fits).await
     }
 
-    /// Like [`Contact::wait_for`]; none when nothing fits within `patience`.
+    /// Like [`Contact::wait_for`]; none if nothing matches within `patience`.
     pub async fn wait_within(
         &self,
         patience: Duration,
@@ -178,16 +177,16 @@ impl Contact {
         self.inbox.clear();
     }
 
-    /// Leaves as a polite client does: unavailable, then the stream's end.
+    /// Disconnects like a polite client: unavailable, then the stream's end.
     pub async fn disconnect(self) {
         self.send("<presence type='unavailable'/></stream:stream>").await;
         self.inbox.closed(PATIENCE).await;
     }
 
-    /// Vanishes: the connection is closed under the server's feet.
+    /// Vanishes: the connection closes without notice to the server.
     pub async fn vanish(self) {
         self.reader.abort();
-        // The server has seen the end only when our half, too, is gone; the reader holds one.
+        // The server notices the end only once our half is gone, too; the reader holds one.
         while !self.reader.is_finished() {
             tokio::task::yield_now().await;
         }
@@ -204,7 +203,7 @@ impl Drop for Contact {
     }
 }
 
-/// Receives until the stream ends, answering what every client has to answer.
+/// Receives until the stream ends, answering what every client must answer.
 async fn read(
     mut reader: XmlStream<stream::Reader>,
     writer: Arc<Mutex<Writer>>,

@@ -6,7 +6,7 @@ use super::Contact;
 use crate::xml::{escape, find};
 
 impl Contact {
-    /// Is available: `show` is `chat`, `away`, `xa`, `dnd`, or none.
+    /// Becomes available: `show` is `chat`, `away`, `xa`, `dnd`, or none.
     pub async fn set_presence(&mut self, show: Option<&str>, status: Option<&str>) {
         let show = show.map(|show| format!("<show>{show}</show>")).unwrap_or_default();
         let status = status.map(|status| format!("<status>{}</status>", escape(status))).unwrap_or_default();
@@ -20,12 +20,12 @@ impl Contact {
         self.repeat_presence().await;
     }
 
-    /// Says again what [`Contact::set_presence`] said last.
+    /// Repeats the last [`Contact::set_presence`].
     pub async fn repeat_presence(&self) {
         self.send(&self.presence).await;
     }
 
-    /// Stays connected, and is unavailable to everybody.
+    /// Stays connected, but unavailable to everybody.
     pub async fn hide(&self) {
         self.send("<presence type='unavailable'/>").await;
     }
@@ -40,13 +40,13 @@ impl Contact {
         self.send_presence("subscribed", jid).await;
     }
 
-    /// Sends a presence of a type that is addressed: `unsubscribe`, `unsubscribed` …
+    /// Sends an addressed presence of this type: `unsubscribe`, `unsubscribed` …
     pub async fn send_presence(&self, kind: &str, jid: &str) {
         let to = escape(jid);
         self.send(&format!("<presence type='{kind}' to='{to}'/>")).await;
     }
 
-    /// Puts `jid` into the roster, or renames it there.
+    /// Adds `jid` to the roster, or renames it.
     pub async fn add_to_roster(&self, jid: &str, name: Option<&str>, groups: &[&str]) {
         let name = name.map(|name| format!(" name='{}'", escape(name))).unwrap_or_default();
         let groups: String = groups.iter().map(|group| format!("<group>{}</group>", escape(group))).collect();
@@ -59,7 +59,7 @@ impl Contact {
         .expect("the roster can be changed");
     }
 
-    /// Takes `jid` out of the roster; subscriptions both ways end with it.
+    /// Removes `jid` from the roster, which ends subscriptions both ways.
     pub async fn remove_from_roster(&self, jid: &str) {
         let jid = escape(jid);
         let item =
@@ -76,7 +76,7 @@ impl Contact {
         self.wait_for(&format!("presence of {from}"), |stanza| is_from(stanza) && fits(stanza)).await
     }
 
-    /// Waits for the roster push that says `subscription` of `jid`.
+    /// Waits for the roster push with this `subscription` for `jid`.
     pub async fn wait_for_roster_push(&self, jid: &str, subscription: &str) -> Element {
         let fits = |stanza: &Element| {
             let item = find(stanza, "item", "jabber:iq:roster");
@@ -89,11 +89,11 @@ impl Contact {
     }
 }
 
-/// Makes a mutual subscription between two available contacts, and waits until both rosters have it
-/// and each has seen the other.
+/// Creates a mutual subscription between two available contacts, and waits until both rosters have it and each has
+/// seen the other.
 ///
-/// Both then say their presence again: ejabberd 23.01 sends PEP events only to resources whose caps it
-/// saw in a presence that came when the subscription was already there.
+/// Both then repeat their presence: ejabberd 23.01 sends PEP events only to resources whose caps were in a presence
+/// sent after the subscription.
 pub async fn befriend(one: &Contact, other: &Contact) {
     for (asking, asked) in [(one, other), (other, one)] {
         asking.subscribe(&asked.jid).await;

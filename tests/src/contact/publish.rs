@@ -1,4 +1,4 @@
-//! What a contact shows of itself: avatar (XEP-0084, XEP-0153) and profile (XEP-0292, XEP-0054).
+//! What a contact publishes: avatar (XEP-0084, XEP-0153) and profile (XEP-0292, XEP-0054).
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use minidom::Element;
@@ -17,7 +17,7 @@ pub const VCARD4: &str = "urn:xmpp:vcard4";
 /// The node on which Prose publishes vCard4: the payload's namespace.
 pub const PROSE_VCARD4: &str = "urn:ietf:params:xml:ns:vcard-4.0";
 
-/// Readable by contacts, kept for those who come later: what XEP-0084 and XEP-0292 ask for.
+/// Readable by contacts, stored for those who connect later: what XEP-0084 and XEP-0292 require.
 const OPTIONS: &str = "<publish-options><x xmlns='jabber:x:data' type='submit'>\
     <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#publish-options</value></field>\
     <field var='pubsub#persist_items'><value>true</value></field>\
@@ -27,7 +27,7 @@ impl Contact {
     /// Publishes an item on a PEP node (XEP-0163).
     ///
     /// # Errors
-    /// The server's answer, when it is one.
+    /// The server's answer, if it is an error.
     pub async fn publish(&self, node: &str, id: &str, payload: &str) -> Result<Element, Element> {
         let id = escape(id);
         let request = format!(
@@ -37,7 +37,7 @@ impl Contact {
         self.set(None, &request).await
     }
 
-    /// Publishes a PNG as avatar, data first; answers its id, the SHA-1 of the data in hex.
+    /// Publishes a PNG as avatar, data first; returns its id, the SHA-1 of the data in hex.
     pub async fn publish_avatar(&self, image: &[u8]) -> String {
         let id = sha1_hex(image);
         let data = BASE64_STANDARD.encode(image);
@@ -53,19 +53,19 @@ impl Contact {
         id
     }
 
-    /// Announces an avatar in words of the caller's choice, true or not.
+    /// Announces an avatar with any metadata, true or not.
     pub async fn publish_avatar_metadata(&self, id: &str, info: &str) {
         self.publish(AVATAR_METADATA, id, &format!("<metadata xmlns='{AVATAR_METADATA}'>{info}</metadata>"))
             .await
             .expect("avatar metadata is accepted");
     }
 
-    /// Takes the avatar away, by empty metadata (XEP-0084 §4.4).
+    /// Removes the avatar with empty metadata (XEP-0084 §4.4).
     pub async fn empty_avatar(&self) {
         self.publish_avatar_metadata("current", "").await;
     }
 
-    /// Takes an item back (XEP-0060 §7.2).
+    /// Retracts an item (XEP-0060 §7.2).
     pub async fn retract(&self, node: &str, id: &str) {
         let id = escape(id);
         let request = format!(
@@ -75,8 +75,8 @@ impl Contact {
         self.set(None, &request).await.expect("an item of our own can be taken back");
     }
 
-    /// Publishes a vCard4 on [`VCARD4`] or [`PROSE_VCARD4`]; `content` is XML of its namespace, such
-    /// as `<fn><text>Alice</text></fn>`.
+    /// Publishes a vCard4 on [`VCARD4`] or [`PROSE_VCARD4`]; `content` is XML in its namespace, such as
+    /// `<fn><text>Alice</text></fn>`.
     pub async fn publish_vcard4(&self, node: &str, content: &str) {
         let id = if node == VCARD4 { "current" } else { &self.jid };
         self.publish(node, id, &format!("<vcard xmlns='{PROSE_VCARD4}'>{content}</vcard>"))
@@ -84,8 +84,8 @@ impl Contact {
             .expect("a vCard is accepted");
     }
 
-    /// Sets the vcard-temp; `content` is XML of its namespace, such as `<FN>Alice</FN>`. With an
-    /// `image`, a PHOTO goes with it, and its hash into this presence and later ones (XEP-0153).
+    /// Sets the vcard-temp; `content` is XML in its namespace, such as `<FN>Alice</FN>`. With an `image`, a PHOTO is
+    /// added, and its hash to this presence and later ones (XEP-0153).
     pub async fn set_vcard_temp(&mut self, content: &str, image: Option<&[u8]>) {
         let photo = image.map_or_else(String::new, |image| {
             let data = BASE64_STANDARD.encode(image);

@@ -1,4 +1,4 @@
-//! From a TCP port to a bound resource: TLS, PLAIN (the server is ours, its certificate verified), bind.
+//! From a TCP port to a bound resource: TLS, PLAIN (the server is ours, and its certificate verified), bind.
 
 use std::io::{Error, Result};
 
@@ -16,14 +16,14 @@ pub(super) type Reader = ReadHalf<TlsStream<TcpStream>>;
 /// The sending half of a connection.
 pub(super) type Writer = WriteHalf<TlsStream<TcpStream>>;
 
-/// A stream on which stanzas may be exchanged.
+/// A stream that is ready for stanzas.
 pub(super) struct Bound {
     pub(super) full_jid: String,
     pub(super) reader: XmlStream<Reader>,
     pub(super) writer: Writer,
 }
 
-/// Authenticates and binds `resource`, or another one where the server says so.
+/// Authenticates and binds `resource`, or another one that the server assigns.
 pub(super) async fn connect(server: &Door, name: &str, resource: &str) -> Result<Bound> {
     let (reader, mut writer) = split(server.connect().await?);
     let mut reader = XmlStream::new(reader);

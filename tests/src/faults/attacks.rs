@@ -1,5 +1,5 @@
-//! What a false server tries, or somebody between us and a true one: TLS and SASL. None of it may
-//! come to a login, and none may make prosed say the password.
+//! What an impostor of the server, or a man in the middle, tries: TLS and SASL. None may lead to a login, and none
+//! may make prosed send the password.
 
 use std::future::pending;
 use std::io::Result;
@@ -19,53 +19,53 @@ use crate::{Daemon, Ui};
 
 const ME: &str = "me";
 const PASSWORD: &str = "canary-4711";
-/// What became of the login is told within this: a million iterations would take longer.
+/// The result of the login is reported within this time: a million iterations would take longer.
 const TOLD_WITHIN: Duration = Duration::from_secs(8);
-/// What may stand in plain text, in its place: of all that could be injected, only where it stands tells
-/// that it was.
+/// Allowed in plain text, but only in its place: of all that could be injected, only this can be recognized by its
+/// position.
 const INJECTED: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
                         <mechanism>PLAIN</mechanism></mechanisms></stream:features>";
-/// Between two looks at the account.
+/// Between two polls of the account.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What is tried.
+/// The attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attack {
     /// A certificate of a trusted authority, for another domain.
     WrongName,
-    /// A certificate whose time is over.
+    /// An expired certificate.
     Expired,
-    /// A certificate of an authority that nobody trusts.
+    /// A certificate of an untrusted authority.
     Untrusted,
-    /// The offer of STARTTLS is taken away, PLAIN is offered.
+    /// The offer of STARTTLS is removed, PLAIN is offered.
     StrippedStarttls,
-    /// Features in plain text behind the agreement to TLS (CVE-2011-0411).
+    /// Features in plain text after agreeing to TLS (CVE-2011-0411).
     InjectedText,
-    /// SCRAM: the server proves to know another password.
+    /// SCRAM: the server proves that it knows another password.
     WrongSignature,
     /// SCRAM: a success without a proof.
     NoSignature,
     /// A success right away.
     NoChallenge,
-    /// SCRAM: a recorded exchange is played.
+    /// SCRAM: a recorded exchange is replayed.
     ForeignNonce,
     /// ANONYMOUS is all that is offered.
     Anonymous,
     /// PLAIN is all that is offered, after a login with SCRAM.
     StepDown,
-    /// Channel binding is not offered any more, after a login that was bound.
+    /// Channel binding is no longer offered, after a bound login.
     Unbound,
-    /// Stream headers, each inside the one before, where features are due.
+    /// Nested stream headers where features are due.
     Headers,
     /// One iteration: the proof gives the password away.
     FewIterations,
-    /// Iterations for days.
+    /// Iterations that take days.
     ManyIterations,
     /// Somebody else's JID is bound.
     ForeignAccount,
 }
 
-/// Each with the guard against it, and how the refusal is told.
+/// Each with the guard against it, and the reported refusal.
 const ATTACKS: [(Attack, &str, &str); 16] = [
     (Attack::WrongName, "certificate", "tlsFailed"),
     (Attack::Expired, "certificate", "tlsFailed"),
@@ -85,7 +85,7 @@ const ATTACKS: [(Attack, &str, &str); 16] = [
     (Attack::ForeignAccount, "bound-account", "protocolViolation"),
 ];
 
-/// Runs the row: each attack so often. Without a guard, those attacks that it is there for.
+/// Runs the row: each attack this often. Without a guard, only the attacks that it prevents.
 pub async fn run(scale: Scale) -> Record {
     let mut record = Record::default();
     let wanted = |guard: &str| scale.without.is_none_or(|out| out == guard);
@@ -112,13 +112,13 @@ pub async fn run(scale: Scale) -> Record {
     record
 }
 
-/// What came of an attack.
+/// The result of an attack.
 struct Outcome {
-    /// What UIs were told of the login: `online`, or the kind of an error.
+    /// What UIs were told about the login: `online`, or the kind of an error.
     told: Option<String>,
-    /// What the client said to the server.
+    /// What the client sent to the server.
     heard: String,
-    /// How the daemon ended, where it did.
+    /// How the daemon ended, if it did.
     ended: Option<ExitStatus>,
 }
 
@@ -138,7 +138,7 @@ impl Attack {
         let mut daemon = Daemon::start(setup).await;
         let caller = Ui::connect(&daemon).await;
         let login = caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
-        // Another one: calls of one connection wait for each other.
+        // A second UI: calls of one connection wait for each other.
         let ui = Ui::connect(&daemon).await;
         if matches!(self, Self::StepDown | Self::Unbound) {
             let sasl = Sasl::new(ME, PASSWORD);
@@ -149,11 +149,11 @@ impl Attack {
             account_is(&ui, &me, "suspended", TOLD_WITHIN).await;
         }
         let mut heard = String::new();
-        // What the client has against it ends the attack, and shows in what UIs are told.
+        // The client's objection ends the attack, and shows in what UIs are told.
         let attack = async { drop(self.against(&hostile, &mut heard).await) };
-        // A UI panics where its daemon is gone, which is one of the outcomes here.
+        // A UI panics if its daemon is gone, which is one of the outcomes here.
         let told = tokio::spawn(async move {
-            // A login that has failed leaves no account to ask for.
+            // A failed login leaves no account to query.
             tokio::select! {
                 told = told(&ui) => told,
                 kind = refused(&caller, &login) => Some(kind),
@@ -189,14 +189,14 @@ impl Attack {
         let served = timeout(TOLD_WITHIN, log_in(&mut peer, &sasl, &jid)).await;
         heard.push_str(peer.heard());
         served??;
-        // Long enough to be told online.
+        // Long enough for `online` to be reported.
         let _served = peer.serve(|_| None);
         sleep(TOLD_WITHIN / 4).await;
         Ok(())
     }
 }
 
-/// Half a megabyte of them. The server then waits: a connection that it closed would be told of instead.
+/// Half a megabyte of them. Then the server waits: if it closed the connection, that would be reported instead.
 async fn nest_headers(hostile: &Hostile) -> Result<()> {
     let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
                   id='nested' version='1.0'>";
@@ -211,7 +211,7 @@ async fn log_in(peer: &mut Peer, sasl: &Sasl, jid: &str) -> Result<()> {
     peer.bind(jid).await.map(drop)
 }
 
-/// Offers PLAIN and no TLS, and takes whatever comes.
+/// Offers PLAIN and no TLS, and reads whatever comes.
 async fn strip(hostile: &Hostile, heard: &mut String) -> Result<()> {
     let mut stream = hostile.accept_tcp().await;
     let features = format!(
@@ -227,8 +227,7 @@ async fn strip(hostile: &Hostile, heard: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What UIs are told of the account: `online`, or the kind of an error. Nothing: it is not told in
-/// time.
+/// What UIs are told about the account: `online`, or the kind of an error. None: nothing is reported in time.
 async fn told(ui: &Ui) -> Option<String> {
     let deadline = Instant::now() + TOLD_WITHIN;
     while Instant::now() < deadline {
@@ -253,7 +252,7 @@ async fn refused(caller: &Ui, login: &Value) -> String {
     }
 }
 
-/// Whether the password is in what was said, as it is or as SASL writes it.
+/// Whether the password was sent, in plain text or in SASL's encoding.
 fn tells_password(heard: &str) -> bool {
     let plain = BASE64_STANDARD.encode(format!("\0{ME}\0{PASSWORD}"));
     heard.contains(PASSWORD) || heard.contains(&plain) || heard.contains("mechanism='PLAIN'")

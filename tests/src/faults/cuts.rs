@@ -1,8 +1,8 @@
-//! Connections cut at random bytes, during the start-up and after, while contacts go on living.
+//! Connections cut at random bytes, during start-up and after, while contacts continue to change.
 //!
-//! Many accounts in one daemon are cut side by side, since each waits longer after each loss. One
-//! subscription watches all of them: its numbers must have no gap, and what it told must be what the
-//! daemon says in the end, which must be what the server and the contacts say.
+//! Many accounts in one daemon are cut at the same time, since each waits longer after each loss. One subscription
+//! watches all of them: its numbers must have no gap, and what it reported must match what the daemon says at the
+//! end, which must match the server and the contacts.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -22,20 +22,20 @@ use crate::{Contact, Daemon, Ui};
 
 /// Accounts at once.
 const LANES: usize = 25;
-/// Cuts of one login. After five losses an account waits up to a minute.
+/// Cuts per login. After five losses an account waits up to a minute.
 const PER_LOGIN: usize = 5;
 /// Longer than the longest wait after [`PER_LOGIN`] losses, 64 s, and a login.
 const BACK_WITHIN: Duration = Duration::from_secs(80);
-/// After so long on a connection whose cut was not reached, it is cut there and then.
+/// If a cut was not reached after this long on a connection, it is made at once.
 const LIVES: Duration = Duration::from_millis(1500);
-/// What comes after the login has settled within this.
+/// What follows the login has settled within this time.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
 struct Lane {
     account: String,
     name: String,
     proxy: Proxy,
-    /// Not subscribed to anything: events are another UI's.
+    /// Subscribed to nothing: another UI gets the events.
     ui: Ui,
     friends: Vec<Friend>,
     /// Changes the roster from another device.
@@ -62,7 +62,7 @@ pub async fn run(scale: Scale) -> Record {
     for lane in 0..lanes {
         all.push(open(&server, &daemon, lane, scale.seed).await);
     }
-    // What a start-up takes, so that cuts fall into it and somewhat behind.
+    // The size of a start-up, so that cuts fall into it and a little after.
     let size = |way| all.iter().map(|lane: &Lane| lane.proxy.bytes(way)).max().unwrap_or_default() * 3 / 2;
     let (up, down) = (size(Way::Up), size(Way::Down));
     let server = &server;
@@ -102,7 +102,7 @@ pub async fn run(scale: Scale) -> Record {
     record
 }
 
-/// Logs an account in, once without a fault, and out again.
+/// Logs an account in once, without a fault, and out again.
 async fn open(server: &Server, daemon: &Daemon, number: usize, seed: u64) -> Lane {
     let name = format!("me{number}");
     let proxy = Proxy::before(server).await;
@@ -131,7 +131,7 @@ async fn open(server: &Server, daemon: &Daemon, number: usize, seed: u64) -> Lan
 }
 
 impl Lane {
-    /// One login, cut so many times before it may stay; then all must be true.
+    /// One login, cut this many times before it may stay; then everything must be correct.
     async fn login_and_cut(&mut self, server: &Server, cuts: usize, up: u64, down: u64) {
         self.arm(up, down);
         let mut login = self.ui.send_call("login", self.proxy.login(server, &self.name)).await;
@@ -152,7 +152,7 @@ impl Lane {
         }
         let mut tries = 0;
         while let Err(error) = self.ui.answer(&login).await {
-            // It waits 30 s, which cuts may take from it.
+            // It waits 30 s, which cuts may consume.
             tries += 1;
             if error.kind() != "serverUnreachable" || tries > 2 {
                 return self.record.extend(&self.account, [format!("a cut made the login fail: {error:?}")]);
@@ -173,7 +173,7 @@ impl Lane {
         self.record.extend(format!("{} after {} cuts", self.account, self.cuts), wrong);
     }
 
-    /// The next login begins anew, its waits at their shortest.
+    /// The next login starts over, with the shortest waits.
     async fn log_out(&mut self) {
         let left = self.ui.call("logout", json!({ "account": self.account })).await;
         self.record.expect(left.is_ok(), || format!("no logout: {left:?}"));
@@ -186,13 +186,13 @@ impl Lane {
         self.proxy.split(if self.dice.random_ratio(1, 4) { self.dice.random_range(1..40) } else { 0 });
     }
 
-    /// Lets life go on until the armed cut has broken a connection.
+    /// Continues until the armed cut has broken a connection.
     async fn until_cut(&mut self) -> ControlFlow<String> {
         let broken = self.proxy.broken();
         let begun = Instant::now();
         let mut connected = None;
         while self.proxy.broken() == broken {
-            // Whether it carries the armed cut or slipped in before it was armed.
+            // Whether it has the armed cut or was accepted before it was armed.
             if self.proxy.live() > 0 {
                 if connected.get_or_insert_with(Instant::now).elapsed() > LIVES {
                     self.proxy.cut();
@@ -207,12 +207,12 @@ impl Lane {
         ControlFlow::Continue(())
     }
 
-    /// Waits for a connection behind the last cut: of one that was cut a moment ago, prosed may still
-    /// think, and say, that it is online.
+    /// Waits for a connection after the last cut: while one that was just cut still counts, prosed may report being
+    /// online.
     async fn connected_again(&self) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < BACK_WITHIN {
-            // Longer than a cut connection is still counted.
+            // Longer than a cut connection still counts.
             sleep(Duration::from_millis(50)).await;
             if self.proxy.live() > 0 {
                 return true;
@@ -221,7 +221,7 @@ impl Lane {
         false
     }
 
-    /// Something happens that prosed should hear of, sooner or later.
+    /// Causes a change that prosed should learn of, sooner or later.
     async fn live(&mut self) {
         match self.dice.random_range(0..40) {
             0..4 => {
@@ -234,7 +234,7 @@ impl Lane {
                 self.elsewhere.add_to_roster("stranger@prosed.test", Some(&name), groups).await;
             }
             5 => {
-                // Gone already is fine.
+                // Already gone is fine.
                 let item = "<query xmlns='jabber:iq:roster'><item jid='stranger@prosed.test' subscription='remove'/></query>";
                 let _absent = self.elsewhere.set(None, item).await;
             }

@@ -1,4 +1,4 @@
-//! A disk that is full: a small file system in memory, filled to the last byte and emptied again.
+//! A full disk: a small file system in memory, filled to the last byte and emptied again.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -23,7 +23,7 @@ const SIZE: &str = "size=24m,mode=0700";
 const CALLS: usize = 5;
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A file system of its own; gone when this is dropped.
+/// A separate file system; unmounted when this is dropped.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -73,7 +73,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: what a killed daemon still has open goes in its own time.
+        // Lazily: what a killed daemon still has open is released later.
         as_root(&["umount", "--lazy"], self.path());
     }
 }
@@ -96,16 +96,16 @@ type Said = (String, String);
 /// What must be there after a restart.
 #[derive(Clone, Debug, Default)]
 pub struct Promise {
-    /// What was acknowledged last of the account that was there all the time.
+    /// The last acknowledged state of the account that exists throughout.
     me: Said,
     /// The other account's login was answered with `remembered`.
     remembered: bool,
-    /// What was acknowledged of it since there was room again.
+    /// Its last acknowledged state since there was room again.
     you: Option<Said>,
 }
 
 impl Promise {
-    /// What is wrong with the two accounts as they are.
+    /// What is wrong with the state of the two accounts.
     pub fn broken_by(&self, me: &Value, you: Option<&Value>) -> Vec<String> {
         let mut wrong = Vec::new();
         if presence(me) != self.me {
@@ -122,7 +122,7 @@ impl Promise {
     }
 }
 
-/// What is wrong with how a full disk has refused calls, by the kinds of the errors.
+/// What is wrong with the refusals on a full disk, by kind of error.
 pub fn misrefused(kinds: &[String]) -> Vec<String> {
     let mut wrong: Vec<_> = kinds
         .iter()
@@ -168,7 +168,7 @@ pub async fn run(scale: Scale) -> Record {
         }
         record.extend(&when, misrefused(&refusals));
         refused += refusals.len();
-        // The cache has something to write, too, and contacts are shown as they are.
+        // The cache has something to write as well, and contacts are shown as they are.
         publisher
             .publish_vcard4(VCARD4, &format!("<fn><text>Anna {}</text></fn>", dice.random::<u32>()))
             .await;
@@ -182,7 +182,7 @@ pub async fn run(scale: Scale) -> Record {
         promise.remembered = login.as_ref().is_ok_and(|info| info["remembered"] == true);
 
         if time % 2 == 0 {
-            // It does not live to see room again, so nothing mends what was acknowledged meanwhile.
+            // It dies before there is room again, so nothing repairs what was acknowledged in the meantime.
             daemon.kill();
             disk.make_room();
         } else {
@@ -218,7 +218,7 @@ pub async fn run(scale: Scale) -> Record {
     record
 }
 
-/// Sets a presence; answers with what was acknowledged, or with the kind of the refusal.
+/// Sets a presence; returns what was acknowledged, or the kind of the refusal.
 async fn say(ui: &Ui, account: &str, dice: &mut StdRng) -> Result<Said, String> {
     let status = format!("word {}", dice.random::<u32>());
     let availability = if dice.random() { "away" } else { "dnd" };

@@ -1,4 +1,4 @@
-//! A black hole: the connection stands, and nothing gets through any more.
+//! A black hole: the connection stays up, but nothing gets through any more.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::server::{Server, Setup};
 
 /// A minute of silence, and somewhat less than 15 s for the answer to a probe.
 const NOTICED_WITHIN: Duration = Duration::from_secs(75);
-/// Before that much silence nothing makes prosed suspicious, but a change of the machine's network.
+/// Before this much silence nothing makes prosed suspicious, except a change of the machine's network.
 const NOT_BEFORE: Duration = Duration::from_secs(60);
 /// From repair to online.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
-/// So long it is watched whether it was noticed late or not at all.
+/// How long to watch whether it is noticed late or not at all.
 const SLACK: Duration = Duration::from_secs(5);
 /// What the log says of such a change.
 const NETWORK_CHANGED: &str = "the network has changed";
-/// From online to all true.
+/// From online until everything is correct.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the row; repaired as soon as it is noticed, and `later`.
@@ -42,7 +42,7 @@ pub async fn run(scale: Scale, later: Duration) -> Record {
         friends[0].say(None, &format!("before {time}")).await;
         let (_, _, wrong) = settled(&ui, &account, &roster, &friends, SETTLED_WITHIN).await;
         record.extend(format!("before hole {time}"), wrong);
-        // Of an earlier hole it was said more than once.
+        // It was reported more than once for an earlier hole.
         ui.forget_received();
         let changes = network_changes();
         let begun = Instant::now();
@@ -57,7 +57,7 @@ pub async fn run(scale: Scale, later: Duration) -> Record {
             format!("hole {time}: noticed {suspended}, after {took:?}")
         });
         if network_changes() > changes {
-            // Probed at once: sooner, and no measure of how long silence is borne.
+            // Probed at once: sooner, so no measure of how long silence is tolerated.
             early.push(took);
         } else {
             record.expect(took >= NOT_BEFORE, || format!("hole {time}: why was it noticed after {took:?}?"));

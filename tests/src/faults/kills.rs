@@ -1,5 +1,5 @@
-//! `kill -9` at random instants, while a UI logs accounts in and out and sets presences. What was
-//! acknowledged is there after the restart; what was under way is there, or is not.
+//! `kill -9` at random instants, while a UI logs accounts in and out and sets presences. What was acknowledged must
+//! be there after the restart; what was in progress may or may not be.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::{Daemon, Ui};
 const NAMES: [&str; 3] = ["anna", "ben", "carl"];
 /// The longest that a daemon lives.
 const LIFE: Duration = Duration::from_millis(1200);
-/// A start takes no longer.
+/// The longest that a start may take.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// Who would log in without having been asked for it, would do so within this.
+/// An account that logs in without having been asked would do so within this time.
 const LOGINS_BEGIN: Duration = Duration::from_millis(500);
 const AVAILABILITIES: [&str; 4] = ["available", "away", "xa", "dnd"];
 
@@ -34,8 +34,8 @@ pub struct Kept {
     presence: (String, Option<String>),
 }
 
-/// What may be there after a restart: what was acknowledged, or, of the one account that a call was
-/// under way for, what that call wanted.
+/// What may be there after a restart: what was acknowledged, or, for the account with a call in progress, what that
+/// call wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Promise {
     acknowledged: BTreeMap<String, Kept>,
@@ -43,7 +43,7 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// What is wrong with the accounts that are there.
+    /// What is wrong with the existing accounts.
     pub fn broken_by(&self, there: &BTreeMap<String, Kept>) -> Vec<String> {
         let names: std::collections::BTreeSet<_> = self
             .acknowledged
@@ -100,7 +100,7 @@ pub async fn run(scale: Scale) -> Record {
         let there = accounts(&ui, &promise).await;
         record.extend(format!("after kill {time}"), promise.broken_by(&there));
         for name in there.keys() {
-            // Nobody who hears of a new event may take it for one that was there before.
+            // A UI must not mistake a new event for one from before.
             let roster =
                 timeout(READY_WITHIN, ui.call("load_roster", json!({ "account": server.jid(name) }))).await;
             if let Ok(Ok(roster)) = roster {
@@ -116,7 +116,7 @@ pub async fn run(scale: Scale) -> Record {
     record
 }
 
-/// One call; what it wants is in `under_way` before it is sent, and acknowledged when it is answered.
+/// One call; its effect is in `under_way` before it is sent, and acknowledged when it is answered.
 async fn act(ui: &Ui, server: &Server, promise: &mut Promise, dice: &mut StdRng) -> Result<(), String> {
     let name = NAMES.choose(dice).expect("there are names").to_string();
     let account = server.jid(&name);
@@ -145,8 +145,8 @@ async fn act(ui: &Ui, server: &Server, promise: &mut Promise, dice: &mut StdRng)
     Ok(())
 }
 
-/// The accounts that are there. Those that are logged in are on their way online by themselves: one
-/// after the other, and later where the machine is busy. Those that are logged out stay so.
+/// The existing accounts. Those that are logged in come online on their own: one after the other, and later on a busy
+/// machine. Those that are logged out stay so.
 async fn accounts(ui: &Ui, promise: &Promise) -> BTreeMap<String, Kept> {
     let begun = Instant::now();
     loop {

@@ -1,9 +1,8 @@
-//! What prosed promises under faults, row by row: each row breaks something again and again and
-//! says what came of it. `tests/faults` runs them long and keeps the figures in `tests/RECORD.md`; the
-//! tests run each of them short.
+//! What prosed promises under faults, row by row: each row breaks something repeatedly and reports the results.
+//! `tests/faults` runs them long and stores the figures in `tests/RECORD.md`; the tests run a short form of each.
 //!
-//! A row counts violations and goes on, so that a long run tells of all of them. What it holds events
-//! and answers against is in [`view`] and [`truth`], which are tested on violations planted for them.
+//! A row counts violations and continues, so that a long run reports all of them. Events and answers are checked
+//! against [`view`] and [`truth`], which are tested with planted violations.
 
 pub mod attacks;
 pub mod cuts;
@@ -27,21 +26,21 @@ use crate::daemon::Setup;
 use crate::server::Server;
 use crate::{Daemon, Kind, Ui};
 
-/// How often a row breaks things, and the seed of its dice.
+/// How often a row breaks things, and the random seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Against which server.
+    /// The server.
     pub kind: Kind,
     /// How often.
     pub times: usize,
-    /// Of all that is random in prosed's surroundings; prosed's own dice are its own.
+    /// Seeds everything random in prosed's surroundings; prosed's own randomness is not affected.
     pub seed: u64,
-    /// A negative control: prosed without this guard, so that the row has to find something.
+    /// A negative control: prosed without this guard, so that the row must find something.
     pub without: Option<&'static str>,
 }
 
 impl Scale {
-    /// With all guards in.
+    /// With all guards.
     pub fn new(kind: Kind, times: usize, seed: u64) -> Self {
         Self { kind, times, seed, without: None }
     }
@@ -57,10 +56,10 @@ impl Scale {
     }
 }
 
-/// What came of a row.
+/// The results of a row.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// What was counted and measured, in words.
+    /// What was counted and measured, as text.
     pub figures: Vec<String>,
     /// What should not have happened.
     pub violations: Vec<String>,
@@ -72,14 +71,14 @@ impl Record {
         self.figures.push(figure.to_string());
     }
 
-    /// Adds a violation, unless it is one.
+    /// Adds a violation, if there is one.
     pub fn expect(&mut self, fine: bool, violation: impl FnOnce() -> String) {
         if !fine {
             self.violations.push(violation());
         }
     }
 
-    /// Adds violations, each with where it was found.
+    /// Adds violations, each with its place.
     pub fn extend(&mut self, whence: impl Display, violations: impl IntoIterator<Item = String>) {
         self.violations.extend(violations.into_iter().map(|violation| format!("{whence}: {violation}")));
     }
@@ -87,7 +86,7 @@ impl Record {
     /// For tests.
     ///
     /// # Panics
-    /// When something should not have happened.
+    /// If something happened that should not have.
     pub fn assert_clean(&self) {
         assert!(
             self.violations.is_empty(),
@@ -99,7 +98,7 @@ impl Record {
     }
 }
 
-/// Runs a row in a thread of its own: its children live as long as that, and a panic is its violation.
+/// Runs a row in its own thread: its children live as long as that, and a panic counts as a violation.
 pub fn apart(row: impl FnOnce(&Runtime) -> Record + Send + 'static) -> Record {
     let row = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -113,7 +112,7 @@ pub fn apart(row: impl FnOnce(&Runtime) -> Record + Send + 'static) -> Record {
     })
 }
 
-/// The longest, the middle and the number of some times, in words.
+/// The maximum, median and number of these times, as text.
 pub fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
     match (times.get(times.len() / 2), times.last()) {
@@ -138,10 +137,10 @@ pub async fn watching(daemon: &Daemon) -> Ui {
     ui
 }
 
-/// All events that a UI has got, once those up to `seq` are among them.
+/// All events that a UI has received, once those up to `seq` are among them.
 ///
 /// # Panics
-/// When they are not within [`PATIENCE`](crate::PATIENCE).
+/// If they don't arrive within [`PATIENCE`](crate::PATIENCE).
 pub async fn heard(ui: &Ui, seq: u64) -> Vec<Value> {
     let deadline = tokio::time::Instant::now() + crate::PATIENCE;
     loop {
@@ -154,7 +153,7 @@ pub async fn heard(ui: &Ui, seq: u64) -> Vec<Value> {
     }
 }
 
-/// Waits for the account to be in a state; whether it came to be within `patience`.
+/// Waits for the account to reach a state; returns whether it did within `patience`.
 pub async fn account_is(ui: &Ui, account: &str, state: &str, patience: Duration) -> bool {
     let is = |info: &Value| info["account"] == account && info["state"] == state;
     let deadline = tokio::time::Instant::now() + patience;
@@ -168,7 +167,7 @@ pub async fn account_is(ui: &Ui, account: &str, state: &str, patience: Duration)
         if left.is_zero() {
             return false;
         }
-        // The events wake us; what was already taken is asked for again soon.
+        // Events wake us; for those already taken, we poll.
         ui.event_within(left.min(Duration::from_millis(200)), "accountChanged", |event| is(&event["info"]))
             .await;
     }

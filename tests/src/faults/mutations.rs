@@ -1,5 +1,5 @@
-//! A cache folder that something has damaged: bits flipped, ranges zeroed, files cut short or gone.
-//! The daemon starts in time, shows what was there or nothing, and has it all again from the server.
+//! A damaged cache folder: bits flipped, ranges zeroed, files truncated or removed. The daemon must start in time,
+//! show what was there or nothing, and fetch everything again from the server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,16 +18,16 @@ use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
 use crate::{Contact, Ui, png};
 
-/// A start takes no longer, whatever the cache is like.
+/// The longest that a start may take, whatever the state of the cache.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// From the server's return to all of it there again.
+/// From the server's return until everything is there again.
 const REFILLED_WITHIN: Duration = Duration::from_secs(30);
-/// What is in the cache is answered at once; who answers later waits for the server.
+/// Cached data is returned at once; a later answer means that the daemon waits for the server.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Contacts, each with a picture and a profile.
 const FRIENDS: usize = 10;
 
-/// Runs the row; every `refills`-th time, the server comes back and all must be there again.
+/// Runs the row; every `refills`-th time, the server comes back and everything must be there again.
 pub async fn run(scale: Scale, refills: usize) -> Record {
     let name = |friend: usize| format!("friend{friend}");
     let setup = (0..FRIENDS).fold(Setup::new(scale.kind), |setup, friend| setup.friends("me", &name(friend)));
@@ -115,7 +115,7 @@ pub async fn run(scale: Scale, refills: usize) -> Record {
             back.push(begun.elapsed());
             record.expect(shown == good, || format!("{when}: not refilled: {shown:?}"));
         }
-        // What it writes at its end is of no interest.
+        // What it writes on exit does not matter.
         daemon.kill();
     }
     record.figure(format!("{} mutations, ready: {}", scale.times, spread(&mut ready)));
@@ -125,13 +125,13 @@ pub async fn run(scale: Scale, refills: usize) -> Record {
     record
 }
 
-/// The contacts as the cache has them; none where the server would have to tell.
+/// The contacts in the cache; none if only the server could provide them.
 async fn contacts(ui: &Ui) -> Option<BTreeMap<String, Value>> {
     let roster = timeout(AT_ONCE, ui.call("load_roster", json!({}))).await.ok()?.ok()?;
     let contacts = roster["contacts"].as_array()?.iter().map(|contact| {
         let mut contact = contact.clone();
         if let Some(avatar) = contact.get_mut("avatar").and_then(Value::as_object_mut) {
-            // It is good until the daemon's end.
+            // Valid until the daemon ends.
             avatar.remove("url");
         }
         (contact["jid"].as_str().unwrap_or_default().to_owned(), contact)
@@ -139,7 +139,7 @@ async fn contacts(ui: &Ui) -> Option<BTreeMap<String, Value>> {
     Some(contacts.collect())
 }
 
-/// What is neither as it was nor absent: a roster is there as a whole, pictures and profiles one by one.
+/// What is neither unchanged nor absent: the roster is there in full or not, pictures and profiles individually.
 fn false_data(shown: &BTreeMap<String, Value>, good: &BTreeMap<String, Value>) -> Vec<String> {
     let mut wrong = Vec::new();
     let missing: Vec<_> = good.keys().filter(|jid| !shown.contains_key(*jid)).collect();
@@ -166,15 +166,15 @@ fn false_data(shown: &BTreeMap<String, Value>, good: &BTreeMap<String, Value>) -
     wrong
 }
 
-/// Damages one file, and says how.
+/// Damages one file, and returns how.
 fn mutate(folder: &Path, dice: &mut StdRng) -> String {
     let files = files(folder);
-    // Many pictures, few files with rows: those are asked more often.
+    // There are many pictures and few files with rows: the latter are chosen more often.
     let rows: Vec<_> = files.iter().filter(|path| path.starts_with(folder.join("rows"))).cloned().collect();
     let from = if dice.random_ratio(3, 4) { &rows } else { &files };
     let path = from.choose(dice).expect("there are files");
     let mut content = fs::read(path).expect("it can be read");
-    // Most of a file of rows is empty: what is written is found from the front.
+    // Most of a file of rows is empty: data is found from the front.
     let written = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let at = if written > 0 { dice.random_range(0..written) } else { 0 };
     let name = path.strip_prefix(folder).unwrap_or(path).display();
@@ -270,7 +270,7 @@ mod tests {
             fs::write(&file, &content).expect("written");
             let what = mutate(folder.path(), &mut dice);
             let now = fs::read(&file).ok();
-            // Bits that are flipped twice are what they were.
+            // Bits flipped twice are unchanged.
             assert!(now.as_ref() != Some(&content) || what.contains("flipped"), "{what}");
         }
     }

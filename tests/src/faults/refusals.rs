@@ -1,4 +1,4 @@
-//! What trying again can't mend: a wrong password, and another client in our place.
+//! What retrying cannot fix: a wrong password, and another client that takes our resource.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::Contact;
 use crate::proxy::{Proxy, Way};
 use crate::server::{Server, Setup};
 
-/// A refusal is told within this.
+/// A refusal is reported within this time.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
-/// Longer than the first wait of any back-off: who tries again has done so by then.
+/// Longer than the first wait of any back-off: a client that retries has done so by then.
 const TEMPTATION: Duration = Duration::from_secs(4);
 
-/// Wrong passwords: one connection each, a typed error in time, and nothing behind it.
+/// Wrong passwords: one connection each, a typed error in time, and nothing after it.
 pub async fn wrong_password(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).account("me")).await;
     let (_daemon, ui) = daemon(scale, &server).await;
-    // Remembered: of any other account, a failed login leaves nothing that could try again.
+    // Remembered: for any other account, a failed login leaves nothing to retry.
     ui.call("login", server.login("me")).await.expect("logged in");
     ui.call("logout", json!({})).await.expect("logged out");
     let proxy = Proxy::before(&server).await;
@@ -64,7 +64,7 @@ pub async fn conflict(scale: Scale) -> Record {
         record.expect(stopped && info["error"]["data"]["kind"] == "sessionReplaced", || {
             format!("conflict {time}: {info}")
         });
-        // The one that was there before is the first.
+        // The existing one is the first.
         record.extend(format!("conflict {time}"), too_many(&proxy, 2));
         connections += proxy.connections() - 1;
         if other.is_connected() {
@@ -77,7 +77,7 @@ pub async fn conflict(scale: Scale) -> Record {
     record
 }
 
-/// What is wrong with a proxy that more connections went through than these.
+/// What is wrong with a proxy that carried more connections than these.
 fn too_many(proxy: &Proxy, most: usize) -> Option<String> {
     let (count, bytes) = (proxy.connections(), proxy.bytes(Way::Up));
     (count > most).then(|| format!("{count} connections, {bytes} bytes sent, where {most} would do"))

@@ -1,4 +1,4 @@
-//! The server restarts, while contacts stay, leave and come.
+//! The server restarts while contacts stay, leave and come back.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::Contact;
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};
 
-/// What a server that comes back is spared (RFC 6120 §3.3).
+/// The most connects that a returning server must accept (RFC 6120 §3.3).
 const CONNECTS: usize = 8;
-/// In which it is counted.
+/// The period in which they are counted.
 const MINUTE: Duration = Duration::from_secs(60);
-/// The longest wait when the server was away for less than a minute, and a login.
+/// The longest wait after an outage of less than a minute, and a login.
 const BACK_WITHIN: Duration = Duration::from_secs(80);
-/// From online to all true.
+/// From online until everything is correct.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// Contacts of the account.
 const FRIENDS: usize = 6;
@@ -39,7 +39,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
     let (mut most, mut back, mut right) = (0, Vec::new(), Vec::new());
     let mut view: Option<View> = None;
     for time in 1..=scale.times {
-        // A login of its own each time: the first waits after a loss are the short ones.
+        // A separate login each time: the first waits after a loss are the short ones.
         ui.call("login", proxy.login(&server, "me")).await.expect("logged in");
         for friend in &mut friends {
             friend.do_something(&mut dice).await;
@@ -60,7 +60,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
         sleep_until(stopped + away).await;
         server.restart().await;
         let served = Instant::now();
-        // Those who don't come back have left meanwhile.
+        // Those who don't come back have left in the meantime.
         for friend in &mut friends {
             friend.lose();
             if dice.random() {
@@ -103,7 +103,7 @@ pub async fn run(scale: Scale, longest: Duration) -> Record {
     record
 }
 
-/// How many of these moments since the loss are within the first minute.
+/// How many of these times are within a minute of the loss.
 fn first_minute(since: impl Iterator<Item = Duration>) -> usize {
     since.filter(|since| *since <= MINUTE).count()
 }

@@ -1,5 +1,5 @@
-//! SIGTERM at random moments: while nothing is there to do, while logging in, while connecting to a
-//! black hole, behind a cut. And a second daemon on the folder of the first.
+//! SIGTERM at random moments: when idle, during a login, while connecting to a black hole, after a cut. And a second
+//! daemon on the folder of the first.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::{Daemon, Ui};
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// The exit itself, on a busy machine.
 const SLACK: Duration = Duration::from_millis(300);
-/// Where a moment may fall after the login was called.
+/// The range of moments after the call of login.
 const MOMENTS: Duration = Duration::from_millis(1500);
 
-/// How the daemon stands when it is told to stop.
+/// The daemon's situation when it is told to stop.
 #[derive(Clone, Copy, Debug)]
 enum Plight {
-    /// Anywhere between the login's first byte and online, or behind that.
+    /// Anywhere between the login's first byte and online, or after that.
     Login,
-    /// The server accepts, and says nothing.
+    /// The server accepts, and sends nothing.
     Hole,
     /// The connection fell silent after some bytes.
     HalfOpen,
@@ -66,7 +66,7 @@ pub async fn run(scale: Scale) -> Record {
             sleep(MOMENTS.mul_f64(0.1)).await;
         }
         took.push(stop(&mut daemon, &mut record, format!("{time} ({plight:?})")).await);
-        // The account's own way leads through this proxy: forgotten, before the next one.
+        // The account's stored connection leads through this proxy: forgotten, before the next one.
         proxy.flow();
         daemon.restart().await;
         let ui = Ui::connect(&daemon).await;
@@ -76,7 +76,7 @@ pub async fn run(scale: Scale) -> Record {
     record
 }
 
-/// Stops of a daemon that has been started a moment ago and logs in by itself.
+/// Stops a daemon that has just started and is logging in on its own.
 pub async fn at_start(scale: Scale) -> Record {
     let server = Server::start(Setup::new(scale.kind).friends("me", "anna")).await;
     let mut dice = StdRng::seed_from_u64(scale.seed);
@@ -85,7 +85,7 @@ pub async fn at_start(scale: Scale) -> Record {
     let mut daemon = Daemon::start(scale.setup().trust(&server)).await;
     Ui::connect(&daemon).await.call("login", server.login("me")).await.expect("logged in");
     for time in 1..=scale.times {
-        // `restart` waits for the doors: this is from there through the login.
+        // `restart` waits for the doors: from there through the login.
         daemon.restart().await;
         sleep(Duration::from_millis(dice.random_range(0..400))).await;
         took.push(stop(&mut daemon, &mut record, format!("{time} (at start)")).await);

@@ -1,4 +1,4 @@
-//! What is so: the roster as the server has it, presences as the contacts themselves know them.
+//! The truth: the roster according to the server, presences according to the contacts themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::server::{Door, Server};
 use crate::xml::find;
 use crate::{Contact, Ui};
 
-/// Between two looks at a roster that is not yet what it should be.
+/// Between two polls of a roster that is not yet as expected.
 const POLL: Duration = Duration::from_millis(50);
-/// What contacts say they are; `None` is plainly available.
+/// The contacts' availabilities; `None` is plain available.
 const SHOWS: [Option<&str>; 5] = [None, Some("chat"), Some("away"), Some("xa"), Some("dnd")];
 
-/// A contact that comes, goes and changes, and knows what it last said.
+/// A contact that comes, goes and changes, and knows its last presence.
 #[derive(Debug)]
 pub struct Friend {
     name: String,
@@ -27,7 +27,7 @@ pub struct Friend {
     said: (&'static str, Option<String>),
 }
 
-/// What a contact has said last.
+/// A contact's last presence.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// Who.
@@ -37,7 +37,7 @@ pub struct Said {
 }
 
 impl Friend {
-    /// An account's own client, not connected.
+    /// A contact's client, not connected.
     pub fn new(server: &Server, name: &str) -> Self {
         Self { name: name.to_owned(), door: server.door(), live: None, said: ("unavailable", None) }
     }
@@ -47,7 +47,7 @@ impl Friend {
         Said { jid: self.door.jid(&self.name), said: self.said.clone() }
     }
 
-    /// Is online and says something.
+    /// Goes online and sends a presence.
     pub async fn say(&mut self, show: Option<&'static str>, status: &str) {
         if self.live.is_none() {
             self.live = Some(Contact::connect(self.door.clone(), &self.name).await);
@@ -58,7 +58,7 @@ impl Friend {
         self.said = (show.unwrap_or("available"), Some(status.to_owned()));
     }
 
-    /// Takes leave, and waits until the server has heard it.
+    /// Goes offline cleanly, and waits until the server has noticed.
     pub async fn leave(&mut self) {
         if let Some(contact) = self.live.take() {
             contact.disconnect().await;
@@ -72,7 +72,7 @@ impl Friend {
         self.said = ("unavailable", None);
     }
 
-    /// Says something new, leaves, or comes back.
+    /// Changes its presence, leaves, or comes back.
     pub async fn do_something(&mut self, dice: &mut StdRng) {
         if self.live.is_some() && dice.random_ratio(1, 5) {
             self.leave().await;
@@ -83,7 +83,7 @@ impl Friend {
     }
 }
 
-/// The roster of an account as the server tells it to another of its clients.
+/// An account's roster as the server sends it to another of its clients.
 pub async fn server_roster(server: &Server, name: &str) -> BTreeMap<String, Value> {
     let witness = Contact::connect_as(server, name, "witness", Default::default()).await;
     let answer = witness.get(None, "<query xmlns='jabber:iq:roster'/>").await.expect("a roster");
@@ -97,7 +97,7 @@ fn items(answer: &Element) -> BTreeMap<String, Value> {
     items.map(|item| (item.attr("jid").unwrap_or_default().to_owned(), shape(item))).collect()
 }
 
-/// What prosed says of a roster item.
+/// prosed's view of a roster item.
 fn shape(item: &Element) -> Value {
     let mut groups: Vec<_> =
         item.children().filter(|child| child.name() == "group").map(Element::text).collect();
@@ -109,7 +109,7 @@ fn shape(item: &Element) -> Value {
     })
 }
 
-/// What in prosed's contacts differs from the server's roster and from what the friends said.
+/// Where prosed's contacts differ from the server's roster and from the friends' presences.
 pub fn untrue(
     contacts: &Value,
     roster: &BTreeMap<String, Value>,
@@ -147,8 +147,8 @@ pub fn untrue(
     wrong
 }
 
-/// Loads the roster until all of it is true, or patience ends; answers with the last one, how long it
-/// took, and what was wrong with it.
+/// Loads the roster until all of it is correct, or patience ends; returns the last one, how long it took, and what
+/// was wrong with it.
 pub async fn settled(
     ui: &Ui,
     account: &str,
@@ -231,7 +231,7 @@ mod tests {
             plant(&mut contacts);
             assert_eq!(untrue(&contacts).len(), 1, "{what}: {contacts}");
         }
-        // Missing from the roster, and so from those who are there.
+        // Missing from the roster, and so from those present.
         assert_eq!(untrue(&json!([truth[0]])).len(), 2);
         assert_eq!(untrue(&Value::Null).len(), 4, "no roster at all");
     }

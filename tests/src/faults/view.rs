@@ -1,11 +1,11 @@
-//! What a user interface knows: a snapshot, and the events since. If events got lost or came twice,
-//! it is not what the daemon says.
+//! What a UI knows: a snapshot, and the events since. If events were lost or duplicated, it differs from what the
+//! daemon says.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The contacts of one account as a UI shows them that loaded the roster once and then only listened.
+/// The contacts of one account in a UI that loaded the roster once and then only listened.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     account: String,
@@ -28,7 +28,7 @@ impl View {
         self.seq
     }
 
-    /// Takes an event in, unless it is older than what is there; answers with what is wrong with it.
+    /// Applies an event, unless it is older than the state; returns what is wrong with it.
     pub fn apply(&mut self, event: &Value) -> Vec<String> {
         let seq = event["seq"].as_u64().unwrap_or_default();
         if seq <= self.seq {
@@ -53,7 +53,7 @@ impl View {
         wrong
     }
 
-    /// What differs from an answer to `load_roster` of the moment up to which events were applied.
+    /// Differences from an answer to `load_roster` at the `seq` up to which events were applied.
     pub fn differs_from(&self, roster: &Value) -> Vec<String> {
         let theirs = by_jid(&roster["contacts"]);
         let mut wrong = Vec::new();
@@ -72,8 +72,8 @@ impl View {
     }
 }
 
-/// What is wrong with the numbers of a subscription to all events: each is one more than the last,
-/// and the first is behind `after`.
+/// What is wrong with the numbers of a subscription to all events: each must be one more than the last, and the first
+/// must follow `after`.
 pub fn misnumbered(events: &[Value], after: u64) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut last = None;

@@ -1,5 +1,4 @@
-//! A server that says what a test wants: TLS, SASL and bind done properly or not at all, then any
-//! bytes.
+//! A server that sends what a test wants: TLS, SASL and bind done properly or not at all, then any bytes.
 
 mod scram;
 
@@ -26,7 +25,7 @@ use crate::inbox::Inbox;
 use crate::server::DOMAIN;
 use crate::xml::{self, XmlStream, escape, find};
 
-/// The stream feature by which a server says that it versions rosters (RFC 6121 §2.6).
+/// The stream feature of roster versioning (RFC 6121 §2.6).
 pub const ROSTER_VERSIONING: &str = "<ver xmlns='urn:xmpp:features:rosterver'/>";
 
 type Tls = TlsStream<TcpStream>;
@@ -49,7 +48,7 @@ impl Hostile {
         Self::listen_with(|folder| Certificates::create(folder, DOMAIN)).await
     }
 
-    /// The same, with certificates of the test's own making.
+    /// The same, with the test's own certificates.
     pub async fn listen_with(certificates: impl FnOnce(&Path) -> Certificates) -> Self {
         let folder =
             tempfile::Builder::new().prefix("prosed-hostile-").tempdir().expect("a temporary folder");
@@ -59,12 +58,12 @@ impl Hostile {
         Self { port, ca_pem: certificates.ca_pem.clone(), listener, certificates, _folder: folder }
     }
 
-    /// Parameters for prosed's `login` that lead here with TLS from the first byte.
+    /// Parameters of prosed's `login` for this server, with direct TLS.
     pub fn login_direct(&self, name: &str, password: &str) -> Value {
         self.login(name, password, "direct")
     }
 
-    /// Parameters for prosed's `login` that lead here with STARTTLS.
+    /// Parameters of prosed's `login` for this server, with STARTTLS.
     pub fn login_starttls(&self, name: &str, password: &str) -> Value {
         self.login(name, password, "starttls")
     }
@@ -74,10 +73,10 @@ impl Hostile {
         json!({ "jid": jid, "password": password, "host": "127.0.0.1", "port": self.port, "tls": tls })
     }
 
-    /// Waits for a connection, before any byte of it was read.
+    /// Waits for a connection, before any byte is read.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// If none arrives within [`PATIENCE`].
     pub async fn accept_tcp(&self) -> TcpStream {
         let accepted = timeout(PATIENCE, self.listener.accept()).await.expect("prosed connects");
         let (stream, _) = accepted.expect("a connection");
@@ -93,7 +92,7 @@ impl Hostile {
     /// Waits for a connection and does the TLS handshake at once (XEP-0368).
     ///
     /// # Errors
-    /// When the client doesn't like the certificate, or is gone.
+    /// If the client rejects the certificate, or is gone.
     pub async fn accept_direct(&self) -> Result<Peer> {
         self.secure(self.accept_tcp().await).await
     }
@@ -101,15 +100,15 @@ impl Hostile {
     /// Waits for a connection and does STARTTLS (RFC 6120 §5).
     ///
     /// # Errors
-    /// When the client says something else, or is gone.
+    /// If the client sends something else, or is gone.
     pub async fn accept_starttls(&self) -> Result<Peer> {
         self.accept_starttls_saying("").await
     }
 
-    /// The same, with more plain text right behind the agreement to TLS.
+    /// The same, with more plain text right after agreeing to TLS.
     ///
     /// # Errors
-    /// As [`Hostile::accept_starttls`].
+    /// As for [`Hostile::accept_starttls`].
     pub async fn accept_starttls_saying(&self, more: &str) -> Result<Peer> {
         let mut stream = self.accept_tcp().await;
         let (reader, mut writer) = stream.split();
@@ -131,23 +130,23 @@ impl Hostile {
     /// Waits for a connection that becomes a bound session of `name`: STARTTLS, SASL, bind.
     ///
     /// # Panics
-    /// When the client does not come that far.
+    /// If the client does not get that far.
     pub async fn accept_session(&self, name: &str, password: &str) -> Peer {
         self.accept_session_with(name, password, "").await
     }
 
-    /// The same, offering more stream features beside the bind: [`ROSTER_VERSIONING`], say.
+    /// The same, with stream features in addition to bind, for example [`ROSTER_VERSIONING`].
     ///
     /// # Panics
-    /// When the client does not come that far.
+    /// If the client does not get that far.
     pub async fn accept_session_with(&self, name: &str, password: &str, features: &str) -> Peer {
         self.accept_session_by(&Sasl::new(name, password), features).await
     }
 
-    /// The same, with this way to log in.
+    /// The same, with this SASL configuration.
     ///
     /// # Panics
-    /// When the client does not come that far.
+    /// If the client does not get that far.
     pub async fn accept_session_by(&self, sasl: &Sasl, features: &str) -> Peer {
         let mut peer = self.accept_starttls().await.expect("STARTTLS");
         peer.authenticate(sasl).await.expect("the client authenticates");
@@ -162,7 +161,7 @@ impl Hostile {
     }
 }
 
-/// A client behind TLS, step by step.
+/// A client after TLS, step by step.
 pub struct Peer {
     reader: XmlStream<ReadHalf<Tls>>,
     writer: WriteHalf<Tls>,
@@ -184,38 +183,38 @@ impl Peer {
         self.writer.flush().await
     }
 
-    /// The next element from the client; none when it closed the stream.
+    /// The next element from the client; none if it closed the stream.
     ///
     /// # Errors
-    /// When the client is gone, or says nothing within [`PATIENCE`].
+    /// If the client is gone, or sends nothing within [`PATIENCE`].
     pub async fn next(&mut self) -> Result<Option<Element>> {
         let next = timeout(PATIENCE, self.reader.next()).await??;
         self.heard.extend(next.iter().map(xml::print));
         Ok(next)
     }
 
-    /// The next element, where the end is an error.
+    /// The next element; the end is an error.
     ///
     /// # Errors
-    /// As [`Peer::next`].
+    /// As for [`Peer::next`].
     pub async fn expect(&mut self) -> Result<Element> {
         self.next().await?.ok_or_else(|| ErrorKind::UnexpectedEof.into())
     }
 
-    /// Waits for the client's stream header, answers with ours and these features.
+    /// Waits for the client's stream header, and answers with ours and these features.
     ///
     /// # Errors
-    /// As [`Peer::next`].
+    /// As for [`Peer::next`].
     pub async fn open(&mut self, features: &str) -> Result<()> {
         timeout(PATIENCE, self.reader.header("to")).await??;
         self.send(&format!("{}<stream:features>{features}</stream:features>", header("hostile"))).await
     }
 
-    /// Opens the stream, and authenticates the client as `sasl` says; the stream is then to be opened
-    /// anew ([`Peer::bind`] does).
+    /// Opens the stream, and authenticates the client according to `sasl`; the stream must then be restarted
+    /// ([`Peer::bind`] does so).
     ///
     /// # Errors
-    /// When the client gives up, or proves not to know the password.
+    /// If the client gives up, or proves not to know the password.
     pub async fn authenticate(&mut self, sasl: &Sasl) -> Result<()> {
         self.open(&sasl.offer()).await?;
         scram::run(self, sasl).await?;
@@ -223,16 +222,16 @@ impl Peer {
         Ok(())
     }
 
-    /// The client starts its stream anew.
+    /// The client restarts its stream.
     pub fn restart(&mut self) {
         self.reader.restart();
     }
 
-    /// Opens the authenticated stream and binds the client to a resource of `jid`; answers the full
-    /// JID. Neither stream management nor roster versioning is offered.
+    /// Opens the authenticated stream and binds the client to a resource of `jid`; returns the full JID. Neither
+    /// stream management nor roster versioning is offered.
     ///
     /// # Errors
-    /// When the client asks for something else.
+    /// If the client requests something else.
     pub async fn bind(&mut self, jid: &str) -> Result<String> {
         self.bind_with(jid, "").await
     }
@@ -257,13 +256,13 @@ impl Peer {
         Ok(full_jid)
     }
 
-    /// Reads on in the background and answers requests: with the payload that `answer` makes of one,
-    /// else with an empty roster, an empty result (carbons), or `service-unavailable`.
+    /// Keeps reading in the background and answers requests: with the payload from `answer`, else with an empty
+    /// roster, an empty result (carbons), or `service-unavailable`.
     pub fn serve(self, mut answer: impl FnMut(&Element) -> Option<String> + Send + 'static) -> Served {
         self.listen(move |stanza| reply(stanza, &mut answer))
     }
 
-    /// Reads on in the background, and says what `answer` makes of each stanza, and nothing else.
+    /// Keeps reading in the background, and sends only what `answer` returns for each stanza.
     pub fn listen(self, mut answer: impl FnMut(&Element) -> Option<String> + Send + 'static) -> Served {
         let Self { mut reader, writer, .. } = self;
         let inbox = Inbox::new(xml::print);
@@ -279,7 +278,7 @@ impl Peer {
                     break;
                 }
             }
-            // As a server does that hears the client's farewell: a client may wait for it.
+            // Like a server that receives the client's `</stream:stream>`: a client may wait for it.
             let _gone = send(&answers, "</stream:stream>").await;
             let _gone = answers.lock().await.shutdown().await;
             received.close();
@@ -298,7 +297,7 @@ impl Peer {
     }
 }
 
-/// A bound client that is served in the background, while the test sends what it likes.
+/// A bound client that is served in the background, while the test sends anything.
 #[derive(Debug)]
 pub struct Served {
     inbox: Inbox<Element>,
@@ -315,15 +314,15 @@ impl Served {
         send(&self.writer, text).await
     }
 
-    /// Waits for a stanza of the client that fits.
+    /// Waits for a matching stanza from the client.
     ///
     /// # Panics
-    /// When none comes within [`PATIENCE`].
+    /// If none arrives within [`PATIENCE`].
     pub async fn wait_for(&self, what: &str, fits: impl FnMut(&Element) -> bool) -> Element {
         self.inbox.expect(PATIENCE, what, fits).await
     }
 
-    /// The same; none when nothing fits within `patience`.
+    /// The same; none if nothing matches within `patience`.
     pub async fn wait_within(
         &self,
         patience: Duration,
@@ -342,10 +341,10 @@ impl Served {
         self.inbox.clear();
     }
 
-    /// Sends a ping and waits for the answer: what was sent before has been dealt with.
+    /// Sends a ping and waits for the answer: everything sent before has been handled.
     ///
     /// # Panics
-    /// When no answer comes.
+    /// If no answer arrives.
     pub async fn ping(&self) {
         let id = format!("ping{:x}", rand::random::<u64>());
         self.send(&format!("<iq type='get' id='{id}' from='{DOMAIN}'><ping xmlns='urn:xmpp:ping'/></iq>"))
@@ -384,7 +383,7 @@ fn header(id: &str) -> String {
     )
 }
 
-/// The answer to a request, from whom it was sent to.
+/// The answer to a request, from its addressee.
 pub fn result_of(request: &Element, payload: &str) -> String {
     let id = escape(request.attr("id").unwrap_or_default());
     let from = request.attr("to").map(|to| format!(" from='{}'", escape(to))).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The server's side of SASL: SCRAM (RFC 5802, RFC 7677) and PLAIN, with the lies a test asks for.
+//! The server side of SASL: SCRAM (RFC 5802, RFC 7677) and PLAIN, with the lies that a test wants.
 
 use std::io::{Error, Result};
 use std::num::NonZeroU32;
@@ -10,14 +10,14 @@ use ring::{digest, hmac, pbkdf2};
 use super::Peer;
 use crate::xml;
 
-/// The iteration count RFC 7677 asks for.
+/// The iteration count required by RFC 7677.
 const ITERATIONS: u32 = 4096;
 const SALT: &[u8] = b"salt of a test server";
 
-/// Where a server may depart from the truth.
+/// How a server may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// The final `v=` proves nothing: it is somebody else's signature.
+    /// The final `v=` proves nothing: it is a different signature.
     WrongSignature,
     /// `<success/>` comes without a signature.
     NoSignature,
@@ -32,8 +32,8 @@ pub enum Lie {
 pub struct Sasl {
     /// Offered mechanisms, in this order.
     pub mechanisms: Vec<String>,
-    /// The kind of channel binding that is announced (XEP-0440). Whether it fits the connection is not
-    /// checked: that is the client's to care for.
+    /// The announced type of channel binding (XEP-0440). Whether it matches the connection is not checked: that is up
+    /// to the client.
     pub binding: Option<&'static str>,
     /// Announced and used iterations.
     pub iterations: u32,
@@ -64,15 +64,15 @@ impl Sasl {
         self
     }
 
-    /// An honest server that binds logins to their connections, too.
+    /// An honest server that also offers channel binding.
     pub fn binding(mut self) -> Self {
         self.mechanisms.insert(0, "SCRAM-SHA-256-PLUS".to_owned());
         self.binding = Some("tls-exporter");
         self
     }
 
-    /// With an iteration count, small or huge. Above a million the server itself doesn't compute it: the
-    /// client is expected to refuse.
+    /// With an iteration count, small or huge. Above a million the server itself doesn't compute it: the client must
+    /// refuse.
     pub fn iterating(mut self, iterations: u32) -> Self {
         self.iterations = iterations;
         self
@@ -96,8 +96,8 @@ impl Sasl {
     }
 }
 
-/// From the client's `<auth/>` to `<success/>` or `<failure/>`. The client may break off after a
-/// challenge, and begin again.
+/// From the client's `<auth/>` to `<success/>` or `<failure/>`. The client may abort after a challenge, and start
+/// again.
 pub(super) async fn run(peer: &mut Peer, sasl: &Sasl) -> Result<()> {
     while !exchange(peer, sasl).await? {
         peer.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>").await?;
@@ -105,7 +105,7 @@ pub(super) async fn run(peer: &mut Peer, sasl: &Sasl) -> Result<()> {
     Ok(())
 }
 
-/// One exchange; false where the client broke it off.
+/// One exchange; false if the client aborted it.
 async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
     let auth = peer.expect().await?;
     let mechanism = auth.attr("mechanism").unwrap_or_default().to_owned();

@@ -1,5 +1,5 @@
-//! ejabberd: started without Erlang's distribution, so that it needs neither a node name nor epmd
-//! and any number of them run side by side.
+//! ejabberd: started without Erlang's distribution, so that it needs neither a node name nor epmd and any number of
+//! instances can run side by side.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use super::{Passwords, Server, roster_name};
 use crate::process::Process;
 
-/// Written by the server once it serves and knows its accounts.
+/// Written by the server once it accepts connections and has its accounts.
 const READY: &str = "ready";
 
-/// Starts the server, makes the accounts and rosters of `setup.term`, says so. What it would write
-/// behind by minutes (Mnesia's log into tables, those of Dets onto the disk) is written at once, so that
-/// it may be killed.
+/// Starts the server, creates the accounts and rosters of `setup.term`, reports that. What it would write with
+/// minutes of delay (Mnesia's log into tables, those of Dets to disk) is written at once, so that it may be killed.
 const BOOT: &str = r#"
     {ok, _} = ejabberd:start(),
     {ok, Terms} = file:consult("setup.term"),
@@ -35,13 +34,13 @@ const BOOT: &str = r#"
 pub(super) fn launch(server: &Server) -> Result<Process> {
     let folder = server.folder();
     let config = server.write("ejabberd.yml", &configuration(server))?;
-    // Contacts are set up once: a restart must find what the clients made of them.
+    // Contacts are set up once: after a restart the clients' changes must still be there.
     let again = folder.join("database").exists();
     server.write("setup.term", &if again { String::new() } else { terms(server) })?;
     let _absent = fs::remove_file(folder.join(READY));
     Process::spawn(Path::new("/usr/bin/erl"), &folder.join("console.log"), |command| {
         command
-            // Few schedulers that don't spin: several servers share few cores with the tests.
+            // Few schedulers that don't spin: several servers share the cores with the tests.
             .args(["+S", "2", "+sbwt", "none", "-noinput"])
             .arg("-mnesia")
             .arg("dir")
@@ -62,7 +61,7 @@ pub(super) fn accounts_are_there(server: &Server) -> bool {
     server.folder().join(READY).exists()
 }
 
-/// The folder that holds Debian's `ejabberd-23.01…`; its name depends on the architecture.
+/// The folder with Debian's `ejabberd-23.01…`; its name depends on the architecture.
 fn libraries() -> Result<PathBuf> {
     let holds_ejabberd = |folder: &PathBuf| {
         fs::read_dir(folder).is_ok_and(|mut entries| {

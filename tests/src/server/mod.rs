@@ -1,4 +1,4 @@
-//! Real XMPP servers, each in a temporary folder of its own, on free ports of 127.0.0.1.
+//! Real XMPP servers, each in its own temporary folder, on free ports of 127.0.0.1.
 
 mod ejabberd;
 mod prosody;
@@ -19,14 +19,14 @@ use crate::certificates::{self, Certificates};
 use crate::process::Process;
 use crate::{PATIENCE, ports};
 
-/// The domain of test servers that are given no other. It need not resolve: clients are given host and port.
+/// The default domain of test servers. It need not resolve: clients are given host and port.
 pub const DOMAIN: &str = "prosed.test";
 
-/// How long a server may take to start: some seconds, and many on a machine that has much else to do.
+/// How long a server may take to start: some seconds, and many on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
-/// How often a starting server is tried.
+/// How often to poll a starting server.
 const POLL: Duration = Duration::from_millis(50);
-/// How many times a server is started anew on other ports when somebody else was faster.
+/// How often a server is started again on other ports because another process took them first.
 const ATTEMPTS: usize = 2;
 
 /// Which server.
@@ -43,8 +43,8 @@ impl Kind {
     pub const ALL: [Self; 2] = [Self::Prosody, Self::Ejabberd];
 }
 
-/// Makes a test for each server of functions `async fn scenario(kind: Kind)`, so that a failure says
-/// which one: `prosody::scenario`, `ejabberd::scenario`.
+/// Creates a test per server from functions `async fn scenario(kind: Kind)`, so that a failure names the server:
+/// `prosody::scenario`, `ejabberd::scenario`.
 #[macro_export]
 macro_rules! on_both_servers {
     ($($scenario:ident),* $(,)?) => {
@@ -57,15 +57,15 @@ macro_rules! on_both_servers {
     };
 }
 
-/// How a server keeps passwords, which decides what it offers. PLAIN is offered always.
+/// How a server stores passwords, which determines its offer. PLAIN is always offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passwords {
-    /// Hashed for SCRAM-SHA-256, which alone is offered; a salt for each account.
+    /// Hashed for SCRAM-SHA-256, the only one offered; one salt per account.
     Sha256,
-    /// Hashed for SCRAM-SHA-1, which alone is offered: what both servers do when nothing is configured.
+    /// Hashed for SCRAM-SHA-1, the only one offered: the default of both servers.
     Sha1,
-    /// As they are: every SCRAM is offered. Prosody makes up another salt at each login, so that keys
-    /// derived at an earlier one don't help.
+    /// In plain text: every SCRAM is offered. Prosody chooses a new salt at each login, so that keys derived at an
+    /// earlier one don't help.
     Plain,
 }
 
@@ -99,20 +99,20 @@ impl Setup {
         }
     }
 
-    /// With another domain than [`DOMAIN`], in Unicode.
+    /// With a domain other than [`DOMAIN`], in Unicode.
     pub fn domain(mut self, domain: &'static str) -> Self {
         self.domain = domain;
         self
     }
 
-    /// With another way to keep passwords than [`Passwords::Sha256`].
+    /// With passwords stored differently from [`Passwords::Sha256`].
     pub fn passwords(mut self, passwords: Passwords) -> Self {
         self.passwords = passwords;
         self
     }
 
-    /// It keeps vcard-temp as it is. Otherwise both servers publish its parts as newer clients would,
-    /// the picture as an avatar, say (XEP-0398).
+    /// Keeps vcard-temp unchanged. Otherwise both servers publish its parts as newer clients would, for example the
+    /// picture as an avatar (XEP-0398).
     pub fn old_vcards(mut self) -> Self {
         self.converts_vcards = false;
         self
@@ -123,7 +123,7 @@ impl Setup {
         self.account_with_password(name, &password(name))
     }
 
-    /// With an account and a password of the caller's choice, unless it is there already.
+    /// With an account and a given password, unless it exists already.
     pub fn account_with_password(mut self, name: &str, password: &str) -> Self {
         if !self.accounts.iter().any(|(account, _)| account == name) {
             self.accounts.push((name.to_owned(), password.to_owned()));
@@ -139,13 +139,13 @@ impl Setup {
         setup
     }
 
-    /// With SASL2 (XEP-0388) beside SASL: Prosody only, from Debian's `prosody-modules`.
+    /// With SASL2 (XEP-0388) in addition to SASL: Prosody only, from Debian's `prosody-modules`.
     pub fn sasl2(mut self) -> Self {
         self.sasl2 = true;
         self
     }
 
-    /// With everybody in everybody's roster, in the group Staff, which the server looks after: ejabberd only.
+    /// With everybody in everybody's roster, in the server's shared group Staff: ejabberd only.
     pub fn shared_roster(mut self) -> Self {
         self.shared_roster = true;
         self
@@ -165,7 +165,7 @@ impl Setup {
     }
 }
 
-/// The password of an account made by [`Setup::account`]. It has what careless code trips over.
+/// The password of an account created by [`Setup::account`]. It contains what careless code trips over.
 pub fn password(name: &str) -> String {
     format!("{name}'s \"<pass>\" & wörd\\")
 }
@@ -176,7 +176,7 @@ pub fn roster_name(name: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// What a client has to know to log in; it may outlive the server.
+/// What a client needs to log in; it may outlive the server.
 #[derive(Clone, Debug)]
 pub struct Door {
     domain: &'static str,
@@ -197,7 +197,7 @@ impl From<&Server> for Door {
 }
 
 impl Door {
-    /// The domain behind it.
+    /// Its domain.
     pub fn domain(&self) -> &str {
         self.domain
     }
@@ -232,25 +232,25 @@ pub struct Server {
     pub kind: Kind,
     /// The domain it serves.
     pub domain: &'static str,
-    /// The port that wants STARTTLS.
+    /// The port for STARTTLS.
     pub port: u16,
-    /// The port that speaks TLS at once (XEP-0368).
+    /// The port for direct TLS (XEP-0368).
     pub direct_port: u16,
     /// The certificate of the authority that signed the server's.
     pub ca_pem: PathBuf,
     setup: Setup,
     tls: Arc<ClientConfig>,
     certificates: Certificates,
-    // Before the folder, which it uses: fields are dropped in order.
+    // Declared before the folder, which it uses: fields are dropped in order.
     process: Option<Process>,
     folder: TempDir,
 }
 
 impl Server {
-    /// Starts a server and waits until it serves.
+    /// Starts a server and waits until it accepts connections.
     ///
     /// # Panics
-    /// When it cannot be started; the message says what to install.
+    /// If it cannot be started; the message says what to install.
     pub async fn start(setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("prosed-server-").tempdir().expect("a temporary folder");
         let certificates = Certificates::create(folder.path(), setup.domain);
@@ -278,19 +278,19 @@ impl Server {
         server
     }
 
-    /// Stops it as its administrator would; clients see their streams closed.
+    /// Stops it as its administrator would; clients see their streams close.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.terminate(PATIENCE).await;
         }
     }
 
-    /// Kills it: connections break, nothing is said.
+    /// Kills it: connections break without notice.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Starts it again with the data and ports it had; stops it before, if it runs.
+    /// Starts it again with its data and ports, stopping it first if it runs.
     pub async fn restart(&mut self) {
         self.stop().await;
         self.launch();
@@ -304,8 +304,7 @@ impl Server {
         format!("{name}@{}", self.domain)
     }
 
-    /// Parameters for prosed's `login` that lead to this server: `jid`, `password`, `host`, `port`,
-    /// `tls` (STARTTLS).
+    /// Parameters of prosed's `login` for this server: `jid`, `password`, `host`, `port`, `tls` (STARTTLS).
     pub fn login(&self, name: &str) -> Value {
         json!({
             "jid": self.jid(name), "password": Door::from(self).password(name),
@@ -331,7 +330,7 @@ impl Server {
         self.folder.path()
     }
 
-    /// What its clients have to know.
+    /// What its clients need to know.
     pub fn door(&self) -> Door {
         self.into()
     }
@@ -347,7 +346,8 @@ impl Server {
         self.process = Some(process);
     }
 
-    /// Waits until both ports serve. The handshake tells our server from another one on that port.
+    /// Waits until both ports accept connections. The handshake distinguishes our server from another one on that
+    /// port.
     async fn ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {

@@ -1,4 +1,4 @@
-//! Prosody: its configuration, and its accounts and rosters as the files it keeps itself.
+//! Prosody: its configuration, and its accounts and rosters in its own file format.
 
 use std::fmt::Write;
 use std::io::Result;
@@ -25,7 +25,7 @@ pub(super) fn launch(server: &Server) -> Result<Process> {
     })
 }
 
-/// What mod_sasl2 takes for granted and the connections of Prosody 0.12 don't have.
+/// What mod_sasl2 expects and Prosody 0.12's connections lack.
 const TLS_INFO: &str = r#"
 module:hook("stream-features", function (event)
   function event.origin.conn:ssl_info() return self:socket():info(); end
@@ -39,13 +39,13 @@ fn configuration(server: &Server) -> String {
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
     let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_tls_info\"," } else { "" };
-    // Accounts are written with their passwords; internal_hashed hashes each at its first use.
+    // Accounts are written with their passwords; internal_hashed hashes each on first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
         Passwords::Sha1 => "authentication = \"internal_hashed\"; password_hash = \"SHA-1\"",
         Passwords::Plain => "authentication = \"internal_plain\"",
     };
-    // What clients call the host in TLS, which Prosody 0.12 does not find out by itself.
+    // The host name that clients use in TLS, which Prosody 0.12 does not find out by itself.
     let ascii = certificates::ascii(domain);
     let vcards = if server.setup.converts_vcards { "vcard_legacy" } else { "vcard" };
     format!(

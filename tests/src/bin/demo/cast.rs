@@ -12,12 +12,12 @@ use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// The pause between two things one contact does.
+/// The pause between two actions of one contact.
 const PACE: std::ops::Range<u64> = 1_500..6_000;
 /// The side of an avatar, in pixels.
 const AVATAR: u16 = 48;
 
-/// Somebody with a name, a profession, and things to say.
+/// A contact with a name, a profession, and statuses.
 pub(crate) struct Actor {
     pub(crate) name: &'static str,
     pub(crate) full_name: &'static str,
@@ -73,7 +73,7 @@ pub(crate) static CAST: &[Actor] = &[
     },
 ];
 
-/// Publishes everybody's first avatar and profile, and lets them live until the set is dropped.
+/// Publishes everybody's first avatar and profile, and keeps them active until the set is dropped.
 pub(crate) async fn enter(server: &Server) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for (index, actor) in CAST.iter().enumerate() {
@@ -81,7 +81,7 @@ pub(crate) async fn enter(server: &Server) -> JoinSet<()> {
         let contact = actor.connect(server).await;
         contact.publish_avatar(&avatar(&mut random)).await;
         actor.publish_profile(&contact, 0).await;
-        // The last one comes later, so that somebody is seen to come.
+        // The last one arrives later, so that one is seen coming online.
         let contact = if index + 1 == CAST.len() {
             contact.disconnect().await;
             None
@@ -108,7 +108,7 @@ impl Actor {
         contact.publish_vcard4(VCARD4, &profile).await;
     }
 
-    /// Comes, goes, and changes, for ever.
+    /// Comes, goes, and changes, without end.
     async fn live(&self, door: Door, mut here: Option<Contact>, mut random: StdRng) {
         loop {
             sleep(Duration::from_millis(random.random_range(PACE))).await;

@@ -1,5 +1,5 @@
-//! prosed at work, for people to watch: a real server, live contacts, and the events as a user
-//! interface gets them. Everything it starts ends with it.
+//! prosed at work, to watch: a real server, live contacts, and the events as a UI receives them. Everything it starts
+//! ends with it.
 
 mod cast;
 mod story;
@@ -19,10 +19,10 @@ use tokio::time::sleep;
 
 use crate::story::Style;
 
-/// Whose account prosed logs in to.
+/// The account that prosed logs in to.
 const ME: &str = "me";
 
-/// The lines to join in by are shown again after so many events: a terminal has some 24 lines.
+/// How many events pass before the instructions are repeated: a terminal has some 24 lines.
 const REMIND_AFTER: usize = 20;
 
 /// Shows prosed at work: a real XMPP server, live contacts, and the events as they come.
@@ -58,19 +58,19 @@ async fn main() -> ExitCode {
         _ = interrupted.recv() => show.say("\nEverything is stopped, and the temporary folder is removed."),
         _ = terminated.recv() => {}
     }
-    // A script that asked for some seconds wants to know whether it saw anything in them.
+    // A script that set a time limit wants to know whether anything happened.
     if options.seconds.is_some() && show.changes == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 struct Show {
     style: Style,
     json: bool,
-    /// How many contacts were seen to change.
+    /// How many changes of contacts were seen.
     changes: usize,
 }
 
 impl Show {
-    /// Starts everything, tells what happens, and ends it politely when the time is over.
+    /// Starts everything, reports events, and ends cleanly when the time is up.
     async fn run(&mut self, options: &Options) {
         let kind = match options.server {
             ServerName::Prosody => Kind::Prosody,
@@ -111,9 +111,9 @@ impl Show {
         daemon.sigterm().await;
     }
 
-    /// Prints events until the daemon is gone; fails when whoever read them, such as `head`, is.
+    /// Prints events until the daemon is gone; fails if the reader, such as `head`, is.
     ///
-    /// What `known` holds was true at `seq`: older events are in it already.
+    /// `known` is the state at `seq`: older events are already in it.
     async fn tell(
         &mut self,
         ui: &Ui,
@@ -134,7 +134,7 @@ impl Show {
             for line in story::tell(&event, &mut known, self.style) {
                 writeln!(stdout(), "{line}")?;
                 told += 1;
-                // What stood there has gone out of sight.
+                // What was there has scrolled out of sight.
                 if told % REMIND_AFTER == 0 {
                     writeln!(stdout(), "{invitation}")?;
                 }
@@ -144,12 +144,12 @@ impl Show {
     }
 
     fn say(&self, text: &str) {
-        // What is said beside the events may go unheard.
+        // Output other than events may be lost.
         let _unheard = if self.json { writeln!(stderr(), "{text}") } else { writeln!(stdout(), "{text}") };
     }
 }
 
-/// How to join in from another terminal, to be copied as it stands.
+/// How to join in from another terminal, ready to copy.
 fn invitation(daemon: &Daemon) -> String {
     format!(
         r#"

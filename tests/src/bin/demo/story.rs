@@ -28,7 +28,7 @@ impl Style {
     }
 }
 
-/// One sentence for each thing that an event says; `known` is brought up to date.
+/// One sentence for each part of an event; `known` is updated.
 pub(crate) fn tell(event: &Value, known: &mut BTreeMap<String, Value>, style: Style) -> Vec<String> {
     let mut sentences = Vec::new();
     match word(&event["event"]) {
@@ -56,7 +56,7 @@ pub(crate) fn tell(event: &Value, known: &mut BTreeMap<String, Value>, style: St
         other => sentences.push(format!("{}: {event}", style.paint("1", other))),
     }
     let (time, seq) = (word(&event["time"]), event["seq"].as_u64().unwrap_or_default());
-    // 2023-03-28T12:34:56.789Z: the time of day is enough for somebody who watches.
+    // 2023-03-28T12:34:56.789Z: the time of day is enough for a viewer.
     let time = time.get(11..19).unwrap_or(time);
     let head = style.paint("2", &format!("{time} #{seq:<4}"));
     sentences.into_iter().map(|sentence| format!("{head} {sentence}")).collect()
@@ -123,7 +123,7 @@ fn changes(before: &Value, now: &Value, style: Style) -> Vec<String> {
     changes
 }
 
-/// A resource by its software where that is known.
+/// A resource by its software, if known.
 fn client(resource: &Value) -> String {
     match (resource["client"]["name"].as_str(), resource["client"]["type"].as_str()) {
         (Some(name), Some(kind)) => format!("{} ({})", clean(name), clean(kind)),
