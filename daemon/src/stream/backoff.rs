@@ -1,4 +1,4 @@
-//! When to try again.
+//! When to retry.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use rand::Rng;
 
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(300);
-/// The shortest wait after a failure that time alone won't mend, like a bad certificate.
+/// The shortest wait after a failure that time alone does not fix, like a bad certificate.
 const SLOW: Duration = Duration::from_secs(60);
-/// A stream that lived this long was a good one: the next loss starts from the beginning.
+/// A stream that lived this long was good: after its loss the back-off starts over.
 pub(super) const STABLE: Duration = Duration::from_secs(60);
 
-/// Exponential back-off: the ceiling doubles from 2 s to 5 min, and the wait is anywhere between a
-/// quarter of the ceiling and the ceiling. (Anything from zero would spread clients a little better
-/// after a server's restart, and could not promise at most 8 attempts in the first minute.)
+/// Exponential back-off: the ceiling doubles from 2 s to 5 min, and the wait is random between a quarter of the
+/// ceiling and the ceiling. (Starting at zero would spread clients slightly better after a server's restart, but
+/// could not guarantee at most 8 attempts in the first minute.)
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -24,7 +24,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// How long to wait after one more failure, or after the loss of a stream.
+    /// How long to wait after another failure, or after the loss of a stream.
     pub(super) fn next(&mut self, slow: bool, random: &mut impl Rng) -> Duration {
         let ceiling = Duration::from_secs(2 << self.failures.min(16)).min(LONGEST);
         let ceiling = if slow { ceiling.max(SLOW * 2).min(LONGEST) } else { ceiling };

@@ -1,9 +1,9 @@
-//! Channel binding (RFC 5056): what ties a login to the very TLS connection it runs over, so that
-//! nobody in between can pass it on, not even with a certificate that we would trust.
+//! Channel binding (RFC 5056): ties a login to the TLS connection it runs over, so that a man in the middle cannot
+//! relay it, even with a certificate that we would trust.
 //!
-//! `tls-exporter` (RFC 9266) on TLS 1.3. RFC 9266 §3 allows it on TLS 1.2 only where the extended
-//! master secret was agreed on, and rustls does not tell; so `tls-server-end-point` (RFC 5929 §4)
-//! there, and everywhere behind it. `tls-unique` is not to be had: rustls keeps no Finished messages.
+//! `tls-exporter` (RFC 9266) on TLS 1.3. RFC 9266 §3 allows it on TLS 1.2 only if the extended master secret was
+//! negotiated, and rustls does not tell; so `tls-server-end-point` (RFC 5929 §4) is used there, and as the fallback
+//! everywhere. `tls-unique` is not available: rustls keeps no Finished messages.
 
 use der::asn1::ObjectIdentifier;
 use der::{Reader, SliceReader};
@@ -16,7 +16,7 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 /// RFC 9266 §2.
 const EXPORTER_LENGTH: usize = 32;
 
-/// A kind of channel binding, weakest first.
+/// A type of channel binding, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum BindingType {
     /// RFC 5929 §4.
@@ -37,7 +37,7 @@ impl BindingType {
     }
 }
 
-/// What a connection can be bound by. No `Debug`: who knows the exporter's value can forge it.
+/// What a connection can be bound with. No `Debug`: the exporter's value would allow forging it.
 #[derive(Clone, Default)]
 pub(super) struct Bindings {
     exporter: Option<Vec<u8>>,
@@ -45,7 +45,7 @@ pub(super) struct Bindings {
 }
 
 impl Bindings {
-    /// Those of a connection whose handshake is done.
+    /// Those of a connection after its handshake.
     pub(super) fn of(tls: &ClientConnection) -> Self {
         let exporter = (tls.protocol_version() == Some(ProtocolVersion::TLSv1_3))
             .then(|| tls.export_keying_material(vec![0; EXPORTER_LENGTH], EXPORTER_LABEL, Some(&[])).ok())
@@ -54,7 +54,7 @@ impl Bindings {
         Self { exporter, end_point }
     }
 
-    /// What ties to this connection, of this kind.
+    /// The data of this type that binds to this connection.
     pub(super) fn get(&self, kind: BindingType) -> Option<&[u8]> {
         match kind {
             BindingType::Exporter => self.exporter.as_deref(),
@@ -67,10 +67,9 @@ impl Bindings {
         self.exporter.is_none() && self.end_point.is_none()
     }
 
-    /// The strongest kind that the server knows, too. `announced`: its list (XEP-0440). Where it
-    /// sends none, it means `tls-unique` (RFC 5802 §6.1), which we can't do. (To guess another is to
-    /// be refused as with a wrong password: ejabberd 23.01 offers `-PLUS` without a list on TLS 1.3,
-    /// where nobody can do it.)
+    /// The strongest type that the server supports, too. `announced`: its list (XEP-0440). Without a list it means
+    /// `tls-unique` (RFC 5802 §6.1), which we can't do. (Guessing another leads to a refusal, as for a wrong
+    /// password: ejabberd 23.01 offers `-PLUS` without a list on TLS 1.3, where nobody can do it.)
     pub(super) fn common(&self, announced: Option<&[String]>) -> Option<BindingType> {
         let known = |kind: BindingType| announced.unwrap_or_default().iter().any(|name| name == kind.name());
         [BindingType::Exporter, BindingType::EndPoint]
@@ -84,9 +83,9 @@ impl Bindings {
     }
 }
 
-/// RFC 5929 §4.1: the certificate's hash, by the algorithm of its own signature, or SHA-256 where
-/// that is older. Undefined, so none, where a signature names no single hash (Ed25519); RSA-PSS
-/// hides its hash in parameters, and no authority signs servers' certificates so.
+/// RFC 5929 §4.1: the certificate's hash, by the algorithm of its signature, or SHA-256 if that is older. Undefined,
+/// so none, if a signature names no single hash (Ed25519); RSA-PSS has its hash in parameters, and no authority signs
+/// server certificates that way.
 fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let id = |id: &str| ObjectIdentifier::new(id).ok();
     let algorithm = signature_algorithm(certificate).ok();

@@ -13,15 +13,14 @@ use tokio::time::{sleep, timeout};
 
 use super::dns::{LOOKUP, Target, ip};
 
-/// RFC 8305 §5: how long one address has before the next is tried beside it.
+/// RFC 8305 §5: how long to wait for one address before also trying the next.
 const STAGGER: Duration = Duration::from_millis(250);
-/// How long one address has in all.
+/// How long one address may take in all.
 const CONNECT: Duration = Duration::from_secs(10);
-/// More addresses of one host than this are not tried.
+/// The most addresses of one host that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// Connects to a target. The system's own resolver is asked for addresses, so that `/etc/hosts`
-/// and the like are heard.
+/// Connects to a target. Addresses come from the system's own resolver, so that `/etc/hosts` and the like apply.
 pub(super) async fn dial(target: &Target) -> io::Result<TcpStream> {
     let addresses = match ip(&target.host) {
         Some(ip) => vec![SocketAddr::new(ip, target.port)],
@@ -38,7 +37,7 @@ pub(super) async fn dial(target: &Target) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// IPv6 and IPv4 in turn, beginning with whatever the resolver put first.
+/// IPv6 and IPv4 alternately, starting with whatever the resolver put first.
 fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let six_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -54,7 +53,7 @@ fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     }
 }
 
-/// The first connection that comes about; the others are given up.
+/// The first connection that succeeds; the others are cancelled.
 async fn race<T, F>(mut addresses: VecDeque<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
 where
     F: Future<Output = io::Result<T>>,

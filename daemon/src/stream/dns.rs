@@ -1,4 +1,4 @@
-//! Where an account's server may be: given, or found in DNS (RFC 6120 §3.2, RFC 2782, XEP-0368).
+//! The addresses of an account's server: configured, or found in DNS (RFC 6120 §3.2, RFC 2782, XEP-0368).
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::config::TlsMode;
 
 /// RFC 6120 §3.2.2.
 const STARTTLS_PORT: u16 = 5222;
-/// What servers listen on for XEP-0368 where nothing else is said.
+/// The usual port for XEP-0368.
 const DIRECT_PORT: u16 = 5223;
-/// How long a look-up may take.
+/// How long a lookup may take.
 pub(super) const LOOKUP: Duration = Duration::from_secs(10);
-/// More places than this are not tried; a domain has a handful.
+/// The most targets tried; a domain has a handful.
 const MAX_TARGETS: usize = 16;
 
-/// A place to connect to.
+/// A target to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// A host's name or an IP address.
@@ -39,22 +39,22 @@ struct Record {
     host: String,
 }
 
-/// Where to try, and what stood in the way of knowing better.
+/// The targets to try, and what prevented a better answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Places {
     /// Best first.
     pub targets: Vec<Target>,
-    /// What DNS could not be asked; the domain itself is among the targets then.
+    /// What could not be looked up; in that case the domain itself is among the targets.
     pub trouble: Option<String>,
 }
 
-/// What DNS says of a service.
+/// What DNS says about a service.
 #[derive(Debug)]
 enum Answer {
     Records(Vec<Record>),
-    /// That there are none; or it was not asked.
+    /// There are none; or there was no lookup.
     Nothing,
-    /// It does not answer, or not to the question.
+    /// No answer, or none to the question.
     Trouble(String),
 }
 
@@ -67,8 +67,7 @@ impl Answer {
     }
 }
 
-/// The places to try. Looked up anew each time, with the system's configuration of the moment:
-/// networks change.
+/// The targets to try. Looked up each time, with the system's current configuration: networks change.
 pub(super) async fn places(settings: &Settings, domain: &str) -> Result<Places, ConnectError> {
     if let Some(target) = given(settings, domain) {
         return Ok(Places { targets: vec![target], trouble: None });
@@ -77,8 +76,8 @@ pub(super) async fn places(settings: &Settings, domain: &str) -> Result<Places, 
     asked(resolver, settings.tls, domain).await
 }
 
-/// A resolver that can't be set up, for want of a readable `resolv.conf` say, counts as one that does
-/// not answer: the domain itself is tried, which `/etc/hosts` may know (RFC 6120 §3.2.2).
+/// A resolver that cannot be set up, for example without a readable `resolv.conf`, counts as one that does not
+/// answer: the domain itself is tried, which `/etc/hosts` may know (RFC 6120 §3.2.2).
 async fn asked(
     resolver: Result<TokioResolver, NetError>,
     mode: TlsMode,
@@ -107,7 +106,7 @@ async fn asked(
     Ok(Places { targets, trouble })
 }
 
-/// Where a host or a port was given, or the domain is an IP address, DNS has no say.
+/// If a host or a port was given, or the domain is an IP address, DNS is not consulted.
 fn given(settings: &Settings, domain: &str) -> Option<Target> {
     if settings.host.is_none() && settings.port.is_none() && ip(domain).is_none() {
         return None;
@@ -119,18 +118,18 @@ fn given(settings: &Settings, domain: &str) -> Option<Target> {
     Some(Target { host, port, direct })
 }
 
-/// A domain as DNS and certificates have it.
+/// A domain in the form used in DNS and certificates.
 pub(super) fn ascii(domain: &str) -> String {
     idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
 }
 
-/// An IP address, of version 6 also in brackets.
+/// An IP address; version 6 also in brackets.
 pub(super) fn ip(host: &str) -> Option<std::net::IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// The domain's records for a service. Where DNS does not say, the domain itself is tried, and if
-/// DNS is out of order that will fail with an error of its own.
+/// The domain's records for a service. If DNS has none, the domain itself is tried, and if DNS does not work, that
+/// fails with its own error.
 async fn lookup(resolver: &TokioResolver, wanted: bool, service: &str, domain: &str) -> Answer {
     if !wanted {
         return Answer::Nothing;
@@ -160,7 +159,7 @@ async fn lookup(resolver: &TokioResolver, wanted: bool, service: &str, domain: &
     if records.is_empty() { Answer::Nothing } else { Answer::Records(records) }
 }
 
-/// What befell a look-up. The library's own text holds its types' debug form, which is for the log.
+/// Why a lookup failed. The library's own text includes the debug form of its types, which is for the log.
 fn in_words(error: &NetError) -> String {
     tracing::debug!(%error, "a DNS look-up failed");
     match error {
@@ -174,7 +173,7 @@ fn in_words(error: &NetError) -> String {
     }
 }
 
-/// The name server answered, and not the question.
+/// The name server responded, but not to the question.
 fn is_server_failure(error: &NetError) -> bool {
     let NetError::Dns(DnsError::NoRecordsFound(answer)) = error else { return false };
     !matches!(answer.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
@@ -190,8 +189,8 @@ fn order(
 ) -> Vec<Target> {
     let fallback = match mode {
         TlsMode::Direct if direct.is_none() => Some((DIRECT_PORT, true)),
-        // No `_xmpp-client` record at all: the domain itself may serve (RFC 6120 §3.2.2). Not
-        // where it told us a better place.
+        // No `_xmpp-client` record at all: the domain itself may serve (RFC 6120 §3.2.2), unless it pointed us to a
+        // better place.
         TlsMode::StartTls if starttls.is_none() => Some((STARTTLS_PORT, false)),
         TlsMode::Auto if starttls.is_none() && direct.iter().flatten().all(|record| record.host == ".") => {
             Some((STARTTLS_PORT, false))
@@ -206,7 +205,7 @@ fn order(
         // "Not available at this domain."
         .filter(|(record, _)| record.host != ".")
         .collect();
-    // RFC 2782: within a priority those of weight 0 come first, so that they have a small chance.
+    // RFC 2782: within a priority, those with weight 0 come first, so that they have a small chance.
     records.sort_by_key(|(record, _)| (record.priority, record.weight != 0));
     let mut targets = Vec::new();
     while let Some(priority) = records.first().map(|(record, _)| record.priority) {
@@ -291,7 +290,7 @@ mod tests {
         assert!(ports(nothing(), nothing(), TlsMode::Auto, 1).is_empty());
         assert!(ports(None, nothing(), TlsMode::Auto, 1).is_empty());
         assert_eq!(ports(nothing(), Some(vec![record(1, 1, 7, "a.")]), TlsMode::Auto, 1), [7]);
-        // Nothing is said of STARTTLS, only that there is no direct TLS.
+        // It says nothing about STARTTLS, only that there is no direct TLS.
         assert_eq!(ports(nothing(), None, TlsMode::Auto, 1), [STARTTLS_PORT]);
     }
 
@@ -331,10 +330,10 @@ mod tests {
     use hickory_resolver::proto::rr::rdata::SRV;
     use hickory_resolver::proto::rr::{Name, Record as DnsRecord};
 
-    /// What the scripted name server does with a question.
+    /// How the scripted name server answers a question.
     type Script = fn(&str) -> Option<(ResponseCode, Vec<(u16, u16, &'static str)>)>;
 
-    /// A resolver that asks a name server of ours, over real UDP.
+    /// A resolver that queries our own name server, over real UDP.
     async fn resolver(script: Script) -> TokioResolver {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut udp = ConnectionConfig::udp();

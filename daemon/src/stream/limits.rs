@@ -1,15 +1,14 @@
-//! What the XML parser behind us can bear, and what goes beyond it.
+//! What our XML parser can handle, and how it is exceeded.
 
-/// Elements inside each other, the stanza itself included. The parser recurses: 3,500 levels
-/// overflow its stack and abort the process. Real stanzas stay below 20.
+/// Nesting depth, including the stanza itself. The parser recurses: 3,500 levels overflow its stack and abort the
+/// process. Real stanzas stay below 20.
 pub(super) const MAX_DEPTH: u32 = 64;
-/// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64. Parse time grows with the
-/// square of it.
+/// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64. Parsing takes time quadratic in this.
 pub(super) const MAX_TEXT: usize = 2 << 20;
 /// Attributes of one element, namespace declarations included.
 pub(super) const MAX_ATTRIBUTES: u32 = 128;
-/// Bytes of a name or an attribute's value as it is written; at 8,192 decoded bytes the parser
-/// fails the whole stream. The rest is margin.
+/// Bytes of a name or of an attribute's raw value; at 8,192 decoded bytes the parser fails the whole stream. The rest
+/// is margin.
 pub(super) const MAX_TOKEN: usize = 8192 - 64;
 /// Elements of one stanza: each costs the parser a few hundred bytes of memory. A roster of 10,000
 /// contacts in three groups each has 40,000.
@@ -17,15 +16,15 @@ pub(super) const MAX_ELEMENTS: u32 = 100_000;
 /// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
 pub(super) const MAX_STANZA: usize = 16 << 20;
 
-/// Before the login is done, elements inside each other: the features of a server that knows everything
-/// have 5. The parser of that stage builds trees, whatever they are of.
+/// Nesting depth before login: the features of a server with everything have 5. At this stage the parser builds trees
+/// of anything.
 pub(super) const LOGIN_DEPTH: u32 = 16;
-/// Elements before the login is done, all together: the most that known servers send is 60.
+/// Total elements before login: known servers send at most 60.
 pub(super) const LOGIN_ELEMENTS: u32 = 1_000;
-/// Bytes before the login is done, all together: the most that known servers send is 5 kB.
+/// Total bytes before login: known servers send at most 5 kB.
 pub(super) const LOGIN_SIZE: usize = 128 * 1024;
 
-/// Which bound a stanza went beyond.
+/// The bound that a stanza exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offence {
     Depth,

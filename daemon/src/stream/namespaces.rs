@@ -1,8 +1,8 @@
-//! What Namespaces in XML 1.0 forbids and the XML parsers behind us let pass.
+//! What Namespaces in XML 1.0 forbids and our XML parsers let pass.
 //!
-//! A default namespace that is declared twice in one tag is read in two ways by two parsers; the namespace
-//! of declarations can't be declared (§3); and a prefix can't be taken back (§5). All of it is refused
-//! before anything is parsed, so there is one reading. Other damage is for the parser to find.
+//! Two parsers read a default namespace declared twice in one tag in two ways; the namespace of declarations cannot
+//! be declared (§3); and a prefix cannot be undeclared (§5). All of it is refused before parsing, so there is only
+//! one reading. Other errors are left to the parser.
 
 /// What may not be declared (Namespaces in XML 1.0, §3).
 const XMLNS: &[u8] = b"http://www.w3.org/2000/xmlns/";
@@ -10,10 +10,10 @@ const XMLNS: &[u8] = b"http://www.w3.org/2000/xmlns/";
 /// The declarations of one start tag, fed in pieces.
 #[derive(Default)]
 pub(super) struct Declarations {
-    /// There is a default namespace already.
+    /// There already is a default namespace.
     has_default: bool,
     current: Current,
-    /// The value of the declaration that is being read, as it is written.
+    /// The raw value of the current declaration.
     value: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Declarations {
         self.has_default = false;
     }
 
-    /// An attribute begins whose name begins like this; seven bytes will do.
+    /// An attribute whose name starts with this begins; seven bytes are enough.
     pub(super) fn begin(&mut self, name: &[u8]) {
         self.value.clear();
         self.current = match name {
@@ -50,7 +50,7 @@ impl Declarations {
         }
     }
 
-    /// Its value ends; true where nothing is wrong.
+    /// Its value ends; true if nothing is wrong.
     pub(super) fn end(&mut self) -> bool {
         match std::mem::take(&mut self.current) {
             Current::Other => return true,
@@ -62,8 +62,8 @@ impl Declarations {
     }
 }
 
-/// Whether a value, with its references expanded, is this text. What can't be expanded is no text at all:
-/// the parser will say so.
+/// Whether a value, with its references expanded, equals this text. A value that can't be expanded equals nothing:
+/// the parser will report it.
 fn means(mut value: &[u8], text: &[u8]) -> bool {
     for &expected in text {
         let (found, len) = match value.first() {
@@ -83,8 +83,8 @@ fn means(mut value: &[u8], text: &[u8]) -> bool {
     value.is_empty()
 }
 
-/// What a character reference stands for, as in `#x41` (XML 1.0 §4.1). The named ones are none of these,
-/// and none of them is part of the name of a namespace that matters.
+/// The character for a reference such as `#x41` (XML 1.0 §4.1). Named references are not included: none of them
+/// occurs in a namespace that matters.
 pub(super) fn character(reference: &[u8]) -> Option<char> {
     let number = std::str::from_utf8(reference).ok()?.strip_prefix('#')?;
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
@@ -96,7 +96,7 @@ pub(super) fn character(reference: &[u8]) -> Option<char> {
 mod tests {
     use super::*;
 
-    /// Whether a tag with these attributes is let through, also where values come in pieces.
+    /// Whether a tag with these attributes is allowed, also with values in pieces.
     fn passes(attributes: &[(&str, &str)]) -> bool {
         let run = |piece: usize| {
             let mut declarations = Declarations::default();

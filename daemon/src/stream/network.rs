@@ -1,10 +1,9 @@
-//! Reasons to look after every connection at once: the machine's addresses or routes have changed,
-//! or it has slept.
+//! Reasons to probe all connections at once: the machine's addresses or routes have changed, or it has slept.
 //!
-//! Both are told by the kernel, so that nothing wakes up to look: a netlink socket
-//! (`rtnetlink(7)`), and a timer that never rings but is cancelled when the wall clock is set, as it
-//! is after each sleep (`TFD_TIMER_CANCEL_ON_SET`). How long the machine slept is what
-//! `CLOCK_BOOTTIME` has gained on `CLOCK_MONOTONIC`; a clock that was merely corrected is no reason.
+//! The kernel reports both, so that nothing needs to wake up and check: a netlink socket (`rtnetlink(7)`), and a
+//! timer that never expires but is cancelled when the wall clock is set, as it is after each sleep
+//! (`TFD_TIMER_CANCEL_ON_SET`). How long the machine slept is what `CLOCK_BOOTTIME` has gained on `CLOCK_MONOTONIC`;
+//! a clock that was merely corrected is no reason.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,23 +22,23 @@ use tokio::time::sleep;
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR`. Not IPv6 routes:
 /// routers refresh those every few minutes.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100;
-/// A change comes as a burst of messages: link, addresses, routes. Then the network is of use.
+/// A change arrives as a burst of messages: link, addresses, routes. After it the network is usable.
 const SETTLE: Duration = Duration::from_millis(500);
-/// The two clocks are read one after the other, hence differ a little.
+/// The two clocks are read one after the other, so they differ slightly.
 const SLEPT: Duration = Duration::from_secs(1);
 
 /// See the module's description.
 pub(crate) struct NetworkChanges {
     netlink: AsyncFd<OwnedFd>,
     timer: AsyncFd<OwnedFd>,
-    /// How long the machine had slept when we looked last.
+    /// How long the machine had slept at the last check.
     slept: Duration,
 }
 
-/// Tells from now on when connections should be probed. Must be called within a tokio runtime.
+/// Reports from now on when connections should be probed. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// The kernel gives us no such socket or timer; then only the streams' own deadlines find out.
+/// The kernel provides no such socket or timer; then only the streams' own deadlines detect a loss.
 pub(crate) fn network_changes() -> io::Result<NetworkChanges> {
     let netlink = rustix::net::socket_with(
         AddressFamily::NETLINK,
@@ -59,7 +58,7 @@ fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl NetworkChanges {
-    /// Waits for the next reason to probe. May be dropped at any time.
+    /// Waits for the next reason to probe. Cancel safe.
     pub(crate) async fn next(&mut self) {
         loop {
             tokio::select! {
@@ -73,7 +72,7 @@ impl NetworkChanges {
                 }
                 guard = self.timer.readable() => {
                     let Ok(mut guard) = guard else { return std::future::pending().await };
-                    // The count, or that the clock was set: it is to be armed anew either way.
+                    // The count, or that the clock was set: it must be armed again either way.
                     let _ = rustix::io::read(self.timer.get_ref(), &mut [0; 8]);
                     guard.clear_ready();
                     if let Err(error) = arm(self.timer.get_ref()) {
@@ -89,14 +88,14 @@ impl NetworkChanges {
     }
 }
 
-/// What the messages say is of no interest, only that there were some. Also that there were more
-/// than could be held (`ENOBUFS`).
+/// The content of the messages does not matter, only that there were some, or more than could be buffered
+/// (`ENOBUFS`).
 fn drain(netlink: &OwnedFd) {
     let mut message = [0; 8192];
     while !matches!(rustix::net::recv(netlink, &mut message[..], RecvFlags::empty()), Err(Errno::AGAIN)) {}
 }
 
-/// Never rings within a lifetime; is cancelled when the wall clock is set.
+/// Does not expire within a lifetime; is cancelled when the wall clock is set.
 fn arm(timer: &OwnedFd) -> io::Result<()> {
     let never = Timespec { tv_sec: i64::from(u32::MAX) * 2, tv_nsec: 0 };
     let once = Itimerspec { it_interval: Timespec::default(), it_value: never };
@@ -105,7 +104,7 @@ fn arm(timer: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// How long the machine has slept since it was started.
+/// How long the machine has slept since boot.
 fn slept() -> Duration {
     let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
     let awake = read(ClockId::Monotonic);
@@ -150,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_told_while_nothing_changes() {
         let mut changes = network_changes().unwrap();
-        // The machine may have changed its network just now; not again and again.
+        // The machine may just have changed its network, but does not do so repeatedly.
         for _ in 0..5 {
             if tokio::time::timeout(Duration::from_millis(200), changes.next()).await.is_err() {
                 return;

@@ -1,9 +1,9 @@
-//! What a server has once offered for a login, it is held to.
+//! Holds a server to what it once offered for a login.
 //!
-//! Whoever holds a certificate that we trust can stand in between, and what would give them away can be
-//! left out of the offer. Our first login can't know; every later one can. So each login that both sides
-//! have proved pins what was offered: the strongest hash of SCRAM, the strongest channel binding, and SASL2.
-//! An offer that falls short of it is refused before anything is said, until somebody accepts it.
+//! An attacker with a certificate that we trust can stand in the middle, and remove from the offer what would reveal
+//! them. Our first login cannot know; every later one can. So each mutually authenticated login pins what was
+//! offered: the strongest hash of SCRAM, the strongest channel binding, and SASL2. A weaker offer is refused before
+//! anything is sent, until somebody accepts it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::binding::{BindingType, Bindings};
 use super::offer::{Offer, Profile, Scram};
 use super::scram::ScramMechanism;
 
-/// What an account's logins can't do without any more. No secret; kept with the account.
+/// What an account's logins now require. Not secret; stored with the account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Pins {
@@ -32,8 +32,8 @@ impl Pins {
         *self == Self::default()
     }
 
-    /// What this offer, on this connection, would pin: what a login can use of it, together. A hash that is
-    /// offered unbound beside weaker ones that are bound, or SASL2 without the strongest of them, is only for show.
+    /// What this offer, on this connection, would pin: what a login can use of it, in combination. A hash offered
+    /// without binding next to weaker ones with it, or SASL2 without the strongest of them, is only for show.
     pub(super) fn of(offer: &Offer, bindings: &Bindings) -> Self {
         let usable: Vec<_> = offer.scram(bindings).collect();
         let scram = usable.iter().map(|scram| scram.mechanism).max();
@@ -48,7 +48,7 @@ impl Pins {
         }
     }
 
-    /// Both: what either would pin.
+    /// The union of what either would pin.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             scram: self.scram.max(other.scram),
@@ -57,7 +57,7 @@ impl Pins {
         }
     }
 
-    /// What is missing from an offer that would pin `seen`; nothing where all is there.
+    /// What is missing from an offer that would pin `seen`, if anything.
     pub(super) fn missing_from(&self, seen: &Self) -> Option<String> {
         let scram = self.scram.filter(|_| seen.scram < self.scram).map(ScramMechanism::name);
         let binding = self.binding.filter(|_| seen.binding < self.binding).map(BindingType::name);
@@ -94,7 +94,7 @@ mod tests {
             of(&offer(&[], &["SCRAM-SHA-1-PLUS"], &both), &tls12),
             (Some("SCRAM-SHA-1"), Some("tls-server-end-point"), true)
         );
-        // A list of bindings, and nothing that could be bound.
+        // A list of bindings, but no mechanism that could be bound.
         assert_eq!(of(&offer(&["SCRAM-SHA-1"], &[], &both), &tls13), (Some("SCRAM-SHA-1"), None, false));
         // What can't be used.
         assert_eq!(of(&offer(&["SCRAM-SHA-1-PLUS"], &[], &["tls-unique"]), &tls13), (None, None, false));
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(whole.missing_from(&pins(strong, exporter, false)).unwrap(), "SASL2");
         let all = "SCRAM-SHA-256, tls-exporter, SASL2";
         assert_eq!(whole.missing_from(&Pins::default()).unwrap(), all);
-        // More than was pinned is no less.
+        // More than was pinned is not a downgrade.
         assert_eq!(pins(weak, end_point, false).missing_from(&whole), None);
         assert_eq!(Pins::default().missing_from(&Pins::default()), None);
         assert_eq!(pins(weak, exporter, false).and(pins(strong, end_point, true)), whole);

@@ -1,10 +1,9 @@
-//! A TCP connection that acknowledges at once what comes while a login runs.
+//! A TCP connection that acknowledges data at once during a login.
 //!
-//! Linux keeps an acknowledgement back for 40 ms, as it could travel with an answer, and a server that
-//! leaves Nagle's algorithm on keeps back what else it has to say until it is acknowledged. Prosody
-//! does; so a login stood still for 40 ms behind the TLS handshake, where the stream's features wait
-//! for the first session ticket to be acknowledged, and, where packets are large, once more before
-//! the end of the roster.
+//! Linux delays an acknowledgement by 40 ms, since it could travel with a reply, and a server that leaves Nagle's
+//! algorithm on holds back further data until it is acknowledged. Prosody does; so a login stalled for 40 ms after
+//! the TLS handshake, where the stream features wait until the first session ticket is acknowledged, and, if packets
+//! are large, once more before the end of the roster.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -16,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// How long from its beginning a connection is one that logs in. Later, an acknowledgement that
-/// travels with data is a packet less, and nobody waits.
+/// How long after its start a connection counts as logging in. Later, an acknowledgement that travels with data saves
+/// a packet, and nobody waits.
 const LOGS_IN: Duration = Duration::from_secs(5);
 
 /// See the module's description.
@@ -31,7 +30,7 @@ impl Prompt {
         Self { tcp, until: Instant::now() + LOGS_IN }
     }
 
-    /// Who is at the other end.
+    /// The peer's address.
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.peer_addr()
     }
@@ -45,7 +44,7 @@ impl AsyncRead for Prompt {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.tcp).poll_read(context, buffer);
         if read.is_ready() && Instant::now() < self.until {
-            // Each time: the kernel forgets it as soon as we answer. Where it can't be had, we wait.
+            // Each time: the kernel forgets it as soon as we reply. If it fails, we wait.
             let _ = self.tcp.set_quickack(true);
         }
         read
@@ -89,8 +88,8 @@ mod tests {
 
     use super::*;
 
-    /// Asks and is answered in turn, so that the kernel expects an answer to whatever comes; answers
-    /// whether it acknowledges the last word at once.
+    /// Sends and receives in turn, so that the kernel expects a reply to everything; returns whether it acknowledges
+    /// the last message at once.
     async fn acknowledges_at_once(until: Instant) -> bool {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Which mechanism, of all that a server may offer.
+//! Which mechanism is chosen from a server's offer.
 
 use super::*;
 use crate::credentials::Password;
@@ -51,7 +51,7 @@ fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
         &["PLAIN", "SCRAM-SHA3-512"][..],
         &["ANONYMOUS"],
         &[],
-        // Bound with a hash that we don't know, and another that could have been bound.
+        // Bound with an unknown hash, and another mechanism that could have been bound.
         &["SCRAM-SHA3-512-PLUS", "SCRAM-SHA-256", "PLAIN"],
     ] {
         assert_eq!(choose(nothing), None, "{nothing:?}");
@@ -110,7 +110,7 @@ fn keys_are_pinned_to_their_mechanism() {
     assert_eq!(hash(&pinned, &["PLAIN"]), None);
 }
 
-/// What offers of these come to where this is pinned, or accepted all the same.
+/// The result for offers of these mechanisms if this is pinned, or accepted nevertheless.
 fn refused(login: &Login, offer: &Offer) -> Option<String> {
     let [can, _] = bindings();
     match login.check(&Pins::of(offer, &can)) {
@@ -128,15 +128,15 @@ fn a_password_that_has_worked_with_scram_is_not_given_away_afterwards() {
     used.pin(Pins::of(&offer(&["SCRAM-SHA-1"]), &can));
     assert!(refused(&used, &offer(&["PLAIN"])).unwrap().starts_with("SCRAM-SHA-1;"));
     assert_eq!(refused(&used, &offer(&["SCRAM-SHA-256"])), None);
-    // Keys say as much by themselves.
+    // Stored keys imply as much.
     let keys = ScramKeys::derive(ScramMechanism::Sha256, "secret", b"salt", 4096);
     let keys = with(Credentials::Keys(keys), Pins::default()).unwrap();
     assert!(refused(&keys, &offer(&["PLAIN"])).is_some());
     assert!(refused(&keys, &offer(&["PLAIN", "SCRAM-SHA-1"])).is_some());
 }
 
-/// Every offer of two hashes, bound and unbound, and PLAIN, by either profile and with each list of
-/// bindings, where each set of pins holds.
+/// Every offer of two hashes, bound and unbound, and PLAIN, with either profile and each list of bindings, against
+/// each set of pins.
 #[test]
 fn no_offer_that_passes_comes_to_less_than_what_is_pinned() {
     use super::super::binding::BindingType::{EndPoint, Exporter};
@@ -154,7 +154,7 @@ fn no_offer_that_passes_comes_to_less_than_what_is_pinned() {
     let (mut passed, mut refused) = (0, 0);
     for sets in 0..1 << (2 * NAMES.len()) {
         for list in lists {
-            // What nobody knows makes no list of mechanisms a better one.
+            // Unknown mechanisms do not improve a list.
             let mut sasl2 = names(sets >> NAMES.len());
             sasl2.push("X-UNKNOWN".to_owned());
             let bindings = Some(list.iter().map(|&kind| kind.to_owned()).collect());
@@ -198,7 +198,7 @@ fn less_is_accepted_for_one_login_and_is_then_what_is_pinned() {
     login.pin(Pins::of(&weak, &can));
     assert_eq!(refused(&login, &weak), None);
     assert!(refused(&login, &plain).is_some());
-    // Without its password, there is nothing to say to PLAIN.
+    // Without the password, PLAIN is impossible.
     let keys = ScramKeys::derive(ScramMechanism::Sha256, "secret", b"salt", 4096);
     let keys = with(Credentials::Keys(keys), pins).unwrap();
     keys.accepts.store(true, Ordering::Relaxed);
@@ -218,7 +218,7 @@ fn a_clients_id_is_a_uuid_of_its_own() {
 fn names_and_passwords_are_prepared() {
     let login = login("I\u{AD}X\u{2168}").unwrap();
     assert_eq!(login.password.unwrap().as_str(), "IXIX");
-    // Younger than SASLprep: composed, its space an ASCII one.
+    // Newer than SASLprep: composed, with an ASCII space.
     let login = self::login("horse🐴 bat\u{A0}te\u{301}ry").unwrap();
     assert_eq!(login.password.unwrap().as_str(), "horse🐴 bat t\u{e9}ry");
     assert!(matches!(self::login("a\u{7}"), Err(ConnectError::NotAuthorized { .. })));

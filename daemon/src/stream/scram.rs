@@ -1,8 +1,8 @@
 //! SCRAM (RFC 5802, RFC 7677): the exchange as a pure machine, bytes in and bytes out.
 //!
-//! [`ClientFirst`] → [`Challenge`] → [`ServerProof`]. Nothing is believed of the server: its nonce
-//! must extend ours, its iteration count must be sane, and it must prove that it knows the account,
-//! too. Where it says what it offered (XEP-0474), that must be what reached us.
+//! [`ClientFirst`] → [`Challenge`] → [`ServerProof`]. Nothing from the server is trusted: its nonce must extend ours,
+//! its iteration count must be sane, and it must prove that it knows the account, too. If it says what it offered
+//! (XEP-0474), that must match what reached us.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,21 +15,21 @@ use zeroize::Zeroize;
 
 use super::binding::BindingType;
 
-/// RFC 7677 §4 asks for 4,096 at least; less lets a false server guess the password from our proof.
+/// RFC 7677 §4 requires at least 4,096; fewer let a fake server guess the password from our proof.
 pub(super) const MIN_ITERATIONS: u32 = 4_096;
-/// About a second of work. More lets a false server keep us busy.
+/// About a second of work. More would let a fake server keep us busy.
 pub(super) const MAX_ITERATIONS: u32 = 1_000_000;
 /// Bytes of a salt; known servers use 16 to 36.
 const SALT: std::ops::RangeInclusive<usize> = 4..=1024;
-/// Bytes of a message of the server's; real ones have 200.
+/// Bytes of a message from the server; real ones have 200.
 const MAX_MESSAGE: usize = 4096;
 
-/// What the first message says of channel binding (RFC 5802 §6). Both sides sign it: who takes the
-/// server's offer of it away is found out by the server.
+/// What the first message says about channel binding (RFC 5802 §6). Both sides sign it: if somebody removes the
+/// server's offer, the server notices.
 pub(super) enum Gs2<'a> {
-    /// `n`: nothing that this connection could be bound by is known to both sides.
+    /// `n`: the two sides have no type of binding in common on this connection.
     Impossible,
-    /// `y`: we could, and the server, as far as we were told, can't.
+    /// `y`: we could, but the server, as far as we know, can't.
     NotOffered,
     /// `p`: bound. The mechanism is the one whose name ends in `-PLUS`.
     Bound(BindingType, &'a [u8]),
@@ -52,7 +52,7 @@ pub(crate) enum ScramMechanism {
     Sha1,
     /// RFC 7677.
     Sha256,
-    /// As RFC 7677, with the longer hash (draft-melnikov-scram-sha-512); some servers keep nothing else.
+    /// Like RFC 7677, with the longer hash (draft-melnikov-scram-sha-512); some servers store nothing else.
     Sha512,
 }
 
@@ -100,16 +100,16 @@ impl ScramMechanism {
     }
 }
 
-/// What a password becomes for one account on one server: enough to log in there and nowhere else,
-/// so it can be kept instead of the password. A secret all the same: no `Debug`, wiped when dropped.
+/// What a password becomes for one account on one server: enough to log in there and nowhere else, so it can be
+/// stored instead of the password. Still a secret: no `Debug`, wiped when dropped.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ScramKeys {
-    /// The keys fit this mechanism only.
+    /// The keys are for this mechanism only.
     pub mechanism: ScramMechanism,
-    /// As the server gave it.
+    /// As sent by the server.
     #[serde(with = "crate::credentials::as_base64")]
     pub salt: Vec<u8>,
-    /// As the server gave it.
+    /// As sent by the server.
     pub iterations: u32,
     /// RFC 5802 §3.
     #[serde(with = "crate::credentials::as_base64")]
@@ -127,7 +127,7 @@ impl Drop for ScramKeys {
 }
 
 impl ScramKeys {
-    /// Works for up to a second ([`MAX_ITERATIONS`]): not to be called where others wait.
+    /// Takes up to a second ([`MAX_ITERATIONS`]): don't call it where others wait.
     pub(super) fn derive(mechanism: ScramMechanism, password: &str, salt: &[u8], iterations: u32) -> Self {
         let mut salted = match mechanism {
             ScramMechanism::Sha1 => {
@@ -152,7 +152,7 @@ impl ScramKeys {
     }
 }
 
-/// The server broke SCRAM.
+/// The server violated SCRAM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScramError {
     #[error("the server's SCRAM message can't be read")]
@@ -173,18 +173,18 @@ pub(super) enum ScramError {
     Refused(String),
 }
 
-/// The exchange before the server has said anything.
+/// The exchange before the server's first message.
 pub(super) struct ClientFirst {
     mechanism: ScramMechanism,
     nonce: String,
     gs2: String,
-    /// `c=` of the second message: the header again, and what binds.
+    /// `c=` of the second message: the header again, and the binding data.
     binding: String,
     bare: String,
 }
 
 impl ClientFirst {
-    /// `username` as SASLprep left it; `nonce` random, printable, without commas.
+    /// `username` after SASLprep; `nonce` random, printable, without commas.
     pub(super) fn new(mechanism: ScramMechanism, gs2: Gs2<'_>, username: &str, nonce: String) -> Self {
         let username = username.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={username},r={nonce}");
@@ -196,12 +196,12 @@ impl ClientFirst {
         Self { mechanism, nonce, gs2: header, binding: BASE64.encode(binding), bare }
     }
 
-    /// What to send first.
+    /// The first message.
     pub(super) fn message(&self) -> String {
         format!("{}{}", self.gs2, self.bare)
     }
 
-    /// Takes the server's challenge. `advertised`: what we saw of its offer, as XEP-0474 writes it.
+    /// Parses the server's challenge. `advertised`: the offer that we saw, in the form of XEP-0474.
     pub(super) fn challenged(self, message: &[u8], advertised: &str) -> Result<Challenge, ScramError> {
         let message = text(message)?;
         let mut attributes = message.split(',');
@@ -237,7 +237,7 @@ impl ClientFirst {
     }
 }
 
-/// A challenge of the server's that is sane.
+/// A challenge that has passed the checks.
 pub(super) struct Challenge {
     pub mechanism: ScramMechanism,
     pub salt: Vec<u8>,
@@ -247,17 +247,17 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// True where these keys were made for this challenge's salt and iterations.
+    /// Whether these keys were made for this challenge's salt and iterations.
     pub(super) fn fits(&self, keys: &ScramKeys) -> bool {
         keys.mechanism == self.mechanism && keys.salt == self.salt && keys.iterations == self.iterations
     }
 
-    /// True where the same keys fit another challenge.
+    /// Whether the same keys fit another challenge.
     pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
         self.mechanism == other.mechanism && self.salt == other.salt && self.iterations == other.iterations
     }
 
-    /// What to send, and what the server must prove in return.
+    /// The second message, and what the server must prove in return.
     pub(super) fn answer(&self, keys: &ScramKeys) -> (String, ServerProof) {
         let auth_message = self.auth_message.as_bytes();
         let stored_key = self.mechanism.hash(&keys.client_key);
@@ -269,7 +269,7 @@ impl Challenge {
     }
 }
 
-/// What only a server that knows the account can know.
+/// What only a server with the account can know.
 pub(super) struct ServerProof(Vec<u8>);
 
 impl ServerProof {
@@ -279,7 +279,7 @@ impl ServerProof {
         &self.0
     }
 
-    /// Checks the server's last word.
+    /// Checks the server's final message.
     pub(super) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {
         let first = text(message)?.split(',').next().unwrap_or_default();
         if let Some(error) = first.strip_prefix("e=") {

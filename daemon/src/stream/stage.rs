@@ -1,23 +1,23 @@
-//! How far a connection has come, and what a server may say there.
+//! The stages of a connection, and what a server may send in each.
 //!
-//! Before the login is done that is a short list, and little of it. Nobody has yet shown who he is there,
-//! and the library's parser builds a tree of whatever comes.
+//! Before login that is a short list, and small. Nobody has been authenticated yet, and the library's parser builds a
+//! tree of whatever arrives.
 
 use super::limits::{Broken, LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE};
 
-/// How far a connection has come.
+/// The stage of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// In plain text, up to `<proceed/>`.
+    /// Plain text, up to `<proceed/>`.
     Plain,
-    /// Behind TLS, up to `<success/>`.
+    /// After TLS, up to `<success/>`.
     Login,
-    /// The account is logged in: stanzas.
+    /// Logged in: stanzas.
     Session,
 }
 
 impl Stage {
-    /// Whether an element of this name may come (RFC 6120 §4.9, §5.4, §6.4; XEP-0388 §2).
+    /// Whether an element with this name is allowed (RFC 6120 §4.9, §5.4, §6.4; XEP-0388 §2).
     fn allows(self, name: &[u8]) -> bool {
         match self {
             Self::Plain => matches!(name, b"features" | b"proceed" | b"failure" | b"error"),
@@ -29,12 +29,12 @@ impl Stage {
     }
 }
 
-/// What has come of one stream. A stream has one header, and begins with it (RFC 6120 §4.2).
+/// What one stream has received. A stream has one header, and begins with it (RFC 6120 §4.2).
 pub(super) struct Progress {
     stage: Stage,
     header_due: bool,
     declaration_due: bool,
-    /// Elements and bytes while the account was not logged in.
+    /// Elements and bytes before login.
     elements: u32,
     len: usize,
 }
@@ -48,7 +48,7 @@ impl Progress {
         self.stage = Stage::Session;
     }
 
-    /// So many bytes more.
+    /// This many more bytes.
     pub(super) fn read(&mut self, len: usize) -> Result<(), Broken> {
         if self.stage == Stage::Session {
             return Ok(());
@@ -57,7 +57,7 @@ impl Progress {
         if self.len > LOGIN_SIZE { Err(Broken::TooMuch) } else { Ok(()) }
     }
 
-    /// An XML declaration begins; false where none may.
+    /// An XML declaration begins; false if none is allowed.
     pub(super) fn declared(&mut self) -> bool {
         std::mem::take(&mut self.declaration_due)
     }
@@ -72,7 +72,7 @@ impl Progress {
         if depth > LOGIN_DEPTH || self.elements > LOGIN_ELEMENTS { Err(Broken::TooMuch) } else { Ok(()) }
     }
 
-    /// The name of the root, or of what stands below it.
+    /// The name of the root, or of one of its children.
     pub(super) fn named(&mut self, name: &[u8]) -> Result<(), Broken> {
         let is_header = name == b"stream";
         if is_header != self.header_due {
@@ -81,12 +81,12 @@ impl Progress {
         if is_header || self.stage.allows(name) { Ok(()) } else { Err(Broken::Early) }
     }
 
-    /// There is nothing yet that could end.
+    /// Nothing has begun that could end.
     pub(super) fn is_unopened(&self) -> bool {
         self.header_due
     }
 
-    /// The header has come.
+    /// The header has arrived.
     pub(super) fn begun(&mut self) {
         self.header_due = false;
     }

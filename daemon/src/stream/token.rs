@@ -1,8 +1,8 @@
-//! Tokens instead of the password (XEP-0484, FAST), with the HT mechanisms
-//! (draft-schmaus-kitten-sasl-ht): one message each way, and each side proves that it has the token.
+//! Tokens instead of the password (XEP-0484, FAST), with the HT mechanisms (draft-schmaus-kitten-sasl-ht): one
+//! message each way, and each side proves that it has the token.
 //!
-//! A token lives as long as the stream that got it: it spares reconnecting the work and the way of
-//! SCRAM. Kept on disk are SCRAM's keys, which don't expire.
+//! A token lives as long as the stream that received it: it saves reconnects the work and the round trips of SCRAM.
+//! SCRAM's keys, which don't expire, are stored on disk.
 
 use hmac::{Hmac, KeyInit, Mac};
 use minidom::Element;
@@ -16,14 +16,14 @@ use super::binding::{BindingType, Bindings};
 use super::offer::Offer;
 use super::pins::Pins;
 
-/// What the server gave for the next login. A secret: no `Debug`, wiped when dropped.
+/// What the server issued for the next login. A secret: no `Debug`, wiped when dropped.
 pub(super) struct Token {
-    /// The mechanism that it was asked for; it fits no other.
+    /// The mechanism that it was requested for; it works with no other.
     kind: TokenMechanism,
     secret: Zeroizing<String>,
 }
 
-/// One of the HT family with SHA-256, weakest first.
+/// A mechanism of the HT family with SHA-256, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenMechanism {
     Unbound,
@@ -39,14 +39,14 @@ impl TokenMechanism {
         }
     }
 
-    /// The strongest that the server offers and this connection can do.
+    /// The strongest that the server offers and this connection supports.
     pub(super) fn best(offer: &Offer, bindings: &Bindings) -> Option<Self> {
         let all = [BindingType::Exporter, BindingType::EndPoint].map(Self::Bound);
         all.into_iter().chain([Self::Unbound]).find(|kind| kind.usable(offer, bindings))
     }
 
     fn usable(self, offer: &Offer, bindings: &Bindings) -> bool {
-        // What a login can be bound by, a token is bound by: unbound it would be the weaker way in.
+        // A token is bound as tightly as a login can be: otherwise it would be the weaker way in.
         let is_tight = match self {
             Self::Unbound => Pins::of(offer, bindings).binding.is_none(),
             Self::Bound(kind) => Some(kind) >= Pins::of(offer, bindings).binding,
@@ -61,7 +61,7 @@ impl TokenMechanism {
         }
     }
 
-    /// What asks for a token, beside another mechanism (XEP-0484 §3.2).
+    /// Requests a token along with another mechanism (XEP-0484 §3.2).
     pub(super) fn request(self) -> Element {
         let mechanism = xml_ncname!("mechanism").to_owned();
         Element::builder("request-token", ns::FAST).attr(mechanism, self.name()).build()
@@ -73,7 +73,7 @@ impl Token {
         Self { kind, secret: Zeroizing::new(secret) }
     }
 
-    /// The same kind with another secret: the server renews tokens unasked.
+    /// The same type with a new secret: the server renews tokens unasked.
     pub(super) fn renewed(&self, secret: String) -> Self {
         Self::new(self.kind, secret)
     }
@@ -82,12 +82,12 @@ impl Token {
         self.kind.name()
     }
 
-    /// True where it can be used on this connection.
+    /// Whether it can be used on this connection.
     pub(super) fn fits(&self, offer: &Offer, bindings: &Bindings) -> bool {
         self.kind.usable(offer, bindings)
     }
 
-    /// The only message of ours.
+    /// Our only message.
     pub(super) fn message(&self, username: &str, bindings: &Bindings) -> Vec<u8> {
         let mut message = format!("{username}\0").into_bytes();
         message.extend(self.hmac(b"Initiator", bindings).finalize().into_bytes());
@@ -99,7 +99,7 @@ impl Token {
         self.hmac(b"Responder", bindings).finalize().into_bytes().as_slice().ct_eq(answer).into()
     }
 
-    /// Says that the mechanism is a token's (XEP-0484 §3.4).
+    /// Marks the mechanism as a token's (XEP-0484 §3.4).
     pub(super) fn mark() -> Element {
         Element::builder("fast", ns::FAST).build()
     }

@@ -1,5 +1,4 @@
-//! Which certificates are trusted: those that lead to one of the system's roots or of the user's, and
-//! the user's own.
+//! Which certificates are trusted: those that chain to one of the system's or the user's roots, and the user's own.
 
 use std::sync::Arc;
 
@@ -9,9 +8,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// The usual checks, and one certificate more: a server's own that stands in `extra_ca` word for word
-/// (RFC 6125 §6.6.4). `openssl req -x509` marks what it makes as an authority, which the usual checks
-/// refuse as a server's certificate; for its time and its name all the same is asked.
+/// The usual checks, plus one case: a server's own certificate that is in `extra_ca` byte for byte (RFC 6125 §6.6.4).
+/// `openssl req -x509` marks its certificates as authorities, which the usual checks refuse for a server; validity
+/// and name are checked all the same.
 #[derive(Debug)]
 pub(super) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,
@@ -24,7 +23,7 @@ impl Verifier {
     }
 }
 
-/// The one complaint of the usual checks that being pinned answers. They look at the time before it.
+/// The one error of the usual checks that pinning overrides. They check the validity period before it.
 fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
@@ -81,10 +80,10 @@ mod tests {
 
     use super::*;
 
-    /// Half-way through the time of [`certificate`]s.
+    /// Half-way through the validity of [`certificate`]s.
     const NOW: Duration = Duration::from_secs(1_750_000_000);
 
-    /// As `openssl req -x509` makes them.
+    /// As created by `openssl req -x509`.
     fn certificate() -> CertificateDer<'static> {
         let mut params = CertificateParams::new(["example.org".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! Channel binding and downgrades, with a server that knows its own end of the connection.
+//! Channel binding and downgrades, with a server that knows its end of the connection.
 
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -12,7 +12,7 @@ fn bindings(kinds: &[&str]) -> String {
     format!("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{kinds}</sasl-channel-binding>")
 }
 
-/// Logs in over this version of TLS with these features; gives what SCRAM's first message began with.
+/// Logs in over this version of TLS with these features; returns the start of SCRAM's first message.
 async fn gs2(version: &'static tokio_rustls::rustls::SupportedProtocolVersion, features: &str) -> String {
     let server = Server::speaking("example.org", &[version]).await;
     let mut stream = server.client("secret");
@@ -46,12 +46,12 @@ async fn what_can_not_be_bound_is_said_to_be() {
     let unknown = format!("{}{}", mechanisms(&BOTH), bindings(&["tls-unique", "made-up"]));
     assert_eq!(gs2(&TLS12, &unknown).await, "n");
     assert_eq!(gs2(&TLS13, &mechanisms(&BOTH)).await, "n");
-    // The server is told that we could: had it offered to, it would know that somebody took it away.
+    // We tell the server that we support it: had it offered it, it would know that the offer was removed.
     assert_eq!(gs2(&TLS13, &mechanisms(&["SCRAM-SHA-256"])).await, "y");
     assert_eq!(gs2(&TLS12, &mechanisms(&["SCRAM-SHA-256"])).await, "y");
 }
 
-/// Somebody between, with another connection on either side: what binds differs.
+/// A man in the middle, with a separate connection to each side: the bindings differ.
 #[tokio::test]
 async fn a_login_that_was_passed_on_is_refused() {
     let server = Server::new().await;
@@ -79,13 +79,13 @@ async fn a_refused_binding_is_not_followed_by_an_attempt_without() {
     assert!(said.contains("SCRAM-SHA-256-PLUS"), "{said}");
 }
 
-/// A client that holds the server to this, and says whether it would be content with less.
+/// A client that pins this, and whether it accepts less.
 fn client(server: &Server, pins: Pins, accept_downgrade: bool) -> Stream {
     let settings = Settings { pins, accept_downgrade, ..server.settings() };
     Stream::connect(settings, Credentials::Password(crate::credentials::Password::from("secret".to_owned())))
 }
 
-/// Serves a login; gives what it pins.
+/// Serves a login; returns what it pins.
 async fn pinned(stream: &mut Stream, mut conn: super::server::Conn, features: &str) -> Pins {
     conn.open(features).await;
     conn.scram(ScramMechanism::Sha256, "secret").await;
@@ -96,7 +96,7 @@ async fn pinned(stream: &mut Stream, mut conn: super::server::Conn, features: &s
     pins
 }
 
-/// Expects an offer to be refused with nothing said.
+/// Expects an offer to be refused without sending anything.
 async fn is_too_little(stream: &mut Stream, mut conn: super::server::Conn, features: &str, missing: &str) {
     conn.open(features).await;
     let (error, again) = failure(stream).await;
@@ -113,7 +113,7 @@ async fn what_bound_a_login_once_must_bind_each_that_follows() {
     let mut stream = client(&server, Pins::default(), false);
     let pins = pinned(&mut stream, server.accept_secure().await, &bound).await;
     assert_eq!(event(&mut stream).await, "suspended");
-    // On the same stream, and on one that has only what was kept.
+    // On the same stream, and on one that has only what was stored.
     let less = [
         format!("{}{}", mechanisms(&BOTH), bindings(&["tls-server-end-point"])),
         format!("{}{}", mechanisms(&BOTH), bindings(&["tls-unique"])),
@@ -127,7 +127,7 @@ async fn what_bound_a_login_once_must_bind_each_that_follows() {
         let mut stream = client(&server, pins, false);
         is_too_little(&mut stream, server.accept_secure().await, less, "tls-exporter").await;
     }
-    // Accepted, it is what is pinned; the rest still is.
+    // Once accepted, it is pinned, and the rest still is.
     let server = Server::new().await;
     let mut stream = client(&server, pins, true);
     let pins = pinned(&mut stream, server.accept_secure().await, &less[0]).await;
