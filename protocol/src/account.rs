@@ -1,4 +1,4 @@
-//! An account: its session with the server, and our own side of it.
+//! An account: its session with the server, and our own presence and profile.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use crate::contact::{Availability, Avatar, ProfileSummary, Resource};
 use crate::error::ApiError;
 use crate::secret::Secret;
 
-/// One XMPP account and how its session stands.
+/// One XMPP account and the state of its session.
 ///
-/// In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of which only our own
-/// status can take. `get_account` has all devices, with their whole texts.
+/// Lists and events contain at most 32 KiB of JSON, most of which only our own status can take. `get_account` returns
+/// all devices, with their full texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -19,21 +19,21 @@ pub struct Account {
     /// Our full JID, while the session is bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jid: Option<String>,
-    /// How the session stands.
+    /// The state of the session.
     pub state: ConnectionState,
-    /// Since when it stands so.
+    /// When this state began.
     #[schemars(extend("format" = "date-time"))]
     pub since: String,
-    /// The resource part of our JID, as bound or as asked for.
+    /// The resource part of our JID, as bound or requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// Whether prosed logs in again by itself after a restart.
+    /// Whether prosed logs in automatically after a restart.
     #[serde(default)]
     pub remembered: bool,
-    /// Where the account's secret is kept; absent where none is.
+    /// Where the account's secret is stored, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_store: Option<SecretStore>,
-    /// When the server was last heard of.
+    /// When the server was last heard from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_stanza_at: Option<String>,
@@ -44,12 +44,12 @@ pub struct Account {
     /// Why the session failed, or why the last attempt to connect did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ApiError>,
-    /// What `set_presence` said last: what contacts are shown while the account is `online`, and again once it is.
+    /// As last set by `set_presence`: what contacts see while the account is `online`, and again when it next is.
     pub availability: Availability,
-    /// What `set_presence` said last.
+    /// As last set by `set_presence`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Who we say we are; `load_profile` has the whole profile.
+    /// A summary of our own profile; `load_profile` returns all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileSummary>,
     /// Our own picture.
@@ -58,44 +58,44 @@ pub struct Account {
     /// Our other devices that are online, best first: at most four in lists and events, all in `get_account`.
     #[serde(default)]
     pub resources: Vec<Resource>,
-    /// How many other devices of ours are online, those that `resources` leaves out included.
+    /// How many other devices of ours are online, including those that `resources` leaves out.
     #[serde(default)]
     pub resource_count: u32,
-    /// Present, and true, where texts are cut or devices left out to keep this small.
+    /// Present, and true, if texts are shortened or devices left out to keep this small.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// Present, and true, where the server's roster has more than 20,000 contacts, or more than 16 MiB of
-    /// JIDs, names and groups: some contacts are left out.
+    /// Present, and true, if the server's roster has more than 20,000 contacts, or more than 16 MiB of JIDs, names
+    /// and groups: some contacts are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub roster_truncated: bool,
 }
 
 impl Account {
-    /// What an account has in lists and events at most, in bytes of JSON.
+    /// The maximum size of an account in lists and events, in bytes of JSON.
     pub const MAX_BYTES: usize = 32 * 1024;
 }
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ConnectionState {
-    /// On the way, or waiting for the next attempt (`retryAt`).
+    /// Connecting, or waiting for the next attempt (`retryAt`).
     Connecting,
     /// Authenticated and bound.
     Online,
-    /// The connection is lost, and may come back with nothing lost.
+    /// The connection is lost, and may resume without loss.
     Suspended,
-    /// Down because somebody wanted it so.
+    /// Down because a user asked for it.
     Offline,
-    /// Down for good until somebody acts; `error` says why.
+    /// Down until a user acts; `error` says why.
     Failed,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
 }
 
-/// Where secrets are kept.
+/// Where secrets are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SecretStore {
@@ -105,7 +105,7 @@ pub enum SecretStore {
     SystemdCredential,
     /// A file that only this user can read.
     File,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
@@ -115,41 +115,41 @@ pub enum SecretStore {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TlsMode {
-    /// What the domain's DNS says; else both are tried.
+    /// According to the domain's DNS; without records, both are tried.
     #[default]
     Auto,
     /// TLS from the first byte (XEP-0368).
     Direct,
-    /// TLS after a plain greeting (RFC 6120).
+    /// STARTTLS (RFC 6120).
     Starttls,
 }
 
-/// The parameters of `login`. It has no `Debug`: it holds a password.
+/// The parameters of `login`. No `Debug`: it contains a password.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginParams {
     /// The account: a bare JID.
     pub jid: String,
-    /// Absent: the remembered secret is used.
+    /// The password. Absent: the remembered secret is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// The wished resource part of our JID. Absent: prosed or the server picks one.
+    /// The resource part to request for our JID. Absent: prosed or the server chooses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// Keep the secret, and log in again after a restart.
+    /// Store the secret, and log in again after a restart.
     #[serde(default = "yes")]
     pub remember: bool,
-    /// The server's name or address. Absent: found in DNS.
+    /// The server's name or address. Absent: looked up in DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The server's port. Absent: found in DNS, else the usual one.
+    /// The server's port. Absent: looked up in DNS, else the default port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// How the connection is secured. It always is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
-    /// Log in although the server offers less than it once did (`downgradeRefused`). It holds for this login
-    /// only; what the server offers then is what it is held to afterwards. Ask the server's operator first.
+    /// Log in although the server offers less than it once did (`downgradeRefused`). Applies to this login only; from
+    /// then on, the server must offer at least what it offers now. Ask the server's operator first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_downgrade: bool,
 }
@@ -159,7 +159,7 @@ fn yes() -> bool {
 }
 
 impl LoginParams {
-    /// Logs in as `jid` with everything else as usual.
+    /// Logs in as `jid` with defaults for everything else.
     pub fn new(jid: impl Into<String>) -> Self {
         Self {
             jid: jid.into(),
@@ -178,7 +178,7 @@ impl LoginParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogoutParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Erase the account's cache and secret as well.
@@ -190,7 +190,7 @@ pub struct LogoutParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccountParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
 }
@@ -199,23 +199,23 @@ pub struct AccountParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetPresenceParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What contacts shall see.
+    /// The availability that contacts see.
     #[serde(deserialize_with = "known_availability")]
     pub availability: Availability,
-    /// A sentence for contacts, of at most 4000 characters. Absent: none.
+    /// A status text for contacts, at most 4000 characters. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed keeps no
-    /// messages yet, so the server must go on keeping them. Absent: -1.
+    /// The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed stores no messages yet, so
+    /// the server must keep them. Absent: -1.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "negative_priority")]
     #[schemars(range(min = -128, max = -1))]
     pub priority: Option<i8>,
 }
 
-/// A word that is not known is refused here: nobody could act on it.
+/// An unknown value is refused here: it could not be acted on.
 fn known_availability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Availability, D::Error> {
     const WORDS: &[&str] = &["available", "chat", "away", "xa", "dnd", "unavailable"];
     let word = String::deserialize(deserializer)?;

@@ -1,4 +1,4 @@
-//! A contact: everything known of somebody in the roster.
+//! A contact: everything known about an entry in the roster.
 
 use std::num::NonZeroU32;
 
@@ -8,74 +8,74 @@ use serde::{Deserialize, Serialize};
 use crate::error::ApiError;
 use crate::patch::ProfilePatch;
 
-/// A roster item and what is known of its owner. Our own JID never is one.
+/// A roster item and what is known about its owner. Our own JID is never a contact.
 ///
-/// In rosters and events it is at most 4 KiB of JSON, whatever others send: the best devices only, and texts
-/// that are cut end in `…`. Where anything is left out or cut, `truncated` is true, and `get_contact` has the rest.
+/// In rosters and events it is at most 4 KiB of JSON, whatever others send: only the best devices, and shortened
+/// texts end in `…`. If anything is left out or shortened, `truncated` is true, and `get_contact` returns the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Contact {
-    /// Who it is: a bare JID.
+    /// The contact: a bare JID.
     pub jid: String,
-    /// What to show: the roster name, else the profile's nickname or full name, else the JID's
-    /// local part. It may deceive: show `jid` where it matters, and see `warnings`.
+    /// The name to show: the roster name, else the profile's nickname or full name, else the JID's local part. It may
+    /// be misleading: show `jid` where it matters, and see `warnings`.
     pub name: String,
     /// The name that we gave the contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roster_name: Option<String>,
-    /// The groups that we put the contact in, sorted. Where `truncated` is true, some may be left out: take them
-    /// from `get_contact` before you change them.
+    /// The groups that we put the contact in, sorted. If `truncated` is true, some may be left out: read them from
+    /// `get_contact` before you change them.
     #[serde(default)]
     pub groups: Vec<String>,
     /// Who sees whose presence.
     pub subscription: Subscription,
-    /// We asked for their presence, and have no answer yet.
+    /// We requested their presence, and have no answer yet.
     #[serde(default)]
     pub ask: bool,
     /// We approved in advance that they see our presence.
     #[serde(default)]
     pub approved: bool,
-    /// The best resource's: of the highest priority, then `chat`, `available`, `away`, `xa`, `dnd`, then the newest.
+    /// That of the best resource: highest priority, then `chat`, `available`, `away`, `xa`, `dnd`, then the newest.
     pub availability: Availability,
-    /// The best resource's sentence.
+    /// The best resource's status text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// The devices that are online, best first: at most four in rosters and events, all in `get_contact`.
     #[serde(default)]
     pub resources: Vec<Resource>,
-    /// While the contact is away: when they were last known to be there. That is when they left, or when the
+    /// While the contact is away: when they were last known to be available. That is when they left, or when the
     /// connection was lost, if that came first. It survives restarts; after a crash it may be too old. Absent while
-    /// they are available, and where it is unknown.
+    /// they are available, and if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_seen: Option<String>,
-    /// How many devices are online, those that `resources` leaves out included.
+    /// How many devices are online, including those that `resources` leaves out.
     #[serde(default)]
     pub resource_count: u32,
-    /// Signs of a JID or name that was made to deceive.
+    /// Signs that the JID or name may be designed to deceive.
     #[serde(default)]
     pub warnings: Vec<Warning>,
     /// The picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<Avatar>,
-    /// Who they say they are; `load_profile` has the whole profile.
+    /// A summary of their profile; `load_profile` returns all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileSummary>,
-    /// Present, and true, where texts are cut, or devices or groups left out, to keep this small.
+    /// Present, and true, if texts are shortened, or devices or groups left out, to keep this small.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
 
 impl Contact {
-    /// What a contact has in rosters and events at most, in bytes of JSON.
+    /// The maximum size of a contact in rosters and events, in bytes of JSON.
     pub const MAX_BYTES: usize = 4 * 1024;
 }
 
-/// How somebody is there (RFC 6121 §4.7.2.1).
+/// Availability (RFC 6121 §4.7.2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Availability {
-    /// Is there.
+    /// Available.
     #[default]
     Available,
     /// Wants to talk.
@@ -86,9 +86,9 @@ pub enum Availability {
     Xa,
     /// Does not want to be disturbed.
     Dnd,
-    /// Is not there.
+    /// Unavailable.
     Unavailable,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
@@ -107,63 +107,62 @@ pub enum Subscription {
     From,
     /// We see each other's.
     Both,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
 }
 
-/// A sign of a JID or name that was made to deceive.
+/// A sign that a JID or name may be designed to deceive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Warning {
     /// One word mixes scripts that look alike, as Latin and Cyrillic do.
     MixedScripts,
-    /// It holds characters that turn the direction of writing.
+    /// It contains characters that change the direction of writing.
     Bidi,
-    /// It holds characters that can't be seen, or nothing that can.
+    /// It contains invisible characters, or no visible ones.
     Invisible,
-    /// The JID or the name looks like another contact's JID or name, or like the account's own JID, and
-    /// is another. Which of the two is the genuine one, no program can tell: both are marked. Equal
-    /// names are not.
+    /// The JID or the name looks like another contact's JID or name, or like the account's own JID, but differs from
+    /// it. No program can tell which of the two is genuine: both are marked. Equal names are not.
     LookAlike,
-    /// The name looks like a JID, and is not the contact's own.
+    /// The name looks like a JID, but not the contact's own.
     NameIsJid,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
 }
 
-/// One connected device of somebody.
+/// One connected device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {
-    /// The resource part of its JID. Empty for the bare JID, from which gateways speak.
+    /// The resource part of its JID. Empty for the bare JID, which gateways use.
     pub resource: String,
     /// Never `unavailable`.
     pub availability: Availability,
-    /// A sentence for us.
+    /// Its status text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// RFC 6121 §4.7.2.3.
     pub priority: i8,
-    /// Since when it is so.
+    /// When this presence began.
     #[schemars(extend("format" = "date-time"))]
     pub since: String,
-    /// Untouched since (XEP-0319).
+    /// Idle since (XEP-0319).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub idle_since: Option<String>,
-    /// Which program it is, where it says.
+    /// Its program, if it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientInfo>,
-    /// What it supports (XEP-0030), sorted. From `get_contact` only, and once known.
+    /// Its features (XEP-0030), sorted. Only from `get_contact`, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<String>>,
 }
 
-/// Which program a device runs (XEP-0030 §3.1).
+/// The program that a device runs (XEP-0030 §3.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientInfo {
@@ -180,9 +179,9 @@ pub struct ClientInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Avatar {
-    /// The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id.
+    /// The SHA-1 of its bytes, in hexadecimal. Different pictures have different ids.
     pub id: String,
-    /// Its media type, as in `image/png`, by its bytes and not by what was announced.
+    /// Its media type, as in `image/png`, according to its bytes and not to what was announced.
     pub r#type: String,
     /// Its size, in bytes.
     pub bytes: u32,
@@ -190,8 +189,8 @@ pub struct Avatar {
     pub width: u32,
     /// In pixels.
     pub height: u32,
-    /// Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64, 128 or 256
-    /// pixels, whichever is next. It stays the same over restarts, and changes when the token is replaced.
+    /// Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64, 128 or 256
+    /// pixels, whichever is the next size up. The path survives restarts, and changes when the token is replaced.
     pub url: String,
 }
 
@@ -207,7 +206,7 @@ pub struct LoadedAvatar {
     pub data: String,
 }
 
-/// Who somebody says to be: a vCard (RFC 6350).
+/// A profile, as its owner describes themselves: a vCard (RFC 6350).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
@@ -246,7 +245,7 @@ pub struct Profile {
     pub note: Option<String>,
 }
 
-/// What contacts and accounts show of a profile. In rosters, lists and events each text has at most 256
+/// The part of a profile shown with contacts and accounts. In rosters, lists and events each text has at most 256
 /// characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -292,17 +291,17 @@ pub struct Address {
 pub struct Roster {
     /// The account: its bare JID.
     pub account: String,
-    /// Where this answer came from.
+    /// Where this answer comes from.
     pub source: RosterSource,
-    /// The server's opaque version of the roster, where it has any.
+    /// The server's opaque version of the roster, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The last event that this answer includes: subscribe with `since` set to it, and nothing is lost.
+    /// The last event that this answer includes: subscribe with `since` set to it, and nothing is missed.
     pub seq: u64,
     /// The contacts, sorted by JID.
     pub contacts: Vec<Contact>,
-    /// Whether these are the last ones. If not, go on with `load_roster` and `after` set to the last one's `jid`;
-    /// where there is none, without `after`.
+    /// Whether this is the end of the roster. If not, continue with `load_roster` and `after` set to the last
+    /// contact's `jid`; if there is none, without `after`.
     #[serde(default = "yes")]
     pub complete: bool,
 }
@@ -311,11 +310,11 @@ pub struct Roster {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RosterSource {
-    /// From the cache. The server's is fetched behind it: differences come as `contactChanged`.
+    /// From the cache. The server's is being fetched: differences are reported by `contactChanged`.
     Cache,
-    /// As the server has it.
+    /// From the server.
     Server,
-    /// A word that this version of the client does not know. The daemon never sends it.
+    /// A value that this version of the client does not know. The daemon never sends it.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
@@ -325,22 +324,22 @@ pub enum RosterSource {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadRosterParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// At most so many contacts; more than 4000 counts as 4000, which always fit. Absent: all that are left.
+    /// At most this many contacts; more than 4000 counts as 4000, which always fit. Absent: all that remain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroU32>,
-    /// Only contacts behind this one: a bare JID, whether it is a contact or not. Absent: from the first.
+    /// Only contacts after this one: a bare JID, whether or not it is a contact. Absent: from the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 impl Roster {
-    /// The largest page. So many contacts fit into an answer of 16 MiB, however long they are.
+    /// The largest page. This many contacts fit into an answer of 16 MiB, however long they are.
     pub const MAX_LIMIT: u32 = 4_000;
 
-    /// How many contacts this `limit` lets pass.
+    /// How many contacts this `limit` allows.
     pub fn limit(wanted: Option<NonZeroU32>) -> usize {
         wanted.map_or(usize::MAX, |limit| limit.get().min(Self::MAX_LIMIT) as usize)
     }
@@ -350,10 +349,10 @@ impl Roster {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContactParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Who is meant: a bare JID.
+    /// The contact: a bare JID.
     pub jid: String,
 }
 
@@ -361,10 +360,11 @@ pub struct ContactParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ShowContactsParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Who is on the screen, the most important first: at most 200 bare JIDs. Those that are no contacts are ignored.
+    /// The contacts on the screen, the most important first: at most 200 bare JIDs. Those that are not contacts are
+    /// ignored.
     #[schemars(length(max = 200))]
     pub jids: Vec<String>,
 }
@@ -378,22 +378,22 @@ impl ShowContactsParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetAvatarParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The image's media type. What the bytes are decides; it may be left out.
+    /// The image's media type. Optional: the bytes decide.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// A GIF, JPEG, PNG or WebP in base64. Empty: the picture is taken away.
+    /// A GIF, JPEG, PNG or WebP in base64. Empty: remove the picture.
     #[schemars(extend("contentEncoding" = "base64"))]
     pub data: String,
 }
 
-/// What `set_avatar` answers.
+/// The answer to `set_avatar`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedAvatar {
-    /// The id that it is published under. Absent where it was taken away.
+    /// The id under which it is published. Absent if it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
@@ -402,11 +402,11 @@ pub struct PublishedAvatar {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetProfileParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What to change: what is left out of it stays as it is, null takes away. A note has at most 4000
-    /// characters, any other text 1000, and a list 20 entries.
+    /// The changes: absent fields stay unchanged, null removes a field. A note has at most 4000 characters, any other
+    /// text 1000, and a list 20 entries.
     pub profile: ProfilePatch,
 }
 
@@ -414,21 +414,21 @@ pub struct SetProfileParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddContactParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Who is added: a bare JID.
+    /// The contact to add: a bare JID.
     pub jid: String,
-    /// The name to keep for them, of at most 1000 characters.
+    /// The name to store for them, at most 1000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The groups to put them in: at most 100, of at most 1000 characters each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Whether to ask to see their presence, too.
+    /// Whether to request their presence as well.
     #[serde(default = "yes")]
     pub subscribe: bool,
-    /// What to say to them with that, in at most 1000 characters.
+    /// A message for them with that request, at most 1000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -437,12 +437,12 @@ pub struct AddContactParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestSubscriptionParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Who is asked: a bare JID.
+    /// Whose presence to request: a bare JID.
     pub jid: String,
-    /// What to say to them with it, in at most 1000 characters. Their program may show it, or not.
+    /// A message for them, at most 1000 characters. Their program may or may not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -455,15 +455,15 @@ fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateContactParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Whose name or groups change: a bare JID.
+    /// The contact to change: a bare JID.
     pub jid: String,
-    /// The name to keep for them, of at most 1000 characters; an empty one takes it away. Absent: unchanged.
+    /// The name to store for them, at most 1000 characters; an empty one removes it. Absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// All of their groups: at most 100, of at most 1000 characters each. Absent: unchanged.
+    /// All their groups: at most 100, of at most 1000 characters each. Absent: unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
 }
@@ -472,29 +472,29 @@ pub struct UpdateContactParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RenameGroupParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The group as it is called now.
+    /// The group's current name.
     pub group: String,
-    /// What to call it, in at most 1000 characters. Where there is such a group, the two become one.
+    /// The new name, at most 1000 characters. If that group exists, the two are merged.
     pub name: String,
 }
 
-/// What `rename_group` answers.
+/// The answer to `rename_group`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupRenamed {
-    /// How many contacts are in the new group now instead of the old one.
+    /// How many contacts were moved from the old group to the new one.
     pub renamed: u32,
     /// How many could not be changed, and are still in the old group.
     pub failed_count: u32,
-    /// Who they are and why, sorted by JID: at most 100 of them.
+    /// Those contacts and the reasons, sorted by JID: at most 100 of them.
     pub failed: Vec<MemberNotRenamed>,
 }
 
 impl GroupRenamed {
-    /// The members that `failed` names at most.
+    /// The most contacts listed in `failed`.
     pub const MAX_FAILED: usize = 100;
 }
 
@@ -502,7 +502,7 @@ impl GroupRenamed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberNotRenamed {
-    /// Who it is: a bare JID.
+    /// The contact: a bare JID.
     pub jid: String,
     /// Why.
     pub error: ApiError,
@@ -512,12 +512,12 @@ pub struct MemberNotRenamed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadProfileParams {
-    /// The account: a bare JID. It may be left out where there is only one.
+    /// The account: a bare JID. Optional if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Who is meant: a bare JID, our own included.
+    /// Whose profile: a bare JID, which may be our own.
     pub jid: String,
-    /// Ask the server anew, even where the profile is known.
+    /// Query the server again, even if the profile is known.
     #[serde(default)]
     pub refresh: bool,
 }

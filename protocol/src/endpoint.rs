@@ -13,31 +13,31 @@ use crate::folder::{self, Untrusted, us};
 /// The name of the file, in the runtime directory.
 pub const FILE_NAME: &str = "endpoint.json";
 
-/// What the running daemon has of its configuration, options and environment, as `config.toml` would say it:
-/// in the runtime directory, for `prosectl doctor`.
+/// The running daemon's resulting configuration, in the form of `config.toml`: in the runtime directory, for
+/// `prosectl doctor`.
 pub const SETTINGS_NAME: &str = "settings.toml";
 
-/// The name of the Unix socket, in the runtime directory, unless the daemon is told otherwise.
+/// The name of the Unix socket, in the runtime directory, unless configured otherwise.
 pub const SOCKET_NAME: &str = "prosed.sock";
 
-/// What the path of a Unix socket has at most, in bytes (unix(7)).
+/// The maximum length of a Unix socket's path, in bytes (unix(7)).
 pub const LONGEST_SOCKET_PATH: usize = 107;
 
-/// The page by which `prosectl open` leads a browser to the console: in the runtime directory for as
-/// long as that takes. The daemon then lets a link from it lead there.
+/// The page with which `prosectl open` sends a browser to the console: in the runtime directory during that time. The
+/// daemon then accepts a link from it.
 pub const OPENING_PAGE: &str = "open.html";
 
-/// What `endpoint.json` says: the doors that are open.
+/// The content of `endpoint.json`: the doors that are open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Endpoint {
-    /// The WebSocket's address, as in `ws://127.0.0.1:5299/rpc`; absent where no port is open.
+    /// The WebSocket's address, as in `ws://127.0.0.1:5299/rpc`; absent if no port is open.
     pub url: Option<String>,
-    /// The Unix socket; absent where there is none.
+    /// The Unix socket; absent if there is none.
     pub socket: Option<PathBuf>,
-    /// The file that holds the token which `url` asks for.
+    /// The file with the token for `url`.
     pub token_file: PathBuf,
-    /// The daemon's process.
+    /// The daemon's process id.
     pub pid: u32,
     /// The daemon's version.
     pub version: String,
@@ -45,8 +45,8 @@ pub struct Endpoint {
     pub api_level: u32,
 }
 
-/// [`Endpoint`] as the file has it. The token's file has two names there: `token_file` is the older one, for
-/// clients that know no other.
+/// [`Endpoint`] as in the file. The token's file has two names there: `token_file` is the older one, for clients that
+/// know no other.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
@@ -81,13 +81,13 @@ impl TryFrom<Written> for Endpoint {
     }
 }
 
-/// Why an endpoint can't be had.
+/// Why there is no endpoint.
 #[derive(Debug)]
 pub enum EndpointError {
     /// There is no `endpoint.json` at this path: no daemon is running.
     Absent(PathBuf),
-    /// Nobody listens any more where the daemon with this process id did: it has ended without removing
-    /// its `endpoint.json`.
+    /// Nobody is listening any more where the daemon with this process id did: it has ended without removing its
+    /// `endpoint.json`.
     Stale(u32),
     /// The file at this path can't be read.
     Unreadable(PathBuf, io::Error),
@@ -115,8 +115,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`EndpointError::Absent`] where no daemon has written one; [`EndpointError::Unreadable`] also where
-    /// another user could have written it.
+    /// [`EndpointError::Absent`] if no daemon has written one; [`EndpointError::Unreadable`] also if another user
+    /// could have written it.
     pub fn read(dir: &Path) -> Result<Self, EndpointError> {
         let path = dir.join(FILE_NAME);
         match folder::check_own(dir).and_then(|()| std::fs::read(&path)) {
@@ -127,12 +127,11 @@ impl Endpoint {
     }
 }
 
-/// Reads the token in the file at `path`. It is the daemon's and ours: what others can read proves nothing.
+/// Reads the token from the file at `path`. It is the daemon's and ours: one that others can read proves nothing.
 ///
 /// # Errors
 ///
-/// What the file system says; `PermissionDenied` for a file that is not ours alone, `InvalidData` for one
-/// that is empty.
+/// Those of the file system; `PermissionDenied` for a file that is not ours alone, `InvalidData` for an empty one.
 pub fn read_token(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let found = file.metadata()?;
@@ -147,12 +146,12 @@ pub fn read_token(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The daemon's runtime directory, by one rule for the daemon and all its clients: `$PROSED_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/prosed`, else
-/// `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the environment;
-/// `home` is what [`std::env::home_dir`] says, which also knows where `HOME` is not set.
+/// The daemon's runtime directory, by one rule for the daemon and all its clients: `$PROSED_RUNTIME_DIR`, else
+/// `$XDG_RUNTIME_DIR/prosed`, else `$XDG_DATA_HOME/prosed/run`, else `~/.local/share/prosed/run`. `env` reads the
+/// environment; `home` is [`std::env::home_dir`], which also works if `HOME` is not set.
 ///
-/// XDG variables that hold no absolute path count as absent, as the XDG Base Directory
-/// Specification says. Without a home directory there is none.
+/// XDG variables without an absolute path count as absent, as the XDG Base Directory Specification requires. Without
+/// a home directory there is none.
 pub fn runtime_dir(env: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
     let given = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let absolute = |name| given(name).filter(|path| path.is_absolute());
@@ -193,7 +192,7 @@ mod tests {
         assert!(matches!(Endpoint::read(dir.path()), Err(EndpointError::Absent(_))));
         let rest = r#""pid":1,"version":"0.1.0","apiLevel":1}"#;
         let both = format!(r#"{{"url":"ws://127.0.0.1:5299/rpc","tokenFile":"/t","token_file":"/t",{rest}"#);
-        // Either name will do.
+        // Either name is accepted.
         for json in
             [&both, &both.replace(r#""tokenFile":"/t","#, ""), &both.replace(r#""token_file":"/t","#, "")]
         {

@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! error_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $code:literal, $retryable:literal, $message:literal;)+) => {
-        /// What went wrong, as a word for programs. Each has a `code` of its own.
+        /// What went wrong, as an identifier for programs. Each has its own `code`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase")]
         pub enum ErrorKind {
             $($(#[doc = $doc])+ $kind,)+
-            /// A word that this version of the client does not know. The daemon never sends it.
+            /// A value that this version of the client does not know. The daemon never sends it.
             #[serde(other)]
             #[schemars(skip)]
             Unknown,
         }
 
         impl ErrorKind {
-            /// All that the daemon sends, by code.
+            /// All kinds that the daemon sends, by code.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
 
             /// The JSON-RPC error code.
@@ -36,7 +36,7 @@ macro_rules! error_kinds {
                 }
             }
 
-            /// Whether the same call may succeed later, with nothing changed by anybody.
+            /// Whether the same call may succeed later without any change.
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$kind => $retryable,)+ Self::Unknown => false }
             }
@@ -45,15 +45,15 @@ macro_rules! error_kinds {
 }
 
 error_kinds! {
-    /// The message is no JSON (JSON-RPC 2.0).
+    /// The message is not JSON (JSON-RPC 2.0).
     ParseError = -32700, false, "This is not JSON: send a JSON-RPC 2.0 request in UTF-8.";
-    /// The parameters are unknown, missing or of the wrong type; `message` names those that exist (JSON-RPC 2.0).
+    /// The parameters are unknown, missing or of the wrong type; `message` lists those that exist (JSON-RPC 2.0).
     InvalidParams = -32602, false, "The parameters are wrong: see the method's in rpc.discover.";
-    /// There is no such method; `message` names those with similar names (JSON-RPC 2.0).
+    /// There is no such method; `message` lists those with similar names (JSON-RPC 2.0).
     MethodNotFound = -32601, false, "There is no such method: rpc.discover lists all.";
-    /// It is JSON but no request (JSON-RPC 2.0).
+    /// It is JSON but not a request (JSON-RPC 2.0).
     InvalidRequest = -32600, false, "This is not a JSON-RPC 2.0 request: see message, and correct it.";
-    /// The server refused the credentials. Final until new ones come.
+    /// The server refused the credentials. Final until there are new ones.
     NotAuthorized = 1001, false, "The server refused the credentials: log in again with the right password.";
     /// No password was given, and none is remembered.
     CredentialsMissing = 1002, false, "No password is remembered for this account: log in with one.";
@@ -65,15 +65,15 @@ error_kinds! {
     AccountDisabled = 1005, false, "The server says that this account is disabled: ask its operator.";
     /// DNS or TCP failed, or the server did not answer in time.
     ServerUnreachable = 1101, true, "The server can't be reached: check the network, or name host and port.";
-    /// The certificate or the handshake is bad; `text` says which.
+    /// The certificate or the handshake is bad; `text` has the details.
     TlsFailed = 1102, false, "There is no trustworthy TLS connection to the server: see text, and ask its operator.";
-    /// The server broke XMPP, or lied to us.
+    /// The server violated XMPP, or lied to us.
     ProtocolViolation = 1103, false, "The server broke the XMPP protocol: see text, and ask its operator.";
     /// Another client took our resource.
     SessionReplaced = 1104, false, "Another client took over this session: log in again to take it back.";
     /// The call needs the server, and the session is down.
     Offline = 1105, true, "The account is offline: wait until it is online, or log in.";
-    /// The server offers less for a login than it once did, and nothing was said to it; `text` says what is missing.
+    /// The server's offer is weaker than it once was, and nothing was sent to it; `text` says what is missing.
     DowngradeRefused = 1106, false, "The server no longer offers what kept your login safe: ask its operator, then log in with acceptDowngrade.";
     /// There is no such contact in the roster.
     ContactUnknown = 1201, false, "There is no such contact in the roster: check the JID.";
@@ -93,11 +93,11 @@ error_kinds! {
     Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state again, then subscribe from its seq.";
     /// A subscription was asked for over POST.
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
-    /// A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have codes of their own.
+    /// A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have their own codes.
     LimitExceeded = 1404, true, "A limit was reached: see limit and value, and ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
-    /// A bug in prosed brought the account's session down; the other accounts go on.
+    /// A bug in prosed ended the account's session; other accounts are not affected.
     InternalError = 1601, true, "prosed failed internally and restarts this account: try again, and report it.";
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// What programs need to know of an error.
+/// The details of an error for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorData {
@@ -116,9 +116,9 @@ pub struct ErrorData {
     /// The account that it concerns: a bare JID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Whether the same call may succeed later, with nothing changed by anybody.
+    /// Whether the same call may succeed later without any change.
     pub retryable: bool,
-    /// Wait this long before trying again, in milliseconds.
+    /// Wait this long before retrying, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// The XMPP condition, as in `item-not-found` (RFC 6120).
@@ -141,7 +141,7 @@ pub struct ErrorData {
     pub value: Option<u64>,
 }
 
-/// An error object, as calls answer with and as an account carries.
+/// An error object, in answers and accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Error")]
 pub struct ApiError {
@@ -154,7 +154,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of this kind, with the kind's own sentence.
+    /// An error of this kind, with its default message.
     pub fn new(kind: ErrorKind) -> Self {
         Self {
             code: kind.code(),
@@ -196,13 +196,13 @@ impl ApiError {
         error
     }
 
-    /// Another code than the kind's own.
+    /// Replaces the kind's code.
     pub fn code(mut self, code: i32) -> Self {
         self.code = code;
         self
     }
 
-    /// Another sentence instead of the kind's own.
+    /// Replaces the kind's message.
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.message = message.into();
         self
@@ -214,13 +214,13 @@ impl ApiError {
         self
     }
 
-    /// Whether the same call may succeed later, where it is not as usual for the kind.
+    /// Whether the same call may succeed later, if that differs from the kind's default.
     pub fn retryable(mut self, retryable: bool) -> Self {
         self.data.retryable = retryable;
         self
     }
 
-    /// How long to wait before trying again, in milliseconds. Makes it retryable.
+    /// How long to wait before retrying, in milliseconds. Makes it retryable.
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.data.retryable = true;
         self.data.retry_after_ms = Some(milliseconds);
@@ -233,7 +233,7 @@ impl ApiError {
         self
     }
 
-    /// What the server, the peer or the system said. An empty text is none.
+    /// What the server, the peer or the system said. An empty text counts as none.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.data.text = Some(text.into()).filter(|text| !text.is_empty());
         self

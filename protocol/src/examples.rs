@@ -1,5 +1,4 @@
-//! The examples of the OpenRPC document. A test holds them against the types, and another one
-//! against a live daemon.
+//! The examples of the OpenRPC document. One test checks them against the types, another against a live daemon.
 
 use serde_json::{Value, json};
 
@@ -51,7 +50,7 @@ pub(crate) fn contact() -> Value {
     })
 }
 
-/// As `get_contact` shows it.
+/// As returned by `get_contact`.
 pub(crate) fn contact_with_features() -> Value {
     let mut contact = contact();
     contact["resources"][0]["features"] =
@@ -59,7 +58,7 @@ pub(crate) fn contact_with_features() -> Value {
     contact
 }
 
-/// Somebody who was just added; `ask`: we have asked to see their presence.
+/// A contact that was just added; `ask`: we have requested their presence.
 pub(crate) fn new_contact(groups: &[&str], ask: bool) -> Value {
     json!({
         "jid": "juliet@example.net",

@@ -1,5 +1,5 @@
-//! Whose a folder is: what daemon and clients keep in it is safe from other users only where none of
-//! them can change what its path leads to.
+//! Who can change a folder: what daemon and clients keep in it is safe from other users only if none of them can
+//! change what its path leads to.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 /// Symbolic links on the way to a folder; as many as Linux follows.
 const MAX_LINKS: usize = 40;
-/// Users share it, and can change their own entries only, like `/tmp`.
+/// Shared among users who can change only their own entries, like `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// What other users could have prepared, or could change behind our back. Inside an [`io::Error`].
+/// Something that other users could have prepared, or could change without our notice. Inside an [`io::Error`].
 #[derive(Debug)]
 pub struct Untrusted {
     path: PathBuf,
@@ -38,12 +38,12 @@ impl std::fmt::Display for Untrusted {
 
 impl std::error::Error for Untrusted {}
 
-/// Checks that other users can't change what this path leads to: each folder on the way, and each link,
-/// is ours or root's, and writable by nobody else unless sticky. Group-writable is fine where the group
-/// is our own, since many systems give each user one of that kind.
+/// Checks that other users can't change what this path leads to: each folder on the way, and each link, must be ours
+/// or root's, and writable by nobody else unless sticky. Group-writable is fine for our primary group, since many
+/// systems give each user their own.
 ///
 /// # Errors
-/// [`Untrusted`], or what the file system says.
+/// [`Untrusted`], or those of the file system.
 pub fn check_way(path: &Path) -> io::Result<()> {
     let mut path = std::path::absolute(path)?;
     for _ in 0..=MAX_LINKS {
@@ -58,7 +58,7 @@ pub fn check_way(path: &Path) -> io::Result<()> {
 /// The same, and that the folder itself is ours.
 ///
 /// # Errors
-/// As [`check_way`].
+/// As for [`check_way`].
 pub fn check_own(folder: &Path) -> io::Result<()> {
     check_way(folder)?;
     let found = fs::metadata(folder)?;
@@ -68,7 +68,7 @@ pub fn check_own(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks a path up to its first symbolic link, and answers with the path that takes the link.
+/// Checks a path up to its first symbolic link, and returns the path with the link followed.
 fn first_link(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut reached = PathBuf::new();
     let mut rest = path.components();
@@ -104,7 +104,7 @@ pub fn is_writable_by_others(found: &fs::Metadata) -> bool {
     found.mode() & if own_group { 0o002 } else { 0o022 } != 0
 }
 
-/// Our user's number.
+/// Our user id.
 pub fn us() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -171,7 +171,7 @@ mod tests {
         why(check_own(&home.path().join("round")));
     }
 
-    /// Needs root, to give something away.
+    /// Needs root, to change an owner.
     #[test]
     fn what_belongs_to_others_is_refused() {
         if us() != 0 {

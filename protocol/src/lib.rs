@@ -56,5 +56,5 @@ pub const API_COMPATIBLE: u32 = 1;
 /// The WebSocket subprotocol that the daemon answers to browsers.
 pub const WEBSOCKET_PROTOCOL: &str = "prosed.v1";
 
-/// Written before a token where it comes as a WebSocket subprotocol, since browsers can't set headers.
+/// Precedes a token sent as a WebSocket subprotocol, since browsers can't set headers.
 pub const WEBSOCKET_TOKEN_PREFIX: &str = "prosed.bearer.";

@@ -1,4 +1,4 @@
-//! What a method is, and the two small macros that make them from the table in [`crate::api`].
+//! What a method is, and the two small macros that create them from the table in [`crate::api`].
 
 use jsonrpsee_types::ErrorObjectOwned;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::event::{EventName, SubscribeParams};
 use crate::params::parse_params;
 
-/// One method of the API, known by its type.
+/// One method of the API, by type.
 pub trait Method: 'static {
     /// Its name on the wire.
     const NAME: &'static str;
@@ -18,32 +18,32 @@ pub trait Method: 'static {
     const DOC: &'static str;
     /// Its parameters, an object.
     type Params: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
-    /// What it answers.
+    /// Its result.
     type Result: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
-    /// The errors of ours that it can answer with.
+    /// The errors of ours that it can return.
     const ERRORS: &'static [ErrorKind];
-    /// The one parameter that may go by position, too, as `[value]`.
+    /// The one parameter that may also be positional, as `[value]`.
     const POSITIONAL: Option<&'static str> = None;
 
-    /// A true example: parameters and result.
+    /// A real example: parameters and result.
     fn example() -> Option<(Value, Value)> {
         None
     }
 }
 
-/// One method of the API, known by its name.
+/// One method of the API, by name.
 pub struct MethodInfo {
     /// Its name on the wire.
     pub name: &'static str,
     /// The first line is a summary; what follows an empty line is the description.
     pub doc: &'static str,
-    /// The errors of ours that it can answer with.
+    /// The errors of ours that it can return.
     pub errors: &'static [ErrorKind],
     /// Its parameters' schema.
     pub params: fn(&mut SchemaGenerator) -> Schema,
     /// Its result's schema.
     pub result: fn(&mut SchemaGenerator) -> Schema,
-    /// A true example: parameters and result.
+    /// A real example: parameters and result.
     pub example: fn() -> Option<(Value, Value)>,
     /// Whether these raw parameters would be accepted.
     pub check_params: fn(Option<&str>) -> Result<(), ErrorObjectOwned>,
@@ -58,7 +58,7 @@ impl MethodInfo {
             name: M::NAME,
             doc: M::DOC,
             errors: M::ERRORS,
-            // The parameters' own schema and not a reference to it: OpenRPC lists them one by one.
+            // The parameters' own schema rather than a reference to it: OpenRPC lists them one by one.
             params: |generator| M::Params::json_schema(generator),
             result: |generator| generator.subschema_for::<M::Result>(),
             example: M::example,
@@ -70,21 +70,21 @@ impl MethodInfo {
 
 /// A method that opens a subscription, and the one that ends it.
 pub struct SubscriptionInfo {
-    /// The name of the method that opens it; also what the table calls it.
+    /// The name of the method that opens it; also its name in the table.
     pub subscribe: &'static str,
     /// The name of the method that ends it.
     pub unsubscribe: &'static str,
-    /// The only event that it carries; absent: those that its parameters name.
+    /// The only event that it carries; absent: those in its parameters.
     pub event: Option<EventName>,
     pub(crate) parse: fn(Option<&str>) -> Result<SubscribeParams, ErrorObjectOwned>,
 }
 
 impl SubscriptionInfo {
-    /// Reads the parameters of a call to `subscribe`, with the one event filled in where there is one.
+    /// Reads the parameters of a call to `subscribe`, filling in the one event if there is only one.
     ///
     /// # Errors
     ///
-    /// As [`parse_params`].
+    /// As for [`parse_params`].
     pub fn parse(&self, raw: Option<&str>) -> Result<SubscribeParams, ErrorObjectOwned> {
         let mut params = (self.parse)(raw)?;
         if let Some(event) = self.event {
@@ -94,7 +94,7 @@ impl SubscriptionInfo {
     }
 }
 
-/// Makes a unit struct with its [`Method`] for each row, and `CALLS` from all of them.
+/// Creates a unit struct with its [`Method`] for each row, and `CALLS` from all of them.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $method:ident = $name:literal($params:ty) -> $result:ty,
         errors [$($error:ident),*]
@@ -115,13 +115,13 @@ macro_rules! methods {
             }
         )+
 
-        /// Everything that answers once.
+        /// Every method with a single answer.
         pub static CALLS: &[MethodInfo] = &[$(MethodInfo::of::<$method>()),+];
     };
 }
 
-/// Makes unit structs with their [`Method`] for each pair of rows, `SUBSCRIPTIONS`, and
-/// `SUBSCRIPTION_METHODS` from all of them.
+/// Creates unit structs with their [`Method`] for each pair of rows, `SUBSCRIPTIONS`, and `SUBSCRIPTION_METHODS` from
+/// all of them.
 macro_rules! subscriptions {
     ($($(#[doc = $doc:literal])+ $subscribe:ident = $name:literal($params:ty), $event:expr;
        $(#[doc = $end_doc:literal])+ $unsubscribe:ident = $end_name:literal;)+) => {
@@ -161,7 +161,7 @@ macro_rules! subscriptions {
         pub static SUBSCRIPTION_METHODS: &[MethodInfo] =
             &[$(MethodInfo::of::<$subscribe>(), MethodInfo::of::<$unsubscribe>()),+];
 
-        /// The subscriptions, with what the server must know of each.
+        /// The subscriptions, with what the server must know about each.
         pub static SUBSCRIPTIONS: &[SubscriptionInfo] = &[$(SubscriptionInfo {
             subscribe: $name,
             unsubscribe: $end_name,

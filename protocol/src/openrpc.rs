@@ -1,4 +1,4 @@
-//! The OpenRPC document, made from the table in [`crate::api`] and the types' documentation.
+//! The OpenRPC document, generated from the table in [`crate::api`] and the types' documentation.
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -12,8 +12,8 @@ use crate::examples;
 /// Where schemas live in the document, as a JSON pointer.
 const SCHEMAS: &str = "/components/schemas";
 
-/// The API as an OpenRPC 1.3 document: methods, parameters, results, errors, examples; and events
-/// under `x-events`, which OpenRPC has no word for.
+/// The API as an OpenRPC 1.3 document: methods, parameters, results, errors, examples; and events under `x-events`,
+/// which OpenRPC does not support.
 pub fn openrpc() -> Value {
     let mut document = Document::new();
     let methods: Vec<_> = api::methods().map(|method| document.method(method)).collect();
@@ -57,7 +57,7 @@ This document is what `rpc.discover` answers with; `GET /openrpc.json` gives it,
 Over HTTP and WebSocket every request carries the token as `Authorization: Bearer …`; a browser says it as the \
 second of two WebSocket subprotocols, `prosed.v1, prosed.bearer.<token>`.";
 
-/// Parameters are described as they are read, and everything else as it is written.
+/// Parameters are described as read, everything else as written.
 struct Document {
     of_params: SchemaGenerator,
     of_results: SchemaGenerator,
@@ -65,7 +65,7 @@ struct Document {
 
 impl Document {
     fn new() -> Self {
-        // OpenRPC 1.3 is on draft 7 of JSON Schema.
+        // OpenRPC 1.3 uses draft 7 of JSON Schema.
         let settings = || {
             SchemaSettings::draft07().with(|settings| {
                 settings.definitions_path = SCHEMAS.into();
@@ -84,7 +84,7 @@ impl Document {
         let result = (method.result)(&mut self.of_results);
         let mut object = json!({
             "name": method.name,
-            // `rpc.discover` is OpenRPC's word, and no identifier anywhere.
+            // `rpc.discover` is OpenRPC's name, and not a valid identifier.
             "x-name": method.name.strip_prefix("rpc.").unwrap_or(method.name),
             "summary": summary,
             "paramStructure": "by-name",
@@ -120,7 +120,7 @@ impl Document {
     }
 }
 
-/// Says of a choice of words that the daemon may come to say others.
+/// Marks an enum to which the daemon may add values.
 fn extensible(schema: &mut Value) {
     words(schema);
     if let Some(words) = schema.get("enum").cloned() {
@@ -128,7 +128,7 @@ fn extensible(schema: &mut Value) {
     }
 }
 
-/// A choice of words as a plain `enum`, and what each means beside it: generators take `oneOf` for a union of
+/// An enum as a plain `enum`, with the meaning of each value next to it: generators treat `oneOf` as a union of
 /// types.
 fn words(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
@@ -150,7 +150,7 @@ fn words(schema: &mut Value) {
     object.insert("x-meanings".to_owned(), meanings.into());
 }
 
-/// Names a schema that stands in place, as in `LoginPassword`.
+/// Names an inline schema, as in `LoginPassword`.
 fn titled(mut schema: Value, name: &str) -> Value {
     if let Some(object) = schema.as_object_mut()
         && !object.contains_key("$ref")
@@ -170,7 +170,7 @@ fn pascal_case(name: &str) -> String {
     name.split('_').filter_map(capitalised).collect()
 }
 
-/// OpenRPC lists parameters one by one: those that must be there first.
+/// OpenRPC lists parameters one by one: required ones first.
 fn params(title: &str, schema: &Schema) -> Vec<Value> {
     let required: Vec<_> = schema
         .get("required")
@@ -208,7 +208,7 @@ fn example(params: &Value, result: &Value) -> Value {
     json!({"name": "example", "params": params, "result": {"name": "result", "value": result}})
 }
 
-/// Its own, and the one that every call may get: a connection has only so many calls in flight.
+/// Its own errors, and the one that every call may get: a connection may have only so many calls in flight.
 fn errors_of(method: &MethodInfo) -> impl Iterator<Item = ErrorKind> {
     let own = method.errors.iter().copied();
     own.filter(|kind| *kind != ErrorKind::LimitExceeded).chain([ErrorKind::LimitExceeded])
@@ -253,7 +253,7 @@ fn summary_and_description(doc: &str) -> (String, String) {
     (paragraphs.remove(0), paragraphs.join("\n\n"))
 }
 
-/// Documentation comments are wrapped where the source is; readers of the document wrap them anew.
+/// Documentation comments are wrapped for the source; readers of the document wrap them again.
 fn paragraphs(doc: &str) -> Vec<String> {
     doc.split("\n\n").map(unwrap_lines).filter(|paragraph| !paragraph.is_empty()).collect()
 }
@@ -262,7 +262,7 @@ fn unwrap_lines(paragraph: &str) -> String {
     paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Says of schemas what is true of our wire: a field with no value is absent, never null.
+/// Adds to schemas what holds for our wire format: a field without a value is absent, never null.
 fn tidy(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(tidy),
@@ -277,7 +277,7 @@ fn tidy(value: &mut Value) {
 fn tidy_object(object: &mut Map<String, Value>) {
     let null = json!({"type": "null"});
     object.retain(|key, value| !(value.is_null() && (key == "default" || key == "description")));
-    // What Rust calls its numbers is no format, and some validators refuse what they don't know.
+    // Rust's names of number types are not formats, and some validators refuse unknown ones.
     if let Some(format) = object.get("format").and_then(Value::as_str)
         && format != "date-time"
     {
@@ -303,7 +303,7 @@ fn tidy_object(object: &mut Map<String, Value>) {
             if object.is_empty() {
                 object.extend(only.as_object().cloned().unwrap_or_default());
             } else {
-                // Draft 7 ignores what stands beside a reference.
+                // Draft 7 ignores anything next to a reference.
                 object.insert("allOf".to_owned(), json!([only]));
             }
         }
@@ -405,13 +405,13 @@ mod tests {
             let name = method["x-name"].as_str().unwrap();
             assert!(name.chars().all(|c| c.is_ascii_alphabetic() || c == '_'), "{name}");
         }
-        // The daemon may come to say other words, and takes those that it knows.
+        // The daemon may add values later, and accepts only those that it knows.
         assert_eq!(schemas["Availability"]["x-extensible-enum"], schemas["Availability"]["enum"]);
         assert!(schemas["TlsMode"]["x-extensible-enum"].is_null());
     }
 
-    /// Where the daemon may say other words one day, the types here bear them: else a newer daemon's whole
-    /// answer would be lost for one word.
+    /// Where the daemon may add values, these types must accept unknown ones: otherwise a newer daemon's whole answer
+    /// would be lost because of one value.
     #[test]
     fn words_that_may_come_are_borne() {
         macro_rules! borne {

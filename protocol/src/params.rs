@@ -1,4 +1,4 @@
-//! From a call's raw parameters to typed ones, with errors that name the parameters that exist.
+//! From a call's raw parameters to typed ones, with errors that list the parameters that exist.
 
 use std::borrow::Cow;
 
@@ -15,15 +15,15 @@ pub fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
     ApiError::new(ErrorKind::InvalidParams).message(message).into()
 }
 
-/// Reads the parameters of a call to `M`. `raw` is the JSON of `params`, absent where the call has none.
+/// Reads the parameters of a call to `M`. `raw` is the JSON of `params`, absent if the call has none.
 ///
-/// Parameters go by name, in an object. `[{…}]` is taken as that object, and `[value]` as the one
-/// positional parameter where the method allows it.
+/// Parameters are passed by name, in an object. `[{…}]` is accepted as that object, and `[value]` as the one
+/// positional parameter if the method allows it.
 ///
 /// # Errors
 ///
-/// -32602 for an unknown, missing or ill-typed parameter. The message names those that exist, and
-/// never repeats a value: it could be a password.
+/// -32602 for an unknown, missing or ill-typed parameter. The message lists those that exist, and never repeats a
+/// value: it could be a password.
 pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObjectOwned> {
     let object = raw
         .map_or(Ok(Map::new()), |raw| object(raw, M::POSITIONAL))
@@ -40,7 +40,7 @@ pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObje
 
 fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, Cow<'static, str>> {
     const BY_NAME: Cow<'static, str> = Cow::Borrowed("the parameters go by name, in one object");
-    // It is JSON, or the call would not be here, but it may be nested too deep. The message has no value.
+    // It is JSON, since the call was parsed, but it may be nested too deep. The message contains no value.
     let value =
         serde_json::from_str(raw).map_err(|error| format!("the parameters can't be read: {error}"))?;
     match value {
@@ -57,13 +57,13 @@ fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, Cow
     }
 }
 
-/// serde's message without the value that it found, in words that a UI author knows.
+/// serde's message without the value found, in terms that a UI author knows.
 fn without_value(message: &str) -> String {
     let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
     if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
         return message.to_owned();
     }
-    // What was found may itself hold ", expected ": what serde expects comes last, and holds none.
+    // The value found may itself contain ", expected ": what serde expects comes last, and contains none.
     let expected = message.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
     let expected = match expected {
         "u8" => "an integer from 0 to 255",

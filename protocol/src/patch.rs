@@ -1,4 +1,4 @@
-//! Changes of what is there: only what is named changes (JSON Merge Patch, RFC 7396).
+//! Partial changes: only what is named changes (JSON Merge Patch, RFC 7396).
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contact::Profile;
 
-/// What becomes of a part of what is there.
+/// What happens to one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Patch<T> {
-    /// It stays as it is: on the wire, it is left out.
+    /// Unchanged: absent on the wire.
     #[default]
     Keep,
-    /// It goes: on the wire, it is null.
+    /// Removed: null on the wire.
     Remove,
-    /// It becomes this.
+    /// Set to this.
     Set(T),
 }
 
 impl<T> Patch<T> {
-    /// Whether it stays as it is.
+    /// Whether it stays unchanged.
     pub fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
@@ -57,13 +57,13 @@ impl<T: JsonSchema> JsonSchema for Patch<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        // With a title, which tells it from the null of an optional field: that one never is on the wire.
+        // With a title, to distinguish it from the null of an optional field, which is never sent.
         let nothing = json_schema!({"type": "null", "title": "Remove"});
         json_schema!({"anyOf": [generator.subschema_for::<T>(), nothing]})
     }
 }
 
-/// What to change of a profile. What is left out stays as it is; null, an empty text or an empty list takes away.
+/// Changes to a profile. Absent fields stay unchanged; null, an empty text or an empty list removes the field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfilePatch {
@@ -102,7 +102,7 @@ pub struct ProfilePatch {
     pub note: Patch<String>,
 }
 
-/// What to change of a postal address. What is left out stays as it is; null or an empty text takes away.
+/// Changes to a postal address. Absent fields stay unchanged; null or an empty text removes the field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddressPatch {
@@ -129,7 +129,7 @@ impl From<Option<String>> for Patch<String> {
     }
 }
 
-/// All of the profile: what it lacks goes.
+/// The whole profile: absent fields are removed.
 impl From<Profile> for ProfilePatch {
     fn from(profile: Profile) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A string that nobody shall see.
+//! A string that must not be shown.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,12 +22,12 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The secret itself: for the one place that needs it.
+    /// The secret itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// The secret itself, taken out.
+    /// Takes out the secret.
     pub fn into_inner(self) -> String {
         self.0
     }

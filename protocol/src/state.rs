@@ -1,4 +1,4 @@
-//! All that a UI shows at first, in one answer.
+//! Everything that a UI shows at first, in one answer.
 
 use std::num::NonZeroU32;
 
@@ -9,12 +9,11 @@ use crate::account::Account;
 use crate::contact::Roster;
 use crate::subscription::SubscriptionRequest;
 
-/// The accounts with their rosters and requests, all as they were at one `seq`.
+/// The accounts with their rosters and requests, all at the same `seq`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// The last event that this answer includes: subscribe with `since` set to it, and nothing is missed and
-    /// nothing comes twice.
+    /// The last event that this answer includes: subscribe with `since` set to it, and nothing is missed or repeated.
     pub seq: u64,
     /// The accounts, sorted by JID.
     pub accounts: Vec<AccountState>,
@@ -26,10 +25,10 @@ pub struct State {
 pub struct AccountState {
     /// The account, as in `list_accounts`.
     pub info: Account,
-    /// Its roster. Absent where none is known yet: `contactChanged`, then `rosterLoaded` tell when it comes.
+    /// Its roster. Absent if none is known yet: `contactChanged`, then `rosterLoaded` report it when it arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roster: Option<Roster>,
-    /// Who wants to see our presence and has no answer yet, sorted by JID.
+    /// Unanswered requests to see our presence, sorted by JID.
     #[serde(default)]
     pub subscription_requests: Vec<SubscriptionRequest>,
 }
@@ -41,8 +40,8 @@ pub struct LoadStateParams {
     /// Only this account: a bare JID. Absent: all accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// At most so many contacts, of all rosters together; more than 4000 counts as 4000. Rosters with
-    /// `complete` false go on with `load_roster`. Absent: all.
+    /// At most this many contacts across all rosters; more than 4000 counts as 4000. For rosters with `complete`
+    /// false, continue with `load_roster`. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroU32>,
 }

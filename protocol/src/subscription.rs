@@ -5,51 +5,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::contact::Warning;
 
-/// Somebody wants to see our presence.
+/// A request to see our presence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionRequest {
-    /// Who asks: a bare JID. They may be a stranger.
+    /// The sender: a bare JID, possibly a stranger's.
     pub jid: String,
-    /// What they call themselves. It proves nothing.
+    /// Their nickname. It proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
-    /// What they say with it.
+    /// Their message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was first heard of.
+    /// When it first reached us.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,
-    /// Signs of a JID or name that was made to deceive. It is compared with contacts and the account itself.
+    /// Signs that the JID or nickname may be designed to deceive. They are compared with contacts and the account
+    /// itself.
     #[serde(default)]
     pub warnings: Vec<Warning>,
 }
 
-/// Somebody wants to see our presence: `approve_subscription` and `deny_subscription` answer.
+/// A request to see our presence: answer it with `approve_subscription` or `deny_subscription`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionRequested {
-    /// Who asks: a bare JID. They may be a stranger.
+    /// The sender: a bare JID, possibly a stranger's.
     pub jid: String,
-    /// What they call themselves, cut at 256 characters. It proves nothing.
+    /// Their nickname, shortened to 256 characters. It proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
-    /// What they say with it, cut at 256 characters; `list_subscription_requests` has it all.
+    /// Their message, shortened to 256 characters; `list_subscription_requests` returns all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When it was first heard of.
+    /// When it first reached us.
     #[schemars(extend("format" = "date-time"))]
     pub received_at: String,
-    /// Signs of a JID or name that was made to deceive. It is compared with contacts and the account itself.
+    /// Signs that the JID or nickname may be designed to deceive. They are compared with contacts and the account
+    /// itself.
     #[serde(default)]
     pub warnings: Vec<Warning>,
 }
 
-/// A request is open no more: answered here or on another device, taken back, or a stranger's that had to make
-/// room for newer ones.
+/// A request is no longer open: answered here or on another device, withdrawn, or a stranger's that gave way to newer
+/// ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionResolved {
-    /// Who had asked: a bare JID.
+    /// The sender: a bare JID.
     pub jid: String,
 }

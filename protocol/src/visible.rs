@@ -1,5 +1,5 @@
-//! What of a text can be seen. Peers choose names, statuses and JIDs: a UI, or a log, that shows them as
-//! they are can be made to show something else.
+//! Which characters of a text are visible. Peers choose names, statuses and JIDs: a UI or a log that prints them
+//! unchanged can be made to show something else.
 
 use std::fmt::Write as _;
 
@@ -9,23 +9,23 @@ use icu_properties::props::{
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// What showing a character does.
+/// The effect of printing a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
-    /// It can be seen, or it shapes one that can be: as the joiners within emoji do.
+    /// It is visible, or shapes a visible one, like the joiners within emoji.
     Seen,
-    /// It leaves no mark, breaks the line, or drives the terminal.
+    /// It leaves no mark, breaks the line, or controls the terminal.
     Unseen,
-    /// It turns the direction of writing (Unicode: `Bidi_Control`).
+    /// It changes the direction of writing (Unicode: `Bidi_Control`).
     Turning,
 }
 
-/// The characters of a text, with what each of them does at its place.
+/// The characters of a text, with the effect of each in its position.
 pub fn characters(text: &str) -> impl Iterator<Item = (char, Sight)> {
     let (mut base, mut before) = (None, None);
     text.chars().map(move |c| {
         let sight = sight(c, base, before);
-        // Behind what can't be seen there is nothing to shape. Marks above and below belong to what they stand on.
+        // After an invisible character there is nothing to shape. Combining marks belong to their base character.
         let shown = (sight == Sight::Seen).then_some(c);
         if shown.is_none_or(|c| !is_mark(c)) {
             base = shown;
@@ -35,7 +35,7 @@ pub fn characters(text: &str) -> impl Iterator<Item = (char, Sight)> {
     })
 }
 
-/// The text with all that can't be seen shown as its number, as in `\u{1b}`.
+/// The text with every invisible character as its number, as in `\u{1b}`.
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for (c, sight) in characters(text) {
@@ -47,8 +47,7 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// The same JSON, with all that can't be seen written as escapes. Line ends stay: in JSON they stand
-/// between values only.
+/// The same JSON, with every invisible character escaped. Line ends stay: in JSON they occur only between values.
 pub fn plain_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for (c, sight) in characters(json) {
@@ -64,7 +63,7 @@ pub fn plain_json(json: &str) -> String {
     plain
 }
 
-/// `base` is the last character that is no mark on another, `before` the last one, where they can be seen.
+/// `base` is the last character that is not a combining mark, `before` the last one, if they are visible.
 fn sight(c: char, base: Option<char>, before: Option<char>) -> Sight {
     if (' '..='~').contains(&c) {
         return Sight::Seen;
@@ -78,9 +77,9 @@ fn sight(c: char, base: Option<char>, before: Option<char>) -> Sight {
         '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}' => {
             !before.is_some_and(is_of_own_script)
         }
-        // Regions, written behind a flag.
+        // Regional tags, which follow a flag.
         '\u{e0020}'..='\u{e007f}' => base != Some('\u{1f3f4}'),
-        // The Braille pattern without dots, and the head of a note that has none.
+        // The empty Braille pattern, and the null notehead.
         '\u{2800}' | '\u{1d159}' => true,
         _ => match CodePointMapData::<GeneralCategory>::new().get(c) {
             GeneralCategory::Control
@@ -104,8 +103,8 @@ fn is_mark(c: char) -> bool {
         || ('\u{e0020}'..='\u{e007f}').contains(&c)
 }
 
-/// Whether a joiner changes how the character before it looks: where letters are written joined up
-/// (RFC 5892, appendix A.1), and between emoji.
+/// Whether a joiner changes the look of the character before it: in cursive scripts (RFC 5892, appendix A.1), and
+/// between emoji.
 fn joins(c: char) -> bool {
     has::<ExtendedPictographic>(c)
         || matches!(
@@ -119,7 +118,7 @@ fn is_virama(c: char) -> bool {
     CodePointMapData::<CanonicalCombiningClass>::new().get(c) == CanonicalCombiningClass::Virama
 }
 
-/// Whether a letter is of a script with variants that a character behind it chooses.
+/// Whether a letter's script has variants that a following character selects.
 fn is_of_own_script(c: char) -> bool {
     let script = CodePointMapData::<Script>::new().get(c);
     !matches!(script, Script::Latin | Script::Greek | Script::Cyrillic | Script::Common | Script::Inherited)
@@ -134,7 +133,7 @@ mod tests {
         let nasty = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}txt\u{200b}\u{7f}";
         assert_eq!(plain(nasty), r"a\u{1b}]0;title\u{7}\u{d}\u{a}\u{9b}31m\u{202e}txt\u{200b}\u{7f}");
         for hidden in [
-            // Controls, in their order.
+            // Controls, in order.
             0, 0x7f, 0x85, 0x9f, 0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x17b4, 0x180e, 0x200b, 0x200c, 0x200d,
             0x200e, 0x2028, 0x2029, 0x202e, 0x2060, 0x2066, 0x206f, 0x2800, 0x3164, 0xfe00, 0xfe0f, 0xfeff,
             0xffa0, 0xfff9, 0x1bca0, 0x1d159, 0x1d173, 0xe0001, 0xe0041, 0xe0100, 0xe0fff,

@@ -8,12 +8,12 @@ export interface Methods {
    * Log an account in, and keep one session with its server, however many UIs there are.
    *
    * It answers once the account is authenticated and bound and its initial presence is sent; the
-   * rest of the start-up goes on behind it. Where the account has a live session already, that
-   * session answers, and the password is not read; one that is `suspended` or waits for its next
+   * rest of the start-up continues after that. If the account has a live session already, that
+   * session answers, and the password is ignored; one that is `suspended` or waits for its next
    * attempt is hurried as by `reconnect`, and answers once it is online. An error that time alone
-   * does not mend comes at once. With the network down it fails with `serverUnreachable` after 30
-   * seconds. In both cases a remembered account goes on trying behind that, and no other does.
-   * `logout` ends a login that is still running, with `offline`.
+   * does not fix is returned at once. With the network down it fails with `serverUnreachable` after
+   * 30 seconds. In both cases a remembered account keeps trying, and no other does. `logout` ends a
+   * login that is still running, with `offline`.
    *
    * @throws {ProsedError} notAuthorized, credentialsMissing, accountDisabled, serverUnreachable,
    * tlsFailed, protocolViolation, sessionReplaced, downgradeRefused, offline, invalidJid,
@@ -22,10 +22,11 @@ export interface Methods {
   login(params: LoginParams, options?: CallOptions): Promise<Account>;
 
   /**
-   * End an account's session; contacts see us go.
+   * End an account's session; contacts see us leave.
    *
-   * Cache and secret are kept, and the account stays out until the next `login`, restarts included.
-   * Calls that wait for its server fail with `offline`. `forget` also erases cache and secret.
+   * Cache and secret are kept, and the account stays logged out until the next `login`, across
+   * restarts. Calls that wait for its server fail with `offline`. `forget` also erases cache and
+   * secret.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, invalidJid, storageFailed,
    * internalError, limitExceeded
@@ -33,13 +34,13 @@ export interface Methods {
   logout(params?: LogoutParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Connect now, instead of at `retryAt`; or find out whether the connection still lives.
+   * Connect now, instead of at `retryAt`; or check whether the connection is still alive.
    *
-   * It answers at once, and `accountChanged` tells what comes of it. There is one attempt a second
-   * and eight a minute at most, however often it is said: beyond that the next one waits its turn.
+   * It answers at once, and `accountChanged` reports the result. There is at most one attempt a
+   * second and eight a minute, however often it is called: beyond that the next one waits its turn.
    * An online account whose server gives no sign of life within 14 seconds becomes `suspended` and
-   * reconnects. An account that is logged out, or whose error is final, answers `offline`: log in
-   * instead.
+   * reconnects. For an account that is logged out, or whose error is final, it answers `offline`:
+   * log in instead.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -54,7 +55,7 @@ export interface Methods {
   listAccounts(params?: Record<string, never>, options?: CallOptions): Promise<Account[]>;
 
   /**
-   * One account and how its session stands, with all of our other devices and their whole texts.
+   * One account and the state of its session, with all our other devices and their full texts.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -64,13 +65,14 @@ export interface Methods {
   /**
    * All contacts of an account.
    *
-   * From the cache at once where there is one, offline included, while the server's roster is
-   * fetched behind it: differences come as `contactChanged`, then `rosterLoaded`. Without a cache
-   * it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is lost.
+   * It answers from the cache at once if there is one, even offline, while the server's roster is
+   * being fetched: differences are reported by `contactChanged`, then `rosterLoaded`. Without a
+   * cache it waits for the server. Subscribe with `since` set to the answer's `seq`, and nothing is
+   * missed.
    *
-   * An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that it is an
-   * error with `limitExceeded`, and the roster comes in pages: say `limit`, then `after` as well,
-   * until `complete` is true, and subscribe with the first page's `seq`.
+   * An answer has at most 16 MiB, enough for all but the largest rosters. A larger one is an error
+   * with `limitExceeded`, and the roster must be loaded in pages: pass `limit`, then `after` as
+   * well, until `complete` is true, and subscribe with the first page's `seq`.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
@@ -78,21 +80,21 @@ export interface Methods {
   loadRoster(params?: LoadRosterParams, options?: CallOptions): Promise<Roster>;
 
   /**
-   * All that a UI shows at first, in one answer: accounts, contacts and subscription requests.
+   * Everything that a UI shows at first, in one answer: accounts, contacts and subscription
+   * requests.
    *
-   * Everything in it is as it was at its `seq`: subscribe with `since` set to that, and nothing is
-   * missed and nothing comes twice. It waits for no server. Where it has more than the 16 MiB of an
-   * answer, it is an error with `limitExceeded`: say `limit`, and load the rest of the rosters in
-   * pages with `load_roster`.
+   * All of it is the state at its `seq`: subscribe with `since` set to that, and nothing is missed
+   * or repeated. It waits for no server. If it exceeds the 16 MiB of an answer, it is an error with
+   * `limitExceeded`: pass `limit`, and load the rest of the rosters in pages with `load_roster`.
    *
    * @throws {ProsedError} accountUnknown, invalidJid, cursorExpired, limitExceeded
    */
   loadState(params?: LoadStateParams, options?: CallOptions): Promise<State>;
 
   /**
-   * One contact with all of its devices and groups, whole texts, and the devices' features.
+   * One contact with all devices and groups, full texts, and the devices' features.
    *
-   * Rosters and events have at most 4 KiB of a contact; `truncated` says where there is more.
+   * Rosters and events have at most 4 KiB per contact; `truncated` says if there is more.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, invalidJid,
    * internalError, limitExceeded
@@ -100,14 +102,14 @@ export interface Methods {
   getContact(params: GetContactParams, options?: CallOptions): Promise<Contact>;
 
   /**
-   * Say which contacts are on the screen, so that their pictures and profiles are fetched first.
+   * Report which contacts are on the screen, so that their pictures and profiles are fetched first.
    *
    * Whatever a contact's server does not push, prosed requests: from a few contacts a minute, and
    * more slowly from those of one domain. Contacts that a UI shows are queried at once, up to a
-   * screenful per domain and then one a second. Call it when somebody comes into view; there is no
-   * need to say who leaves it. Nobody is asked the same thing twice a day, so repeating it does no
-   * harm. `get_contact`, `load_avatar` and `load_profile` count as showing. It answers at once, and
-   * `contactChanged` tells what comes of it.
+   * screenful per domain and then one a second. Call it when contacts come into view; there is no
+   * need to report those that leave it. No contact is queried for the same thing twice a day, so
+   * repeating a call does no harm. `get_contact`, `load_avatar` and `load_profile` count as
+   * showing. It answers at once, and `contactChanged` reports the results.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -115,9 +117,9 @@ export interface Methods {
   showContacts(params: ShowContactsParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Put somebody into the roster, and ask to see their presence unless `subscribe` is false.
+   * Add a contact to the roster, and request their presence unless `subscribe` is false.
    *
-   * It answers once the server has it. `message` goes with the request for their presence, as in
+   * It answers once the server has it. `message` is sent with the request, as in
    * `request_subscription`.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
@@ -126,9 +128,9 @@ export interface Methods {
   addContact(params: AddContactParams, options?: CallOptions): Promise<Contact>;
 
   /**
-   * Change the name that we keep for a contact, or their groups.
+   * Change the name that we store for a contact, or their groups.
    *
-   * What is left out stays as it is. It answers once the server has it.
+   * Absent fields stay unchanged. It answers once the server has it.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, invalidJid,
    * stanzaError, requestTimedOut, internalError, limitExceeded
@@ -138,11 +140,11 @@ export interface Methods {
   /**
    * Rename a group for all contacts in it.
    *
-   * Servers know no groups, only contacts that name them: each is changed by itself, a few at a
-   * time, and keeps the other groups, also those that another device adds meanwhile. It answers
-   * once the server has said what became of each; it is an error only where nobody could be
-   * renamed. With thousands of contacts it takes a while, and ends once nothing has been heard of
-   * the server for 30 seconds.
+   * Servers know no groups, only contacts that name them: each is changed individually, a few at a
+   * time, and keeps its other groups, including those that another device adds in the meantime. It
+   * answers once the server has replied for each; it is an error only if nobody could be renamed.
+   * With thousands of contacts it takes a while, and ends if nothing has been heard from the server
+   * for 30 seconds.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, notFound, invalidJid,
    * stanzaError, requestTimedOut, internalError, limitExceeded
@@ -150,7 +152,7 @@ export interface Methods {
   renameGroup(params: RenameGroupParams, options?: CallOptions): Promise<GroupRenamed>;
 
   /**
-   * Take a contact out of the roster; neither sees the other's presence then.
+   * Remove a contact from the roster; neither then sees the other's presence.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, invalidJid,
    * stanzaError, requestTimedOut, internalError, limitExceeded
@@ -158,10 +160,10 @@ export interface Methods {
   removeContact(params: RemoveContactParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Who wants to see our presence and has no answer yet, sorted by JID.
+   * Unanswered requests to see our presence, sorted by JID.
    *
-   * Nobody is ever accepted by itself. `subscriptionRequested` and `subscriptionResolved` tell of
-   * changes.
+   * No request is ever accepted automatically. `subscriptionRequested` and `subscriptionResolved`
+   * report changes.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -169,7 +171,7 @@ export interface Methods {
   listSubscriptionRequests(params?: ListSubscriptionRequestsParams, options?: CallOptions): Promise<SubscriptionRequest[]>;
 
   /**
-   * Let somebody see our presence: now where they have asked, else as soon as they do.
+   * Let somebody see our presence: now if they have asked, else as soon as they do.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -177,7 +179,7 @@ export interface Methods {
   approveSubscription(params: ApproveSubscriptionParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Don't let somebody see our presence, or no longer.
+   * Do not, or no longer, let somebody see our presence.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -185,9 +187,9 @@ export interface Methods {
   denySubscription(params: DenySubscriptionParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Ask to see somebody's presence.
+   * Request somebody's presence.
    *
-   * They see `message` with the request, where their server and program show it.
+   * They see `message` with the request, if their server and program show it.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -195,7 +197,7 @@ export interface Methods {
   requestSubscription(params: RequestSubscriptionParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * See somebody's presence no longer, or take the request back.
+   * Stop seeing somebody's presence, or withdraw the request.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -205,7 +207,7 @@ export interface Methods {
   /**
    * The picture of a contact, or of our own JID, with its bytes.
    *
-   * From the cache where it is there; else it is fetched, checked and saved first. To show
+   * It comes from the cache if it is there; else it is first fetched, checked and saved. To show
    * pictures, the avatar's `url` is cheaper.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, notFound,
@@ -217,7 +219,7 @@ export interface Methods {
   /**
    * The profile of a contact, or of our own JID.
    *
-   * From the cache where it is there, unless `refresh` asks for the server's.
+   * It comes from the cache if it is there, unless `refresh` requests the server's.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, notFound,
    * invalidJid, requestTimedOut, internalError, limitExceeded
@@ -227,7 +229,7 @@ export interface Methods {
   /**
    * Publish our picture, for everybody who sees our presence.
    *
-   * It is published as PNG, as large as the server takes it, and at most 512 pixels a side. It
+   * It is published as PNG, as large as the server accepts, and at most 512 pixels a side. It
    * answers once the server has it; `accountChanged` follows.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, invalidMedia,
@@ -238,11 +240,11 @@ export interface Methods {
   /**
    * Change our profile, for everybody who sees our presence.
    *
-   * `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has it, null
-   * takes away. What a profile can't hold of the vCard that is there, and what other clients say of
-   * values that don't change, stays. Calls take turns. What another device publishes meanwhile is
-   * not lost, unless it does so after the server's answer, from what it knew before. It answers
-   * once the server has it; `accountChanged` follows.
+   * `profile` is a JSON Merge Patch (RFC 7396): absent fields stay as on the server, null removes a
+   * field. Anything in the existing vCard that a profile cannot hold stays, and so do other
+   * clients' parameters of unchanged values. Calls take turns. What another device publishes in the
+   * meantime is not lost, unless it does so after the server's answer, based on an older state. It
+   * answers once the server has it; `accountChanged` follows.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
@@ -250,10 +252,10 @@ export interface Methods {
   setProfile(params: SetProfileParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * Say how we are there.
+   * Set our own availability.
    *
-   * It persists, and shapes the very first presence of the next login. It is fine to say it while
-   * offline.
+   * It persists, and already applies to the first presence of the next login. It may be called
+   * while offline.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, storageFailed,
    * internalError, limitExceeded
@@ -261,14 +263,14 @@ export interface Methods {
   setPresence(params: SetPresenceParams, options?: CallOptions): Promise<Done>;
 
   /**
-   * The events after `since`, for those who only have HTTP: with `timeout` it is a long poll.
+   * The events after `since`, for clients limited to HTTP: with `timeout` it is a long poll.
    *
    * @throws {ProsedError} invalidJid, cursorExpired, limitExceeded
    */
   getEvents(params?: GetEventsParams, options?: CallOptions): Promise<Events>;
 
   /**
-   * Which daemon this is, and which API it speaks.
+   * The daemon's version, and the API that it speaks.
    *
    * @throws {ProsedError} limitExceeded
    */
@@ -287,20 +289,20 @@ export interface LoginParams {
   /** The account: a bare JID. */
   jid: string;
   /**
-   * Log in although the server offers less than it once did (`downgradeRefused`). It holds for this
-   * login only; what the server offers then is what it is held to afterwards. Ask the server's
+   * Log in although the server offers less than it once did (`downgradeRefused`). Applies to this
+   * login only; from then on, the server must offer at least what it offers now. Ask the server's
    * operator first.
    */
   acceptDowngrade?: boolean;
-  /** The server's name or address. Absent: found in DNS. */
+  /** The server's name or address. Absent: looked up in DNS. */
   host?: string;
-  /** Absent: the remembered secret is used. */
+  /** The password. Absent: the remembered secret is used. */
   password?: string;
-  /** The server's port. Absent: found in DNS, else the usual one. */
+  /** The server's port. Absent: looked up in DNS, else the default port. */
   port?: number;
-  /** Keep the secret, and log in again after a restart. */
+  /** Store the secret, and log in again after a restart. */
   remember?: boolean;
-  /** The wished resource part of our JID. Absent: prosed or the server picks one. */
+  /** The resource part to request for our JID. Absent: prosed or the server chooses one. */
   resource?: string;
   /** How the connection is secured. It always is. */
   tls?: TlsMode;
@@ -308,7 +310,7 @@ export interface LoginParams {
 
 /** The parameters of `logout`. */
 export interface LogoutParams {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
   /** Erase the account's cache and secret as well. */
   forget?: boolean;
@@ -316,28 +318,28 @@ export interface LogoutParams {
 
 /** The parameters of `reconnect`. */
 export interface ReconnectParams {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `getAccount`. */
 export interface GetAccountParams {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `loadRoster`. */
 export interface LoadRosterParams {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
   /**
-   * Only contacts behind this one: a bare JID, whether it is a contact or not. Absent: from the
+   * Only contacts after this one: a bare JID, whether or not it is a contact. Absent: from the
    * first.
    */
   after?: string;
   /**
-   * At most so many contacts; more than 4000 counts as 4000, which always fit. Absent: all that are
-   * left.
+   * At most this many contacts; more than 4000 counts as 4000, which always fit. Absent: all that
+   * remain.
    */
   limit?: number;
 }
@@ -347,57 +349,57 @@ export interface LoadStateParams {
   /** Only this account: a bare JID. Absent: all accounts. */
   account?: string;
   /**
-   * At most so many contacts, of all rosters together; more than 4000 counts as 4000. Rosters with
-   * `complete` false go on with `load_roster`. Absent: all.
+   * At most this many contacts across all rosters; more than 4000 counts as 4000. For rosters with
+   * `complete` false, continue with `load_roster`. Absent: all.
    */
   limit?: number;
 }
 
 /** The parameters of `getContact`. */
 export interface GetContactParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `showContacts`. */
 export interface ShowContactsParams {
   /**
-   * Who is on the screen, the most important first: at most 200 bare JIDs. Those that are no
+   * The contacts on the screen, the most important first: at most 200 bare JIDs. Those that are not
    * contacts are ignored.
    */
   jids: string[];
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `addContact`. */
 export interface AddContactParams {
-  /** Who is added: a bare JID. */
+  /** The contact to add: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
   /** The groups to put them in: at most 100, of at most 1000 characters each. */
   groups?: string[];
-  /** What to say to them with that, in at most 1000 characters. */
+  /** A message for them with that request, at most 1000 characters. */
   message?: string;
-  /** The name to keep for them, of at most 1000 characters. */
+  /** The name to store for them, at most 1000 characters. */
   name?: string;
-  /** Whether to ask to see their presence, too. */
+  /** Whether to request their presence as well. */
   subscribe?: boolean;
 }
 
 /** The parameters of `updateContact`. */
 export interface UpdateContactParams {
-  /** Whose name or groups change: a bare JID. */
+  /** The contact to change: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
-  /** All of their groups: at most 100, of at most 1000 characters each. Absent: unchanged. */
+  /** All their groups: at most 100, of at most 1000 characters each. Absent: unchanged. */
   groups?: string[];
   /**
-   * The name to keep for them, of at most 1000 characters; an empty one takes it away. Absent:
+   * The name to store for them, at most 1000 characters; an empty one removes it. Absent:
    * unchanged.
    */
   name?: string;
@@ -405,150 +407,147 @@ export interface UpdateContactParams {
 
 /** The parameters of `renameGroup`. */
 export interface RenameGroupParams {
-  /** The group as it is called now. */
+  /** The group's current name. */
   group: string;
-  /**
-   * What to call it, in at most 1000 characters. Where there is such a group, the two become one.
-   */
+  /** The new name, at most 1000 characters. If that group exists, the two are merged. */
   name: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `removeContact`. */
 export interface RemoveContactParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `listSubscriptionRequests`. */
 export interface ListSubscriptionRequestsParams {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `approveSubscription`. */
 export interface ApproveSubscriptionParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `denySubscription`. */
 export interface DenySubscriptionParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `requestSubscription`. */
 export interface RequestSubscriptionParams {
-  /** Who is asked: a bare JID. */
+  /** Whose presence to request: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
-  /** What to say to them with it, in at most 1000 characters. Their program may show it, or not. */
+  /** A message for them, at most 1000 characters. Their program may or may not show it. */
   message?: string;
 }
 
 /** The parameters of `cancelSubscription`. */
 export interface CancelSubscriptionParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `loadAvatar`. */
 export interface LoadAvatarParams {
-  /** Who is meant: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `loadProfile`. */
 export interface LoadProfileParams {
-  /** Who is meant: a bare JID, our own included. */
+  /** Whose profile: a bare JID, which may be our own. */
   jid: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
-  /** Ask the server anew, even where the profile is known. */
+  /** Query the server again, even if the profile is known. */
   refresh?: boolean;
 }
 
 /** The parameters of `setAvatar`. */
 export interface SetAvatarParams {
-  /** A GIF, JPEG, PNG or WebP in base64. Empty: the picture is taken away. */
+  /** A GIF, JPEG, PNG or WebP in base64. Empty: remove the picture. */
   data: string;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
-  /** The image's media type. What the bytes are decides; it may be left out. */
+  /** The image's media type. Optional: the bytes decide. */
   type?: string;
 }
 
 /** The parameters of `setProfile`. */
 export interface SetProfileParams {
   /**
-   * What to change: what is left out of it stays as it is, null takes away. A note has at most 4000
+   * The changes: absent fields stay unchanged, null removes a field. A note has at most 4000
    * characters, any other text 1000, and a list 20 entries.
    */
   profile: ProfilePatch;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
 }
 
 /** The parameters of `setPresence`. */
 export interface SetPresenceParams {
-  /** What contacts shall see. */
+  /** The availability that contacts see. */
   availability: Availability;
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
   /**
-   * The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed keeps no
-   * messages yet, so the server must go on keeping them. Absent: -1.
+   * The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now: prosed stores no
+   * messages yet, so the server must keep them. Absent: -1.
    */
   priority?: number;
-  /** A sentence for contacts, of at most 4000 characters. Absent: none. */
+  /** A status text for contacts, at most 4000 characters. Absent: none. */
   status?: string;
 }
 
 /** The parameters of `getEvents`. */
 export interface GetEventsParams {
-  /** Only this account's: a bare JID. Absent: all accounts'. */
+  /** Only events of this account: a bare JID. Absent: of all accounts. */
   account?: string;
   /** Only these events. Absent: all. */
   events?: EventName[];
-  /** At most so many events, 1 to 1000; larger values count as 1000. Absent: 1000. */
+  /** At most this many events, 1 to 1000; larger values count as 1000. Absent: 1000. */
   limit?: number;
   /**
-   * The events after this `seq`. Absent: only what comes from now on, so that without `timeout` the
-   * answer says where the log stands.
+   * The events after this `seq`. Absent: only future events, so without `timeout` the answer is
+   * just the current position of the log.
    */
   since?: number;
   /**
-   * Where there is none yet, wait so long for one, in seconds; more than 60 counts as 60. Absent:
-   * 0.
+   * If there is none yet, wait this long for one, in seconds; more than 60 counts as 60. Absent: 0.
    */
   timeout?: number;
 }
 
 /**
- * One XMPP account and how its session stands.
+ * One XMPP account and the state of its session.
  *
- * In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of which only
- * our own status can take. `get_account` has all devices, with their whole texts.
+ * Lists and events contain at most 32 KiB of JSON, most of which only our own status can take.
+ * `get_account` returns all devices, with their full texts.
  */
 export interface Account {
   /** The account: its bare JID. */
   account: string;
   /**
-   * What `set_presence` said last: what contacts are shown while the account is `online`, and again
-   * once it is.
+   * As last set by `set_presence`: what contacts see while the account is `online`, and again when
+   * it next is.
    */
   availability: Availability;
   /** Our own picture. */
@@ -557,15 +556,15 @@ export interface Account {
   error?: ErrorObject;
   /** Our full JID, while the session is bound. */
   jid?: string;
-  /** When the server was last heard of. */
+  /** When the server was last heard from. */
   lastStanzaAt?: string;
-  /** Who we say we are; `load_profile` has the whole profile. */
+  /** A summary of our own profile; `load_profile` returns all of it. */
   profile?: ProfileSummary;
-  /** Whether prosed logs in again by itself after a restart. */
+  /** Whether prosed logs in automatically after a restart. */
   remembered: boolean;
-  /** The resource part of our JID, as bound or as asked for. */
+  /** The resource part of our JID, as bound or requested. */
   resource?: string;
-  /** How many other devices of ours are online, those that `resources` leaves out included. */
+  /** How many other devices of ours are online, including those that `resources` leaves out. */
   resourceCount: number;
   /**
    * Our other devices that are online, best first: at most four in lists and events, all in
@@ -575,30 +574,30 @@ export interface Account {
   /** When the next attempt to connect is due. */
   retryAt?: string;
   /**
-   * Present, and true, where the server's roster has more than 20,000 contacts, or more than 16 MiB
-   * of JIDs, names and groups: some contacts are left out.
+   * Present, and true, if the server's roster has more than 20,000 contacts, or more than 16 MiB of
+   * JIDs, names and groups: some contacts are left out.
    */
   rosterTruncated?: boolean;
-  /** Where the account's secret is kept; absent where none is. */
+  /** Where the account's secret is stored, if it is. */
   secretStore?: SecretStore;
-  /** Since when it stands so. */
+  /** When this state began. */
   since: string;
-  /** How the session stands. */
+  /** The state of the session. */
   state: ConnectionState;
-  /** What `set_presence` said last. */
+  /** As last set by `set_presence`. */
   status?: string;
-  /** Present, and true, where texts are cut or devices left out to keep this small. */
+  /** Present, and true, if texts are shortened or devices left out to keep this small. */
   truncated?: boolean;
 }
 
-/** An account's session or our own side of it has changed, or the account is gone. */
+/** An account's session, presence or profile has changed, or the account is gone. */
 export interface AccountChanged {
   /**
-   * The account's new state, as in `list_accounts`. Absent where there is no such account any more:
-   * it was forgotten, or its first login has failed.
+   * The account's new state, as in `list_accounts`. Absent if the account no longer exists: it was
+   * forgotten, or its first login failed.
    */
   info?: Account;
-  /** Present, and true, where the account was forgotten. */
+  /** Present, and true, if the account was forgotten. */
   removed?: boolean;
 }
 
@@ -607,11 +606,11 @@ export interface AccountState {
   /** The account, as in `list_accounts`. */
   info: Account;
   /**
-   * Its roster. Absent where none is known yet: `contactChanged`, then `rosterLoaded` tell when it
-   * comes.
+   * Its roster. Absent if none is known yet: `contactChanged`, then `rosterLoaded` report it when
+   * it arrives.
    */
   roster?: Roster;
-  /** Who wants to see our presence and has no answer yet, sorted by JID. */
+  /** Unanswered requests to see our presence, sorted by JID. */
   subscriptionRequests: SubscriptionRequest[];
 }
 
@@ -630,8 +629,8 @@ export interface Address {
 }
 
 /**
- * What to change of a postal address. What is left out stays as it is; null or an empty text takes
- * away.
+ * Changes to a postal address. Absent fields stay unchanged; null or an empty text removes the
+ * field.
  */
 export interface AddressPatch {
   /** The country. */
@@ -646,9 +645,9 @@ export interface AddressPatch {
   street?: string | null;
 }
 
-/** How somebody is there (RFC 6121 §4.7.2.1). */
+/** Availability (RFC 6121 §4.7.2.1). */
 export type Availability =
-  /** Is there. */
+  /** Available. */
   | "available"
   /** Wants to talk. */
   | "chat"
@@ -658,7 +657,7 @@ export type Availability =
   | "xa"
   /** Does not want to be disturbed. */
   | "dnd"
-  /** Is not there. */
+  /** Unavailable. */
   | "unavailable"
   | (string & {});
 
@@ -668,21 +667,21 @@ export interface Avatar {
   bytes: number;
   /** In pixels. */
   height: number;
-  /** The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id. */
+  /** The SHA-1 of its bytes, in hexadecimal. Different pictures have different ids. */
   id: string;
-  /** Its media type, as in `image/png`, by its bytes and not by what was announced. */
+  /** Its media type, as in `image/png`, according to its bytes and not to what was announced. */
   type: string;
   /**
-   * Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64,
-   * 128 or 256 pixels, whichever is next. It stays the same over restarts, and changes when the
-   * token is replaced.
+   * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
+   * 128 or 256 pixels, whichever is the next size up. The path survives restarts, and changes when
+   * the token is replaced.
    */
   url: string;
   /** In pixels. */
   width: number;
 }
 
-/** Which program a device runs (XEP-0030 §3.1). */
+/** The program that a device runs (XEP-0030 §3.1). */
 export interface ClientInfo {
   /** As in `client`. */
   category: string;
@@ -692,60 +691,60 @@ export interface ClientInfo {
   type: string;
 }
 
-/** How a session stands. */
+/** The state of a session. */
 export type ConnectionState =
-  /** On the way, or waiting for the next attempt (`retryAt`). */
+  /** Connecting, or waiting for the next attempt (`retryAt`). */
   | "connecting"
   /** Authenticated and bound. */
   | "online"
-  /** The connection is lost, and may come back with nothing lost. */
+  /** The connection is lost, and may resume without loss. */
   | "suspended"
-  /** Down because somebody wanted it so. */
+  /** Down because a user asked for it. */
   | "offline"
-  /** Down for good until somebody acts; `error` says why. */
+  /** Down until a user acts; `error` says why. */
   | "failed"
   | (string & {});
 
 /**
- * A roster item and what is known of its owner. Our own JID never is one.
+ * A roster item and what is known about its owner. Our own JID is never a contact.
  *
- * In rosters and events it is at most 4 KiB of JSON, whatever others send: the best devices only,
- * and texts that are cut end in `…`. Where anything is left out or cut, `truncated` is true, and
- * `get_contact` has the rest.
+ * In rosters and events it is at most 4 KiB of JSON, whatever others send: only the best devices,
+ * and shortened texts end in `…`. If anything is left out or shortened, `truncated` is true, and
+ * `get_contact` returns the rest.
  */
 export interface Contact {
   /** We approved in advance that they see our presence. */
   approved: boolean;
-  /** We asked for their presence, and have no answer yet. */
+  /** We requested their presence, and have no answer yet. */
   ask: boolean;
   /**
-   * The best resource's: of the highest priority, then `chat`, `available`, `away`, `xa`, `dnd`,
+   * That of the best resource: highest priority, then `chat`, `available`, `away`, `xa`, `dnd`,
    * then the newest.
    */
   availability: Availability;
   /** The picture. */
   avatar?: Avatar;
   /**
-   * The groups that we put the contact in, sorted. Where `truncated` is true, some may be left out:
-   * take them from `get_contact` before you change them.
+   * The groups that we put the contact in, sorted. If `truncated` is true, some may be left out:
+   * read them from `get_contact` before you change them.
    */
   groups: string[];
-  /** Who it is: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
   /**
-   * While the contact is away: when they were last known to be there. That is when they left, or
-   * when the connection was lost, if that came first. It survives restarts; after a crash it may be
-   * too old. Absent while they are available, and where it is unknown.
+   * While the contact is away: when they were last known to be available. That is when they left,
+   * or when the connection was lost, if that came first. It survives restarts; after a crash it may
+   * be too old. Absent while they are available, and if it is unknown.
    */
   lastSeen?: string;
   /**
-   * What to show: the roster name, else the profile's nickname or full name, else the JID's local
-   * part. It may deceive: show `jid` where it matters, and see `warnings`.
+   * The name to show: the roster name, else the profile's nickname or full name, else the JID's
+   * local part. It may be misleading: show `jid` where it matters, and see `warnings`.
    */
   name: string;
-  /** Who they say they are; `load_profile` has the whole profile. */
+  /** A summary of their profile; `load_profile` returns all of it. */
   profile?: ProfileSummary;
-  /** How many devices are online, those that `resources` leaves out included. */
+  /** How many devices are online, including those that `resources` leaves out. */
   resourceCount: number;
   /**
    * The devices that are online, best first: at most four in rosters and events, all in
@@ -754,43 +753,46 @@ export interface Contact {
   resources: Resource[];
   /** The name that we gave the contact. */
   rosterName?: string;
-  /** The best resource's sentence. */
+  /** The best resource's status text. */
   status?: string;
   /** Who sees whose presence. */
   subscription: Subscription;
-  /** Present, and true, where texts are cut, or devices or groups left out, to keep this small. */
+  /**
+   * Present, and true, if texts are shortened, or devices or groups left out, to keep this small.
+   */
   truncated?: boolean;
-  /** Signs of a JID or name that was made to deceive. */
+  /** Signs that the JID or name may be designed to deceive. */
   warnings: Warning[];
 }
 
-/** Contacts are new, changed or gone. */
+/** Contacts were added, changed or removed. */
 export interface ContactChanged {
-  /** Those of `contacts` who were unavailable before and are not now: bare JIDs. */
+  /** Those of `contacts` who were unavailable before and no longer are: bare JIDs. */
   cameOnline: string[];
   /**
-   * Those that are new or changed: their new state, as in a roster. One that looks the same as
-   * before has changed in what only `get_contact` or `load_profile` show.
+   * The new state of those added or changed, as in a roster. One that looks the same as before has
+   * changed in something that only `get_contact` or `load_profile` returns.
    */
   contacts: Contact[];
   /** All contacts concerned: at most 100 bare JIDs, sorted. */
   ids: string[];
   /**
-   * Present, and true, where this is what a login has found: contacts who were online before, or
-   * had left while the account was away. Nothing to disturb anybody for. It holds for the first
-   * presence of each device until half a minute after our own, unless the contact has left since,
-   * and for any that says it is older than our login. Who comes online within that time looks the
-   * same. Where a contact's changes are told together, one of the login's is enough.
+   * Present, and true, if this is what a login found: contacts who were online before, or had left
+   * while the account was away. Not worth a notification. It applies to the first presence of each
+   * device until half a minute after our own, unless the contact has left since, and to any
+   * presence that says it is older than our login. A contact who comes online within that time
+   * looks the same. If several changes of a contact are reported together, one from the login is
+   * enough.
    */
   initial?: boolean;
-  /** Those that are contacts no more: bare JIDs. */
+  /** Those that are no longer contacts: bare JIDs. */
   removed: string[];
 }
 
-/** It is done. There is nothing more to say: an empty object. */
+/** Success, with no further result: an empty object. */
 export type Done = Record<string, unknown>;
 
-/** An error object, as calls answer with and as an account carries. */
+/** An error object, in answers and accounts. */
 export interface ErrorObject {
   /** Unique for each kind. */
   code: number;
@@ -800,7 +802,7 @@ export interface ErrorObject {
   message: string;
 }
 
-/** What programs need to know of an error. */
+/** The details of an error for programs. */
 export interface ErrorData {
   /** The account that it concerns: a bare JID. */
   account?: string;
@@ -812,9 +814,9 @@ export interface ErrorData {
   limit?: string;
   /** `cursorExpired`: the `seq` of the oldest retained event. */
   oldest?: number;
-  /** Wait this long before trying again, in milliseconds. */
+  /** Wait this long before retrying, in milliseconds. */
   retryAfterMs?: number;
-  /** Whether the same call may succeed later, with nothing changed by anybody. */
+  /** Whether the same call may succeed later without any change. */
   retryable: boolean;
   /** `lagged`: the `seq` of the last event that was delivered. */
   seq?: number;
@@ -824,20 +826,20 @@ export interface ErrorData {
   value?: number;
 }
 
-/** What went wrong, as a word for programs. Each has a `code` of its own. */
+/** What went wrong, as an identifier for programs. Each has its own `code`. */
 export type ErrorKind =
-  /** The message is no JSON (JSON-RPC 2.0). */
+  /** The message is not JSON (JSON-RPC 2.0). */
   | "parseError"
   /**
-   * The parameters are unknown, missing or of the wrong type; `message` names those that exist
+   * The parameters are unknown, missing or of the wrong type; `message` lists those that exist
    * (JSON-RPC 2.0).
    */
   | "invalidParams"
-  /** There is no such method; `message` names those with similar names (JSON-RPC 2.0). */
+  /** There is no such method; `message` lists those with similar names (JSON-RPC 2.0). */
   | "methodNotFound"
-  /** It is JSON but no request (JSON-RPC 2.0). */
+  /** It is JSON but not a request (JSON-RPC 2.0). */
   | "invalidRequest"
-  /** The server refused the credentials. Final until new ones come. */
+  /** The server refused the credentials. Final until there are new ones. */
   | "notAuthorized"
   /** No password was given, and none is remembered. */
   | "credentialsMissing"
@@ -849,17 +851,17 @@ export type ErrorKind =
   | "accountDisabled"
   /** DNS or TCP failed, or the server did not answer in time. */
   | "serverUnreachable"
-  /** The certificate or the handshake is bad; `text` says which. */
+  /** The certificate or the handshake is bad; `text` has the details. */
   | "tlsFailed"
-  /** The server broke XMPP, or lied to us. */
+  /** The server violated XMPP, or lied to us. */
   | "protocolViolation"
   /** Another client took our resource. */
   | "sessionReplaced"
   /** The call needs the server, and the session is down. */
   | "offline"
   /**
-   * The server offers less for a login than it once did, and nothing was said to it; `text` says
-   * what is missing.
+   * The server's offer is weaker than it once was, and nothing was sent to it; `text` says what is
+   * missing.
    */
   | "downgradeRefused"
   /** There is no such contact in the roster. */
@@ -886,70 +888,70 @@ export type ErrorKind =
   | "subscriptionNeedsWebSocket"
   /**
    * A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have
-   * codes of their own.
+   * their own codes.
    */
   | "limitExceeded"
   /** The disk is full or broken. Nothing was acknowledged. */
   | "storageFailed"
-  /** A bug in prosed brought the account's session down; the other accounts go on. */
+  /** A bug in prosed ended the account's session; other accounts are not affected. */
   | "internalError"
   | (string & {});
 
-/** Something has changed. */
+/** A change. */
 export type ProsedEvent = {
   /** The account that it concerns: a bare JID. */
   account: string;
-  /** Grows with each event of the whole daemon, never goes back, and stays below 2^53. */
+  /** Increases with each event of the whole daemon, never goes back, and stays below 2^53. */
   seq: number;
   /** When it happened. */
   time: string;
 } & (
-  /** Contacts are new, changed or gone. */
+  /** Contacts were added, changed or removed. */
   | ContactChanged & { event: "contactChanged" }
-  /** An account's session or our own side of it has changed, or the account is gone. */
+  /** An account's session, presence or profile has changed, or the account is gone. */
   | AccountChanged & { event: "accountChanged" }
   /** The server's roster has been reconciled with the cached one. */
   | RosterLoaded & { event: "rosterLoaded" }
-  /** Somebody wants to see our presence. */
+  /** A new request to see our presence. */
   | SubscriptionRequested & { event: "subscriptionRequested" }
   /**
-   * A request is open no more: answered here or on another device, taken back, or a stranger's that
-   * had to make room for newer ones.
+   * A request is no longer open: answered here or on another device, withdrawn, or a stranger's
+   * that gave way to newer ones.
    */
   | SubscriptionResolved & { event: "subscriptionResolved" }
 );
 
 /** The events' names. */
 export type EventName =
-  /** Contacts are new, changed or gone. */
+  /** Contacts were added, changed or removed. */
   | "contactChanged"
-  /** An account's session or our own side of it has changed, or the account is gone. */
+  /** An account's session, presence or profile has changed, or the account is gone. */
   | "accountChanged"
   /** The server's roster has been reconciled with the cached one. */
   | "rosterLoaded"
-  /** Somebody wants to see our presence. */
+  /** A new request to see our presence. */
   | "subscriptionRequested"
   /**
-   * A request is open no more: answered here or on another device, taken back, or a stranger's that
-   * had to make room for newer ones.
+   * A request is no longer open: answered here or on another device, withdrawn, or a stranger's
+   * that gave way to newer ones.
    */
   | "subscriptionResolved";
 
-/** Events, for those who poll. */
+/** Events, for polling. */
 export interface Events {
   /** In the order in which they happened. */
   events: ProsedEvent[];
-  /** Ask on with `since` set to this. It counts events that were not asked for as well. */
+  /** Continue with `since` set to this. It also counts events that were not requested. */
   seq: number;
 }
 
-/** What `rename_group` answers. */
+/** The answer to `rename_group`. */
 export interface GroupRenamed {
-  /** Who they are and why, sorted by JID: at most 100 of them. */
+  /** Those contacts and the reasons, sorted by JID: at most 100 of them. */
   failed: MemberNotRenamed[];
   /** How many could not be changed, and are still in the old group. */
   failedCount: number;
-  /** How many contacts are in the new group now instead of the old one. */
+  /** How many contacts were moved from the old group to the new one. */
   renamed: number;
 }
 
@@ -961,14 +963,14 @@ export interface LoadedAvatar {
   data: string;
   /** In pixels. */
   height: number;
-  /** The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id. */
+  /** The SHA-1 of its bytes, in hexadecimal. Different pictures have different ids. */
   id: string;
-  /** Its media type, as in `image/png`, by its bytes and not by what was announced. */
+  /** Its media type, as in `image/png`, according to its bytes and not to what was announced. */
   type: string;
   /**
-   * Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one, of 64,
-   * 128 or 256 pixels, whichever is next. It stays the same over restarts, and changes when the
-   * token is replaced.
+   * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
+   * 128 or 256 pixels, whichever is the next size up. The path survives restarts, and changes when
+   * the token is replaced.
    */
   url: string;
   /** In pixels. */
@@ -979,11 +981,11 @@ export interface LoadedAvatar {
 export interface MemberNotRenamed {
   /** Why. */
   error: ErrorObject;
-  /** Who it is: a bare JID. */
+  /** The contact: a bare JID. */
   jid: string;
 }
 
-/** Who somebody says to be: a vCard (RFC 6350). */
+/** A profile, as its owner describes themselves: a vCard (RFC 6350). */
 export interface Profile {
   /** The postal address. */
   address?: Address;
@@ -1012,8 +1014,8 @@ export interface Profile {
 }
 
 /**
- * What to change of a profile. What is left out stays as it is; null, an empty text or an empty
- * list takes away.
+ * Changes to a profile. Absent fields stay unchanged; null, an empty text or an empty list removes
+ * the field.
  */
 export interface ProfilePatch {
   /** The postal address, changed in the same way. */
@@ -1041,8 +1043,8 @@ export interface ProfilePatch {
 }
 
 /**
- * What contacts and accounts show of a profile. In rosters, lists and events each text has at most
- * 256 characters.
+ * The part of a profile shown with contacts and accounts. In rosters, lists and events each text
+ * has at most 256 characters.
  */
 export interface ProfileSummary {
   /** The full name. */
@@ -1055,29 +1057,29 @@ export interface ProfileSummary {
   title?: string;
 }
 
-/** What `set_avatar` answers. */
+/** The answer to `set_avatar`. */
 export interface PublishedAvatar {
-  /** The id that it is published under. Absent where it was taken away. */
+  /** The id under which it is published. Absent if it was removed. */
   id?: string;
 }
 
-/** One connected device of somebody. */
+/** One connected device. */
 export interface Resource {
   /** Never `unavailable`. */
   availability: Availability;
-  /** Which program it is, where it says. */
+  /** Its program, if it says. */
   client?: ClientInfo;
-  /** What it supports (XEP-0030), sorted. From `get_contact` only, and once known. */
+  /** Its features (XEP-0030), sorted. Only from `get_contact`, once known. */
   features?: string[];
-  /** Untouched since (XEP-0319). */
+  /** Idle since (XEP-0319). */
   idleSince?: string;
   /** RFC 6121 §4.7.2.3. */
   priority: number;
-  /** The resource part of its JID. Empty for the bare JID, from which gateways speak. */
+  /** The resource part of its JID. Empty for the bare JID, which gateways use. */
   resource: string;
-  /** Since when it is so. */
+  /** When this presence began. */
   since: string;
-  /** A sentence for us. */
+  /** Its status text. */
   status?: string;
 }
 
@@ -1086,20 +1088,20 @@ export interface Roster {
   /** The account: its bare JID. */
   account: string;
   /**
-   * Whether these are the last ones. If not, go on with `load_roster` and `after` set to the last
-   * one's `jid`; where there is none, without `after`.
+   * Whether this is the end of the roster. If not, continue with `load_roster` and `after` set to
+   * the last contact's `jid`; if there is none, without `after`.
    */
   complete: boolean;
   /** The contacts, sorted by JID. */
   contacts: Contact[];
   /**
    * The last event that this answer includes: subscribe with `since` set to it, and nothing is
-   * lost.
+   * missed.
    */
   seq: number;
-  /** Where this answer came from. */
+  /** Where this answer comes from. */
   source: RosterSource;
-  /** The server's opaque version of the roster, where it has any. */
+  /** The server's opaque version of the roster, if any. */
   version?: string;
 }
 
@@ -1107,19 +1109,21 @@ export interface Roster {
 export interface RosterLoaded {
   /** How many contacts differ from the cached roster. */
   changed: number;
-  /** The server's opaque version of the roster, where it has any. */
+  /** The server's opaque version of the roster, if any. */
   version?: string;
 }
 
 /** Where a roster came from. */
 export type RosterSource =
-  /** From the cache. The server's is fetched behind it: differences come as `contactChanged`. */
+  /**
+   * From the cache. The server's is being fetched: differences are reported by `contactChanged`.
+   */
   | "cache"
-  /** As the server has it. */
+  /** From the server. */
   | "server"
   | (string & {});
 
-/** Where secrets are kept. */
+/** Where secrets are stored. */
 export type SecretStore =
   /** The desktop's keyring. */
   | "secretService"
@@ -1129,13 +1133,13 @@ export type SecretStore =
   | "file"
   | (string & {});
 
-/** The accounts with their rosters and requests, all as they were at one `seq`. */
+/** The accounts with their rosters and requests, all at the same `seq`. */
 export interface State {
   /** The accounts, sorted by JID. */
   accounts: AccountState[];
   /**
    * The last event that this answer includes: subscribe with `since` set to it, and nothing is
-   * missed and nothing comes twice.
+   * missed or repeated.
    */
   seq: number;
 }
@@ -1152,63 +1156,63 @@ export type Subscription =
   | "both"
   | (string & {});
 
-/** Somebody wants to see our presence. */
+/** A request to see our presence. */
 export interface SubscriptionRequest {
-  /** Who asks: a bare JID. They may be a stranger. */
+  /** The sender: a bare JID, possibly a stranger's. */
   jid: string;
-  /** What they say with it. */
+  /** Their message. */
   message?: string;
-  /** What they call themselves. It proves nothing. */
+  /** Their nickname. It proves nothing. */
   nick?: string;
-  /** When it was first heard of. */
+  /** When it first reached us. */
   receivedAt: string;
   /**
-   * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
-   * itself.
+   * Signs that the JID or nickname may be designed to deceive. They are compared with contacts and
+   * the account itself.
    */
   warnings: Warning[];
 }
 
-/** Somebody wants to see our presence: `approve_subscription` and `deny_subscription` answer. */
+/** A request to see our presence: answer it with `approve_subscription` or `deny_subscription`. */
 export interface SubscriptionRequested {
-  /** Who asks: a bare JID. They may be a stranger. */
+  /** The sender: a bare JID, possibly a stranger's. */
   jid: string;
-  /** What they say with it, cut at 256 characters; `list_subscription_requests` has it all. */
+  /** Their message, shortened to 256 characters; `list_subscription_requests` returns all of it. */
   message?: string;
-  /** What they call themselves, cut at 256 characters. It proves nothing. */
+  /** Their nickname, shortened to 256 characters. It proves nothing. */
   nick?: string;
-  /** When it was first heard of. */
+  /** When it first reached us. */
   receivedAt: string;
   /**
-   * Signs of a JID or name that was made to deceive. It is compared with contacts and the account
-   * itself.
+   * Signs that the JID or nickname may be designed to deceive. They are compared with contacts and
+   * the account itself.
    */
   warnings: Warning[];
 }
 
 /**
- * A request is open no more: answered here or on another device, taken back, or a stranger's that
- * had to make room for newer ones.
+ * A request is no longer open: answered here or on another device, withdrawn, or a stranger's that
+ * gave way to newer ones.
  */
 export interface SubscriptionResolved {
-  /** Who had asked: a bare JID. */
+  /** The sender: a bare JID. */
   jid: string;
 }
 
 /** How the connection to the server is secured. */
 export type TlsMode =
-  /** What the domain's DNS says; else both are tried. */
+  /** According to the domain's DNS; without records, both are tried. */
   | "auto"
   /** TLS from the first byte (XEP-0368). */
   | "direct"
-  /** TLS after a plain greeting (RFC 6120). */
+  /** STARTTLS (RFC 6120). */
   | "starttls";
 
-/** Which daemon this is, and which API it speaks. */
+/** The daemon's version, and the API that it speaks. */
 export interface Version {
   /** The oldest API version whose clients still work unchanged. */
   apiCompatible: number;
-  /** The version of this API. It grows when something is added. */
+  /** The version of this API. It increases when something is added. */
   apiLevel: number;
   /** `prosed`. */
   name: string;
@@ -1216,20 +1220,20 @@ export interface Version {
   version: string;
 }
 
-/** A sign of a JID or name that was made to deceive. */
+/** A sign that a JID or name may be designed to deceive. */
 export type Warning =
   /** One word mixes scripts that look alike, as Latin and Cyrillic do. */
   | "mixedScripts"
-  /** It holds characters that turn the direction of writing. */
+  /** It contains characters that change the direction of writing. */
   | "bidi"
-  /** It holds characters that can't be seen, or nothing that can. */
+  /** It contains invisible characters, or no visible ones. */
   | "invisible"
   /**
    * The JID or the name looks like another contact's JID or name, or like the account's own JID,
-   * and is another. Which of the two is the genuine one, no program can tell: both are marked.
-   * Equal names are not.
+   * but differs from it. No program can tell which of the two is genuine: both are marked. Equal
+   * names are not.
    */
   | "lookAlike"
-  /** The name looks like a JID, and is not the contact's own. */
+  /** The name looks like a JID, but not the contact's own. */
   | "nameIsJid"
   | (string & {});

@@ -1,4 +1,4 @@
-//! The ways to the daemon. Neither is used before it is known who listens there.
+//! The ways to reach the daemon. Neither is used before it is known who is listening.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::challenge;
 use crate::endpoint::LONGEST_SOCKET_PATH;
 use crate::folder::us;
 
-/// What comes before the answer to a challenge. The daemon's head has some 200 bytes.
+/// The maximum size of a response head to a challenge. The daemon's has some 200 bytes.
 const MAX_HEAD_BYTES: usize = 4096;
 
 /// Connects to the Unix socket at `path`, if a program of our own user listens there.
@@ -23,7 +23,7 @@ pub(super) async fn open_socket(path: &Path) -> Result<UnixStream, OpenError> {
         return Err(io::Error::from(io::ErrorKind::NotFound).into());
     }
     let stream = UnixStream::connect(path).await?;
-    // Of the program that began to listen: the daemon, or our own systemd, which passes it the socket.
+    // The program that called `listen`: the daemon, or our own systemd, which passes it the socket.
     if stream.peer_cred()?.uid() == us() {
         Ok(stream)
     } else {
@@ -33,7 +33,7 @@ pub(super) async fn open_socket(path: &Path) -> Result<UnixStream, OpenError> {
 
 /// Connects to the port of `url`, if the program there has the token.
 pub(super) async fn open_port(url: &str, token: &str) -> Result<TcpStream, OpenError> {
-    // An address and no name: it is part of what is proved.
+    // An address rather than a name: it is part of the proof.
     let address = url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()?.parse().ok());
     let address: SocketAddr = address
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{url} has no address")))?;
@@ -54,7 +54,7 @@ pub(super) async fn open_port(url: &str, token: &str) -> Result<TcpStream, OpenE
     }
 }
 
-/// The body, of so many bytes. The stream then stands before the next response.
+/// The body, of this many bytes. The stream is then at the start of the next response.
 async fn read_answer(stream: &mut TcpStream, length: usize) -> Result<Vec<u8>, OpenError> {
     let mut read = Vec::new();
     loop {
@@ -77,13 +77,13 @@ fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
 }
 
-/// Why there is no way in.
+/// Why the daemon cannot be reached.
 pub(super) enum OpenError {
-    /// What the system says.
+    /// The system's error.
     Io(io::Error),
-    /// Another program listens there.
+    /// Another program is listening there.
     Impostor(String),
-    /// The port answers the challenge with this HTTP status.
+    /// The port answered the challenge with this HTTP status.
     Refused(u16),
 }
 
@@ -94,7 +94,7 @@ impl From<io::Error> for OpenError {
 }
 
 impl OpenError {
-    /// Whether nobody is there at all.
+    /// Whether nobody is listening at all.
     pub(super) fn is_absence(&self) -> bool {
         let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
         matches!(self, Self::Io(error) if absent.contains(&error.kind()))

@@ -1,4 +1,4 @@
-//! Events as one subscription gives them.
+//! The events of one subscription.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -31,8 +31,8 @@ impl<T: DeserializeOwned> EventStream<T> {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with the reason (kind `lagged`) where the daemon ended the subscription,
-    /// or what befell the connection.
+    /// [`ClientError::Call`] with the reason (kind `lagged`) if the daemon ended the subscription, or the error of
+    /// the connection.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         futures::StreamExt::next(self).await
     }
@@ -68,8 +68,7 @@ impl<T: DeserializeOwned> Stream for EventStream<T> {
     }
 }
 
-/// jsonrpsee drops the reason for which a server ends a subscription. This hands it on as the
-/// subscription's last item.
+/// jsonrpsee drops the reason why a server ends a subscription. This delivers it as the subscription's last item.
 pub(super) struct EndsAsItems<R>(pub(super) R);
 
 impl<R: TransportReceiverT + Send> TransportReceiverT for EndsAsItems<R> {
@@ -83,7 +82,7 @@ impl<R: TransportReceiverT + Send> TransportReceiverT for EndsAsItems<R> {
     }
 }
 
-/// An end is small: large messages need not be looked at.
+/// Such a message is small: large ones need not be parsed.
 const MAX_END_BYTES: usize = 4096;
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Events that go on by themselves.
+//! Events that continue across reconnects.
 
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -17,26 +17,25 @@ use crate::endpoint::EndpointError;
 use crate::error::ErrorKind;
 use crate::event::{Event, GetEventsParams, SubscribeParams};
 
-/// The first wait for a daemon that went away: it may be starting anew this very moment.
+/// The first wait for a daemon that is gone: it may be restarting at this very moment.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
-/// The longest: looking for a file costs next to nothing, and somebody may be watching.
+/// The longest wait: checking for a file costs next to nothing, and a user may be watching.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Events that go on when the connection is lost or the daemon starts anew. With each new connection
-/// it asks for what came after the last event that it handed on, so that nothing is lost and
-/// nothing comes twice.
+/// Events that continue when the connection is lost or the daemon restarts. Each new connection requests what came
+/// after the last event returned, so that nothing is lost or repeated.
 ///
-/// Where the daemon no longer has what came then, as after it has restarted, there is the error
-/// `cursorExpired`: load what you show anew, and [go on from](Follower::go_on_from) the `seq` of
-/// that answer. If you don't, it goes on with whatever the daemon still has.
+/// If the daemon no longer has those events, as after a restart, it returns the error `cursorExpired`: load what you
+/// show again, and [go on from](Follower::go_on_from) the `seq` of that answer. If you don't, it continues with what
+/// the daemon still has.
 ///
-/// `examples/follow.rs` is a whole program.
+/// `examples/follow.rs` is a complete program.
 #[derive(Debug)]
 pub struct Follower<T = Event> {
     dir: PathBuf,
     filter: Map<String, Value>,
     since: u64,
-    /// The client is kept because its end is the connection's.
+    /// Kept because dropping the client closes the connection.
     connection: Option<(Client, EventStream<Box<RawValue>>)>,
     /// Attempts to connect since the last event.
     attempts: u32,
@@ -45,12 +44,12 @@ pub struct Follower<T = Event> {
 }
 
 impl Follower {
-    /// Follows events of the daemon whose runtime directory is `dir`: those after `params.since`, or
-    /// those that come from now on.
+    /// Follows events of the daemon whose runtime directory is `dir`: those after `params.since`, or only future
+    /// ones.
     ///
     /// # Errors
     ///
-    /// As [`Client::find`] and [`Client::subscribe`]: it does not wait for a daemon that is not there.
+    /// As for [`Client::find`] and [`Client::subscribe`]: it does not wait for a daemon that is not there.
     pub async fn start(dir: &Path, params: SubscribeParams) -> Result<Self, ClientError> {
         let SubscribeParams { events, account, since } = params;
         let mut raw = Map::new();
@@ -64,17 +63,17 @@ impl Follower {
 }
 
 impl<T: DeserializeOwned> Follower<T> {
-    /// Follows events that may be newer than this crate, each read as a `T`: a `serde_json::Value`,
-    /// for example. `params` are those of `subscribe`.
+    /// Follows events that may be newer than this crate, each read as a `T`: a `serde_json::Value`, for example.
+    /// `params` are those of `subscribe`.
     ///
     /// # Errors
     ///
-    /// As [`Follower::start`].
+    /// As for [`Follower::start`].
     pub async fn start_raw(dir: &Path, mut params: Map<String, Value>) -> Result<Self, ClientError> {
         let client = Client::find(dir).await?;
         let since = match params.remove("since") {
             Some(since) => serde_json::from_value(since)?,
-            // A number, so that what comes while the very first connection is lost is not.
+            // Set to a number, so that nothing is missed if the very first connection is lost.
             None => client.call::<api::GetEvents>(GetEventsParams::default()).await?.seq,
         };
         let mut follower = Self {
@@ -90,15 +89,14 @@ impl<T: DeserializeOwned> Follower<T> {
         Ok(follower)
     }
 
-    /// The next event, when it comes. Where the daemon is away, it waits for it, however long. It is
-    /// fine to stop waiting and to call this again later (`select!`, `timeout`): nothing is lost.
+    /// Waits for the next event. If the daemon is away, it waits for it, however long. Cancel safe: you can stop
+    /// waiting and call this again later (`select!`, `timeout`) without losing anything.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with `cursorExpired` where events are gone; with another kind where the
-    /// daemon refuses the subscription. [`ClientError::Token`] or [`ClientError::Refused`] where it
-    /// doesn't let us in. [`ClientError::Unexpected`] for an event that is no `T`. It is fine to call
-    /// this again.
+    /// [`ClientError::Call`] with `cursorExpired` if events are gone; with another kind if the daemon refuses the
+    /// subscription. [`ClientError::Token`] or [`ClientError::Refused`] if it refuses the connection.
+    /// [`ClientError::Unexpected`] for an event that is not a `T`. You can call this again after any of them.
     pub async fn next(&mut self) -> Result<T, ClientError> {
         loop {
             let Some((_, stream)) = &mut self.connection else {
@@ -121,12 +119,12 @@ impl<T: DeserializeOwned> Follower<T> {
         }
     }
 
-    /// The `seq` of the last event that was handed on, or of where this began: a `since` for later.
+    /// The `seq` of the last event returned, or of the start: a `since` for later.
     pub fn seq(&self) -> u64 {
         self.since
     }
 
-    /// Goes on with the events after `seq`, as a snapshot says.
+    /// Continues with the events after `seq`, as given by a snapshot.
     pub fn go_on_from(&mut self, seq: u64) {
         if self.since != seq {
             self.since = seq;
@@ -139,12 +137,12 @@ impl<T: DeserializeOwned> Follower<T> {
         self.retry_at = Some(Instant::now() + wait(self.attempts, &mut rand::rng()));
     }
 
-    /// One attempt, once it is time for one.
+    /// One attempt, once it is due.
     async fn connect(&mut self) -> Result<(), ClientError> {
         if let Some(at) = self.retry_at {
             sleep_until(at).await;
         }
-        // Before the attempt, so that one that nobody waited for counts as well.
+        // Before the attempt, so that a cancelled one counts as well.
         self.attempts = self.attempts.saturating_add(1);
         self.lost();
         let result = match Client::find(&self.dir).await {
@@ -172,32 +170,32 @@ impl<T: DeserializeOwned> Follower<T> {
     }
 }
 
-/// What all events have. Those who are newer than this crate, too.
+/// The fields that all events have, including those newer than this crate.
 #[derive(Deserialize)]
 struct Numbered {
     seq: u64,
 }
 
-/// Whether it is over once the daemon is back, or once we have caught up.
+/// Whether the error goes away once the daemon is back, or once we have caught up.
 fn mends_itself(error: &ClientError) -> bool {
     match error {
         ClientError::Endpoint(error) => {
             matches!(error, EndpointError::Absent(_) | EndpointError::Stale(_))
         }
-        // Nothing was said to it, and the daemon may be back with a token that we have yet to read.
+        // Nothing was sent, and the daemon may be back with a token that we have yet to read.
         ClientError::Impostor(_)
         | ClientError::Unreachable(_)
         | ClientError::Disconnected(_)
         | ClientError::TimedOut
         | ClientError::TooSlow => true,
-        // It is busy, or about to go.
+        // It is busy, or about to stop.
         ClientError::Refused(status) => *status == 429 || *status >= 500,
         ClientError::Call(_) => error.kind() == Some(ErrorKind::Lagged),
         ClientError::Token(_) | ClientError::Unexpected(_) => false,
     }
 }
 
-/// The ceiling doubles; the wait is anywhere in its upper half, so that not all UIs come at once.
+/// The ceiling doubles; the wait is random within its upper half, so that not all UIs reconnect at once.
 fn wait(attempts: u32, random: &mut impl Rng) -> Duration {
     let ceiling = (SHORTEST_WAIT * (1 << attempts.min(16))).min(LONGEST_WAIT);
     random.random_range(ceiling / 2..=ceiling)

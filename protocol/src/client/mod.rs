@@ -38,27 +38,27 @@ const MAX_RESPONSE_BYTES: u32 = 16 << 20;
 const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 /// The daemon is on this machine: it answers at once or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many events wait for a reader before its subscription is given up. It can subscribe anew
-/// from the last `seq` that it saw.
+/// How many events may wait for a reader before its subscription is dropped. It can subscribe again from the last
+/// `seq` that it saw.
 const MAX_WAITING_EVENTS: usize = 1024;
 
-/// Why the client could not do as asked.
+/// Why a client's operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The daemon can't be found.
+    /// No endpoint was found.
     #[error("prosed is not running: {0}")]
     Endpoint(#[from] EndpointError),
     /// The daemon can't be reached, though it left an endpoint.
     #[error("prosed does not answer: {0}")]
     Unreachable(String),
-    /// At this address or socket a program listens that is not the daemon, or does not have the token.
-    /// Nothing was sent to it.
+    /// The program that listens at this address or socket is not the daemon, or does not have the token. Nothing was
+    /// sent to it.
     #[error("what listens at {0} does not prove to be prosed, and was told nothing")]
     Impostor(String),
     /// The token can't be read.
     #[error("the token can't be read: {0}")]
     Token(std::io::Error),
-    /// The daemon refused the connection with this HTTP status; 401: the token is not its own.
+    /// The daemon refused the connection with this HTTP status; 401: the token is wrong.
     #[error("prosed refused the connection (HTTP status {0})")]
     Refused(u16),
     /// The daemon answered with an error.
@@ -67,14 +67,14 @@ pub enum ClientError {
     /// The connection is lost, and all its subscriptions with it.
     #[error("the connection to prosed is lost: {0}")]
     Disconnected(String),
-    /// No answer in time.
+    /// No answer arrived in time.
     #[error("prosed did not answer in time")]
     TimedOut,
-    /// The events came faster than they were read, and the subscription is over. Subscribe anew from
-    /// the last `seq` that was read.
+    /// The events arrived faster than they were read, and the subscription is over. Subscribe again from the last
+    /// `seq` that was read.
     #[error("events came faster than they were read")]
     TooSlow,
-    /// The answer is not of the type that was expected: the daemon is of another version.
+    /// The answer is not of the expected type: the daemon has a different version.
     #[error("prosed answered with something else than expected: {0}")]
     Unexpected(#[from] serde_json::Error),
 }
@@ -91,51 +91,49 @@ impl From<RpcError> for ClientError {
 }
 
 impl ClientError {
-    /// What went wrong, where the daemon said so in a word that this crate knows.
+    /// What went wrong, if the daemon said so with a kind that this crate knows.
     pub fn kind(&self) -> Option<ErrorKind> {
         let Self::Call(error) = self else { return None };
         ErrorKind::ALL.iter().copied().find(|kind| kind.code() == error.code())
     }
 
-    /// What the daemon said for programs, where it did.
+    /// The daemon's details for programs, if any.
     pub fn data(&self) -> Option<ErrorData> {
         let Self::Call(error) = self else { return None };
         serde_json::from_str(error.data()?.get()).ok()
     }
 }
 
-/// A connection to the daemon. Clones of an [`std::sync::Arc`] of it may call at the same time.
+/// A connection to the daemon. Several tasks may call at the same time through an [`std::sync::Arc`].
 #[derive(Debug)]
 pub struct Client(jsonrpsee::core::client::Client);
 
 impl Client {
-    /// Connects to the daemon whose runtime directory is `dir`, or has systemd start it where its
-    /// `prosed.socket` is enabled
-    /// (see [`runtime_dir`](crate::endpoint::runtime_dir)).
+    /// Connects to the daemon whose runtime directory is `dir` (see [`runtime_dir`](crate::endpoint::runtime_dir)),
+    /// or makes systemd start it if its `prosed.socket` is enabled.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Endpoint`] where no daemon runs, else as [`Client::connect`].
+    /// [`ClientError::Endpoint`] if no daemon is running, else as for [`Client::connect`].
     pub async fn find(dir: &Path) -> Result<Self, ClientError> {
         let absent = match Endpoint::read(dir) {
             Err(absent @ EndpointError::Absent(_)) => absent,
             found => return Self::connect(&found?).await,
         };
-        // Where systemd holds the socket, the daemon starts when somebody knocks.
+        // If systemd holds the socket, the first connection starts the daemon.
         match soon(open_socket(&dir.join(SOCKET_NAME))).await? {
             Err(error) if error.is_absence() => Err(absent.into()),
             opened => Self::connect_unix(opened?).await,
         }
     }
 
-    /// Connects over the Unix socket; where the endpoint names none, over TCP with the token. Says nothing
-    /// to another user's program, which may have taken the place of a daemon that has ended.
+    /// Connects over the Unix socket; if the endpoint names none, over TCP with the token. Sends nothing to another
+    /// user's program, which may have taken the place of a daemon that has ended.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Endpoint`] where nobody listens any more, [`ClientError::Impostor`] where another
-    /// program does; [`ClientError::Unreachable`], [`ClientError::Token`], [`ClientError::Refused`] or
-    /// [`ClientError::TimedOut`].
+    /// [`ClientError::Endpoint`] if nobody is listening any more, [`ClientError::Impostor`] if another program is;
+    /// [`ClientError::Unreachable`], [`ClientError::Token`], [`ClientError::Refused`] or [`ClientError::TimedOut`].
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, ClientError> {
         let here = |error: OpenError| match error.is_absence() {
             true => EndpointError::Stale(endpoint.pid).into(),
@@ -153,11 +151,11 @@ impl Client {
             .map_err(|_| ClientError::Token(std::io::ErrorKind::InvalidData.into()))?;
         bearer.set_sensitive(true);
         let stream = soon(open_port(url, &token)).await?.map_err(here)?;
-        // The connection that has proved who is there.
+        // The connection that has passed the challenge.
         Self::upgrade(url, HeaderMap::from_iter([(AUTHORIZATION, bearer)]), stream).await
     }
 
-    /// The kernel tells the daemon who we are: no token. The host in the address is not looked at.
+    /// The kernel tells the daemon who we are: no token. The host in the address is ignored.
     async fn connect_unix(stream: impl Stream) -> Result<Self, ClientError> {
         Self::upgrade("ws://localhost/rpc", HeaderMap::new(), stream).await
     }
@@ -182,7 +180,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with the daemon's error, or what befell the connection.
+    /// [`ClientError::Call`] with the daemon's error, or the error of the connection.
     pub async fn call<M: Method>(&self, params: M::Params) -> Result<M::Result, ClientError> {
         self.call_raw(M::NAME, params).await
     }
@@ -191,7 +189,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::call`].
+    /// As for [`Client::call`].
     pub async fn call_raw<R: DeserializeOwned>(
         &self,
         method: &str,
@@ -204,17 +202,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::call`].
+    /// As for [`Client::call`].
     pub async fn subscribe(&self, params: SubscribeParams) -> Result<EventStream, ClientError> {
         self.subscribe_raw(params).await
     }
 
-    /// Subscribes to events that may be newer than this crate, each read as a `T`: a
-    /// `serde_json::Value`, for example.
+    /// Subscribes to events that may be newer than this crate, each read as a `T`: a `serde_json::Value`, for
+    /// example.
     ///
     /// # Errors
     ///
-    /// As [`Client::call`].
+    /// As for [`Client::call`].
     pub async fn subscribe_raw<T: DeserializeOwned>(
         &self,
         params: impl Serialize + Send,
@@ -247,7 +245,7 @@ fn refused(error: WsHandshakeError) -> ClientError {
     }
 }
 
-/// What the daemon does at once, or not at all.
+/// For what the daemon does immediately, or not at all.
 async fn soon<T>(work: impl Future<Output = T>) -> Result<T, ClientError> {
     timeout(CONNECT_TIMEOUT, work).await.map_err(|_| ClientError::TimedOut)
 }

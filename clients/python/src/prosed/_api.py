@@ -86,25 +86,25 @@ __all__ = [
 
 
 Availability = Literal["available", "chat", "away", "xa", "dnd", "unavailable"]
-"""How somebody is there (RFC 6121 §4.7.2.1).
+"""Availability (RFC 6121 §4.7.2.1).
 
-- `available`: Is there.
+- `available`: Available.
 - `chat`: Wants to talk.
 - `away`: Away for a moment.
 - `xa`: Away for longer.
 - `dnd`: Does not want to be disturbed.
-- `unavailable`: Is not there.
+- `unavailable`: Unavailable.
 """
 
 
 ConnectionState = Literal["connecting", "online", "suspended", "offline", "failed"]
-"""How a session stands.
+"""The state of a session.
 
-- `connecting`: On the way, or waiting for the next attempt (`retryAt`).
+- `connecting`: Connecting, or waiting for the next attempt (`retryAt`).
 - `online`: Authenticated and bound.
-- `suspended`: The connection is lost, and may come back with nothing lost.
-- `offline`: Down because somebody wanted it so.
-- `failed`: Down for good until somebody acts; `error` says why.
+- `suspended`: The connection is lost, and may resume without loss.
+- `offline`: Down because a user asked for it.
+- `failed`: Down until a user acts; `error` says why.
 """
 
 
@@ -137,26 +137,26 @@ ErrorKind = Literal[
     "storageFailed",
     "internalError",
 ]
-"""What went wrong, as a word for programs. Each has a `code` of its own.
+"""What went wrong, as an identifier for programs. Each has its own `code`.
 
-- `parseError`: The message is no JSON (JSON-RPC 2.0).
+- `parseError`: The message is not JSON (JSON-RPC 2.0).
 - `invalidParams`: The parameters are unknown, missing or of the wrong type; `message`
-    names those that exist (JSON-RPC 2.0).
-- `methodNotFound`: There is no such method; `message` names those with similar names
+    lists those that exist (JSON-RPC 2.0).
+- `methodNotFound`: There is no such method; `message` lists those with similar names
     (JSON-RPC 2.0).
-- `invalidRequest`: It is JSON but no request (JSON-RPC 2.0).
-- `notAuthorized`: The server refused the credentials. Final until new ones come.
+- `invalidRequest`: It is JSON but not a request (JSON-RPC 2.0).
+- `notAuthorized`: The server refused the credentials. Final until there are new ones.
 - `credentialsMissing`: No password was given, and none is remembered.
 - `accountUnknown`: There is no such account here.
 - `accountRequired`: There are several accounts, and none was named.
 - `accountDisabled`: The server says that the account is disabled.
 - `serverUnreachable`: DNS or TCP failed, or the server did not answer in time.
-- `tlsFailed`: The certificate or the handshake is bad; `text` says which.
-- `protocolViolation`: The server broke XMPP, or lied to us.
+- `tlsFailed`: The certificate or the handshake is bad; `text` has the details.
+- `protocolViolation`: The server violated XMPP, or lied to us.
 - `sessionReplaced`: Another client took our resource.
 - `offline`: The call needs the server, and the session is down.
-- `downgradeRefused`: The server offers less for a login than it once did, and nothing was
-    said to it; `text` says what is missing.
+- `downgradeRefused`: The server's offer is weaker than it once was, and nothing was sent
+    to it; `text` says what is missing.
 - `contactUnknown`: There is no such contact in the roster.
 - `notFound`: There is no avatar, profile or message there.
 - `invalidJid`: The JID is not one.
@@ -171,10 +171,10 @@ ErrorKind = Literal[
     event it got.
 - `subscriptionNeedsWebSocket`: A subscription was asked for over POST.
 - `limitExceeded`: A bound was reached: `limit` names it, `value` is its value. Some
-    limits of a connection have codes of their own.
+    limits of a connection have their own codes.
 - `storageFailed`: The disk is full or broken. Nothing was acknowledged.
-- `internalError`: A bug in prosed brought the account's session down; the other accounts
-    go on.
+- `internalError`: A bug in prosed ended the account's session; other accounts are not
+    affected.
 """
 
 
@@ -187,27 +187,27 @@ EventName = Literal[
 ]
 """The events' names.
 
-- `contactChanged`: Contacts are new, changed or gone.
-- `accountChanged`: An account's session or our own side of it has changed, or the account
+- `contactChanged`: Contacts were added, changed or removed.
+- `accountChanged`: An account's session, presence or profile has changed, or the account
     is gone.
 - `rosterLoaded`: The server's roster has been reconciled with the cached one.
-- `subscriptionRequested`: Somebody wants to see our presence.
-- `subscriptionResolved`: A request is open no more: answered here or on another device,
-    taken back, or a stranger's that had to make room for newer ones.
+- `subscriptionRequested`: A new request to see our presence.
+- `subscriptionResolved`: A request is no longer open: answered here or on another device,
+    withdrawn, or a stranger's that gave way to newer ones.
 """
 
 
 RosterSource = Literal["cache", "server"]
 """Where a roster came from.
 
-- `cache`: From the cache. The server's is fetched behind it: differences come as
+- `cache`: From the cache. The server's is being fetched: differences are reported by
     `contactChanged`.
-- `server`: As the server has it.
+- `server`: From the server.
 """
 
 
 SecretStore = Literal["secretService", "systemdCredential", "file"]
-"""Where secrets are kept.
+"""Where secrets are stored.
 
 - `secretService`: The desktop's keyring.
 - `systemdCredential`: Given to the daemon by systemd; read only.
@@ -228,44 +228,43 @@ Subscription = Literal["none", "to", "from", "both"]
 TlsMode = Literal["auto", "direct", "starttls"]
 """How the connection to the server is secured.
 
-- `auto`: What the domain's DNS says; else both are tried.
+- `auto`: According to the domain's DNS; without records, both are tried.
 - `direct`: TLS from the first byte (XEP-0368).
-- `starttls`: TLS after a plain greeting (RFC 6120).
+- `starttls`: STARTTLS (RFC 6120).
 """
 
 
 ContactWarning = Literal["mixedScripts", "bidi", "invisible", "lookAlike", "nameIsJid"]
-"""A sign of a JID or name that was made to deceive.
+"""A sign that a JID or name may be designed to deceive.
 
 - `mixedScripts`: One word mixes scripts that look alike, as Latin and Cyrillic do.
-- `bidi`: It holds characters that turn the direction of writing.
-- `invisible`: It holds characters that can't be seen, or nothing that can.
+- `bidi`: It contains characters that change the direction of writing.
+- `invisible`: It contains invisible characters, or no visible ones.
 - `lookAlike`: The JID or the name looks like another contact's JID or name, or like the
-    account's own JID, and is another. Which of the two is the genuine one, no program can
-    tell: both are marked. Equal names are not.
-- `nameIsJid`: The name looks like a JID, and is not the contact's own.
+    account's own JID, but differs from it. No program can tell which of the two is
+    genuine: both are marked. Equal names are not.
+- `nameIsJid`: The name looks like a JID, but not the contact's own.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One XMPP account and how its session stands.
+    """One XMPP account and the state of its session.
 
-    In lists and events it stays small, as a contact does: at most 32 KiB of JSON, most of
-    which only our own status can take. `get_account` has all devices, with their whole
-    texts.
+    Lists and events contain at most 32 KiB of JSON, most of which only our own status can
+    take. `get_account` returns all devices, with their full texts.
     """
 
     account: str
     """The account: its bare JID."""
     availability: Availability
-    """What `set_presence` said last: what contacts are shown while the account is `online`,
-    and again once it is.
+    """As last set by `set_presence`: what contacts see while the account is `online`, and
+    again when it next is.
     """
     since: datetime
-    """Since when it stands so."""
+    """When this state began."""
     state: ConnectionState
-    """How the session stands."""
+    """The state of the session."""
     avatar: Avatar | None = None
     """Our own picture."""
     error: ErrorObject | None = None
@@ -273,15 +272,15 @@ class Account:
     jid: str | None = None
     """Our full JID, while the session is bound."""
     last_stanza_at: datetime | None = None
-    """When the server was last heard of."""
+    """When the server was last heard from."""
     profile: ProfileSummary | None = None
-    """Who we say we are; `load_profile` has the whole profile."""
+    """A summary of our own profile; `load_profile` returns all of it."""
     remembered: bool = False
-    """Whether prosed logs in again by itself after a restart."""
+    """Whether prosed logs in automatically after a restart."""
     resource: str | None = None
-    """The resource part of our JID, as bound or as asked for."""
+    """The resource part of our JID, as bound or requested."""
     resource_count: int = 0
-    """How many other devices of ours are online, those that `resources` leaves out included."""
+    """How many other devices of ours are online, including those that `resources` leaves out."""
     resources: list[Resource] = field(default_factory=list)
     """Our other devices that are online, best first: at most four in lists and events, all in
     `get_account`.
@@ -289,15 +288,15 @@ class Account:
     retry_at: datetime | None = None
     """When the next attempt to connect is due."""
     roster_truncated: bool = False
-    """Present, and true, where the server's roster has more than 20,000 contacts, or more than
-    16 MiB of JIDs, names and groups: some contacts are left out.
+    """Present, and true, if the server's roster has more than 20,000 contacts, or more than 16
+    MiB of JIDs, names and groups: some contacts are left out.
     """
     secret_store: SecretStore | None = None
-    """Where the account's secret is kept; absent where none is."""
+    """Where the account's secret is stored, if it is."""
     status: str | None = None
-    """What `set_presence` said last."""
+    """As last set by `set_presence`."""
     truncated: bool = False
-    """Present, and true, where texts are cut or devices left out to keep this small."""
+    """Present, and true, if texts are shortened or devices left out to keep this small."""
 
     @classmethod
     def from_json(cls, json: Json) -> Account:
@@ -330,11 +329,11 @@ class AccountState:
     info: Account
     """The account, as in `list_accounts`."""
     roster: Roster | None = None
-    """Its roster. Absent where none is known yet: `contactChanged`, then `rosterLoaded` tell
-    when it comes.
+    """Its roster. Absent if none is known yet: `contactChanged`, then `rosterLoaded` report it
+    when it arrives.
     """
     subscription_requests: list[SubscriptionRequest] = field(default_factory=list)
-    """Who wants to see our presence and has no answer yet, sorted by JID."""
+    """Unanswered requests to see our presence, sorted by JID."""
 
     @classmethod
     def from_json(cls, json: Json) -> AccountState:
@@ -373,8 +372,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPatch:
-    """What to change of a postal address. What is left out stays as it is; null or an empty
-    text takes away.
+    """Changes to a postal address. Absent fields stay unchanged; null or an empty text removes
+    the field.
     """
 
     country: str | Remove | None = None
@@ -417,12 +416,12 @@ class Avatar:
     height: int
     """In pixels."""
     id: str
-    """The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id."""
+    """The SHA-1 of its bytes, in hexadecimal. Different pictures have different ids."""
     type: str
-    """Its media type, as in `image/png`, by its bytes and not by what was announced."""
+    """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
-    """Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one,
-    of 64, 128 or 256 pixels, whichever is next. It stays the same over restarts, and
+    """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
+    64, 128 or 256 pixels, whichever is the next size up. The path survives restarts, and
     changes when the token is replaced.
     """
     width: int
@@ -442,7 +441,7 @@ class Avatar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientInfo:
-    """Which program a device runs (XEP-0030 §3.1)."""
+    """The program that a device runs (XEP-0030 §3.1)."""
 
     category: str
     """As in `client`."""
@@ -462,44 +461,44 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """A roster item and what is known of its owner. Our own JID never is one.
+    """A roster item and what is known about its owner. Our own JID is never a contact.
 
-    In rosters and events it is at most 4 KiB of JSON, whatever others send: the best
-    devices only, and texts that are cut end in `…`. Where anything is left out or cut,
-    `truncated` is true, and `get_contact` has the rest.
+    In rosters and events it is at most 4 KiB of JSON, whatever others send: only the best
+    devices, and shortened texts end in `…`. If anything is left out or shortened,
+    `truncated` is true, and `get_contact` returns the rest.
     """
 
     availability: Availability
-    """The best resource's: of the highest priority, then `chat`, `available`, `away`, `xa`,
+    """That of the best resource: highest priority, then `chat`, `available`, `away`, `xa`,
     `dnd`, then the newest.
     """
     jid: str
-    """Who it is: a bare JID."""
+    """The contact: a bare JID."""
     name: str
-    """What to show: the roster name, else the profile's nickname or full name, else the JID's
-    local part. It may deceive: show `jid` where it matters, and see `warnings`.
+    """The name to show: the roster name, else the profile's nickname or full name, else the
+    JID's local part. It may be misleading: show `jid` where it matters, and see `warnings`.
     """
     subscription: Subscription
     """Who sees whose presence."""
     approved: bool = False
     """We approved in advance that they see our presence."""
     ask: bool = False
-    """We asked for their presence, and have no answer yet."""
+    """We requested their presence, and have no answer yet."""
     avatar: Avatar | None = None
     """The picture."""
     groups: list[str] = field(default_factory=list)
-    """The groups that we put the contact in, sorted. Where `truncated` is true, some may be
-    left out: take them from `get_contact` before you change them.
+    """The groups that we put the contact in, sorted. If `truncated` is true, some may be left
+    out: read them from `get_contact` before you change them.
     """
     last_seen: datetime | None = None
-    """While the contact is away: when they were last known to be there. That is when they
+    """While the contact is away: when they were last known to be available. That is when they
     left, or when the connection was lost, if that came first. It survives restarts; after a
-    crash it may be too old. Absent while they are available, and where it is unknown.
+    crash it may be too old. Absent while they are available, and if it is unknown.
     """
     profile: ProfileSummary | None = None
-    """Who they say they are; `load_profile` has the whole profile."""
+    """A summary of their profile; `load_profile` returns all of it."""
     resource_count: int = 0
-    """How many devices are online, those that `resources` leaves out included."""
+    """How many devices are online, including those that `resources` leaves out."""
     resources: list[Resource] = field(default_factory=list)
     """The devices that are online, best first: at most four in rosters and events, all in
     `get_contact`.
@@ -507,13 +506,13 @@ class Contact:
     roster_name: str | None = None
     """The name that we gave the contact."""
     status: str | None = None
-    """The best resource's sentence."""
+    """The best resource's status text."""
     truncated: bool = False
-    """Present, and true, where texts are cut, or devices or groups left out, to keep this
+    """Present, and true, if texts are shortened, or devices or groups left out, to keep this
     small.
     """
     warnings: list[ContactWarning] = field(default_factory=list)
-    """Signs of a JID or name that was made to deceive."""
+    """Signs that the JID or name may be designed to deceive."""
 
     @classmethod
     def from_json(cls, json: Json) -> Contact:
@@ -539,7 +538,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorObject:
-    """An error object, as calls answer with and as an account carries."""
+    """An error object, in answers and accounts."""
 
     code: int
     """Unique for each kind."""
@@ -559,12 +558,12 @@ class ErrorObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorData:
-    """What programs need to know of an error."""
+    """The details of an error for programs."""
 
     kind: ErrorKind
     """What went wrong."""
     retryable: bool
-    """Whether the same call may succeed later, with nothing changed by anybody."""
+    """Whether the same call may succeed later without any change."""
     account: str | None = None
     """The account that it concerns: a bare JID."""
     condition: str | None = None
@@ -574,7 +573,7 @@ class ErrorData:
     oldest: int | None = None
     """`cursorExpired`: the `seq` of the oldest retained event."""
     retry_after_ms: int | None = None
-    """Wait this long before trying again, in milliseconds."""
+    """Wait this long before retrying, in milliseconds."""
     seq: int | None = None
     """`lagged`: the `seq` of the last event that was delivered."""
     text: str | None = None
@@ -600,12 +599,12 @@ class ErrorData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """Events, for those who poll."""
+    """Events, for polling."""
 
     events: list[Event]
     """In the order in which they happened."""
     seq: int
-    """Ask on with `since` set to this. It counts events that were not asked for as well."""
+    """Continue with `since` set to this. It also counts events that were not requested."""
 
     @classmethod
     def from_json(cls, json: Json) -> Events:
@@ -617,14 +616,14 @@ class Events:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRenamed:
-    """What `rename_group` answers."""
+    """The answer to `rename_group`."""
 
     failed: list[MemberNotRenamed]
-    """Who they are and why, sorted by JID: at most 100 of them."""
+    """Those contacts and the reasons, sorted by JID: at most 100 of them."""
     failed_count: int
     """How many could not be changed, and are still in the old group."""
     renamed: int
-    """How many contacts are in the new group now instead of the old one."""
+    """How many contacts were moved from the old group to the new one."""
 
     @classmethod
     def from_json(cls, json: Json) -> GroupRenamed:
@@ -646,12 +645,12 @@ class LoadedAvatar:
     height: int
     """In pixels."""
     id: str
-    """The SHA-1 of its bytes, in hexadecimal digits. Another picture has another id."""
+    """The SHA-1 of its bytes, in hexadecimal. Different pictures have different ids."""
     type: str
-    """Its media type, as in `image/png`, by its bytes and not by what was announced."""
+    """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
-    """Its path on this daemon, good for `<img>`. With `?size=64` it is a small and square one,
-    of 64, 128 or 256 pixels, whichever is next. It stays the same over restarts, and
+    """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
+    64, 128 or 256 pixels, whichever is the next size up. The path survives restarts, and
     changes when the token is replaced.
     """
     width: int
@@ -677,7 +676,7 @@ class MemberNotRenamed:
     error: ErrorObject
     """Why."""
     jid: str
-    """Who it is: a bare JID."""
+    """The contact: a bare JID."""
 
     @classmethod
     def from_json(cls, json: Json) -> MemberNotRenamed:
@@ -689,7 +688,7 @@ class MemberNotRenamed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Who somebody says to be: a vCard (RFC 6350)."""
+    """A profile, as its owner describes themselves: a vCard (RFC 6350)."""
 
     address: Address | None = None
     """The postal address."""
@@ -735,8 +734,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfilePatch:
-    """What to change of a profile. What is left out stays as it is; null, an empty text or an
-    empty list takes away.
+    """Changes to a profile. Absent fields stay unchanged; null, an empty text or an empty list
+    removes the field.
     """
 
     address: AddressPatch | Remove | None = None
@@ -796,8 +795,8 @@ class ProfilePatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileSummary:
-    """What contacts and accounts show of a profile. In rosters, lists and events each text has
-    at most 256 characters.
+    """The part of a profile shown with contacts and accounts. In rosters, lists and events
+    each text has at most 256 characters.
     """
 
     full_name: str | None = None
@@ -821,10 +820,10 @@ class ProfileSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedAvatar:
-    """What `set_avatar` answers."""
+    """The answer to `set_avatar`."""
 
     id: str | None = None
-    """The id that it is published under. Absent where it was taken away."""
+    """The id under which it is published. Absent if it was removed."""
 
     @classmethod
     def from_json(cls, json: Json) -> PublishedAvatar:
@@ -835,24 +834,24 @@ class PublishedAvatar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One connected device of somebody."""
+    """One connected device."""
 
     availability: Availability
     """Never `unavailable`."""
     priority: int
     """RFC 6121 §4.7.2.3."""
     resource: str
-    """The resource part of its JID. Empty for the bare JID, from which gateways speak."""
+    """The resource part of its JID. Empty for the bare JID, which gateways use."""
     since: datetime
-    """Since when it is so."""
+    """When this presence began."""
     client: ClientInfo | None = None
-    """Which program it is, where it says."""
+    """Its program, if it says."""
     features: list[str] | None = None
-    """What it supports (XEP-0030), sorted. From `get_contact` only, and once known."""
+    """Its features (XEP-0030), sorted. Only from `get_contact`, once known."""
     idle_since: datetime | None = None
-    """Untouched since (XEP-0319)."""
+    """Idle since (XEP-0319)."""
     status: str | None = None
-    """A sentence for us."""
+    """Its status text."""
 
     @classmethod
     def from_json(cls, json: Json) -> Resource:
@@ -878,16 +877,16 @@ class Roster:
     """The contacts, sorted by JID."""
     seq: int
     """The last event that this answer includes: subscribe with `since` set to it, and nothing
-    is lost.
+    is missed.
     """
     source: RosterSource
-    """Where this answer came from."""
+    """Where this answer comes from."""
     complete: bool = True
-    """Whether these are the last ones. If not, go on with `load_roster` and `after` set to the
-    last one's `jid`; where there is none, without `after`.
+    """Whether this is the end of the roster. If not, continue with `load_roster` and `after`
+    set to the last contact's `jid`; if there is none, without `after`.
     """
     version: str | None = None
-    """The server's opaque version of the roster, where it has any."""
+    """The server's opaque version of the roster, if any."""
 
     @classmethod
     def from_json(cls, json: Json) -> Roster:
@@ -903,13 +902,13 @@ class Roster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The accounts with their rosters and requests, all as they were at one `seq`."""
+    """The accounts with their rosters and requests, all at the same `seq`."""
 
     accounts: list[AccountState]
     """The accounts, sorted by JID."""
     seq: int
     """The last event that this answer includes: subscribe with `since` set to it, and nothing
-    is missed and nothing comes twice.
+    is missed or repeated.
     """
 
     @classmethod
@@ -922,19 +921,19 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRequest:
-    """Somebody wants to see our presence."""
+    """A request to see our presence."""
 
     jid: str
-    """Who asks: a bare JID. They may be a stranger."""
+    """The sender: a bare JID, possibly a stranger's."""
     received_at: datetime
-    """When it was first heard of."""
+    """When it first reached us."""
     message: str | None = None
-    """What they say with it."""
+    """Their message."""
     nick: str | None = None
-    """What they call themselves. It proves nothing."""
+    """Their nickname. It proves nothing."""
     warnings: list[ContactWarning] = field(default_factory=list)
-    """Signs of a JID or name that was made to deceive. It is compared with contacts and the
-    account itself.
+    """Signs that the JID or nickname may be designed to deceive. They are compared with
+    contacts and the account itself.
     """
 
     @classmethod
@@ -950,12 +949,12 @@ class SubscriptionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """Which daemon this is, and which API it speaks."""
+    """The daemon's version, and the API that it speaks."""
 
     api_compatible: int
     """The oldest API version whose clients still work unchanged."""
     api_level: int
-    """The version of this API. It grows when something is added."""
+    """The version of this API. It increases when something is added."""
     name: str
     """`prosed`."""
     version: str
@@ -973,14 +972,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something has changed."""
+    """A change."""
 
     NAME: ClassVar[str]
 
     account: str
     """The account that it concerns: a bare JID."""
     seq: int
-    """Grows with each event of the whole daemon, never goes back, and stays below 2^53."""
+    """Increases with each event of the whole daemon, never goes back, and stays below 2^53."""
     time: datetime
     """When it happened."""
 
@@ -991,16 +990,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChanged(Event):
-    """An account's session or our own side of it has changed, or the account is gone."""
+    """An account's session, presence or profile has changed, or the account is gone."""
 
     NAME: ClassVar[str] = "accountChanged"
 
     info: Account | None = None
-    """The account's new state, as in `list_accounts`. Absent where there is no such account
-    any more: it was forgotten, or its first login has failed.
+    """The account's new state, as in `list_accounts`. Absent if the account no longer exists:
+    it was forgotten, or its first login failed.
     """
     removed: bool = False
-    """Present, and true, where the account was forgotten."""
+    """Present, and true, if the account was forgotten."""
 
     @classmethod
     def from_json(cls, json: Json) -> AccountChanged:
@@ -1015,27 +1014,27 @@ class AccountChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactChanged(Event):
-    """Contacts are new, changed or gone."""
+    """Contacts were added, changed or removed."""
 
     NAME: ClassVar[str] = "contactChanged"
 
     contacts: list[Contact]
-    """Those that are new or changed: their new state, as in a roster. One that looks the same
-    as before has changed in what only `get_contact` or `load_profile` show.
+    """The new state of those added or changed, as in a roster. One that looks the same as
+    before has changed in something that only `get_contact` or `load_profile` returns.
     """
     ids: list[str]
     """All contacts concerned: at most 100 bare JIDs, sorted."""
     removed: list[str]
-    """Those that are contacts no more: bare JIDs."""
+    """Those that are no longer contacts: bare JIDs."""
     came_online: list[str] = field(default_factory=list)
-    """Those of `contacts` who were unavailable before and are not now: bare JIDs."""
+    """Those of `contacts` who were unavailable before and no longer are: bare JIDs."""
     initial: bool = False
-    """Present, and true, where this is what a login has found: contacts who were online
-    before, or had left while the account was away. Nothing to disturb anybody for. It holds
-    for the first presence of each device until half a minute after our own, unless the
-    contact has left since, and for any that says it is older than our login. Who comes
-    online within that time looks the same. Where a contact's changes are told together, one
-    of the login's is enough.
+    """Present, and true, if this is what a login found: contacts who were online before, or
+    had left while the account was away. Not worth a notification. It applies to the first
+    presence of each device until half a minute after our own, unless the contact has left
+    since, and to any presence that says it is older than our login. A contact who comes
+    online within that time looks the same. If several changes of a contact are reported
+    together, one from the login is enough.
     """
 
     @classmethod
@@ -1061,7 +1060,7 @@ class RosterLoaded(Event):
     changed: int
     """How many contacts differ from the cached roster."""
     version: str | None = None
-    """The server's opaque version of the roster, where it has any."""
+    """The server's opaque version of the roster, if any."""
 
     @classmethod
     def from_json(cls, json: Json) -> RosterLoaded:
@@ -1076,23 +1075,25 @@ class RosterLoaded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRequested(Event):
-    """Somebody wants to see our presence: `approve_subscription` and `deny_subscription`
-    answer.
+    """A request to see our presence: answer it with `approve_subscription` or
+    `deny_subscription`.
     """
 
     NAME: ClassVar[str] = "subscriptionRequested"
 
     jid: str
-    """Who asks: a bare JID. They may be a stranger."""
+    """The sender: a bare JID, possibly a stranger's."""
     received_at: datetime
-    """When it was first heard of."""
+    """When it first reached us."""
     message: str | None = None
-    """What they say with it, cut at 256 characters; `list_subscription_requests` has it all."""
+    """Their message, shortened to 256 characters; `list_subscription_requests` returns all of
+    it.
+    """
     nick: str | None = None
-    """What they call themselves, cut at 256 characters. It proves nothing."""
+    """Their nickname, shortened to 256 characters. It proves nothing."""
     warnings: list[ContactWarning] = field(default_factory=list)
-    """Signs of a JID or name that was made to deceive. It is compared with contacts and the
-    account itself.
+    """Signs that the JID or nickname may be designed to deceive. They are compared with
+    contacts and the account itself.
     """
 
     @classmethod
@@ -1111,14 +1112,14 @@ class SubscriptionRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionResolved(Event):
-    """A request is open no more: answered here or on another device, taken back, or a
-    stranger's that had to make room for newer ones.
+    """A request is no longer open: answered here or on another device, withdrawn, or a
+    stranger's that gave way to newer ones.
     """
 
     NAME: ClassVar[str] = "subscriptionResolved"
 
     jid: str
-    """Who had asked: a bare JID."""
+    """The sender: a bare JID."""
 
     @classmethod
     def from_json(cls, json: Json) -> SubscriptionResolved:
@@ -1162,27 +1163,27 @@ _EVENTS: dict[str, type[Event]] = {
 
 
 class ParseError(ProsedError):
-    """The message is no JSON (JSON-RPC 2.0). (-32700)"""
+    """The message is not JSON (JSON-RPC 2.0). (-32700)"""
 
 
 class InvalidParams(ProsedError):
-    """The parameters are unknown, missing or of the wrong type; `message` names those that
+    """The parameters are unknown, missing or of the wrong type; `message` lists those that
     exist (JSON-RPC 2.0). (-32602)
     """
 
 
 class MethodNotFound(ProsedError):
-    """There is no such method; `message` names those with similar names (JSON-RPC 2.0).
+    """There is no such method; `message` lists those with similar names (JSON-RPC 2.0).
     (-32601)
     """
 
 
 class InvalidRequest(ProsedError):
-    """It is JSON but no request (JSON-RPC 2.0). (-32600)"""
+    """It is JSON but not a request (JSON-RPC 2.0). (-32600)"""
 
 
 class NotAuthorized(ProsedError):
-    """The server refused the credentials. Final until new ones come. (1001)"""
+    """The server refused the credentials. Final until there are new ones. (1001)"""
 
 
 class CredentialsMissing(ProsedError):
@@ -1206,11 +1207,11 @@ class ServerUnreachable(ProsedError):
 
 
 class TlsFailed(ProsedError):
-    """The certificate or the handshake is bad; `text` says which. (1102)"""
+    """The certificate or the handshake is bad; `text` has the details. (1102)"""
 
 
 class ProtocolViolation(ProsedError):
-    """The server broke XMPP, or lied to us. (1103)"""
+    """The server violated XMPP, or lied to us. (1103)"""
 
 
 class SessionReplaced(ProsedError):
@@ -1222,8 +1223,8 @@ class Offline(ProsedError):
 
 
 class DowngradeRefused(ProsedError):
-    """The server offers less for a login than it once did, and nothing was said to it; `text`
-    says what is missing. (1106)
+    """The server's offer is weaker than it once was, and nothing was sent to it; `text` says
+    what is missing. (1106)
     """
 
 
@@ -1271,7 +1272,7 @@ class SubscriptionNeedsWebSocket(ProsedError):
 
 class LimitExceeded(ProsedError):
     """A bound was reached: `limit` names it, `value` is its value. Some limits of a connection
-    have codes of their own. (1404)
+    have their own codes. (1404)
     """
 
 
@@ -1280,7 +1281,7 @@ class StorageFailed(ProsedError):
 
 
 class InternalError(ProsedError):
-    """A bug in prosed brought the account's session down; the other accounts go on. (1601)"""
+    """A bug in prosed ended the account's session; other accounts are not affected. (1601)"""
 
 
 _ERRORS: dict[int, type[ProsedError]] = {
@@ -1343,24 +1344,25 @@ class AsyncMethods:
         """Log an account in, and keep one session with its server, however many UIs there are.
 
         It answers once the account is authenticated and bound and its initial presence is
-        sent; the rest of the start-up goes on behind it. Where the account has a live
-        session already, that session answers, and the password is not read; one that is
+        sent; the rest of the start-up continues after that. If the account has a live
+        session already, that session answers, and the password is ignored; one that is
         `suspended` or waits for its next attempt is hurried as by `reconnect`, and answers
-        once it is online. An error that time alone does not mend comes at once. With the
-        network down it fails with `serverUnreachable` after 30 seconds. In both cases a
-        remembered account goes on trying behind that, and no other does. `logout` ends a
-        login that is still running, with `offline`.
+        once it is online. An error that time alone does not fix is returned at once. With
+        the network down it fails with `serverUnreachable` after 30 seconds. In both cases a
+        remembered account keeps trying, and no other does. `logout` ends a login that is
+        still running, with `offline`.
 
         Args:
             jid: The account: a bare JID.
             accept_downgrade: Log in although the server offers less than it once did
-                (`downgradeRefused`). It holds for this login only; what the server offers then is
-                what it is held to afterwards. Ask the server's operator first.
-            host: The server's name or address. Absent: found in DNS.
-            password: Absent: the remembered secret is used.
-            port: The server's port. Absent: found in DNS, else the usual one.
-            remember: Keep the secret, and log in again after a restart.
-            resource: The wished resource part of our JID. Absent: prosed or the server picks one.
+                (`downgradeRefused`). Applies to this login only; from then on, the server must
+                offer at least what it offers now. Ask the server's operator first.
+            host: The server's name or address. Absent: looked up in DNS.
+            password: The password. Absent: the remembered secret is used.
+            port: The server's port. Absent: looked up in DNS, else the default port.
+            remember: Store the secret, and log in again after a restart.
+            resource: The resource part to request for our JID. Absent: prosed or the server
+                chooses one.
             tls: How the connection is secured. It always is.
 
         Raises:
@@ -1383,14 +1385,14 @@ class AsyncMethods:
             return Account.from_json(answer)
 
     async def logout(self, *, account: str | None = None, forget: bool = False) -> None:
-        """End an account's session; contacts see us go.
+        """End an account's session; contacts see us leave.
 
-        Cache and secret are kept, and the account stays out until the next `login`,
-        restarts included. Calls that wait for its server fail with `offline`. `forget` also
+        Cache and secret are kept, and the account stays logged out until the next `login`,
+        across restarts. Calls that wait for its server fail with `offline`. `forget` also
         erases cache and secret.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
             forget: Erase the account's cache and secret as well.
 
         Raises:
@@ -1400,17 +1402,17 @@ class AsyncMethods:
         await self.call("logout", account=account, forget=forget)
 
     async def reconnect(self, *, account: str | None = None) -> None:
-        """Connect now, instead of at `retryAt`; or find out whether the connection still
-        lives.
+        """Connect now, instead of at `retryAt`; or check whether the connection is still
+        alive.
 
-        It answers at once, and `accountChanged` tells what comes of it. There is one
-        attempt a second and eight a minute at most, however often it is said: beyond that
-        the next one waits its turn. An online account whose server gives no sign of life
-        within 14 seconds becomes `suspended` and reconnects. An account that is logged out,
-        or whose error is final, answers `offline`: log in instead.
+        It answers at once, and `accountChanged` reports the result. There is at most one
+        attempt a second and eight a minute, however often it is called: beyond that the
+        next one waits its turn. An online account whose server gives no sign of life within
+        14 seconds becomes `suspended` and reconnects. For an account that is logged out, or
+        whose error is final, it answers `offline`: log in instead.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1428,11 +1430,11 @@ class AsyncMethods:
             return [Account.from_json(item) for item in answer]
 
     async def get_account(self, *, account: str | None = None) -> Account:
-        """One account and how its session stands, with all of our other devices and their
-        whole texts.
+        """One account and the state of its session, with all our other devices and their full
+        texts.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1450,22 +1452,22 @@ class AsyncMethods:
     ) -> Roster:
         """All contacts of an account.
 
-        From the cache at once where there is one, offline included, while the server's
-        roster is fetched behind it: differences come as `contactChanged`, then
+        It answers from the cache at once if there is one, even offline, while the server's
+        roster is being fetched: differences are reported by `contactChanged`, then
         `rosterLoaded`. Without a cache it waits for the server. Subscribe with `since` set
-        to the answer's `seq`, and nothing is lost.
+        to the answer's `seq`, and nothing is missed.
 
-        An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that
-        it is an error with `limitExceeded`, and the roster comes in pages: say `limit`,
-        then `after` as well, until `complete` is true, and subscribe with the first page's
-        `seq`.
+        An answer has at most 16 MiB, enough for all but the largest rosters. A larger one
+        is an error with `limitExceeded`, and the roster must be loaded in pages: pass
+        `limit`, then `after` as well, until `complete` is true, and subscribe with the
+        first page's `seq`.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
-            after: Only contacts behind this one: a bare JID, whether it is a contact or not.
+            account: The account: a bare JID. Optional if there is only one.
+            after: Only contacts after this one: a bare JID, whether or not it is a contact.
                 Absent: from the first.
-            limit: At most so many contacts; more than 4000 counts as 4000, which always fit.
-                Absent: all that are left.
+            limit: At most this many contacts; more than 4000 counts as 4000, which always fit.
+                Absent: all that remain.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -1476,18 +1478,18 @@ class AsyncMethods:
             return Roster.from_json(answer)
 
     async def load_state(self, *, account: str | None = None, limit: int | None = None) -> State:
-        """All that a UI shows at first, in one answer: accounts, contacts and subscription
-        requests.
+        """Everything that a UI shows at first, in one answer: accounts, contacts and
+        subscription requests.
 
-        Everything in it is as it was at its `seq`: subscribe with `since` set to that, and
-        nothing is missed and nothing comes twice. It waits for no server. Where it has more
-        than the 16 MiB of an answer, it is an error with `limitExceeded`: say `limit`, and
-        load the rest of the rosters in pages with `load_roster`.
+        All of it is the state at its `seq`: subscribe with `since` set to that, and nothing
+        is missed or repeated. It waits for no server. If it exceeds the 16 MiB of an
+        answer, it is an error with `limitExceeded`: pass `limit`, and load the rest of the
+        rosters in pages with `load_roster`.
 
         Args:
             account: Only this account: a bare JID. Absent: all accounts.
-            limit: At most so many contacts, of all rosters together; more than 4000 counts as
-                4000. Rosters with `complete` false go on with `load_roster`. Absent: all.
+            limit: At most this many contacts across all rosters; more than 4000 counts as 4000.
+                For rosters with `complete` false, continue with `load_roster`. Absent: all.
 
         Raises:
             AccountUnknown, InvalidJid, CursorExpired, LimitExceeded.
@@ -1497,15 +1499,14 @@ class AsyncMethods:
             return State.from_json(answer)
 
     async def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
-        """One contact with all of its devices and groups, whole texts, and the devices'
-        features.
+        """One contact with all devices and groups, full texts, and the devices' features.
 
-        Rosters and events have at most 4 KiB of a contact; `truncated` says where there is
+        Rosters and events have at most 4 KiB per contact; `truncated` says if there is
         more.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, InternalError,
@@ -1516,21 +1517,21 @@ class AsyncMethods:
             return Contact.from_json(answer)
 
     async def show_contacts(self, jids: Sequence[str], *, account: str | None = None) -> None:
-        """Say which contacts are on the screen, so that their pictures and profiles are
+        """Report which contacts are on the screen, so that their pictures and profiles are
         fetched first.
 
         Whatever a contact's server does not push, prosed requests: from a few contacts a
         minute, and more slowly from those of one domain. Contacts that a UI shows are
         queried at once, up to a screenful per domain and then one a second. Call it when
-        somebody comes into view; there is no need to say who leaves it. Nobody is asked the
-        same thing twice a day, so repeating it does no harm. `get_contact`, `load_avatar`
-        and `load_profile` count as showing. It answers at once, and `contactChanged` tells
-        what comes of it.
+        contacts come into view; there is no need to report those that leave it. No contact
+        is queried for the same thing twice a day, so repeating a call does no harm.
+        `get_contact`, `load_avatar` and `load_profile` count as showing. It answers at
+        once, and `contactChanged` reports the results.
 
         Args:
-            jids: Who is on the screen, the most important first: at most 200 bare JIDs. Those
-                that are no contacts are ignored.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jids: The contacts on the screen, the most important first: at most 200 bare JIDs.
+                Those that are not contacts are ignored.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1547,19 +1548,18 @@ class AsyncMethods:
         name: str | None = None,
         subscribe: bool = True,
     ) -> Contact:
-        """Put somebody into the roster, and ask to see their presence unless `subscribe` is
-        false.
+        """Add a contact to the roster, and request their presence unless `subscribe` is false.
 
-        It answers once the server has it. `message` goes with the request for their
-        presence, as in `request_subscription`.
+        It answers once the server has it. `message` is sent with the request, as in
+        `request_subscription`.
 
         Args:
-            jid: Who is added: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact to add: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
             groups: The groups to put them in: at most 100, of at most 1000 characters each.
-            message: What to say to them with that, in at most 1000 characters.
-            name: The name to keep for them, of at most 1000 characters.
-            subscribe: Whether to ask to see their presence, too.
+            message: A message for them with that request, at most 1000 characters.
+            name: The name to store for them, at most 1000 characters.
+            subscribe: Whether to request their presence as well.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -1585,17 +1585,17 @@ class AsyncMethods:
         groups: Sequence[str] | None = None,
         name: str | None = None,
     ) -> Contact:
-        """Change the name that we keep for a contact, or their groups.
+        """Change the name that we store for a contact, or their groups.
 
-        What is left out stays as it is. It answers once the server has it.
+        Absent fields stay unchanged. It answers once the server has it.
 
         Args:
-            jid: Whose name or groups change: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
-            groups: All of their groups: at most 100, of at most 1000 characters each. Absent:
+            jid: The contact to change: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
+            groups: All their groups: at most 100, of at most 1000 characters each. Absent:
                 unchanged.
-            name: The name to keep for them, of at most 1000 characters; an empty one takes it
-                away. Absent: unchanged.
+            name: The name to store for them, at most 1000 characters; an empty one removes it.
+                Absent: unchanged.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
@@ -1620,17 +1620,16 @@ class AsyncMethods:
     ) -> GroupRenamed:
         """Rename a group for all contacts in it.
 
-        Servers know no groups, only contacts that name them: each is changed by itself, a
-        few at a time, and keeps the other groups, also those that another device adds
-        meanwhile. It answers once the server has said what became of each; it is an error
-        only where nobody could be renamed. With thousands of contacts it takes a while, and
-        ends once nothing has been heard of the server for 30 seconds.
+        Servers know no groups, only contacts that name them: each is changed individually,
+        a few at a time, and keeps its other groups, including those that another device
+        adds in the meantime. It answers once the server has replied for each; it is an
+        error only if nobody could be renamed. With thousands of contacts it takes a while,
+        and ends if nothing has been heard from the server for 30 seconds.
 
         Args:
-            group: The group as it is called now.
-            name: What to call it, in at most 1000 characters. Where there is such a group, the
-                two become one.
-            account: The account: a bare JID. It may be left out where there is only one.
+            group: The group's current name.
+            name: The new name, at most 1000 characters. If that group exists, the two are merged.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError,
@@ -1641,11 +1640,11 @@ class AsyncMethods:
             return GroupRenamed.from_json(answer)
 
     async def remove_contact(self, jid: str, *, account: str | None = None) -> None:
-        """Take a contact out of the roster; neither sees the other's presence then.
+        """Remove a contact from the roster; neither then sees the other's presence.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
@@ -1658,13 +1657,13 @@ class AsyncMethods:
         *,
         account: str | None = None,
     ) -> list[SubscriptionRequest]:
-        """Who wants to see our presence and has no answer yet, sorted by JID.
+        """Unanswered requests to see our presence, sorted by JID.
 
-        Nobody is ever accepted by itself. `subscriptionRequested` and
-        `subscriptionResolved` tell of changes.
+        No request is ever accepted automatically. `subscriptionRequested` and
+        `subscriptionResolved` report changes.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1674,11 +1673,11 @@ class AsyncMethods:
             return [SubscriptionRequest.from_json(item) for item in answer]
 
     async def approve_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """Let somebody see our presence: now where they have asked, else as soon as they do.
+        """Let somebody see our presence: now if they have asked, else as soon as they do.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1686,11 +1685,11 @@ class AsyncMethods:
         await self.call("approve_subscription", jid=jid, account=account)
 
     async def deny_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """Don't let somebody see our presence, or no longer.
+        """Do not, or no longer, let somebody see our presence.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1704,15 +1703,15 @@ class AsyncMethods:
         account: str | None = None,
         message: str | None = None,
     ) -> None:
-        """Ask to see somebody's presence.
+        """Request somebody's presence.
 
-        They see `message` with the request, where their server and program show it.
+        They see `message` with the request, if their server and program show it.
 
         Args:
-            jid: Who is asked: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
-            message: What to say to them with it, in at most 1000 characters. Their program may
-                show it, or not.
+            jid: Whose presence to request: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
+            message: A message for them, at most 1000 characters. Their program may or may not
+                show it.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1720,11 +1719,11 @@ class AsyncMethods:
         await self.call("request_subscription", jid=jid, account=account, message=message)
 
     async def cancel_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """See somebody's presence no longer, or take the request back.
+        """Stop seeing somebody's presence, or withdraw the request.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -1734,12 +1733,12 @@ class AsyncMethods:
     async def load_avatar(self, jid: str, *, account: str | None = None) -> LoadedAvatar:
         """The picture of a contact, or of our own JID, with its bytes.
 
-        From the cache where it is there; else it is fetched, checked and saved first. To
-        show pictures, the avatar's `url` is cheaper.
+        It comes from the cache if it is there; else it is first fetched, checked and saved.
+        To show pictures, the avatar's `url` is cheaper.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
@@ -1759,12 +1758,12 @@ class AsyncMethods:
     ) -> Profile:
         """The profile of a contact, or of our own JID.
 
-        From the cache where it is there, unless `refresh` asks for the server's.
+        It comes from the cache if it is there, unless `refresh` requests the server's.
 
         Args:
-            jid: Who is meant: a bare JID, our own included.
-            account: The account: a bare JID. It may be left out where there is only one.
-            refresh: Ask the server anew, even where the profile is known.
+            jid: Whose profile: a bare JID, which may be our own.
+            account: The account: a bare JID. Optional if there is only one.
+            refresh: Query the server again, even if the profile is known.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
@@ -1783,13 +1782,13 @@ class AsyncMethods:
     ) -> PublishedAvatar:
         """Publish our picture, for everybody who sees our presence.
 
-        It is published as PNG, as large as the server takes it, and at most 512 pixels a
+        It is published as PNG, as large as the server accepts, and at most 512 pixels a
         side. It answers once the server has it; `accountChanged` follows.
 
         Args:
-            data: A GIF, JPEG, PNG or WebP. Empty: the picture is taken away.
-            account: The account: a bare JID. It may be left out where there is only one.
-            type: The image's media type. What the bytes are decides; it may be left out.
+            data: A GIF, JPEG, PNG or WebP. Empty: remove the picture.
+            account: The account: a bare JID. Optional if there is only one.
+            type: The image's media type. Optional: the bytes decide.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
@@ -1807,17 +1806,17 @@ class AsyncMethods:
     async def set_profile(self, profile: ProfilePatch, *, account: str | None = None) -> None:
         """Change our profile, for everybody who sees our presence.
 
-        `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has
-        it, null takes away. What a profile can't hold of the vCard that is there, and what
-        other clients say of values that don't change, stays. Calls take turns. What another
-        device publishes meanwhile is not lost, unless it does so after the server's answer,
-        from what it knew before. It answers once the server has it; `accountChanged`
-        follows.
+        `profile` is a JSON Merge Patch (RFC 7396): absent fields stay as on the server,
+        null removes a field. Anything in the existing vCard that a profile cannot hold
+        stays, and so do other clients' parameters of unchanged values. Calls take turns.
+        What another device publishes in the meantime is not lost, unless it does so after
+        the server's answer, based on an older state. It answers once the server has it;
+        `accountChanged` follows.
 
         Args:
-            profile: What to change: what is left out of it stays as it is, null takes away. A
-                note has at most 4000 characters, any other text 1000, and a list 20 entries.
-            account: The account: a bare JID. It may be left out where there is only one.
+            profile: The changes: absent fields stay unchanged, null removes a field. A note has
+                at most 4000 characters, any other text 1000, and a list 20 entries.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -1833,17 +1832,17 @@ class AsyncMethods:
         priority: int | None = None,
         status: str | None = None,
     ) -> None:
-        """Say how we are there.
+        """Set our own availability.
 
-        It persists, and shapes the very first presence of the next login. It is fine to say
-        it while offline.
+        It persists, and already applies to the first presence of the next login. It may be
+        called while offline.
 
         Args:
-            availability: What contacts shall see.
-            account: The account: a bare JID. It may be left out where there is only one.
+            availability: The availability that contacts see.
+            account: The account: a bare JID. Optional if there is only one.
             priority: The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now:
-                prosed keeps no messages yet, so the server must go on keeping them. Absent: -1.
-            status: A sentence for contacts, of at most 4000 characters. Absent: none.
+                prosed stores no messages yet, so the server must keep them. Absent: -1.
+            status: A status text for contacts, at most 4000 characters. Absent: none.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StorageFailed, InternalError,
@@ -1866,17 +1865,17 @@ class AsyncMethods:
         since: int | None = None,
         timeout: int | None = None,
     ) -> Events:
-        """The events after `since`, for those who only have HTTP: with `timeout` it is a long
+        """The events after `since`, for clients limited to HTTP: with `timeout` it is a long
         poll.
 
         Args:
-            account: Only this account's: a bare JID. Absent: all accounts'.
+            account: Only events of this account: a bare JID. Absent: of all accounts.
             events: Only these events. Absent: all.
-            limit: At most so many events, 1 to 1000; larger values count as 1000. Absent: 1000.
-            since: The events after this `seq`. Absent: only what comes from now on, so that
-                without `timeout` the answer says where the log stands.
-            timeout: Where there is none yet, wait so long for one, in seconds; more than 60
-                counts as 60. Absent: 0.
+            limit: At most this many events, 1 to 1000; larger values count as 1000. Absent: 1000.
+            since: The events after this `seq`. Absent: only future events, so without `timeout`
+                the answer is just the current position of the log.
+            timeout: If there is none yet, wait this long for one, in seconds; more than 60 counts
+                as 60. Absent: 0.
 
         Raises:
             InvalidJid, CursorExpired, LimitExceeded.
@@ -1893,7 +1892,7 @@ class AsyncMethods:
             return Events.from_json(answer)
 
     async def get_version(self) -> Version:
-        """Which daemon this is, and which API it speaks.
+        """The daemon's version, and the API that it speaks.
 
         Raises:
             LimitExceeded.
@@ -1935,24 +1934,25 @@ class Methods:
         """Log an account in, and keep one session with its server, however many UIs there are.
 
         It answers once the account is authenticated and bound and its initial presence is
-        sent; the rest of the start-up goes on behind it. Where the account has a live
-        session already, that session answers, and the password is not read; one that is
+        sent; the rest of the start-up continues after that. If the account has a live
+        session already, that session answers, and the password is ignored; one that is
         `suspended` or waits for its next attempt is hurried as by `reconnect`, and answers
-        once it is online. An error that time alone does not mend comes at once. With the
-        network down it fails with `serverUnreachable` after 30 seconds. In both cases a
-        remembered account goes on trying behind that, and no other does. `logout` ends a
-        login that is still running, with `offline`.
+        once it is online. An error that time alone does not fix is returned at once. With
+        the network down it fails with `serverUnreachable` after 30 seconds. In both cases a
+        remembered account keeps trying, and no other does. `logout` ends a login that is
+        still running, with `offline`.
 
         Args:
             jid: The account: a bare JID.
             accept_downgrade: Log in although the server offers less than it once did
-                (`downgradeRefused`). It holds for this login only; what the server offers then is
-                what it is held to afterwards. Ask the server's operator first.
-            host: The server's name or address. Absent: found in DNS.
-            password: Absent: the remembered secret is used.
-            port: The server's port. Absent: found in DNS, else the usual one.
-            remember: Keep the secret, and log in again after a restart.
-            resource: The wished resource part of our JID. Absent: prosed or the server picks one.
+                (`downgradeRefused`). Applies to this login only; from then on, the server must
+                offer at least what it offers now. Ask the server's operator first.
+            host: The server's name or address. Absent: looked up in DNS.
+            password: The password. Absent: the remembered secret is used.
+            port: The server's port. Absent: looked up in DNS, else the default port.
+            remember: Store the secret, and log in again after a restart.
+            resource: The resource part to request for our JID. Absent: prosed or the server
+                chooses one.
             tls: How the connection is secured. It always is.
 
         Raises:
@@ -1975,14 +1975,14 @@ class Methods:
             return Account.from_json(answer)
 
     def logout(self, *, account: str | None = None, forget: bool = False) -> None:
-        """End an account's session; contacts see us go.
+        """End an account's session; contacts see us leave.
 
-        Cache and secret are kept, and the account stays out until the next `login`,
-        restarts included. Calls that wait for its server fail with `offline`. `forget` also
+        Cache and secret are kept, and the account stays logged out until the next `login`,
+        across restarts. Calls that wait for its server fail with `offline`. `forget` also
         erases cache and secret.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
             forget: Erase the account's cache and secret as well.
 
         Raises:
@@ -1992,17 +1992,17 @@ class Methods:
         self.call("logout", account=account, forget=forget)
 
     def reconnect(self, *, account: str | None = None) -> None:
-        """Connect now, instead of at `retryAt`; or find out whether the connection still
-        lives.
+        """Connect now, instead of at `retryAt`; or check whether the connection is still
+        alive.
 
-        It answers at once, and `accountChanged` tells what comes of it. There is one
-        attempt a second and eight a minute at most, however often it is said: beyond that
-        the next one waits its turn. An online account whose server gives no sign of life
-        within 14 seconds becomes `suspended` and reconnects. An account that is logged out,
-        or whose error is final, answers `offline`: log in instead.
+        It answers at once, and `accountChanged` reports the result. There is at most one
+        attempt a second and eight a minute, however often it is called: beyond that the
+        next one waits its turn. An online account whose server gives no sign of life within
+        14 seconds becomes `suspended` and reconnects. For an account that is logged out, or
+        whose error is final, it answers `offline`: log in instead.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2020,11 +2020,11 @@ class Methods:
             return [Account.from_json(item) for item in answer]
 
     def get_account(self, *, account: str | None = None) -> Account:
-        """One account and how its session stands, with all of our other devices and their
-        whole texts.
+        """One account and the state of its session, with all our other devices and their full
+        texts.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2042,22 +2042,22 @@ class Methods:
     ) -> Roster:
         """All contacts of an account.
 
-        From the cache at once where there is one, offline included, while the server's
-        roster is fetched behind it: differences come as `contactChanged`, then
+        It answers from the cache at once if there is one, even offline, while the server's
+        roster is being fetched: differences are reported by `contactChanged`, then
         `rosterLoaded`. Without a cache it waits for the server. Subscribe with `since` set
-        to the answer's `seq`, and nothing is lost.
+        to the answer's `seq`, and nothing is missed.
 
-        An answer has 16 MiB at most, which all but the largest rosters fit in. Beyond that
-        it is an error with `limitExceeded`, and the roster comes in pages: say `limit`,
-        then `after` as well, until `complete` is true, and subscribe with the first page's
-        `seq`.
+        An answer has at most 16 MiB, enough for all but the largest rosters. A larger one
+        is an error with `limitExceeded`, and the roster must be loaded in pages: pass
+        `limit`, then `after` as well, until `complete` is true, and subscribe with the
+        first page's `seq`.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
-            after: Only contacts behind this one: a bare JID, whether it is a contact or not.
+            account: The account: a bare JID. Optional if there is only one.
+            after: Only contacts after this one: a bare JID, whether or not it is a contact.
                 Absent: from the first.
-            limit: At most so many contacts; more than 4000 counts as 4000, which always fit.
-                Absent: all that are left.
+            limit: At most this many contacts; more than 4000 counts as 4000, which always fit.
+                Absent: all that remain.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -2068,18 +2068,18 @@ class Methods:
             return Roster.from_json(answer)
 
     def load_state(self, *, account: str | None = None, limit: int | None = None) -> State:
-        """All that a UI shows at first, in one answer: accounts, contacts and subscription
-        requests.
+        """Everything that a UI shows at first, in one answer: accounts, contacts and
+        subscription requests.
 
-        Everything in it is as it was at its `seq`: subscribe with `since` set to that, and
-        nothing is missed and nothing comes twice. It waits for no server. Where it has more
-        than the 16 MiB of an answer, it is an error with `limitExceeded`: say `limit`, and
-        load the rest of the rosters in pages with `load_roster`.
+        All of it is the state at its `seq`: subscribe with `since` set to that, and nothing
+        is missed or repeated. It waits for no server. If it exceeds the 16 MiB of an
+        answer, it is an error with `limitExceeded`: pass `limit`, and load the rest of the
+        rosters in pages with `load_roster`.
 
         Args:
             account: Only this account: a bare JID. Absent: all accounts.
-            limit: At most so many contacts, of all rosters together; more than 4000 counts as
-                4000. Rosters with `complete` false go on with `load_roster`. Absent: all.
+            limit: At most this many contacts across all rosters; more than 4000 counts as 4000.
+                For rosters with `complete` false, continue with `load_roster`. Absent: all.
 
         Raises:
             AccountUnknown, InvalidJid, CursorExpired, LimitExceeded.
@@ -2089,15 +2089,14 @@ class Methods:
             return State.from_json(answer)
 
     def get_contact(self, jid: str, *, account: str | None = None) -> Contact:
-        """One contact with all of its devices and groups, whole texts, and the devices'
-        features.
+        """One contact with all devices and groups, full texts, and the devices' features.
 
-        Rosters and events have at most 4 KiB of a contact; `truncated` says where there is
+        Rosters and events have at most 4 KiB per contact; `truncated` says if there is
         more.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, InternalError,
@@ -2108,21 +2107,21 @@ class Methods:
             return Contact.from_json(answer)
 
     def show_contacts(self, jids: Sequence[str], *, account: str | None = None) -> None:
-        """Say which contacts are on the screen, so that their pictures and profiles are
+        """Report which contacts are on the screen, so that their pictures and profiles are
         fetched first.
 
         Whatever a contact's server does not push, prosed requests: from a few contacts a
         minute, and more slowly from those of one domain. Contacts that a UI shows are
         queried at once, up to a screenful per domain and then one a second. Call it when
-        somebody comes into view; there is no need to say who leaves it. Nobody is asked the
-        same thing twice a day, so repeating it does no harm. `get_contact`, `load_avatar`
-        and `load_profile` count as showing. It answers at once, and `contactChanged` tells
-        what comes of it.
+        contacts come into view; there is no need to report those that leave it. No contact
+        is queried for the same thing twice a day, so repeating a call does no harm.
+        `get_contact`, `load_avatar` and `load_profile` count as showing. It answers at
+        once, and `contactChanged` reports the results.
 
         Args:
-            jids: Who is on the screen, the most important first: at most 200 bare JIDs. Those
-                that are no contacts are ignored.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jids: The contacts on the screen, the most important first: at most 200 bare JIDs.
+                Those that are not contacts are ignored.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2139,19 +2138,18 @@ class Methods:
         name: str | None = None,
         subscribe: bool = True,
     ) -> Contact:
-        """Put somebody into the roster, and ask to see their presence unless `subscribe` is
-        false.
+        """Add a contact to the roster, and request their presence unless `subscribe` is false.
 
-        It answers once the server has it. `message` goes with the request for their
-        presence, as in `request_subscription`.
+        It answers once the server has it. `message` is sent with the request, as in
+        `request_subscription`.
 
         Args:
-            jid: Who is added: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact to add: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
             groups: The groups to put them in: at most 100, of at most 1000 characters each.
-            message: What to say to them with that, in at most 1000 characters.
-            name: The name to keep for them, of at most 1000 characters.
-            subscribe: Whether to ask to see their presence, too.
+            message: A message for them with that request, at most 1000 characters.
+            name: The name to store for them, at most 1000 characters.
+            subscribe: Whether to request their presence as well.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -2177,17 +2175,17 @@ class Methods:
         groups: Sequence[str] | None = None,
         name: str | None = None,
     ) -> Contact:
-        """Change the name that we keep for a contact, or their groups.
+        """Change the name that we store for a contact, or their groups.
 
-        What is left out stays as it is. It answers once the server has it.
+        Absent fields stay unchanged. It answers once the server has it.
 
         Args:
-            jid: Whose name or groups change: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
-            groups: All of their groups: at most 100, of at most 1000 characters each. Absent:
+            jid: The contact to change: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
+            groups: All their groups: at most 100, of at most 1000 characters each. Absent:
                 unchanged.
-            name: The name to keep for them, of at most 1000 characters; an empty one takes it
-                away. Absent: unchanged.
+            name: The name to store for them, at most 1000 characters; an empty one removes it.
+                Absent: unchanged.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
@@ -2206,17 +2204,16 @@ class Methods:
     def rename_group(self, group: str, name: str, *, account: str | None = None) -> GroupRenamed:
         """Rename a group for all contacts in it.
 
-        Servers know no groups, only contacts that name them: each is changed by itself, a
-        few at a time, and keeps the other groups, also those that another device adds
-        meanwhile. It answers once the server has said what became of each; it is an error
-        only where nobody could be renamed. With thousands of contacts it takes a while, and
-        ends once nothing has been heard of the server for 30 seconds.
+        Servers know no groups, only contacts that name them: each is changed individually,
+        a few at a time, and keeps its other groups, including those that another device
+        adds in the meantime. It answers once the server has replied for each; it is an
+        error only if nobody could be renamed. With thousands of contacts it takes a while,
+        and ends if nothing has been heard from the server for 30 seconds.
 
         Args:
-            group: The group as it is called now.
-            name: What to call it, in at most 1000 characters. Where there is such a group, the
-                two become one.
-            account: The account: a bare JID. It may be left out where there is only one.
+            group: The group's current name.
+            name: The new name, at most 1000 characters. If that group exists, the two are merged.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError,
@@ -2227,11 +2224,11 @@ class Methods:
             return GroupRenamed.from_json(answer)
 
     def remove_contact(self, jid: str, *, account: str | None = None) -> None:
-        """Take a contact out of the roster; neither sees the other's presence then.
+        """Remove a contact from the roster; neither then sees the other's presence.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, InvalidJid, StanzaError,
@@ -2244,13 +2241,13 @@ class Methods:
         *,
         account: str | None = None,
     ) -> list[SubscriptionRequest]:
-        """Who wants to see our presence and has no answer yet, sorted by JID.
+        """Unanswered requests to see our presence, sorted by JID.
 
-        Nobody is ever accepted by itself. `subscriptionRequested` and
-        `subscriptionResolved` tell of changes.
+        No request is ever accepted automatically. `subscriptionRequested` and
+        `subscriptionResolved` report changes.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2260,11 +2257,11 @@ class Methods:
             return [SubscriptionRequest.from_json(item) for item in answer]
 
     def approve_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """Let somebody see our presence: now where they have asked, else as soon as they do.
+        """Let somebody see our presence: now if they have asked, else as soon as they do.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2272,11 +2269,11 @@ class Methods:
         self.call("approve_subscription", jid=jid, account=account)
 
     def deny_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """Don't let somebody see our presence, or no longer.
+        """Do not, or no longer, let somebody see our presence.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2290,15 +2287,15 @@ class Methods:
         account: str | None = None,
         message: str | None = None,
     ) -> None:
-        """Ask to see somebody's presence.
+        """Request somebody's presence.
 
-        They see `message` with the request, where their server and program show it.
+        They see `message` with the request, if their server and program show it.
 
         Args:
-            jid: Who is asked: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
-            message: What to say to them with it, in at most 1000 characters. Their program may
-                show it, or not.
+            jid: Whose presence to request: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
+            message: A message for them, at most 1000 characters. Their program may or may not
+                show it.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2306,11 +2303,11 @@ class Methods:
         self.call("request_subscription", jid=jid, account=account, message=message)
 
     def cancel_subscription(self, jid: str, *, account: str | None = None) -> None:
-        """See somebody's presence no longer, or take the request back.
+        """Stop seeing somebody's presence, or withdraw the request.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
@@ -2320,12 +2317,12 @@ class Methods:
     def load_avatar(self, jid: str, *, account: str | None = None) -> LoadedAvatar:
         """The picture of a contact, or of our own JID, with its bytes.
 
-        From the cache where it is there; else it is fetched, checked and saved first. To
-        show pictures, the avatar's `url` is cheaper.
+        It comes from the cache if it is there; else it is first fetched, checked and saved.
+        To show pictures, the avatar's `url` is cheaper.
 
         Args:
-            jid: Who is meant: a bare JID.
-            account: The account: a bare JID. It may be left out where there is only one.
+            jid: The contact: a bare JID.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
@@ -2345,12 +2342,12 @@ class Methods:
     ) -> Profile:
         """The profile of a contact, or of our own JID.
 
-        From the cache where it is there, unless `refresh` asks for the server's.
+        It comes from the cache if it is there, unless `refresh` requests the server's.
 
         Args:
-            jid: Who is meant: a bare JID, our own included.
-            account: The account: a bare JID. It may be left out where there is only one.
-            refresh: Ask the server anew, even where the profile is known.
+            jid: Whose profile: a bare JID, which may be our own.
+            account: The account: a bare JID. Optional if there is only one.
+            refresh: Query the server again, even if the profile is known.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
@@ -2369,13 +2366,13 @@ class Methods:
     ) -> PublishedAvatar:
         """Publish our picture, for everybody who sees our presence.
 
-        It is published as PNG, as large as the server takes it, and at most 512 pixels a
+        It is published as PNG, as large as the server accepts, and at most 512 pixels a
         side. It answers once the server has it; `accountChanged` follows.
 
         Args:
-            data: A GIF, JPEG, PNG or WebP. Empty: the picture is taken away.
-            account: The account: a bare JID. It may be left out where there is only one.
-            type: The image's media type. What the bytes are decides; it may be left out.
+            data: A GIF, JPEG, PNG or WebP. Empty: remove the picture.
+            account: The account: a bare JID. Optional if there is only one.
+            type: The image's media type. Optional: the bytes decide.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InvalidMedia, StanzaError,
@@ -2388,17 +2385,17 @@ class Methods:
     def set_profile(self, profile: ProfilePatch, *, account: str | None = None) -> None:
         """Change our profile, for everybody who sees our presence.
 
-        `profile` is a JSON Merge Patch (RFC 7396): what is left out stays as the server has
-        it, null takes away. What a profile can't hold of the vCard that is there, and what
-        other clients say of values that don't change, stays. Calls take turns. What another
-        device publishes meanwhile is not lost, unless it does so after the server's answer,
-        from what it knew before. It answers once the server has it; `accountChanged`
-        follows.
+        `profile` is a JSON Merge Patch (RFC 7396): absent fields stay as on the server,
+        null removes a field. Anything in the existing vCard that a profile cannot hold
+        stays, and so do other clients' parameters of unchanged values. Calls take turns.
+        What another device publishes in the meantime is not lost, unless it does so after
+        the server's answer, based on an older state. It answers once the server has it;
+        `accountChanged` follows.
 
         Args:
-            profile: What to change: what is left out of it stays as it is, null takes away. A
-                note has at most 4000 characters, any other text 1000, and a list 20 entries.
-            account: The account: a bare JID. It may be left out where there is only one.
+            profile: The changes: absent fields stay unchanged, null removes a field. A note has
+                at most 4000 characters, any other text 1000, and a list 20 entries.
+            account: The account: a bare JID. Optional if there is only one.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
@@ -2414,17 +2411,17 @@ class Methods:
         priority: int | None = None,
         status: str | None = None,
     ) -> None:
-        """Say how we are there.
+        """Set our own availability.
 
-        It persists, and shapes the very first presence of the next login. It is fine to say
-        it while offline.
+        It persists, and already applies to the first presence of the next login. It may be
+        called while offline.
 
         Args:
-            availability: What contacts shall see.
-            account: The account: a bare JID. It may be left out where there is only one.
+            availability: The availability that contacts see.
+            account: The account: a bare JID. Optional if there is only one.
             priority: The resource's priority (RFC 6121 §4.7.2.3). It must be negative for now:
-                prosed keeps no messages yet, so the server must go on keeping them. Absent: -1.
-            status: A sentence for contacts, of at most 4000 characters. Absent: none.
+                prosed stores no messages yet, so the server must keep them. Absent: -1.
+            status: A status text for contacts, at most 4000 characters. Absent: none.
 
         Raises:
             AccountUnknown, AccountRequired, Offline, InvalidJid, StorageFailed, InternalError,
@@ -2447,17 +2444,17 @@ class Methods:
         since: int | None = None,
         timeout: int | None = None,
     ) -> Events:
-        """The events after `since`, for those who only have HTTP: with `timeout` it is a long
+        """The events after `since`, for clients limited to HTTP: with `timeout` it is a long
         poll.
 
         Args:
-            account: Only this account's: a bare JID. Absent: all accounts'.
+            account: Only events of this account: a bare JID. Absent: of all accounts.
             events: Only these events. Absent: all.
-            limit: At most so many events, 1 to 1000; larger values count as 1000. Absent: 1000.
-            since: The events after this `seq`. Absent: only what comes from now on, so that
-                without `timeout` the answer says where the log stands.
-            timeout: Where there is none yet, wait so long for one, in seconds; more than 60
-                counts as 60. Absent: 0.
+            limit: At most this many events, 1 to 1000; larger values count as 1000. Absent: 1000.
+            since: The events after this `seq`. Absent: only future events, so without `timeout`
+                the answer is just the current position of the log.
+            timeout: If there is none yet, wait this long for one, in seconds; more than 60 counts
+                as 60. Absent: 0.
 
         Raises:
             InvalidJid, CursorExpired, LimitExceeded.
@@ -2474,7 +2471,7 @@ class Methods:
             return Events.from_json(answer)
 
     def get_version(self) -> Version:
-        """Which daemon this is, and which API it speaks.
+        """The daemon's version, and the API that it speaks.
 
         Raises:
             LimitExceeded.
