@@ -115,7 +115,7 @@ pub enum SecretStore {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TlsMode {
-    /// According to the domain's DNS; without records, both are tried.
+    /// According to the domain's DNS; without records, or if `host` or `port` is given: `starttls`.
     #[default]
     Auto,
     /// TLS from the first byte (XEP-0368).

@@ -115,6 +115,7 @@ methods! {
     /// Add a contact to the roster, and request their presence unless `subscribe` is false.
     ///
     /// It answers once the server has it. `message` is sent with the request, as in `request_subscription`.
+    /// A JID without an @ is a domain, such as a gateway's: if your users add only people, check for the @.
     AddContact = "add_contact"(AddContactParams) -> Contact,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, StanzaError, RequestTimedOut,
                 LimitExceeded, InternalError],
@@ -132,7 +133,8 @@ methods! {
     ///
     /// Servers know no groups, only contacts that name them: each is changed individually, a few at a time, and keeps
     /// its other groups, including those that another device adds in the meantime. It answers once the server has
-    /// replied for each; it is an error only if nobody could be renamed. With thousands of contacts it takes a while,
+    /// replied for each; it is an error only if nobody could be renamed, and
+    /// `notFound` if nobody is in the group. With thousands of contacts it takes a while,
     /// and ends if nothing has been heard from the server for 30 seconds.
     RenameGroup = "rename_group"(RenameGroupParams) -> GroupRenamed,
         errors [AccountUnknown, AccountRequired, Offline, NotFound, InvalidJid, StanzaError, RequestTimedOut,
@@ -153,6 +155,8 @@ methods! {
         example {} => json!([subscription_request()]);
 
     /// Let somebody see our presence: now if they have asked, else as soon as they do.
+    ///
+    /// A server may add somebody who is approved in advance to the roster (RFC 6121 §3.4).
     ApproveSubscription = "approve_subscription"(ContactParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jid": "juliet@example.net"} => json!({});

@@ -190,7 +190,8 @@ pub struct Avatar {
     /// In pixels.
     pub height: u32,
     /// Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64, 128 or 256
-    /// pixels, whichever is the next size up. The path survives restarts, and changes when the token is replaced.
+    /// pixels: other sizes are rounded up, larger ones count as 256. The path survives restarts, and changes when the
+    /// token is replaced.
     pub url: String,
 }
 

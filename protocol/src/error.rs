@@ -77,9 +77,9 @@ error_kinds! {
     DowngradeRefused = 1106, false, "The server no longer offers what kept your login safe: ask its operator, then log in with acceptDowngrade.";
     /// There is no such contact in the roster.
     ContactUnknown = 1201, false, "There is no such contact in the roster: check the JID.";
-    /// There is no avatar, profile or message there.
-    NotFound = 1202, false, "There is nothing of the kind: show a placeholder.";
-    /// The JID is not one.
+    /// There is no such avatar, profile or group.
+    NotFound = 1202, false, "Nothing was found: show a placeholder, or check the name.";
+    /// This is not a valid JID, or not one that the call can use; `text` says why.
     InvalidJid = 1203, false, "This is not a valid JID: write it as name@example.org.";
     /// Not an image that prosed accepts, too large, or not what it claims to be.
     InvalidMedia = 1204, false, "This image is not acceptable: use a PNG, JPEG, WebP or GIF of at most 1 MiB.";
@@ -93,7 +93,8 @@ error_kinds! {
     Lagged = 1402, true, "This subscriber was too slow, and events are gone: load the state again, then subscribe from its seq.";
     /// A subscription was asked for over POST.
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
-    /// A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have their own codes.
+    /// A limit was reached: `limit` names it, `value` is its value. `retryable` says whether it is worth trying again.
+    /// Some limits of a connection have their own codes.
     LimitExceeded = 1404, true, "A limit was reached: see limit and value, and ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";

@@ -47,7 +47,7 @@ fn anchor(heading: &str) -> String {
 
 fn reference(document: &Value) -> String {
     let mut page = String::from(
-        "# The API, word by word\n\n\
+        "# API reference\n\n\
          Generated from [src/api.rs](src/api.rs); [README.md](README.md) has the ideas behind it. Required \
          parameters come first; a field with no value is absent, never `null`.\n\n",
     );
@@ -163,7 +163,8 @@ fn errors(document: &Value, page: &mut String) {
     page.push_str(
         "\n## Error by error\n\n\
          In an answer's `error`: `code` and `message` as here, and in `data` an [`ErrorData`](#errordata), which says \
-         more. «Again» says whether the same call may succeed later, with nothing changed by anybody.\n\n\
+         more. \"Again\" says whether the same call may usually succeed later, with nothing changed by anybody; the error's \
+         own `retryable` says it exactly.\n\n\
          | code | kind | again | when | message |\n|---|---|---|---|---|\n",
     );
     let kinds = words(&document["components"]["schemas"]["ErrorKind"]).unwrap();

@@ -120,7 +120,8 @@ export interface Methods {
    * Add a contact to the roster, and request their presence unless `subscribe` is false.
    *
    * It answers once the server has it. `message` is sent with the request, as in
-   * `request_subscription`.
+   * `request_subscription`. A JID without an @ is a domain, such as a gateway's: if your users add
+   * only people, check for the @.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, stanzaError,
    * requestTimedOut, internalError, limitExceeded
@@ -142,9 +143,9 @@ export interface Methods {
    *
    * Servers know no groups, only contacts that name them: each is changed individually, a few at a
    * time, and keeps its other groups, including those that another device adds in the meantime. It
-   * answers once the server has replied for each; it is an error only if nobody could be renamed.
-   * With thousands of contacts it takes a while, and ends if nothing has been heard from the server
-   * for 30 seconds.
+   * answers once the server has replied for each; it is an error only if nobody could be renamed,
+   * and `notFound` if nobody is in the group. With thousands of contacts it takes a while, and ends
+   * if nothing has been heard from the server for 30 seconds.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, notFound, invalidJid,
    * stanzaError, requestTimedOut, internalError, limitExceeded
@@ -172,6 +173,8 @@ export interface Methods {
 
   /**
    * Let somebody see our presence: now if they have asked, else as soon as they do.
+   *
+   * A server may add somebody who is approved in advance to the roster (RFC 6121 §3.4).
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, invalidJid, internalError,
    * limitExceeded
@@ -673,8 +676,8 @@ export interface Avatar {
   type: string;
   /**
    * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
-   * 128 or 256 pixels, whichever is the next size up. The path survives restarts, and changes when
-   * the token is replaced.
+   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path survives
+   * restarts, and changes when the token is replaced.
    */
   url: string;
   /** In pixels. */
@@ -866,9 +869,9 @@ export type ErrorKind =
   | "downgradeRefused"
   /** There is no such contact in the roster. */
   | "contactUnknown"
-  /** There is no avatar, profile or message there. */
+  /** There is no such avatar, profile or group. */
   | "notFound"
-  /** The JID is not one. */
+  /** This is not a valid JID, or not one that the call can use; `text` says why. */
   | "invalidJid"
   /** Not an image that prosed accepts, too large, or not what it claims to be. */
   | "invalidMedia"
@@ -887,8 +890,8 @@ export type ErrorKind =
   /** A subscription was asked for over POST. */
   | "subscriptionNeedsWebSocket"
   /**
-   * A bound was reached: `limit` names it, `value` is its value. Some limits of a connection have
-   * their own codes.
+   * A limit was reached: `limit` names it, `value` is its value. `retryable` says whether it is
+   * worth trying again. Some limits of a connection have their own codes.
    */
   | "limitExceeded"
   /** The disk is full or broken. Nothing was acknowledged. */
@@ -969,8 +972,8 @@ export interface LoadedAvatar {
   type: string;
   /**
    * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
-   * 128 or 256 pixels, whichever is the next size up. The path survives restarts, and changes when
-   * the token is replaced.
+   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path survives
+   * restarts, and changes when the token is replaced.
    */
   url: string;
   /** In pixels. */
@@ -1201,7 +1204,9 @@ export interface SubscriptionResolved {
 
 /** How the connection to the server is secured. */
 export type TlsMode =
-  /** According to the domain's DNS; without records, both are tried. */
+  /**
+   * According to the domain's DNS; without records, or if `host` or `port` is given: `starttls`.
+   */
   | "auto"
   /** TLS from the first byte (XEP-0368). */
   | "direct"

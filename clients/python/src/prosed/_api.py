@@ -158,8 +158,9 @@ ErrorKind = Literal[
 - `downgradeRefused`: The server's offer is weaker than it once was, and nothing was sent
     to it; `text` says what is missing.
 - `contactUnknown`: There is no such contact in the roster.
-- `notFound`: There is no avatar, profile or message there.
-- `invalidJid`: The JID is not one.
+- `notFound`: There is no such avatar, profile or group.
+- `invalidJid`: This is not a valid JID, or not one that the call can use; `text` says
+    why.
 - `invalidMedia`: Not an image that prosed accepts, too large, or not what it claims to
     be.
 - `stanzaError`: The server or the peer answered with a stanza error; `condition` and
@@ -170,8 +171,9 @@ ErrorKind = Literal[
 - `lagged`: The subscriber was too slow, and its subscription has ended; `seq` is the last
     event it got.
 - `subscriptionNeedsWebSocket`: A subscription was asked for over POST.
-- `limitExceeded`: A bound was reached: `limit` names it, `value` is its value. Some
-    limits of a connection have their own codes.
+- `limitExceeded`: A limit was reached: `limit` names it, `value` is its value.
+    `retryable` says whether it is worth trying again. Some limits of a connection have
+    their own codes.
 - `storageFailed`: The disk is full or broken. Nothing was acknowledged.
 - `internalError`: A bug in prosed ended the account's session; other accounts are not
     affected.
@@ -228,7 +230,8 @@ Subscription = Literal["none", "to", "from", "both"]
 TlsMode = Literal["auto", "direct", "starttls"]
 """How the connection to the server is secured.
 
-- `auto`: According to the domain's DNS; without records, both are tried.
+- `auto`: According to the domain's DNS; without records, or if `host` or `port` is given:
+    `starttls`.
 - `direct`: TLS from the first byte (XEP-0368).
 - `starttls`: STARTTLS (RFC 6120).
 """
@@ -421,8 +424,8 @@ class Avatar:
     """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
     """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
-    64, 128 or 256 pixels, whichever is the next size up. The path survives restarts, and
-    changes when the token is replaced.
+    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path
+    survives restarts, and changes when the token is replaced.
     """
     width: int
     """In pixels."""
@@ -650,8 +653,8 @@ class LoadedAvatar:
     """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
     """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
-    64, 128 or 256 pixels, whichever is the next size up. The path survives restarts, and
-    changes when the token is replaced.
+    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path
+    survives restarts, and changes when the token is replaced.
     """
     width: int
     """In pixels."""
@@ -1233,11 +1236,11 @@ class ContactUnknown(ProsedError):
 
 
 class NotFound(ProsedError):
-    """There is no avatar, profile or message there. (1202)"""
+    """There is no such avatar, profile or group. (1202)"""
 
 
 class InvalidJid(ProsedError):
-    """The JID is not one. (1203)"""
+    """This is not a valid JID, or not one that the call can use; `text` says why. (1203)"""
 
 
 class InvalidMedia(ProsedError):
@@ -1271,8 +1274,8 @@ class SubscriptionNeedsWebSocket(ProsedError):
 
 
 class LimitExceeded(ProsedError):
-    """A bound was reached: `limit` names it, `value` is its value. Some limits of a connection
-    have their own codes. (1404)
+    """A limit was reached: `limit` names it, `value` is its value. `retryable` says whether it
+    is worth trying again. Some limits of a connection have their own codes. (1404)
     """
 
 
@@ -1551,7 +1554,8 @@ class AsyncMethods:
         """Add a contact to the roster, and request their presence unless `subscribe` is false.
 
         It answers once the server has it. `message` is sent with the request, as in
-        `request_subscription`.
+        `request_subscription`. A JID without an @ is a domain, such as a gateway's: if your
+        users add only people, check for the @.
 
         Args:
             jid: The contact to add: a bare JID.
@@ -1623,8 +1627,9 @@ class AsyncMethods:
         Servers know no groups, only contacts that name them: each is changed individually,
         a few at a time, and keeps its other groups, including those that another device
         adds in the meantime. It answers once the server has replied for each; it is an
-        error only if nobody could be renamed. With thousands of contacts it takes a while,
-        and ends if nothing has been heard from the server for 30 seconds.
+        error only if nobody could be renamed, and `notFound` if nobody is in the group.
+        With thousands of contacts it takes a while, and ends if nothing has been heard from
+        the server for 30 seconds.
 
         Args:
             group: The group's current name.
@@ -1674,6 +1679,8 @@ class AsyncMethods:
 
     async def approve_subscription(self, jid: str, *, account: str | None = None) -> None:
         """Let somebody see our presence: now if they have asked, else as soon as they do.
+
+        A server may add somebody who is approved in advance to the roster (RFC 6121 §3.4).
 
         Args:
             jid: The contact: a bare JID.
@@ -2141,7 +2148,8 @@ class Methods:
         """Add a contact to the roster, and request their presence unless `subscribe` is false.
 
         It answers once the server has it. `message` is sent with the request, as in
-        `request_subscription`.
+        `request_subscription`. A JID without an @ is a domain, such as a gateway's: if your
+        users add only people, check for the @.
 
         Args:
             jid: The contact to add: a bare JID.
@@ -2207,8 +2215,9 @@ class Methods:
         Servers know no groups, only contacts that name them: each is changed individually,
         a few at a time, and keeps its other groups, including those that another device
         adds in the meantime. It answers once the server has replied for each; it is an
-        error only if nobody could be renamed. With thousands of contacts it takes a while,
-        and ends if nothing has been heard from the server for 30 seconds.
+        error only if nobody could be renamed, and `notFound` if nobody is in the group.
+        With thousands of contacts it takes a while, and ends if nothing has been heard from
+        the server for 30 seconds.
 
         Args:
             group: The group's current name.
@@ -2258,6 +2267,8 @@ class Methods:
 
     def approve_subscription(self, jid: str, *, account: str | None = None) -> None:
         """Let somebody see our presence: now if they have asked, else as soon as they do.
+
+        A server may add somebody who is approved in advance to the roster (RFC 6121 §3.4).
 
         Args:
             jid: The contact: a bare JID.
