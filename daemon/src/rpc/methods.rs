@@ -75,6 +75,10 @@ impl TrueAt {
 }
 
 pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> Answered<Account> {
+    // A domain alone is a JID, but nobody can log in to it.
+    if place.account.node().is_none() {
+        return Err(ApiError::new(ErrorKind::InvalidJid).text("there is no name before the @").into());
+    }
     if params.host.as_deref().is_some_and(|host| !is_host(host)) {
         return Err(invalid_params(
             "host is not a host name or an IP address; the port is a parameter of its own",

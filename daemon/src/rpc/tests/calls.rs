@@ -149,6 +149,10 @@ async fn jids_are_normalised_and_bad_ones_refused() {
         let error = ui.call("subscribe", json!({"account": bad})).await;
         assert_eq!(error["error"]["data"]["kind"], "invalidJid", "{bad:?}");
     }
+    // A domain alone is a JID, but not an account's, whether a password is given or not.
+    for params in [json!({"jid": "example.org"}), json!({"jid": "example.org", "password": "x"})] {
+        assert_eq!(ui.call("login", params).await["error"]["data"]["kind"], "invalidJid");
+    }
     let error = ui.call("get_contact", json!({"jid": "a@example.org"})).await;
     assert_eq!(error["error"]["code"], 1201);
 }
