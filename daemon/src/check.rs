@@ -39,7 +39,11 @@ struct Settled<'a> {
 /// If TOML cannot represent it; no such case is known.
 pub(crate) fn config(config: &Config) -> Result<String, toml::ser::Error> {
     let path = |path: &std::path::Path| path.display().to_string();
-    let file = config.file.as_deref().map_or_else(|| "no file".to_owned(), path);
+    let file = match (&config.file, &config.absent_file) {
+        (Some(file), _) => path(file),
+        (None, Some(absent)) => format!("no file at {}", path(absent)),
+        (None, None) => "no file".to_owned(),
+    };
     let settled = Settled {
         listen: config.listen.map(|port| port.address),
         no_listen: config.listen.is_none(),

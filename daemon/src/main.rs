@@ -140,7 +140,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         return if reached {
             Ok(())
         } else {
-            Err((Exit::Other, anyhow!("{account} could not log in there")))
+            Err((Exit::Other, anyhow!("{account} can't log in: `text` says why")))
         };
     }
     service::harden().map_err(failed(Exit::Other))?;

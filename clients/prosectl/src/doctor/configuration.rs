@@ -11,6 +11,7 @@ use super::tools::{SOON, Silence, ask_prosed};
 use super::{Finding, first_line};
 
 const CHECK: &str = "configuration";
+const RESTART: &str = "prosed --check-config && systemctl --user restart prosed";
 /// Where the daemon serves unless it is told otherwise.
 const USUAL_PORT: u16 = 5299;
 
@@ -77,16 +78,69 @@ pub(super) async fn look(dir: Option<&Path>, running: &Running) -> (Option<Confi
         Ok(found) => {
             // The first line tells which file it was.
             let told = settings.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-            let message = first_line(told.as_deref().unwrap_or(&said.out))
-                .trim_start_matches(['#', ' '])
-                .replace(". It comes to:", ".");
+            let first = first_line(told.as_deref().unwrap_or(&said.out));
+            let finding = match settings.as_deref().and_then(|settings| changed_since(first, settings)) {
+                Some(file) => {
+                    Finding::warn(CHECK, format!("{file} has changed since prosed started."), RESTART)
+                }
+                None => {
+                    let message = first.trim_start_matches(['#', ' ']).replace(". It comes to:", ".");
+                    Finding::ok(CHECK, message)
+                }
+            };
             let runtime_dir = dir.map(Path::to_owned);
             let found = Configuration { running: settings, runtime_dir, ..found };
-            (Some(found), [Finding::ok(CHECK, message)])
+            (Some(found), [finding])
         }
         Err(_) => {
             let message = "prosed is of another version than prosectl, and can't be asked what it is told.";
             (None, [Finding::warn(CHECK, message, "cargo install --path daemon")])
         }
+    }
+}
+
+/// The running daemon's configuration file, by the first line of its `settings`, if the file has changed since
+/// those were written, at the start.
+fn changed_since<'a>(first: &'a str, settings: &Path) -> Option<&'a str> {
+    let file = first.strip_prefix("# The configuration is fine (")?.strip_suffix("). It comes to:")?;
+    if file == "no file" {
+        return None;
+    }
+    let modified = |path: &Path| path.metadata().and_then(|of| of.modified()).ok();
+    let (file, changed) = match file.strip_prefix("no file at ") {
+        Some(absent) => (absent, Path::new(absent).exists()),
+        // Gone counts as changed, too.
+        None => (file, modified(Path::new(file)).is_none_or(|at| Some(at) > modified(settings))),
+    };
+    changed.then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_newer_than_the_start_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, file) = (folder.path().join("settings.toml"), folder.path().join("config.toml"));
+        let named = file.to_str().unwrap();
+        let with_file = format!("# The configuration is fine ({named}). It comes to:");
+        let without = format!("# The configuration is fine (no file at {named}). It comes to:");
+        fs::write(&settings, "").unwrap();
+        assert_eq!(changed_since(&without, &settings), None);
+        assert_eq!(changed_since(&with_file, &settings), Some(named), "it is gone");
+
+        let written = File::create(&file).unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!(changed_since(&without, &settings), Some(named), "it is new");
+        written.set_modified(SystemTime::now() - minute).unwrap();
+        assert_eq!(changed_since(&with_file, &settings), None);
+        written.set_modified(SystemTime::now() + minute).unwrap();
+        assert_eq!(changed_since(&with_file, &settings), Some(named));
+        // What an older prosed says names no place.
+        assert_eq!(changed_since("# The configuration is fine (no file). It comes to:", &settings), None);
     }
 }
