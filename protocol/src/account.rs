@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// One XMPP account and the state of its session.
 ///
-/// Lists and events contain at most 32 KiB of JSON, most of which only our own status can take. `get_account` returns
+/// In lists and events it takes at most 32 KiB of JSON, most of which only our own status can take. `get_account` returns
 /// all devices, with their full texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -542,7 +542,7 @@ export interface GetEventsParams {
 /**
  * One XMPP account and the state of its session.
  *
- * Lists and events contain at most 32 KiB of JSON, most of which only our own status can take.
+ * In lists and events it takes at most 32 KiB of JSON, most of which only our own status can take.
  * `get_account` returns all devices, with their full texts.
  */
 export interface Account {

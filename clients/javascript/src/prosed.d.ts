@@ -140,7 +140,7 @@ export interface EventStream<Item> extends AsyncIterableIterator<Item> {
 }
 
 export interface WatchRosterOptions {
-  /** The account: a bare JID. It may be left out where there is only one. */
+  /** The account: a bare JID. Optional if there is only one. */
   account?: string;
   /** Ends the loop. */
   signal?: AbortSignal;

@@ -254,8 +254,8 @@ ContactWarning = Literal["mixedScripts", "bidi", "invisible", "lookAlike", "name
 class Account:
     """One XMPP account and the state of its session.
 
-    Lists and events contain at most 32 KiB of JSON, most of which only our own status can
-    take. `get_account` returns all devices, with their full texts.
+    In lists and events it takes at most 32 KiB of JSON, most of which only our own status
+    can take. `get_account` returns all devices, with their full texts.
     """
 
     account: str

@@ -171,7 +171,7 @@ class Client(AsyncMethods):
         since then may bring once more what a later page had already, the newest state last.
 
         Args:
-            account: The account: a bare JID. It may be left out where there is only one.
+            account: The account: a bare JID. Optional if there is only one.
             limit: At most so many contacts.
             after: Only contacts behind this bare JID.
         """
