@@ -1,4 +1,4 @@
-//! Our own account on real servers: what others see of it, and what outlives a restart.
+//! Our own account on real servers: what others see of it, and what survives a restart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn show(presence: &Element) -> Option<String> {
     find(presence, "show", "jabber:client").map(Element::text)
 }
 
-/// After a start everybody who is online comes, and nobody has just come online.
+/// After a start, everybody who is online is reported, and nobody has just come online.
 async fn who_is_online_at_login_has_not_just_come(kind: Kind) {
     let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
     let mut alice = Contact::online(&server, "alice").await;
@@ -86,7 +86,7 @@ async fn who_is_online_at_login_has_not_just_come(kind: Kind) {
     assert_eq!((&came["initial"], &came["cameOnline"]), (&Value::Null, &json!([ALICE])), "{came}");
 }
 
-/// It was never one of ours, and nobody has forgotten it.
+/// It was never one of ours, so nobody has forgotten it.
 async fn a_first_login_that_fails_leaves_no_account(kind: Kind) {
     let mut server = Server::start(Setup::new(kind).account("me")).await;
     let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
@@ -102,7 +102,7 @@ async fn a_first_login_that_fails_leaves_no_account(kind: Kind) {
     assert_eq!(events[1]["info"]["error"]["data"]["kind"], "notAuthorized");
     assert_eq!(ui.call("list_accounts", json!({})).await, Ok(json!([])));
 
-    // Where there is hope, it is given up with the login, and that is told.
+    // If a retry might help, it ends with the login, and that is reported.
     server.kill();
     ui.forget_received();
     let begun = ui.send_call("login", server.login("me")).await;
@@ -114,7 +114,7 @@ async fn a_first_login_that_fails_leaves_no_account(kind: Kind) {
     assert_eq!(before["info"]["state"], "failed");
 }
 
-/// A notifier would say that everybody has left, and after the start that everybody has come.
+/// Otherwise a notifier would report that everybody has left, and after the start that everybody has come online.
 async fn a_stop_is_no_news(kind: Kind) {
     let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
     let _alice = Contact::online(&server, "alice").await;
@@ -164,7 +164,7 @@ async fn what_we_said_of_us_outlives_a_restart(kind: Kind) {
     alice.wait_for_presence(ME, |presence| show(presence).as_deref() == Some("away")).await;
     account(&ui, |info| info["availability"] == "away" && info["status"] == "tea").await;
 
-    // What was acknowledged is on disk, however the daemon ends; event numbers go on.
+    // What was acknowledged is on disk, however the daemon ends; event numbers continue.
     let seq = ui.call("load_roster", json!({})).await.expect("a roster")["seq"].as_u64();
     daemon.kill();
     daemon.restart().await;
@@ -200,7 +200,7 @@ async fn who_logged_out_stays_out(kind: Kind) {
         alice.wait_within(Duration::ZERO, |stanza| stanza.name() == "presence").await.is_none(),
         "nobody has come back"
     );
-    // Secret and way are remembered.
+    // The secret and the connection settings are remembered.
     let back = ui.call("login", json!({ "jid": ME })).await.expect("logged in again");
     assert_eq!((&back["state"], &back["remembered"]), (&json!("online"), &json!(true)));
     alice.wait_for_presence(ME, is_available).await;
@@ -237,8 +237,7 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
     assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
 }
 
-/// A crash while it was being forgotten: the account is gone at once, and the next start erases what
-/// was left of it.
+/// A crash while it was being forgotten: the account is gone at once, and the next start erases what was left of it.
 #[tokio::test]
 async fn what_a_crash_left_to_be_forgotten_is_forgotten_at_the_next_start() {
     let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
@@ -258,7 +257,7 @@ async fn what_a_crash_left_to_be_forgotten_is_forgotten_at_the_next_start() {
     assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
 }
 
-/// Files whose name or content tells of us.
+/// Files whose name or content refers to us.
 fn traces(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("our folder") {
@@ -280,14 +279,14 @@ async fn messages_are_left_to_other_clients(kind: Kind) {
     let (_daemon, _ui, me) = start(&server).await;
     alice.wait_for_presence(&me, is_available).await;
     let id = alice.send_message(ME, "are you there?").await;
-    // The server has dealt with the message when it answers what alice said behind it.
+    // The server has handled the message once it answers alice's next request.
     alice.get(None, "<query xmlns='jabber:iq:roster'/>").await.expect("a roster");
 
     let phone = Contact::online(&server, "me").await;
     phone.wait_for("the message that waited", |stanza| stanza.attr("id") == Some(&id)).await;
 }
 
-/// However the server keeps passwords, and so whatever was remembered.
+/// However the server stores passwords, and so whatever was remembered.
 async fn a_remembered_account_comes_back_by_itself(kind: Kind) {
     for passwords in [Passwords::Sha1, Passwords::Plain] {
         let server = Server::start(Setup::new(kind).account("me").passwords(passwords)).await;

@@ -1,4 +1,4 @@
-//! The API as a UI meets it: order, subscriptions, and the doors beside the WebSocket.
+//! The API as seen by a UI: order, subscriptions, and the endpoints besides the WebSocket.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,7 +76,7 @@ async fn a_subscription_tells_what_was_asked_for_and_no_more() {
     assert!(heard(&late) && !heard(ui), "an ended subscription tells nothing");
     assert!(silent.events().is_empty(), "who did not subscribe is not told");
 
-    // The same for those who only have curl.
+    // The same with only curl.
     let headers = [("authorization", bearer(&daemon)), ("content-type", "application/json".to_owned())];
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let page = json!({ "jsonrpc": "2.0", "id": 1, "method": "get_events",
@@ -115,7 +115,7 @@ async fn numbers_go_on_behind_a_restart_and_what_was_before_is_expired() {
         assert_eq!(error.kind(), "cursorExpired", "{method}");
         assert!(error.data["oldest"].as_u64() > Some(seq), "{method}: {} after {seq}", error.data);
     }
-    // From where it stands now, nothing is missed.
+    // From the current position, nothing is missed.
     let now = ui.call("get_events", json!({})).await.expect("a page")["seq"].clone();
     ui.subscribe(json!({ "since": now })).await;
     let _served = server.accept_session("me", "secret").await.serve(|_| None);

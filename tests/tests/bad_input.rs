@@ -1,4 +1,4 @@
-//! What is malformed or forged loses itself, and nothing else.
+//! What is malformed or forged affects only itself.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::StatusCode;
@@ -18,7 +18,7 @@ const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 const EVENT: &str = "http://jabber.org/protocol/pubsub#event";
 const METADATA: &str = "urn:xmpp:avatar:metadata";
 
-/// A session on a server that serves a roster of these items, and the test does the rest.
+/// A session on a server with a roster of these items; the test does the rest.
 async fn session(items: &'static str) -> (Hostile, Daemon, Ui, Served) {
     session_of(Daemon::setup(), items).await
 }
@@ -48,7 +48,7 @@ async fn say(peer: &Served, text: &str) {
     peer.send(text).await.expect("prosed is there");
 }
 
-/// Alice says something new: what was sent before has been survived, on the same stream.
+/// Alice sends a new status: what was sent before did no harm, and the stream is the same.
 async fn alice_is_still_heard(ui: &Ui, peer: &Served) {
     let status = format!("still here {:x}", rand::random::<u32>());
     say(peer, &format!("<presence from='{ALICE}/x'><status>{status}</status></presence>")).await;
@@ -66,7 +66,7 @@ fn metadata(owner: &str, info: &str) -> String {
     pep(owner, METADATA, "current", &format!("<metadata xmlns='{METADATA}'>{info}</metadata>"))
 }
 
-/// Waits for the request for an image, and answers with these words where base64 should be.
+/// Waits for the request for an image, and answers with this text in place of base64.
 async fn serve_image(peer: &Served, id: &str, data: &str) {
     let wish =
         |stanza: &Element| find(stanza, "item", PUBSUB).is_some_and(|item| item.attr("id") == Some(id));
@@ -129,7 +129,7 @@ async fn a_malformed_avatar_loses_only_itself() {
     ] {
         say(&peer, &nonsense).await;
     }
-    // A picture that is not the one it claims to be; what is no picture; what is no base64.
+    // A picture that is not the one it claims to be; not a picture; not base64.
     let (image, other) = (png::solid(9, 9, [3, 2, 1]), png::solid(7, 7, [1, 2, 3]));
     for (liar, id, data) in [
         ("bob@prosed.test", sha1_hex(&image), BASE64_STANDARD.encode(&other)),
@@ -139,7 +139,7 @@ async fn a_malformed_avatar_loses_only_itself() {
         say(&peer, &metadata(liar, &info(&id))).await;
         serve_image(&peer, &id, &data).await;
     }
-    // Metadata with one bad info beside a good one; and the bytes decide what it is.
+    // Metadata with a bad info next to a good one; and the bytes determine the type.
     let good = png::solid(5, 4, [9, 9, 9]);
     let id = sha1_hex(&good);
     let infos =
@@ -148,7 +148,7 @@ async fn a_malformed_avatar_loses_only_itself() {
     serve_image(&peer, &id, &BASE64_STANDARD.encode(&good)).await;
     let alice = ui.contact(ALICE, |contact| contact["avatar"]["id"] == id.as_str()).await;
     assert_eq!(alice["avatar"]["type"], "image/png");
-    // Images are saved in the order in which they came: nothing is on its way any more.
+    // Images are saved in order of arrival: nothing is in flight any more.
     let shown = ui.contacts().await.iter().filter(|contact| contact.get("avatar").is_some()).count();
     assert_eq!(shown, 1, "a lie was shown");
 }
@@ -232,7 +232,7 @@ async fn a_deep_stanza_harms_nobody() {
     assert!(daemon.is_running());
 }
 
-/// What the limiter is there for: no parser of trees survives it, and nothing can catch its end.
+/// What the limiter is for: no tree-building parser survives it, and nothing can catch the crash.
 #[tokio::test]
 async fn without_the_limiter_a_deep_stanza_takes_everybody_down() {
     let (_server, mut daemon, _ui, peer) = session_of(Daemon::setup().without("depth"), ALICE_ALONE).await;

@@ -1,14 +1,14 @@
-//! Everything that a peer can grow, in one table: what is sent, what bounds it in entries and in bytes,
-//! and how much more memory the daemon may have for it. Each row also fills a daemon that has the row's bound
-//! taken out, and must then find more. What waits for a server's acknowledgement is bounded by the stream, and tried
-//! out there; each bound's exact place is tried out in daemon/session/tests/bounds.rs.
+//! Everything that a peer can grow, in one table: what is sent, what bounds it in entries and in bytes, and how much
+//! more memory the daemon may use for it. Each row also fills a daemon without the row's bound, and must then find
+//! more. What waits for a server's acknowledgement is bounded by the stream, and tested there; each bound's exact
+//! value is tested in daemon/session/tests/bounds.rs.
 //!
-//! Then all of it at once, for as long as is wished:
+//! Then all of it at once, for as long as wanted:
 //!
 //!     PROSED_FLOOD_HOURS=24 cargo test --release -p prosed-tests --test bounds -- flood --nocapture
 //!
-//! sends what Prosody's default limit lets a server send within so many hours (30 kB/s, `limits.s2sin`), as fast
-//! as the daemon takes it.
+//! sends what Prosody's default limit lets a server send in that many hours (30 kB/s, `limits.s2sin`), as fast as the
+//! daemon reads it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,16 +27,16 @@ use prosed_tests::{Daemon, Ui, png};
 use serde_json::json;
 use tokio::time::sleep;
 
-/// Nobody but Mallory is hostile, and the strangers.
+/// Only Mallory and the strangers are hostile.
 const MALLORY: &str = "mallory@prosed.test";
-/// The honest ones: each changes less often than events tell of one contact.
+/// The honest contacts: each changes less often than events report one contact.
 const HONEST: usize = 60;
 const DISCO: &str = "http://jabber.org/protocol/disco#info";
 const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 const EVENT: &str = "http://jabber.org/protocol/pubsub#event";
-/// Stanzas that are on their way at once: the daemon reads as fast as it can, and is not left behind.
+/// Stanzas in flight at once: the daemon reads as fast as it can, and does not fall behind.
 const BATCH: usize = 500;
-/// What Prosody lets a server send, in bytes a second.
+/// Prosody's limit for a server, in bytes a second.
 const S2S_RATE: usize = 30_000;
 
 /// One thing that grows.
@@ -47,21 +47,20 @@ struct Row {
     count: usize,
     /// The `n`th.
     stanza: fn(usize) -> String,
-    /// How much more memory the process may have in the end, in MiB: more than was measured, since what is
-    /// free is given back in part, and less than without the bound.
+    /// How much more memory the process may use in the end, in MiB: more than was measured, since free memory is
+    /// returned only in part, and less than without the bound.
     mib: u64,
-    /// Memory that it takes for a moment counts, too.
+    /// Memory used only for a moment counts, too.
     is_passing: bool,
-    /// The bounds that hold it: with these guards out there is more.
+    /// The bounds that limit it: without these guards there is more.
     held_by: &'static [&'static str],
-    /// How many of them are on their way at once. What is told or asked once for all that has come meanwhile
-    /// needs few.
+    /// How many are in flight at once. What is reported or requested once for everything that has arrived needs few.
     at_once: usize,
 }
 
-/// Contacts take turns to be asked, two questions on their way to each, and so many of each kind.
+/// Contacts take turns to be queried, with two queries in flight to each, and a limit per kind.
 const QUESTIONS: &[&str] = &["questions"];
-/// There is no bound on what is not kept: without this, all is.
+/// What is not kept has no bound: without this guard, everything is.
 const NOTHING_KEPT: &[&str] = &["nothing-kept"];
 
 const ROWS: &[Row] = &[
@@ -233,7 +232,7 @@ fn honest(number: usize) -> String {
     format!("honest{}@prosed.test", number % HONEST)
 }
 
-/// The node carries the number, so that the answer need not search for the client with that hash.
+/// The node contains the number, so that the answer need not search for the client with that hash.
 fn caps(n: usize, ver: &str) -> String {
     format!("<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='{n}' ver='{ver}'/>")
 }
@@ -256,7 +255,7 @@ fn large_client(n: usize) -> Client {
     client
 }
 
-/// The roster. Whatever else is asked stays without an answer, which keeps it in memory the longest.
+/// The roster. Any other request gets no answer, which keeps it in memory the longest.
 fn roster(stanza: &Element) -> Option<String> {
     find(stanza, "query", "jabber:iq:roster").filter(|_| stanza.attr("type") == Some("get"))?;
     let everybody = (0..HONEST).map(honest).chain([MALLORY.to_owned()]);
@@ -337,7 +336,7 @@ impl Stage {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
-    /// Until nothing more is asked of the peer: what was sent has been dealt with.
+    /// Until no more requests reach the peer: what was sent has been handled.
     async fn quiet(&self) {
         let mut before = usize::MAX;
         loop {
@@ -352,8 +351,8 @@ impl Stage {
     }
 }
 
-/// Sends all of a row to a daemon; answers how much its memory has grown, in MiB: for good, and at most. What is
-/// free goes back to the system within seconds, so that is waited for, down to what the row allows.
+/// Sends everything in a row to a daemon; returns by how much its memory has grown, in MiB: permanently, and at most.
+/// Free memory returns to the system within seconds, so this waits for that, down to what the row allows.
 async fn fill(row: &Row, setup: Setup) -> [u64; 2] {
     let stage = Stage::set_with(setup).await;
     let before = stage.mib();
@@ -375,7 +374,7 @@ async fn fill(row: &Row, setup: Setup) -> [u64; 2] {
     [grown, stage.most_mib().saturating_sub(before)]
 }
 
-/// Fills a row with its bound, and without; answers what is wrong with that.
+/// Fills a row with its bound, and without; returns what is wrong.
 async fn try_out(row: &Row) -> Vec<String> {
     let Row { what, count, mib, held_by, is_passing, .. } = row;
     let (of, since) = (usize::from(*is_passing), Instant::now());
@@ -406,9 +405,8 @@ async fn whatever_a_peer_grows_has_an_end() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Of pictures that were replaced, up to 64 and 4 MiB wait for their removal (`UNUSED` in
-/// daemon/src/cache/keeper.rs, where the bytes are tried out). Each contact changes four times: the pace of one who
-/// changes more often would hold the test up.
+/// Up to 64 replaced pictures and 4 MiB wait for their removal (`UNUSED` in daemon/src/cache/keeper.rs, where the
+/// bytes are tested). Each contact changes four times: the pace for more frequent changes would delay the test.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_that_are_replaced_leave_the_disk() {
     let stage = Stage::set().await;
@@ -448,15 +446,15 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// All of the table at once, with an honest contact among it.
+/// The whole table at once, with an honest contact among it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_everything_leaves_memory_flat_and_the_honest_in_time() {
     let hours: Option<usize> = std::env::var("PROSED_FLOOD_HOURS").ok().and_then(|hours| hours.parse().ok());
-    // A few minutes' worth, unless more is wished.
+    // A few minutes' worth, unless more is wanted.
     let bytes = hours.map_or(24 * 1024 * 1024, |hours| hours * 3_600 * S2S_RATE);
     let stage = Stage::set().await;
     let ui = Ui::watching(&stage.daemon).await;
-    // Not the largest stanzas, which would be most of the bytes; nor what only our own server may do.
+    // Without the largest stanzas, which would be most of the bytes, and without what only our own server may do.
     let rows: Vec<&Row> = ROWS.iter().filter(|row| row.count > 100 && !row.what.contains("pushes")).collect();
     let (mut sent, mut number, mut half, mut late) = (0, 0, None, Vec::new());
     while sent < bytes {

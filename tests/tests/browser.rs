@@ -1,4 +1,4 @@
-//! A real browser at the doors: which pages get in, with what they can fire at a local port.
+//! A real browser at the doors: which pages are admitted, with everything they can fire at a local port.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const ME: &str = "me@prosed.test";
 const LISTED: &str = "http://listed.example";
 
-/// A daemon with an account that is online: a call that gets through shows at its server.
+/// A daemon with an account that is online: a call that succeeds shows at its server.
 struct Target {
     name: String,
     daemon: Daemon,
@@ -40,7 +40,7 @@ impl Target {
         json!({ "name": self.name, "port": port, "token": self.daemon.token(), "pages": pages })
     }
 
-    /// What got in: what set its status, or read what only those inside may read.
+    /// What got in: it set the status, or read something protected.
     async fn entered(&self, read: &Value) -> BTreeSet<String> {
         self.server.ping().await;
         let status = |stanza: &minidom::Element| find(stanza, "status", "jabber:client").map(|it| it.text());
@@ -55,13 +55,13 @@ impl Target {
     }
 }
 
-/// With a stolen token, as a page of the user's own would have it.
+/// With a stolen token, as one of the user's own pages would have it.
 const TOKEN: &str = "+token";
 /// What a page with the token gets in with, where its origin is listed.
 const LISTED_GETS: [&str; 5] = ["websocket", "json", "worker", "get-metrics", "get-openrpc"];
-/// Where a page may come from whose author is a stranger, at the daemon's own address …
+/// Where a foreign page may come from at the daemon's own address …
 const STRANGERS: [&str; 6] = ["cross-site", "other-port", "localhost", "sandboxed", "data", "file"];
-/// … and under a name that leads there by now (DNS rebinding).
+/// … and under a name that now resolves to it (DNS rebinding).
 const REBOUND: &str = "rebound";
 /// Pages that try the daemon without guards: one of each kind.
 const OPEN_TO: [&str; 4] = ["cross-site", "sandboxed", "file", REBOUND];
@@ -96,16 +96,16 @@ async fn no_page_gets_in_but_a_listed_one() {
         assert!(text.is_null(), "{attempt} read {text}");
     }
 
-    // Without the guard on origins, whoever has the token gets in from anywhere …
+    // Without the guard on origins, any page with the token gets in …
     let entered = no_origin.entered(&read).await;
     let expected = each(&STRANGERS, TOKEN, &["websocket", "json", "get-metrics"]);
     let expected = &expected | &each(&["localhost"], TOKEN, &["service-worker"]);
     assert!(entered.is_superset(&expected), "{:#?}", &expected - &entered);
     assert!(entered.iter().all(|attempt| attempt.contains(TOKEN)), "{entered:#?}");
-    // … and without the guard on hosts, where it has been rebound to us: it needs no Origin to read.
+    // … and without the guard on hosts, so does one that was rebound to us: it needs no Origin to read.
     let rebound = each(&[REBOUND], TOKEN, &["get-metrics", "get-openrpc"]);
     assert_eq!(no_host.entered(&read).await, rebound);
-    // With no guard at all, whoever comes.
+    // Without any guard, every page.
     let entered = open.entered(&read).await;
     let weapons = ["websocket", "json", "text", "no-cors", "redirected", "xhr", "beacon-text", "form-text"];
     for with in ["", TOKEN] {
@@ -114,7 +114,7 @@ async fn no_page_gets_in_but_a_listed_one() {
     }
 }
 
-/// What a page sees of each of these, it must see of a port where nobody listens.
+/// For each of these, a page must see the same as from a port without a listener.
 #[tokio::test]
 async fn a_page_can_not_tell_us_from_a_closed_port() {
     let port = |daemon: &Daemon| -> u16 {

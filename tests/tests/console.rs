@@ -18,7 +18,7 @@ async fn contacts_come_and_change_and_hostile_names_are_text() {
     alice.publish_avatar(&png::solid(64, 64, [70, 120, 200])).await;
     // A page can't follow the daemon to another port.
     let address = format!("127.0.0.1:{}", ports::free());
-    // A page goes on over a restart where the token does.
+    // A page survives a restart if the token does.
     let setup = Daemon::setup().trust(&server).config("allowed_origins = [\"https://app.example.org\"]");
     let mut daemon = Daemon::start(setup.listen(&address)).await;
     let stage = Stage::open().await;

@@ -77,7 +77,7 @@ async fn a_request_is_approved_and_one_denied(kind: Kind) {
     }
     assert_eq!(open(&ui).await, [ALICE, BOB]);
 
-    // A request without an answer outlives the daemon: the server brings it again.
+    // An unanswered request survives the daemon: the server sends it again.
     daemon.restart().await;
     let ui = Ui::connect(&daemon).await;
     ui.subscribe(json!({})).await;
@@ -153,7 +153,7 @@ async fn last_seen_outlives_a_restart(kind: Kind) {
     let here = ui.contact(ALICE, |contact| contact["availability"] == "available").await;
     assert!(here.get("lastSeen").is_none(), "{here}");
     alice.disconnect().await;
-    // Before she came she was away, too, and nobody knew since when.
+    // Before she came online she was away, too, and nobody knew since when.
     let gone = ui.contact(ALICE, |contact| contact.get("lastSeen").is_some()).await;
     assert_eq!(gone["availability"], "unavailable");
     let seen = gone["lastSeen"].as_str().expect("a time").to_owned();
@@ -182,7 +182,7 @@ async fn our_picture_and_profile_are_published(kind: Kind) {
     let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
     let alice = Contact::online(&server, "alice").await;
     let other = Contact::online(&server, "me").await;
-    // What a profile can't hold must outlive our changes.
+    // What a profile can't hold must survive our changes.
     other
         .publish_vcard4(
             VCARD4,
@@ -235,7 +235,7 @@ async fn our_picture_and_profile_are_published(kind: Kind) {
     assert_eq!((error.code, error.kind()), (1204, "invalidMedia"));
 }
 
-/// Their server does not know what we want to hear, so nothing is pushed.
+/// Their server does not know what interests us, so nothing is pushed.
 async fn one_who_sees_nothing_of_us_has_a_picture_and_its_address_outlives_a_restart(kind: Kind) {
     let server = Server::start(Setup::new(kind).account("me").account("alice")).await;
     let alice = Contact::online(&server, "alice").await;

@@ -1,6 +1,5 @@
-//! Negative controls: with a guard taken out of the real daemon, the row of the fault record that
-//! is there for it finds what the guard keeps from happening. A row that finds nothing then would
-//! prove nothing at any other time.
+//! Negative controls: with a guard taken out of the real daemon, the fault record's row for it must find what the
+//! guard prevents. A row that then finds nothing would never prove anything.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +12,7 @@ use prosed_tests::faults::{
 use prosed_tests::{Daemon, Kind, controls};
 use tokio::runtime::Runtime;
 
-/// Any. Dice that miss a guard once are thrown again: a row that is blind to it misses each time.
+/// Any seed. Rows that depend on chance are repeated: a row that is blind to a guard misses it each time.
 const SEEDS: std::ops::Range<u64> = 20_000..20_006;
 
 /// Rows at once: they wait most of the time.
@@ -21,8 +20,7 @@ const AT_ONCE: usize = 4;
 
 type Row = fn(&Runtime, Scale) -> Record;
 
-/// A guard, the row that is there for it, how often the row breaks things, and all that it has to
-/// say then.
+/// A guard, the row that tests it, how often the row breaks things, and everything that it must report.
 type Control = (&'static str, Row, Kind, usize, &'static [&'static str]);
 
 const ATTACKS: Row = |runtime, scale| runtime.block_on(attacks::run(scale));
@@ -89,7 +87,7 @@ fn each_row_misses_its_guard() {
     assert!(blind.is_empty(), "{}", blind.join("\n"));
 }
 
-/// Whether the row finds what comes of it when the guard is out; else what it said.
+/// Whether the row finds the effect of taking the guard out; else what it reported.
 fn misses(&(guard, row, kind, times, says): &Control) -> Result<(), String> {
     let mut said = Vec::new();
     for seed in SEEDS {

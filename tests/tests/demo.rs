@@ -1,5 +1,5 @@
-//! The demo does what it says: it shows contacts that change, its lines for other terminals work as
-//! they stand, and all that it has started and written is gone with it.
+//! The demo does what it says: it shows contacts that change, its commands for other terminals work as printed, and
+//! everything that it has started and written is gone afterwards.
 
 use std::io::{BufRead, BufReader, read_to_string};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `prosectl doctor` with the real prosed, a real server and a real keyring. What only a machine of its own
-//! has, systemd's answers for one user, is played.
+//! `prosectl doctor` with the real prosed, a real server and a real keyring. Only systemd's answers are simulated:
+//! they would need a machine of their own.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! Each error that the contract says a method may answer with is provoked, where a test can, and is
-//! what the contract says of it.
+//! Each error that a method may return according to the contract is provoked, where a test can, and must match its
+//! description.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +69,7 @@ impl Ledger {
         may.map(str::to_owned).collect()
     }
 
-    /// The parameters of a method's example, with those of these that it has beside or in place of them.
+    /// The parameters of a method's example, with these added or replaced.
     fn params(&self, method: &str, others: Value) -> Value {
         let examples = self.contract.examples();
         let example = examples.iter().find(|example| example.method == method);
@@ -103,8 +103,7 @@ impl Ledger {
         seen.insert((method.to_owned(), kind.to_owned()));
     }
 
-    /// Calls every method that may answer with this error, but those, with these parameters beside
-    /// its example's.
+    /// Calls every method that may return this error, except those, with these parameters added to its example's.
     async fn provoke(&self, ui: &Ui, kind: &str, others: Value, but: &[&str]) {
         for method in self.methods(kind).iter().filter(|method| !but.contains(&method.as_str())) {
             self.enter(method, kind, ui.call(method, self.params(method, others.clone())).await);
@@ -116,7 +115,7 @@ fn left_out(kind: &str) -> Vec<&'static str> {
     LEFT_OUT.iter().filter(|row| row.0 == kind).flat_map(|row| row.1.iter().copied()).collect()
 }
 
-/// Errors for which nothing but a daemon is needed.
+/// Errors that need only a daemon.
 async fn alone(ledger: &Ledger) {
     let daemon = Daemon::start(Daemon::setup()).await;
     let ui = Ui::connect(&daemon).await;
@@ -143,7 +142,7 @@ async fn alone(ledger: &Ledger) {
         ledger.enter(&method, "subscriptionNeedsWebSocket", Err(error));
     }
 
-    // As many calls as one connection may have in flight, none of which will be answered soon.
+    // As many calls as one connection may have in flight, none of which is answered soon.
     let busy = Ui::connect(&daemon).await;
     for _ in 0..64 {
         busy.send_call("get_events", json!({ "timeout": 60 })).await;
@@ -240,7 +239,7 @@ async fn refused(ledger: &Ledger) {
     peer.send(&event).await.expect("sent");
     peer.wait_for("a wish for the picture", |stanza| prosed_tests::xml::print(stanza).contains(&id)).await;
     ledger.provoke(&ui, "stanzaError", json!({ "jid": ROMEO }), &["load_roster"]).await;
-    // Refused while somebody waits for it: the login has gone on without it.
+    // Refused while a call waits for it: the login has continued without it.
     let but_the_roster =
         |stanza: &Element| find(stanza, "query", ROSTER).map_or_else(|| refusal(stanza), |_| None);
     let (_daemon, ui, _server, peer) = hostile(Daemon::setup(), but_the_roster).await;
@@ -251,8 +250,7 @@ async fn refused(ledger: &Ledger) {
     ledger.enter("load_roster", "stanzaError", ui.answer(&waiting).await);
 }
 
-/// A server that answers the roster, or nothing at all: what waits for it times out, or goes with a
-/// crash or a logout.
+/// A server that answers only the roster, or nothing: what waits for it times out, or ends with a crash or a logout.
 async fn silent(ledger: &Ledger) {
     let provocable = || Daemon::setup().environment("PROSED_PROVOKE", "1");
     let (_daemon, ui, _server, _peer) = hostile(provocable(), roster).await;
@@ -291,7 +289,7 @@ async fn silent(ledger: &Ledger) {
     ledger.enter("load_roster", "offline", without.answer(&pending).await);
 }
 
-/// Logins that go wrong on the way.
+/// Logins that fail on the way.
 async fn on_the_way(ledger: &Ledger) {
     let server = Hostile::listen().await;
     let setup = Daemon::setup().trust_ca(&server.ca_pem).environment("PROSED_PROVOKE", "1");

@@ -1,9 +1,8 @@
-//! Every example of the contract is played against a live daemon at a real server: what it asks is
-//! asked, and the whole answer must be the one that it shows.
+//! Every example of the contract is run against a live daemon on a real server: its request is sent, and the answer
+//! must match in full.
 //!
-//! The document's world is rebuilt on the server: Romeo away under the balcony, Juliet a stranger.
-//! What no two runs share is taken out of both sides: times, random names, opaque versions. Event
-//! numbers count from where the run is.
+//! The document's world is rebuilt on the server: Romeo away under the balcony, Juliet a stranger. What differs in
+//! each run is removed from both sides: times, random names, opaque versions. Event numbers are relative to the run.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::contact::{Client, VCARD4};
@@ -131,12 +130,12 @@ impl Stage {
         }
     }
 
-    /// Makes true what the example takes for granted.
+    /// Establishes what the example assumes.
     async fn prepare(&mut self, method: &str) {
         let me = self.server.jid("me");
         match method {
             "list_accounts" => {
-                // All that is asked for behind a login has come.
+                // Everything requested after a login has arrived.
                 let shown = self.fit(&example(&self.contract, "load_roster").result["contacts"][0]);
                 let shown = without_chance(shown);
                 self.ui.contact(&self.romeo.jid, |contact| without_chance(contact.clone()) == shown).await;

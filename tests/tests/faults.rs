@@ -1,6 +1,6 @@
-//! Each row of the fault record, short. `tests/faults` runs them long and writes `tests/RECORD.md`.
+//! A short form of each row of the fault record. `tests/faults` runs them long and writes `tests/RECORD.md`.
 //!
-//! What each row holds things against is tested on planted violations beside it (`src/faults`).
+//! The checks of each row are tested with planted violations next to it (`src/faults`).
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_restarted_server_is_spared_and_all_is_right_again(kind: Kind) {
     restarts::run(scale(kind, 1), Duration::from_secs(2)).await.assert_clean();
 }
 
-/// Both at once: a minute of silence can't be had shorter.
+/// Both at the same time: a minute of silence cannot be shortened.
 #[tokio::test]
 async fn a_black_hole_is_noticed() {
     let hole = |kind| hole::run(scale(kind, 1), Duration::ZERO);
@@ -82,7 +82,7 @@ async fn no_attack_comes_to_a_login() {
     attacks::run(scale(Kind::Prosody, 1)).await.assert_clean();
 }
 
-/// Its TCP stands, and nobody is there: pinged each 20 s, gone after a minute. Not without the pings.
+/// Its TCP is up, but nobody is there: pinged every 20 s, gone after a minute. Not without the pings.
 #[tokio::test]
 async fn a_ui_without_a_sign_of_life_is_let_go() {
     let (guarded, unguarded) =

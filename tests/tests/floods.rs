@@ -1,4 +1,4 @@
-//! What servers that flood the daemon get: nothing that an account beside them would notice.
+//! Servers that flood the daemon: other accounts must notice nothing.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ async fn beside(flood: String) {
         let (server, flood) = (log_in(&hostile, &ui, name).await, flood.clone());
         floods.spawn(async move { while server.send(&flood).await.is_ok() {} });
     }
-    // The floods have their way first.
+    // The floods get a head start.
     sleep(Duration::from_secs(1)).await;
     let (mut changes, mut calls) = (Vec::new(), Vec::new());
     for number in 0..CHANGES {

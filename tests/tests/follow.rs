@@ -1,5 +1,5 @@
-//! Those who follow events go on over lost connections and daemons that start anew: `prosectl events
-//! --follow`, and the Rust client's example.
+//! Programs that follow events continue across lost connections and daemon restarts: `prosectl events --follow`, and
+//! the Rust client's example.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -114,7 +114,7 @@ async fn a_cut_connection_loses_nothing_and_doubles_nothing() {
     let detour = Detour::to(&daemon);
     let arguments = ["events", "--follow", "--since", &since];
     let follower = Program::start(&prosectl(), &arguments, detour.folder.path());
-    // Our own presence: a contact who never rests is told of twice a second only.
+    // Our own presence: a contact who keeps changing is reported only twice a second.
     for turn in 0..40 {
         let presence = json!({ "availability": "away", "status": format!("turn {turn}") });
         ui.call("set_presence", presence).await.expect("said");
@@ -153,7 +153,7 @@ async fn a_daemon_that_starts_anew_is_followed_again() {
     }
 
     for (turn, killed) in [(0, true), (1, false), (2, true)] {
-        // Somebody who changes all the while.
+        // A contact who changes all the time.
         let before = format!("before {turn}");
         alice.set_presence(Some("dnd"), Some(&before)).await;
         follower.line(&before).await;
@@ -170,7 +170,7 @@ async fn a_daemon_that_starts_anew_is_followed_again() {
         let expired = follower.errors.expect(PATIENCE, "cursorExpired", |_| true).await;
         assert!(expired.contains("cursorExpired"), "{expired}");
 
-        // All that this life of the daemon has told, from its first event on.
+        // Everything that this run of the daemon has reported, from its first event on.
         let expired: Value = serde_json::from_str(&expired).expect("JSON");
         let first = expired["data"]["oldest"].as_u64().expect("a number");
         let ui = Ui::connect(&daemon).await;

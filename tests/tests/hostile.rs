@@ -1,5 +1,5 @@
-//! The hostile server is honest where it means to be: an independent SASL client believes it, and
-//! finds each of its lies.
+//! The hostile server is honest where it means to be: an independent SASL client accepts it, and detects each of its
+//! lies.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::certificates::{client_config, connect};

@@ -1,4 +1,4 @@
-//! The layout of the project, held by tests: who may name whom, and what lies where.
+//! The layout of the project, enforced by tests: which code may name what, and where files belong.
 //!
 //! Each rule is a function from files to offenders, so that it can be shown to catch one.
 

@@ -1,5 +1,5 @@
-//! The JavaScript client, packed as for npm, against a live daemon: its own tests, which ask for
-//! killed daemons and cut connections here, and its types.
+//! The JavaScript client, packed as for npm, against a live daemon: its own tests, which request killed daemons and
+//! cut connections here, and its types.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! What one program may ask of the real daemon: each limit, and that without its guard there is none.
-//! The size of a request and of a batch are in `refusals.rs`, the ping is in `faults.rs`.
+//! What one program may use of the real daemon: each limit, and that without its guard there is none. The size of a
+//! request and of a batch are in `refusals.rs`, the ping is in `faults.rs`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a call of the user's own may take, on a busy machine.
+/// How long a call from the user may take, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// Waits for events that don't come, longer than any test.
+/// Waits for events that don't come, for longer than any test.
 const LONG_POLL: u64 = 60;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn after_connections(setup: Setup) -> Option<u16> {
     more.err().map(|status| status.as_u16())
 }
 
-/// Where the process may open few files, they take those of the socket and of the sessions, too.
+/// If the process may open few files, they take those of the socket and of the sessions, too.
 #[tokio::test]
 async fn three_hundred_strangers_keep_nobody_out() {
     assert_eq!(served_beside_strangers(Daemon::setup()).await, [5, 5]);
@@ -101,8 +101,8 @@ async fn after_calls(setup: Setup) -> Option<i64> {
     more.err().map(|error| error.code)
 }
 
-/// A roster of contacts that are as large as may be: their JIDs and groups are of nothing but characters which
-/// JSON writes with two bytes each.
+/// A roster of contacts that are as large as possible: their JIDs and groups consist of characters that JSON writes
+/// as two bytes each.
 #[tokio::test]
 async fn sixteen_mebibytes_an_answer() {
     let (error, length) = load_a_large_roster(Daemon::setup()).await;

@@ -1,4 +1,4 @@
-//! Logging in to real servers: which way is taken, and what is kept of the password.
+//! Logging in to real servers: which mechanism is used, and what is stored of the password.
 
 use std::fs;
 use std::path::Path;
@@ -37,8 +37,8 @@ fn without_password(server: &Server, name: &str) -> Value {
     parameters
 }
 
-/// After the very first login there are keys on the disk and no password, where the server's salt
-/// stays; the password where it does not, or the next start would be locked out.
+/// After the very first login there are keys on disk and no password, if the server's salt stays the same; if it does
+/// not, the password, or the next start would be locked out.
 async fn keys_take_the_place_of_the_password(kind: Kind) {
     for (passwords, keys) in [(Passwords::Sha256, true), (Passwords::Sha1, true), (Passwords::Plain, false)] {
         let setup = Setup::new(kind).account_with_password("me", "canary-4711").passwords(passwords);
@@ -80,7 +80,7 @@ async fn sasl2_serves_where_it_is_offered() {
     assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
 }
 
-/// What a server has once offered outlives the daemon, keys kept or not, until somebody accepts less.
+/// What a server has once offered survives the daemon, with or without stored keys, until somebody accepts less.
 #[tokio::test]
 async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
     for remember in [true, false] {
@@ -140,7 +140,7 @@ async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {
     }
 }
 
-/// A server that nobody reaches: the UI that logs in can look meanwhile, hurry the next attempt, and give it up.
+/// An unreachable server: the UI that logs in can read in the meantime, hurry the next attempt, and cancel it.
 #[tokio::test]
 async fn a_login_can_be_hurried_and_stopped_on_its_own_connection() {
     let server = Hostile::listen().await;

@@ -1,5 +1,4 @@
-//! `/metrics` and `/openrpc.json`: who may read them, and that each number moves when its thing
-//! happens.
+//! `/metrics` and `/openrpc.json`: who may read them, and that each number counts what it says.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

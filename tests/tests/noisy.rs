@@ -1,5 +1,5 @@
-//! A contact who floods: many devices, long statuses, hundreds of changes a second. UIs hear of it a few times
-//! a second, in small events; other contacts are heard as ever, and other accounts lose nothing.
+//! A contact who floods: many devices, long statuses, hundreds of changes a second. UIs are notified a few times a
+//! second, in small events; other contacts are reported as usual, and other accounts lose nothing.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ async fn flood(peer: &Served) -> usize {
     number + 1
 }
 
-/// Speaks up now and then; answers how late that was heard at worst.
+/// Changes now and then; returns the longest delay of its events.
 async fn speak(peer: &Served, ui: &Ui) -> Duration {
     let mut worst = Duration::ZERO;
     for number in 0..6 {
@@ -118,7 +118,7 @@ async fn after_a_flood(setup: Setup) -> Done {
     assert!(expired || page.is_ok(), "{page:?}");
     assert!(late <= LATE && quiet_late <= LATE, "{late:?}, {quiet_late:?}");
 
-    // What is cut is all there for who asks.
+    // What is shortened is available in full on request.
     let me = json!({ "account": "me@prosed.test", "jid": NOISY });
     let whole = others.call("get_contact", me).await.expect("a contact");
     let devices = whole["resources"].as_array().expect("devices");

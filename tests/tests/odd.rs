@@ -1,4 +1,4 @@
-//! What old, odd and foreign servers and contacts send, and how people spell their addresses.
+//! What old, odd and foreign servers and contacts send, and how people write their addresses.
 
 use minidom::Element;
 use prosed_tests::contact::{Client, befriend};
@@ -37,7 +37,7 @@ async fn a_domain_is_one_however_it_is_spelled(kind: Kind) {
     assert_eq!(names, [alice.jid.as_str()]);
 }
 
-/// What the server lets through is read, and goes back as it came. ejabberd 23.01 lets no emoji through.
+/// What the server lets through is read, and returned unchanged. ejabberd 23.01 lets no emoji through.
 #[tokio::test]
 async fn a_device_may_have_any_name() {
     let server = Server::start(Setup::new(Kind::Prosody).account("me").account("alice")).await;

@@ -1,5 +1,4 @@
-//! The published contract is a valid OpenRPC document, made of valid schemas, and its examples are
-//! what the schemas say.
+//! The published contract is a valid OpenRPC document with valid schemas, and its examples match them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

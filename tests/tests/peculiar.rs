@@ -1,4 +1,4 @@
-//! Clients and servers that do as they like, within the RFCs or beside them: what a UI sees of it.
+//! Peculiar clients and servers, within the RFCs or not: what a UI sees of them.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::contact::{AVATAR_DATA, Client, sha1_hex};
@@ -22,7 +22,7 @@ async fn start(server: &Server) -> (Daemon, Ui) {
     (daemon, ui)
 }
 
-/// The ids of items are opaque (XEP-0060); that this one is a hash, in small letters, is a custom.
+/// Item ids are opaque (XEP-0060); that this one is a lower-case hash is only a custom.
 async fn an_avatar_whose_id_is_in_capitals_is_found(kind: Kind) {
     let server = Server::start(Setup::new(kind).friends("me", "alice").friends("me", "bob")).await;
     let alice = Contact::online(&server, "alice").await;

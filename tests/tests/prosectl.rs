@@ -1,4 +1,4 @@
-//! prosectl at a real daemon, itself at a real server, as a script would use it: in a pipe.
+//! prosectl with a real daemon on a real server, as a script would use it: in a pipe.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

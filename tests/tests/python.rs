@@ -1,5 +1,5 @@
-//! The Python client, built as for PyPI, against a live daemon: its own tests, which ask for killed
-//! daemons and cut connections here, and its types.
+//! The Python client, built as for PyPI, against a live daemon: its own tests, which request killed daemons and cut
+//! connections here, and its types.
 
 use std::fs;
 use std::path::{Path, PathBuf};

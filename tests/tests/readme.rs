@@ -1,7 +1,7 @@
-//! Every command of the README works as it stands there.
+//! Every command in the README works as written.
 //!
-//! Only what would change the machine is played: `cargo install`, `systemctl`, and the command that
-//! runs this very test. Addresses are replaced by those of the test's own server and daemon.
+//! Only commands that would change the machine are simulated: `cargo install`, `systemctl`, and the one that runs
+//! this very test. Addresses are replaced by those of the test's own server and daemon.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

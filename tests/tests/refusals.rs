@@ -1,6 +1,6 @@
-//! Requests that must fail, at the door of the real daemon: every dimension of a request, wrong in
-//! all combinations. None succeeds, none is answered with anything of ours, and the first check that
-//! a request does not pass says why. Without the guards, the same requests succeed.
+//! Requests that must fail, at the real daemon: every dimension of a request, wrong in all combinations. None
+//! succeeds, none gets an answer with anything of ours, and the first check that a request fails gives the reason.
+//! Without the guards, the same requests succeed.
 
 use std::fmt;
 
@@ -362,7 +362,7 @@ async fn without_the_guards_the_same_requests_succeed() {
     assert_eq!(info["status"], "intruder");
 }
 
-/// Each guard by itself: nothing else turns away what it is there for.
+/// Each guard separately: nothing else refuses what it is there for.
 #[tokio::test]
 async fn each_guard_is_the_only_one_for_something() {
     let right = [HOSTS, ORIGINS, TOKENS, TYPES, PATHS].map(|ways| ways[0]);

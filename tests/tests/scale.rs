@@ -1,5 +1,5 @@
-//! A large roster that never rests, and a UI that stops reading: nobody else notices, and the
-//! daemon's memory stays where it is. Without the bound on its event log it does not.
+//! A large roster that keeps changing, and a UI that stops reading: nobody else notices, and the daemon's memory does
+//! not grow. Without the bound on its event log it does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,8 +26,8 @@ const WARM: usize = 70_000;
 const STEP: usize = 10_000;
 /// The bound on the event log, in bytes of JSON.
 const RETAINED_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
-/// What the allocator may need beside, in MiB: 5 to 11 as a rule, 25 seen on a busy machine; with no
-/// bound on the log it is some 50.
+/// What the allocator may need on top, in MiB: usually 5 to 11, 25 seen on a busy machine; with no bound on the log
+/// it is some 50.
 const SLACK: u64 = 36;
 /// A UI that answers no ping for so long is cut off: on a very slow machine that may come first.
 const GONE_AFTER: Duration = Duration::from_secs(50);
@@ -216,7 +216,7 @@ async fn one_that_stops_reading_costs_the_others_nothing() {
     if since.elapsed() > GONE_AFTER {
         stalled = Follower::connect(&daemon).await;
     }
-    // What to do then is to begin anew.
+    // The remedy is to start over.
     stalled.begin().await;
     change(&server, CHANGES..CHANGES + 1).await;
     assert_eq!(stalled.read_to(lively.seq + 1).await, Read::AllOfIt);

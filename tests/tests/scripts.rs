@@ -1,4 +1,4 @@
-//! Every recipe in `clients/scripts` does what it says, with a live daemon at a real server.
+//! Every recipe in `clients/scripts` works, with a live daemon on a real server.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

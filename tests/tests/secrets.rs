@@ -1,4 +1,4 @@
-//! Where the daemon keeps what logs an account in, and that it is nowhere else.
+//! Where the daemon stores what an account logs in with, and that it is nowhere else.
 
 #[path = "secrets/canary.rs"]
 mod canary;

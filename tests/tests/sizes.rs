@@ -1,4 +1,4 @@
-//! Nothing goes out that is larger than what the server takes: a server ends the stream over it.
+//! Nothing is sent that is larger than the server accepts: a server ends the stream over it.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use image::{ImageFormat, RgbImage};
@@ -96,7 +96,7 @@ async fn what_is_too_large_costs_nobody_the_session(kind: Kind) {
     stayed(&ui, &since).await;
 }
 
-/// A server that says how little it takes, and ends the stream over more.
+/// A server that announces how little it accepts, and ends the stream over more.
 #[tokio::test]
 async fn a_server_is_sent_what_it_says_that_it_takes() {
     const LIMITS: &str = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes></limits>";

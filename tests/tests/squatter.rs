@@ -1,5 +1,5 @@
-//! Another user's program takes the port of a daemon that was killed: no client tells it the token, the
-//! password or a JID.
+//! Another user's program takes the port of a daemon that was killed: no client sends it the token, the password or a
+//! JID.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -218,7 +218,7 @@ async fn a_relay_is_told_nothing() {
     assert!(heard.contains(&daemon.token()) && heard.contains(PASSWORD), "{heard}");
 }
 
-/// A squatter that hands challenges on to the daemon, which listens at another address.
+/// A squatter that relays challenges to the daemon, which listens at another address.
 async fn relay(setup: prosed_tests::daemon::Setup) -> (Daemon, Squatter, Clients) {
     let port = ports::free();
     let daemon = Daemon::start(setup.listen(&format!("127.0.0.2:{port}"))).await;

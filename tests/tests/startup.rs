@@ -134,7 +134,7 @@ async fn the_cache_answers_when_the_server_is_gone(kind: Kind) {
     let avatar = ui.call("load_avatar", json!({ "jid": ALICE })).await.expect("an avatar");
     assert_eq!(avatar["data"], BASE64_STANDARD.encode(&image));
 
-    // The server's word is fetched behind the cache's, and what differs is told.
+    // The server's roster is fetched after the cached one, and differences are reported.
     server.restart().await;
     let me = Contact::connect(&server, "me").await;
     me.add_to_roster(BOB, Some("Bob"), &["New"]).await;

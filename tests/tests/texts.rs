@@ -1,5 +1,5 @@
-//! What UIs write: too much of it, over which a server would end the session of all other UIs, or what
-//! XML can't hold, and what would be lost on the way.
+//! Text from UIs: too much of it, over which a server would end the session of all other UIs, or characters that XML
+//! does not allow, which would be lost on the way.
 
 use prosed_tests::hostile::Hostile;
 use prosed_tests::xml::find;
@@ -40,7 +40,7 @@ async fn what_would_not_arrive_is_refused() {
     let after = ui.call("get_account", json!({})).await.expect("an account");
     assert_eq!((&after["state"], &after["since"]), (&json!("online"), &before["since"]));
 
-    // What is just short enough arrives as it was written.
+    // Text just within the limit arrives unchanged.
     let fits = "ü<&>\"'\n".repeat(570);
     ui.call("set_presence", json!({ "availability": "dnd", "status": fits })).await.expect("set");
     let said = |stanza: &minidom::Element| {

@@ -1,4 +1,4 @@
-//! What prosed says to a server, and when: told by a server that follows a script.
+//! What prosed sends to a server, and when: checked by a server that follows a script.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn begin() -> (Hostile, Daemon, Ui) {
     (server, daemon, ui)
 }
 
-/// Logs in; the server says to each stanza what `answer` makes of it, and nothing else.
+/// Logs in; the server answers each stanza with what `answer` returns, and nothing else.
 async fn log_in(
     server: &Hostile,
     ui: &Ui,
@@ -45,7 +45,7 @@ async fn log_in(
     peer
 }
 
-/// Starts the daemon anew: the account comes back by itself.
+/// Restarts the daemon: the account comes back on its own.
 async fn come_back(
     server: &Hostile,
     daemon: &mut Daemon,
@@ -205,7 +205,7 @@ async fn a_hash_is_asked_for_once_and_remembered() {
     }
     assert_eq!(how_many(&peer, "query", DISCO), 1, "one question a hash");
 
-    // A hash that does not fit its answer tells nothing of anybody else who shows it.
+    // A hash that does not match its answer says nothing about others who show it.
     let liar = Client::new("Liar", "pc").with_feature("never:announced");
     peer.send(&format!("<presence from='{ALICE}/liar'>{}</presence>", liar.caps())).await.expect("sent");
     let asked = peer.wait_for("a question", |stanza| find(stanza, "query", DISCO).is_some()).await;
