@@ -37,7 +37,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "failed-writes-told",
         file: KEEPER,
-        here: "        result.is_ok()\n    }\n\n    /// A picture may be nobody",
+        here: "        result.is_ok()\n    }\n\n    /// A picture may no longer be used",
         instead: "        ($out && matches!(write, Write::OwnPresence(_))) || $here",
     },
     // Both: a file that is lost is found out, too, and the clock put in its place.
