@@ -618,6 +618,7 @@ pub(crate) fn settings(
     let fixed = overrides.get(account).cloned().unwrap_or_default();
     let given_tls = (said.tls != TlsMode::Auto).then_some(said.tls);
     stream::Settings {
+        bind2: false,
         account: account.clone(),
         resource: fixed.resource.or(said.resource),
         host: fixed.host.or(said.host),

@@ -273,9 +273,7 @@ impl<'a> Actor<'a> {
                 self.shell.metrics.received(&stanza);
                 self.input(Input::Stanza(stanza));
             }
-            StreamEvent::Online { jid, features, stanza_bytes } => {
-                let roster_versioning =
-                    features.others.iter().any(|feature| feature.is("ver", "urn:xmpp:features:rosterver"));
+            StreamEvent::Online { jid, roster_versioning, stanza_bytes } => {
                 self.back(false);
                 self.input(Input::Online { jid, roster_versioning, stanza_bytes });
             }
@@ -448,7 +446,13 @@ impl turns::Worker for Actor<'_> {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Stream(event) => self.handle_stream(event).await,
+            Event::Stream(event) => {
+                self.handle_stream(event).await;
+                self.carry_out().await;
+                if let Some(stream) = &self.lasting.stream {
+                    stream.handled();
+                }
+            }
             Event::Message(Message::Command { command, reply }) => {
                 let call = self.expect_call(reply, false);
                 #[cfg(debug_assertions)]

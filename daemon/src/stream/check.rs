@@ -2,7 +2,6 @@
 //! a login.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use der::asn1::{GeneralizedTime, UtcTime};
@@ -12,7 +11,6 @@ use tokio::time::Instant;
 use super::connector::{ATTEMPT, share};
 use super::dns::Places;
 use super::error::Refusals;
-use super::limiter::Link;
 use super::{ConnectError, Settings, dns, tls};
 
 /// A server that has shown who it is.
@@ -51,11 +49,9 @@ async fn try_places(
     let mut refusals = Refusals::default();
     let mut targets = places.targets.into_iter();
     while let Some(target) = targets.next() {
-        let link = Arc::new(Link::default());
         let by = share(by, targets.len() + 1);
-        match tls::connect(&target, domain, name, &settings.tls_config, &link, by).await {
-            Ok((secure, _)) => {
-                let (tls, _) = secure.into_parts();
+        match tls::connect(&target, domain, name, &settings.tls_config, by).await {
+            Ok((tls, _)) => {
                 let (tcp, session) = tls.get_ref();
                 let leaf = session.peer_certificates().and_then(<[_]>::first);
                 return Ok(Reached {

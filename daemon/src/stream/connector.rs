@@ -1,232 +1,122 @@
-//! The task that gets connections for the stanza stream: find, dial, secure, log in, and try again.
+//! One attempt: find the server, reach it, secure the connection, log in, and come to a session.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jid::{BareJid, Jid};
-use tokio::io::{AsyncWriteExt, BufStream, duplex};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_xmpp::stanzastream::Connection;
-use tokio_xmpp::xmlstream::{
-    FallibleStreamElement, ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, initiate_stream,
-};
-use xmpp_parsers::ns;
+use minidom::Element;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::aside::Aside;
-use super::backoff::{Backoff, STABLE};
+use super::bind::{self, Begun, SessionOffer};
 use super::binding::Bindings;
 use super::dial::timed_out;
+use super::dialogue::Dialogue;
 use super::dns::{Places, Target};
 use super::error::Refusals;
-use super::exchange::{LoginStream, features};
-use super::limiter::Link;
-use super::offer::Profile;
-use super::sasl::{Login, authenticate};
-use super::scram::ScramKeys;
+use super::exchange::Inline;
+use super::offer::{Offer, Profile};
+use super::reader::Reader;
+use super::sasl::{Login, Wish, authenticate};
 use super::tls::{self, Secure};
-use super::{ConnectError, Pins, Settings, dns, short};
+use super::{ConnectError, Settings, StreamEvent, Told, dns};
 
-/// A silent link is probed after a minute and dead 14 s later: within 75 s, with a second left for a
-/// busy machine. Of the two it is the wait for an answer that is short: it wakes nobody up where all
-/// is well.
-pub(super) const TIMEOUTS: Timeouts =
-    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(14) };
 /// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
 /// machine are in it.
 const LOGIN: Duration = Duration::from_secs(30);
-
+/// From a login to a session that is bound or resumed, whatever comes in between.
+pub(super) const BIND: Duration = Duration::from_secs(30);
 /// One attempt in all. A domain may name 16 places, and one that takes a connection and says no more costs half a
 /// minute: the account would be away for as long as they like. In it are DNS, a dead place or two, and a login.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(90);
+/// A server that sends us elsewhere is followed so many times in a row.
+const HOPS: u32 = 3;
 
-/// As many attempts as back-off alone may make in its first minute.
-const EARLY: usize = 8;
-
-/// Where the stanza stream waits for a connection. Never to be dropped empty: that kills its worker.
-pub(super) type Slot = oneshot::Sender<Connection>;
-
-/// The connection in use, so that it can be cut.
-pub(super) type Current = Arc<Mutex<Arc<Link>>>;
-
-/// What the connector has to say, and for which connection it was at work: the first is number 1.
-pub(super) struct Report {
-    pub(super) connection: u64,
-    pub(super) news: News,
+/// A session that has begun or goes on.
+pub(super) struct Established {
+    pub(super) reader: Reader<Secure>,
+    pub(super) begun: Begun,
+    pub(super) offer: SessionOffer,
 }
 
-/// See [`Report`].
-pub(super) enum News {
-    /// The connection before this one was lost; an attempt comes at this time.
-    Lost { retry_at: SystemTime },
-    /// An attempt failed; without a time there won't be another.
-    Failed { error: ConnectError, retry_at: Option<SystemTime> },
-    /// The server took the credentials and proved itself.
-    /// `stanza_bytes`: what it takes, where it says so.
-    Authenticated { keys: Option<ScramKeys>, pins: Pins, stanza_bytes: Option<u32> },
-}
-
+/// Comes to sessions of one account.
 pub(super) struct Connector {
     settings: Settings,
     /// The account's domain as DNS and certificates have it.
     host: String,
     login: Login,
-    backoff: Backoff,
-    reports: mpsc::Sender<Report>,
-    /// Which connection is wanted.
-    connection: u64,
-    current: Current,
-    aside: Arc<Aside>,
+    events: mpsc::Sender<Told>,
     /// Bytes of the largest stanza that may have to be sent again.
     largest: Arc<AtomicUsize>,
-    /// Somebody has a reason to think that an attempt would succeed now.
-    wake: Arc<Notify>,
-    /// When the last attempts began, at most [`EARLY`].
-    attempts: VecDeque<Instant>,
-    /// When the last connection was handed over.
-    handed_at: Option<Instant>,
+    /// How many bytes of a stanza the server takes, as it last said.
+    stanza_bytes: Option<u32>,
+    /// Where the server has sent us (RFC 6120 §4.9.3.19), and how often in a row.
+    elsewhere: Option<Target>,
+    hops: u32,
+    /// Where we were last.
+    last: Option<Target>,
 }
 
 impl Connector {
     pub(super) fn new(
         settings: Settings,
         login: Login,
-        reports: mpsc::Sender<Report>,
-        current: Current,
-        aside: Arc<Aside>,
+        events: mpsc::Sender<Told>,
         largest: Arc<AtomicUsize>,
-        wake: Arc<Notify>,
     ) -> Self {
         let host = dns::ascii(settings.account.domain().as_str());
         Self {
             settings,
             host,
             login,
-            backoff: Backoff::default(),
-            reports,
-            connection: 0,
-            current,
-            aside,
+            events,
             largest,
-            wake,
-            attempts: VecDeque::new(),
-            handed_at: None,
+            stanza_bytes: None,
+            elsewhere: None,
+            hops: 0,
+            last: None,
         }
     }
 
-    /// Fills each slot that comes: with a connection, or, once the stream is closing, with a dead
-    /// one that lets the worker come to its end. Ends when no more slots can come.
-    pub(super) async fn run(
-        mut self,
-        mut slots: mpsc::UnboundedReceiver<Slot>,
-        mut closing: watch::Receiver<bool>,
-    ) {
-        while let Some(slot) = slots.recv().await {
-            self.connection += 1;
-            let connection = tokio::select! {
-                biased;
-                _ = closing.wait_for(|&closing| closing) => None,
-                connection = self.connection() => connection,
-            };
-            let connection = match connection {
-                Some(connection) => connection,
-                None => {
-                    // After a final error the slot stays empty until the stream is closed.
-                    let _ = closing.wait_for(|&closing| closing).await;
-                    match dead_connection().await {
-                        Ok(connection) => connection,
-                        Err(error) => return tracing::error!(%error, "no way to end the stream quietly"),
-                    }
-                }
-            };
-            // The worker may be gone by now; then nobody needs the connection.
-            let _ = slot.send(connection);
-        }
-    }
-
-    /// Tries until there is a connection; none: it would be no use.
-    async fn connection(&mut self) -> Option<Connection> {
-        if let Some(handed_at) = self.handed_at.take() {
-            if self.link().conflict() {
-                self.report(News::Failed { error: ConnectError::Replaced, retry_at: None }).await;
-                return None;
-            }
-            if handed_at.elapsed() >= STABLE {
-                self.backoff.reset();
-            }
-            // Also after a stream that came about: a server that drops us right behind the login
-            // must not be asked 20 times a second.
-            let (wait, retry_at) = self.wait(false);
-            self.report(News::Lost { retry_at }).await;
-            self.pause(wait).await;
-        }
-        loop {
-            let error = match self.attempt().await {
-                Ok(connection) => {
-                    self.handed_at = Some(Instant::now());
-                    return Some(connection);
-                }
-                Err(error) => error,
-            };
-            tracing::debug!(account = %self.settings.account, %error, "no connection");
-            if error.is_final() {
-                self.report(News::Failed { error, retry_at: None }).await;
-                return None;
-            }
-            let slow = !matches!(error, ConnectError::Unreachable { .. });
-            let (wait, retry_at) = self.wait(slow);
-            self.report(News::Failed { error, retry_at: Some(retry_at) }).await;
-            self.pause(wait).await;
-        }
-    }
-
-    /// Waits, or less where somebody wakes us. However often they do: a second apart, and no more
-    /// than [`EARLY`] attempts a minute.
-    async fn pause(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
-        tokio::select! {
-            () = sleep_until(until) => return,
-            () = self.wake.notified() => {}
-        }
-        let apart = self.attempts.back().map(|&last| last + Duration::from_secs(1));
-        let room = self.attempts.front().filter(|_| self.attempts.len() == EARLY);
-        let room = room.map(|&first| first + Duration::from_secs(60));
-        let earliest = apart.max(room).unwrap_or(until);
-        sleep_until(earliest.min(until)).await;
-    }
-
-    fn wait(&mut self, slow: bool) -> (Duration, SystemTime) {
-        let wait = self.backoff.next(slow, &mut rand::rng());
-        (wait, SystemTime::now() + wait)
-    }
-
-    /// Waits while the reader is slow: then there is no hurry either.
-    async fn report(&self, news: News) {
-        let _ = self.reports.send(Report { connection: self.connection, news }).await;
-    }
-
-    fn link(&self) -> Arc<Link> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One connection attempt.
-    async fn attempt(&mut self) -> Result<Connection, ConnectError> {
-        if self.attempts.len() == EARLY {
-            self.attempts.pop_front();
-        }
-        self.attempts.push_back(Instant::now());
+    /// One attempt. `resume`: asks for the session that was there before.
+    pub(super) async fn attempt(&mut self, resume: Option<&Element>) -> Result<Established, ConnectError> {
         let by = Instant::now() + ATTEMPT;
-        let places = dns::places(&self.settings, &self.host).await?;
-        self.try_places(places, by).await
+        loop {
+            let places = match self.elsewhere.take() {
+                Some(target) => Places { targets: vec![target], trouble: None },
+                None => dns::places(&self.settings, &self.host).await?,
+            };
+            let done = self.try_places(places, resume, by).await;
+            if done.is_ok() {
+                self.hops = 0;
+            }
+            if self.elsewhere.is_none() {
+                return done;
+            }
+        }
     }
 
-    async fn try_places(&mut self, places: Places, by: Instant) -> Result<Connection, ConnectError> {
+    /// The server wants us elsewhere, at this place: a host, with or without a port. The certificate has to be for
+    /// the account's domain there, too.
+    pub(super) fn go_elsewhere(&mut self, place: &str) {
+        let Some(last) = &self.last else { return };
+        self.hops += 1;
+        if self.hops > HOPS {
+            self.hops = 0;
+            return tracing::warn!(account = %self.settings.account, "the server sends us elsewhere without end");
+        }
+        self.elsewhere = elsewhere(place, last.direct);
+    }
+
+    async fn try_places(
+        &mut self,
+        places: Places,
+        resume: Option<&Element>,
+        by: Instant,
+    ) -> Result<Established, ConnectError> {
         let mut refusals = Refusals::default();
-        match timeout_at(by, self.try_targets(places.targets.into(), by, &mut refusals)).await {
+        match timeout_at(by, self.try_targets(places.targets.into(), resume, by, &mut refusals)).await {
             Ok(Some(done)) => return done,
             Ok(None) => {}
             Err(_) => refusals.add(ConnectError::from_io(timed_out("the attempt took too long"))),
@@ -238,22 +128,25 @@ impl Connector {
     async fn try_targets(
         &mut self,
         mut targets: VecDeque<Target>,
+        resume: Option<&Element>,
         by: Instant,
         refusals: &mut Refusals,
-    ) -> Option<Result<Connection, ConnectError>> {
+    ) -> Option<Result<Established, ConnectError>> {
         let account = self.settings.account.clone();
         let domain = account.domain().as_str();
         while let Some(target) = targets.pop_front() {
-            let link = Arc::new(Link::new(self.aside.clone()));
             let by = share(by, targets.len() + 1);
-            match tls::connect(&target, domain, &self.host, &self.settings.tls_config, &link, by).await {
+            match tls::connect(&target, domain, &self.host, &self.settings.tls_config, by).await {
                 Ok((secure, bindings)) => {
-                    *self.current.lock().unwrap_or_else(PoisonError::into_inner) = link;
-                    let done = timeout(LOGIN, self.log_in(secure, bindings))
-                        .await
-                        .unwrap_or_else(|_| Err(ConnectError::from_io(timed_out("the login took too long"))));
+                    self.last = Some(target.clone());
+                    let mut dialogue = Dialogue::new(secure, &account);
+                    let done = self.begin(&mut dialogue, &bindings, resume).await;
+                    if let Some(place) = dialogue.elsewhere() {
+                        self.go_elsewhere(&place);
+                    }
                     if done.is_ok() || !self.login.takes_another() {
-                        return Some(done);
+                        let reader = dialogue.into_reader();
+                        return Some(done.map(|(begun, offer)| Established { reader, begun, offer }));
                     }
                     targets.push_front(target);
                 }
@@ -266,60 +159,111 @@ impl Connector {
         None
     }
 
-    async fn log_in(&mut self, secure: Secure, bindings: Bindings) -> Result<Connection, ConnectError> {
-        let account = self.settings.account.clone();
-        let header = || header(account.domain().as_str(), Some(&account));
-        let pending = initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)
+    /// From a secure connection to a session.
+    async fn begin(
+        &mut self,
+        dialogue: &mut Dialogue,
+        bindings: &Bindings,
+        resume: Option<&Element>,
+    ) -> Result<(Begun, SessionOffer), ConnectError> {
+        let late = |what: &'static str| ConnectError::from_io(timed_out(what));
+        let (offer, inline) = timeout(LOGIN, self.log_in(dialogue, bindings, resume))
             .await
-            .map_err(ConnectError::from_io)?;
-        let mut stream: LoginStream = pending.skip_features();
-        let offer = features(&mut stream).await?;
-        let done = authenticate(&mut stream, &offer, &bindings, &mut self.login).await?;
-        let mut secure = stream.into_inner();
-        let header = match done.profile {
-            Profile::Sasl => {
-                secure.restart().map_err(ConnectError::from_io)?;
-                header()
-            }
-            Profile::Sasl2 => {
-                secure.begin_anew();
-                StreamHeader::default()
-            }
-        };
-        let (mut features, stream) = initiate_stream(secure, ns::JABBER_CLIENT, header, TIMEOUTS)
+            .unwrap_or_else(|_| Err(late("the login took too long")))?;
+        let begun = timeout(BIND, self.come_to_session(dialogue, &offer, inline, resume))
             .await
-            .map_err(ConnectError::from_io)?
-            .recv_features::<FallibleStreamElement>()
-            .await
-            .map_err(receive_error)?;
-        // The worker panics over features without it.
-        if !features.can_bind() {
-            return Err(ConnectError::Protocol { text: "the server offers no resource binding".to_owned() });
-        }
-        let limits = features.limits.as_ref();
-        let stanza_bytes = limits.and_then(|limits| limits.max_bytes).map(NonZeroU32::get);
-        // A stream that is resumed has sent again what was not acknowledged. A server that takes less than when it
-        // was sent would end the stream over it, each time. So there is a new one.
-        if self.largest.load(Ordering::Relaxed) > prosed_session::stanza_limit(stanza_bytes) {
-            tracing::warn!(account = %account, "what is to be sent is larger than the server takes now");
-            features.stream_management = None;
-        }
-        self.report(News::Authenticated { keys: done.keys, pins: self.login.pins(), stanza_bytes }).await;
-        Ok(Connection { stream: stream.box_stream(), features, identity: self.identity() })
+            .unwrap_or_else(|_| Err(late("the server did not bind a session in time")))?;
+        Ok((begun, offer))
     }
 
-    /// What to bind: our resource, or one of the server's choice.
-    fn identity(&self) -> Jid {
-        let account = &self.settings.account;
-        match self.settings.resource.as_deref().map(|resource| account.with_resource_str(resource)) {
-            Some(Ok(full)) => full.into(),
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the resource can't be used; the server chooses one");
-                account.clone().into()
+    async fn log_in(
+        &mut self,
+        dialogue: &mut Dialogue,
+        bindings: &Bindings,
+        resume: Option<&Element>,
+    ) -> Result<(SessionOffer, Inline), ConnectError> {
+        let features = dialogue.open().await?;
+        let early = SessionOffer::read(&features);
+        let resume = resume.filter(|_| self.may_resume(early.stanza_bytes.or(self.stanza_bytes))).cloned();
+        self.login.wants(Wish { resume, bind: self.settings.bind2 });
+        let done = authenticate(dialogue, &Offer::read(&features), bindings, &mut self.login).await?;
+        let offer = match done.profile {
+            Profile::Sasl => SessionOffer::read(&dialogue.restart().await?),
+            Profile::Sasl2 => {
+                dialogue.logged_in();
+                // Behind a session that goes on there may be stanzas at once, and no features.
+                match done.inline.resumed {
+                    Some(_) => early,
+                    None => SessionOffer::read(&dialogue.features().await?),
+                }
             }
-            None => account.clone().into(),
-        }
+        };
+        self.stanza_bytes =
+            offer.stanza_bytes.or(self.stanza_bytes.filter(|_| done.inline.resumed.is_some()));
+        let authenticated = StreamEvent::Authenticated { keys: done.keys, pins: self.login.pins() };
+        // Nobody listens any more: nobody will wait for the session either.
+        let _ = self.events.send(Told::from(authenticated)).await;
+        Ok((SessionOffer { stanza_bytes: self.stanza_bytes, ..offer }, done.inline))
     }
+
+    async fn come_to_session(
+        &mut self,
+        dialogue: &mut Dialogue,
+        offer: &SessionOffer,
+        inline: Inline,
+        resume: Option<&Element>,
+    ) -> Result<Begun, ConnectError> {
+        if let Some(answer) = inline.resumed {
+            return Ok(Begun::Resumed { answer });
+        }
+        if let Some((bound, jid)) = inline.bound {
+            let jid = jid.parse().map_err(|_| ConnectError::Protocol {
+                text: "the server bound a resource and does not say which".to_owned(),
+            })?;
+            return Ok(Begun::Bound {
+                jid,
+                enabled: bound.get_child("enabled", xmpp_parsers::ns::SM).cloned(),
+            });
+        }
+        if let Some(request) = resume.filter(|_| offer.manages && !self.login.asked_inline())
+            && self.may_resume(offer.stanza_bytes)
+            && let Some(answer) = bind::resume(dialogue, request).await?
+        {
+            return Ok(Begun::Resumed { answer });
+        }
+        let resource = self.settings.resource.as_deref();
+        let jid = bind::bind(dialogue, &self.settings.account, resource, offer).await?;
+        Ok(Begun::Bound { jid, enabled: None })
+    }
+
+    /// A session that is resumed has sent again what was not acknowledged. A server that takes less than when it
+    /// was sent would end the stream over it, each time. So there is a new one.
+    fn may_resume(&self, stanza_bytes: Option<u32>) -> bool {
+        let fits = self.largest.load(Ordering::Relaxed) <= prosed_session::stanza_limit(stanza_bytes);
+        if !fits {
+            tracing::warn!(account = %self.settings.account, "what is to be sent is larger than the server takes now");
+        }
+        fits
+    }
+}
+
+/// A place that a server names: a host, in brackets where it is an IPv6 address, and perhaps a port.
+fn elsewhere(place: &str, direct: bool) -> Option<Target> {
+    let place = place.trim();
+    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => match place.split_once(':') {
+            Some((_, more)) if more.contains(':') => (place, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    let usual = if direct { 5223 } else { 5222 };
+    let port = port.map_or(Some(usual), |port| port.parse().ok()).filter(|port| *port != 0)?;
+    let sane = !host.is_empty()
+        && host.len() <= 255
+        && !host.contains(|c: char| c.is_control() || c.is_whitespace());
+    sane.then(|| Target { host: host.to_owned(), port, direct })
 }
 
 /// When one of so many places has to be secure: those behind it get their share of the time, too.
@@ -328,60 +272,12 @@ pub(super) fn share(by: Instant, places: usize) -> Instant {
     now + by.saturating_duration_since(now) / u32::try_from(places).unwrap_or(u32::MAX).max(1)
 }
 
-/// A stream header to a domain. `from` only behind TLS (RFC 6120 §4.7.1).
-pub(super) fn header<'x>(domain: &'x str, from: Option<&'x BareJid>) -> StreamHeader<'x> {
-    StreamHeader {
-        to: Some(Cow::Borrowed(domain)),
-        from: from.map(|jid| Cow::Borrowed(jid.as_str())),
-        id: None,
-    }
-}
-
-pub(super) fn read_error(error: ReadError) -> ConnectError {
-    match error {
-        ReadError::HardError(error) => ConnectError::from_io(error),
-        ReadError::ParseError(error) => ConnectError::Protocol { text: short(&error.to_string()) },
-        ReadError::SoftTimeout => ConnectError::from_io(timed_out("no answer")),
-        ReadError::StreamFooterReceived => ConnectError::closed(),
-    }
-}
-
-pub(super) fn receive_error(error: RecvFeaturesError) -> ConnectError {
-    match error {
-        RecvFeaturesError::Io(error) => ConnectError::from_io(error),
-        RecvFeaturesError::StreamError(error) => {
-            let condition = error.0.condition.to_string();
-            ConnectError::Unreachable { text: short(&format!("the server ended the stream: {condition}")) }
-        }
-    }
-}
-
-/// A connection that offers binding and is dead as soon as it is used. The stanza stream's worker
-/// can't be told to stop while it waits for a connection; given this one it sees that nobody needs
-/// it any more, and ends.
-async fn dead_connection() -> Result<Connection, RecvFeaturesError> {
-    const SERVER: &[u8] = b"<stream:stream xmlns='jabber:client' version='1.0' \
-        xmlns:stream='http://etherx.jabber.org/streams'>\
-        <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
-    let (ours, mut theirs) = duplex(4096);
-    theirs.write_all(SERVER).await?;
-    let pending =
-        initiate_stream(BufStream::new(ours), ns::JABBER_CLIENT, StreamHeader::default(), TIMEOUTS).await?;
-    let (features, stream): (_, XmppStream<_>) = pending.recv_features().await?;
-    drop(theirs);
-    let identity = Jid::from(BareJid::from_parts(
-        None,
-        &jid::DomainPart::new("closing.invalid").expect("a valid domain"),
-    ));
-    Ok(Connection { stream: stream.box_stream(), features, identity })
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
-    use super::super::Credentials;
     use super::super::tests::settings;
+    use super::super::{Credentials, Pins};
     use super::*;
     use crate::config::TlsMode;
     use crate::credentials::Password;
@@ -399,21 +295,27 @@ mod tests {
         let password = Credentials::Password(Password::from("secret".to_owned()));
         let settings = settings("me@example.org", None, None, TlsMode::Auto);
         let login = Login::new(&settings.account, password, Pins::default(), Arc::default()).unwrap();
-        let (reports, _reported) = mpsc::channel(1);
-        let mut connector = Connector::new(
-            settings,
-            login,
-            reports,
-            Current::default(),
-            Arc::default(),
-            Arc::default(),
-            Arc::default(),
-        );
+        let (events, _told) = mpsc::channel(1);
+        let mut connector = Connector::new(settings, login, events, Arc::default());
         tokio::time::pause();
         let start = Instant::now();
-        let failed = connector.try_places(places, start + ATTEMPT).await.map(drop).unwrap_err();
+        let failed = connector.try_places(places, None, start + ATTEMPT).await.map(drop).unwrap_err();
         assert!(matches!(failed, ConnectError::Unreachable { .. }), "{failed:?}");
         start.elapsed()
+    }
+
+    #[test]
+    fn where_a_server_sends_us() {
+        let place = |text: &str| elsewhere(text, false).map(|target| (target.host, target.port));
+        assert_eq!(place("a.example"), Some(("a.example".to_owned(), 5222)));
+        assert_eq!(place(" a.example:99 "), Some(("a.example".to_owned(), 99)));
+        assert_eq!(place("[2001:db8::1]:99"), Some(("2001:db8::1".to_owned(), 99)));
+        assert_eq!(place("[2001:db8::1]"), Some(("2001:db8::1".to_owned(), 5222)));
+        assert_eq!(place("2001:db8::1"), Some(("2001:db8::1".to_owned(), 5222)));
+        for nowhere in ["", ":99", "a.example:", "a.example:0", "a.example:99999", "a b", "[]", "a\u{0}b"] {
+            assert_eq!(place(nowhere), None, "{nowhere}");
+        }
+        assert_eq!(elsewhere("a.example", true).map(|target| target.port), Some(5223));
     }
 
     #[tokio::test]

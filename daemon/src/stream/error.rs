@@ -2,7 +2,9 @@
 
 use std::io;
 
+use minidom::Element;
 use prosed_session::Failure;
+use xmpp_parsers::ns;
 
 use super::tls::reason;
 
@@ -79,6 +81,18 @@ impl ConnectError {
     pub(super) fn closed() -> Self {
         Self::Unreachable { text: "the server closed the stream".to_owned() }
     }
+}
+
+/// What the server ended the stream over, and where it has sent us instead, if it has (RFC 6120 §4.9).
+pub(super) fn stream_error(element: &Element) -> (ConnectError, Option<String>) {
+    let is_condition = |child: &&Element| child.ns() == ns::XMPP_STREAMS && child.name() != "text";
+    let found = element.children().find(is_condition);
+    let condition = found.map_or("no reason", Element::name);
+    let text = element.get_child("text", ns::XMPP_STREAMS).map(Element::text).unwrap_or_default();
+    let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+    let text = short(&format!("the server ended the stream: {condition}{text}"));
+    let elsewhere = found.filter(|found| found.name() == "see-other-host").map(Element::text);
+    (ConnectError::Unreachable { text }, elsewhere)
 }
 
 /// Why none of a domain's places would do.

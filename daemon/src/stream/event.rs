@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use jid::{BareJid, FullJid};
 use xmpp_parsers::stanza::Stanza;
-use xmpp_parsers::stream_features::StreamFeatures;
 
 use super::{ConnectError, Pins, ScramKeys, TlsConfig};
 
@@ -26,6 +25,9 @@ pub(crate) struct Settings {
     pub pins: Pins,
     /// The first login may fall short of the pins. It pins what the server offers then.
     pub accept_downgrade: bool,
+    /// Bind the resource along with the login where the server offers that (XEP-0386). Such a server clears the
+    /// messages that it kept for us: it counts on our asking its archive.
+    pub bind2: bool,
     /// See [`tls_config`](super::tls_config).
     pub tls_config: Arc<TlsConfig>,
 }
@@ -52,8 +54,8 @@ pub(crate) enum StreamEvent {
     Online {
         /// What the server bound; the account is ours for certain.
         jid: FullJid,
-        /// What the server offers behind the login.
-        features: Box<StreamFeatures>,
+        /// The server sends what has changed of a roster, if it is asked for that (RFC 6121 §2.6.1).
+        roster_versioning: bool,
         /// How many bytes of a stanza the server takes, where it says so (XEP-0478).
         stanza_bytes: Option<u32>,
     },

@@ -2,19 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use futures::{SinkExt, StreamExt};
 use minidom::Element;
 use minidom::rxml::xml_ncname;
-use tokio_xmpp::xmlstream::{ReadError, XmlStream};
 use xmpp_parsers::ns;
 
-use super::connector::read_error;
-use super::offer::{Offer, Profile};
-use super::tls::Secure;
+use super::dialogue::{Dialogue, disorder};
+use super::offer::Profile;
 use super::{ConnectError, short};
-
-/// A stream before its login is done: its elements as they are.
-pub(super) type LoginStream = XmlStream<Secure, Element>;
 
 /// The server's next step.
 pub(super) enum Step {
@@ -30,17 +24,22 @@ pub(super) struct Success {
     pub identity: Option<String>,
     /// XEP-0484: for the next login. A secret.
     pub token: Option<String>,
+    /// The answer to what was asked for along with the login.
+    pub inline: Inline,
 }
 
-/// Waits for the stream's features.
-pub(super) async fn features(stream: &mut LoginStream) -> Result<Offer, ConnectError> {
-    let element = next(stream).await?;
-    if element.is("features", ns::STREAM) { Ok(Offer::read(&element)) } else { Err(disorder()) }
+/// What a server has done along with the login (XEP-0388 §2.6.2).
+#[derive(Debug, Default)]
+pub(super) struct Inline {
+    /// It has resumed the session (XEP-0198 §9).
+    pub resumed: Option<Element>,
+    /// It has bound a resource (XEP-0386): what it says of it, and as whom.
+    pub bound: Option<(Element, String)>,
 }
 
 /// One exchange after another, on one stream.
 pub(super) struct Exchange<'a> {
-    pub stream: &'a mut LoginStream,
+    pub dialogue: &'a mut Dialogue,
     pub profile: Profile,
 }
 
@@ -72,13 +71,13 @@ impl Exchange<'_> {
     /// Breaks the exchange off; the stream may begin another (RFC 6120 §6.4.4).
     pub(super) async fn abort(&mut self) -> Result<(), ConnectError> {
         self.send(Element::builder("abort", self.namespace()).build()).await?;
-        let answer = next(self.stream).await?;
+        let answer = self.dialogue.next().await?;
         if answer.is("failure", self.namespace()) { Ok(()) } else { Err(disorder()) }
     }
 
     /// Waits for the server; a refusal is an error.
     pub(super) async fn step(&mut self) -> Result<Step, ConnectError> {
-        let element = next(self.stream).await?;
+        let element = self.dialogue.next().await?;
         if element.ns() != self.namespace() {
             return Err(disorder());
         }
@@ -101,29 +100,7 @@ impl Exchange<'_> {
     }
 
     async fn send(&mut self, element: Element) -> Result<(), ConnectError> {
-        self.stream.send(&element).await.map_err(ConnectError::from_io)
-    }
-}
-
-/// What no server says here.
-pub(super) fn disorder() -> ConnectError {
-    ConnectError::Protocol { text: "the server broke the order of the login".to_owned() }
-}
-
-async fn next(stream: &mut LoginStream) -> Result<Element, ConnectError> {
-    loop {
-        return match stream.next().await {
-            Some(Ok(error)) if error.is("error", ns::STREAM) => {
-                let condition = error.children().next().map_or("no reason", Element::name);
-                Err(ConnectError::Unreachable {
-                    text: short(&format!("the server ended the stream: {condition}")),
-                })
-            }
-            Some(Ok(element)) => Ok(element),
-            Some(Err(ReadError::SoftTimeout)) => continue,
-            Some(Err(error)) => Err(read_error(error)),
-            None => Err(ConnectError::closed()),
-        };
+        self.dialogue.send(&element).await
     }
 }
 
@@ -137,12 +114,21 @@ fn decode(text: &str) -> Result<Vec<u8>, ConnectError> {
 
 fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError> {
     Ok(match profile {
-        Profile::Sasl => Success { data: decode(&element.text())?, identity: None, token: None },
+        Profile::Sasl => {
+            let data = decode(&element.text())?;
+            Success { data, identity: None, token: None, inline: Inline::default() }
+        }
         Profile::Sasl2 => {
             let text = |name| element.get_child(name, ns::SASL2).map(Element::text);
+            let identity = text("authorization-identifier");
+            let bound = element.get_child("bound", ns::BIND2).cloned();
             Success {
                 data: decode(&text("additional-data").unwrap_or_default())?,
-                identity: text("authorization-identifier"),
+                inline: Inline {
+                    resumed: element.get_child("resumed", ns::SM).cloned(),
+                    bound: bound.zip(identity.clone()),
+                },
+                identity,
                 token: element
                     .get_child("token", ns::FAST)
                     .and_then(|token| token.attr("token"))

@@ -19,6 +19,12 @@ pub(super) struct Offer {
     pub sasl2: Vec<String>,
     /// XEP-0484: mechanisms for tokens, inside SASL2 only.
     pub fast: Vec<String>,
+    /// XEP-0198 §9: a session can be resumed inside SASL2.
+    pub resumes: bool,
+    /// XEP-0386: a resource can be bound inside SASL2.
+    pub binds: bool,
+    /// That session can be managed from the start.
+    pub manages: bool,
     /// XEP-0440; absent where the server sends no list.
     pub bindings: Option<Vec<String>>,
 }
@@ -49,6 +55,13 @@ impl Offer {
         };
         let sasl2 = features.get_child("authentication", ns::SASL2);
         let inline = sasl2.and_then(|sasl2| sasl2.get_child("inline", ns::SASL2));
+        let bind = inline.and_then(|inline| inline.get_child("bind", ns::BIND2));
+        // XEP-0386 §3: what can be asked for along with it, by namespace.
+        let along = bind.and_then(|bind| bind.get_child("inline", ns::BIND2));
+        let manages = along.is_some_and(|along| {
+            let is_it = |feature: &Element| feature.attr("var") == Some(ns::SM);
+            along.children().filter(|feature| feature.name() == "feature").any(is_it)
+        });
         let bindings = features.get_child("sasl-channel-binding", CHANNEL_BINDING).map(|list| {
             let kinds = list.children().filter(|child| child.is("channel-binding", CHANNEL_BINDING));
             kinds.filter_map(|kind| kind.attr("type")).map(str::to_owned).collect()
@@ -57,6 +70,9 @@ impl Offer {
             sasl: names(features.get_child("mechanisms", ns::SASL), ns::SASL),
             sasl2: names(sasl2, ns::SASL2),
             fast: names(inline.and_then(|inline| inline.get_child("fast", ns::FAST)), ns::FAST),
+            resumes: inline.is_some_and(|inline| inline.has_child("sm", ns::SM)),
+            binds: bind.is_some(),
+            manages,
             bindings,
         }
     }

@@ -1,7 +1,7 @@
-//! What is on its way to the server, and what waits until there is room for it.
+//! What waits to be sent, and how much is on its way.
 //!
-//! The library keeps a stanza until the server has acknowledged it (XEP-0198), however many that become.
-//! So it is given no more than a window of them: what exceeds that waits here, within bounds. Requests
+//! A stanza is kept until the server has acknowledged it (XEP-0198), however many that become. So no more
+//! than a window of them is sent: what exceeds that waits here, within bounds. Requests
 //! of ours and answers to others' requests have bounds of their own, since peers decide how many answers
 //! there are: they never take the room of what a UI asked for. Answers that find no room are dropped.
 
@@ -10,29 +10,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use jid::{BareJid, Jid};
 use tokio::time::Instant;
-use tokio_xmpp::stanzastream::{StanzaStage, StanzaToken};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 
-/// Stanzas that the library holds and has not sent, and as many that it has read ahead. Few: what
-/// it holds can't be taken back when a stream is lost for good.
-pub(super) const DEPTH: usize = 32;
 /// How long the server may take and acknowledge nothing while more waits. An avatar of 1 MiB takes 112 s
 /// at 100 kbit/s.
 pub(super) const STALLED: Duration = Duration::from_secs(120);
 /// Answers to one peer that wait. A program of theirs asks us two or three things when it first sees us.
 const ANSWERS_EACH: usize = 16;
 
-/// What one lane may hold. A small stanza costs up to 4 KiB of memory in the library, its tree and its
-/// token included, so both the number and the bytes count.
+/// What one lane may hold. A small stanza costs up to 4 KiB of memory as a tree, so both the number and the
+/// bytes count.
+#[derive(Clone, Copy)]
 struct Bounds {
     /// Stanzas that wait, and their bytes.
     waiting: usize,
     waiting_bytes: usize,
-    /// Stanzas that the library has and the server has not acknowledged, and their bytes.
+    /// Stanzas that were sent and are not acknowledged, and their bytes.
     window: usize,
     window_bytes: usize,
 }
@@ -57,10 +53,6 @@ pub(super) struct Outbox {
     answers: Lane,
     /// How many answers to each peer wait; absent: to our own server.
     answers_to: BTreeMap<Option<BareJid>, usize>,
-    /// What the library has and the server has not acknowledged, oldest first.
-    handed: VecDeque<Handed>,
-    /// How many of them, from the oldest on, have been sent.
-    sent: usize,
     /// See [`Outbox::largest`].
     largest: Arc<AtomicUsize>,
     /// When the server last took or acknowledged something, or had nothing to take.
@@ -71,21 +63,21 @@ struct Lane {
     bounds: Bounds,
     waiting: VecDeque<(Stanza, usize)>,
     waiting_bytes: usize,
-    handed: usize,
-    handed_bytes: usize,
+    sent: usize,
+    sent_bytes: usize,
 }
 
-struct Handed {
-    token: StanzaToken,
-    bytes: usize,
-    is_answer: bool,
-}
-
-/// A stanza that may be handed to the library now, and what [`Outbox::handed`] wants to know of it.
+/// A stanza that is to be sent now.
 pub(super) struct Due {
     pub(super) stanza: Stanza,
-    pub(super) bytes: usize,
-    pub(super) is_answer: bool,
+    pub(super) load: Load,
+}
+
+/// What a stanza takes of its lane's window until it is acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    bytes: usize,
+    is_answer: bool,
 }
 
 impl Outbox {
@@ -94,8 +86,6 @@ impl Outbox {
             requests: Lane::new(REQUESTS),
             answers: Lane::new(ANSWERS),
             answers_to: BTreeMap::new(),
-            handed: VecDeque::new(),
-            sent: 0,
             largest: Arc::default(),
             moved_at: Instant::now(),
         }
@@ -125,14 +115,10 @@ impl Outbox {
         Ok(())
     }
 
-    /// What the library should get next, if there is anything and it has room. Must be followed by
-    /// [`Outbox::handed`].
+    /// What is to be sent next, if there is anything and the window has room for it.
     pub(super) fn next(&mut self) -> Option<Due> {
-        if self.handed.len() - self.sent >= DEPTH {
-            return None;
-        }
         if let Some((stanza, bytes)) = self.requests.next() {
-            return Some(Due { stanza, bytes, is_answer: false });
+            return Some(Due { stanza, load: Load { bytes, is_answer: false } });
         }
         let (stanza, bytes) = self.answers.next()?;
         if let Some(to) = answered(&stanza)
@@ -143,61 +129,23 @@ impl Outbox {
                 self.answers_to.remove(&to);
             }
         }
-        Some(Due { stanza, bytes, is_answer: true })
+        Some(Due { stanza, load: Load { bytes, is_answer: true } })
     }
 
-    /// The library has it.
-    pub(super) fn handed(&mut self, token: StanzaToken, bytes: usize, is_answer: bool) {
-        let lane = if is_answer { &mut self.answers } else { &mut self.requests };
-        lane.handed += 1;
-        lane.handed_bytes += bytes;
-        self.handed.push_back(Handed { token, bytes, is_answer });
-    }
-
-    /// Forgets what the library holds no more: the server has it, or its stream is gone.
-    pub(super) fn prune(&mut self) {
-        while let Some(oldest) = self.handed.front_mut() {
-            // Pending for as long as the library keeps the stanza.
-            if oldest.token.wait_for(StanzaStage::Acked).now_or_never().is_none() {
-                break;
-            }
-            let lane = if oldest.is_answer { &mut self.answers } else { &mut self.requests };
-            lane.handed -= 1;
-            lane.handed_bytes -= oldest.bytes;
-            self.handed.pop_front();
-            self.sent = self.sent.saturating_sub(1);
-            self.moved_at = Instant::now();
-        }
-        if self.handed.is_empty() && !self.is_waiting() {
+    /// The server has it, or nobody will tell.
+    pub(super) fn acknowledged(&mut self, load: Load) {
+        let lane = if load.is_answer { &mut self.answers } else { &mut self.requests };
+        lane.sent -= 1;
+        lane.sent_bytes -= load.bytes;
+        self.moved_at = Instant::now();
+        if self.requests.sent + self.answers.sent == 0 && !self.is_waiting() {
             self.largest.store(0, Ordering::Relaxed);
-        }
-        while self.handed.get(self.sent).is_some_and(|next| next.token.state() != StanzaStage::Queued) {
-            self.sent += 1;
-        }
-    }
-
-    /// Waits until the library has sent, lost, or got acknowledged the next stanza.
-    pub(super) async fn moves(&self) {
-        let token = |at: usize| self.handed.get(at).map(|handed| handed.token.clone());
-        let reached = async |at: usize, stage| match token(at) {
-            Some(mut token) => drop(token.wait_for(stage).await),
-            None => std::future::pending().await,
-        };
-        tokio::select! {
-            () = reached(0, StanzaStage::Acked) => {}
-            () = reached(self.sent, StanzaStage::Sent) => {}
         }
     }
 
     /// Something waits here.
     pub(super) fn is_waiting(&self) -> bool {
         !self.requests.waiting.is_empty() || !self.answers.waiting.is_empty()
-    }
-
-    /// Everything has been sent, acknowledged or not.
-    pub(super) fn is_sent(&mut self) -> bool {
-        self.prune();
-        !self.is_waiting() && self.sent == self.handed.len()
     }
 
     /// When the server will have taken nothing for [`STALLED`] of what waits.
@@ -210,17 +158,18 @@ impl Outbox {
         self.moved_at = Instant::now();
     }
 
-    /// Forgets what waits: it was meant for a stream that is gone.
+    /// Forgets what waits, and what was sent: it was meant for a stream that is gone.
     pub(super) fn clear(&mut self) {
         self.requests.clear();
         self.answers.clear();
         self.answers_to.clear();
+        self.largest.store(0, Ordering::Relaxed);
     }
 }
 
 impl Lane {
     fn new(bounds: Bounds) -> Self {
-        Self { bounds, waiting: VecDeque::new(), waiting_bytes: 0, handed: 0, handed_bytes: 0 }
+        Self { bounds, waiting: VecDeque::new(), waiting_bytes: 0, sent: 0, sent_bytes: 0 }
     }
 
     fn push(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
@@ -237,17 +186,19 @@ impl Lane {
     fn next(&mut self) -> Option<(Stanza, usize)> {
         let Bounds { window, window_bytes, .. } = self.bounds;
         let (_, bytes) = self.waiting.front()?;
-        let fits = self.handed < window && self.handed_bytes + bytes <= window_bytes;
-        if !fits && self.handed > 0 {
+        let fits = self.sent < window && self.sent_bytes + bytes <= window_bytes;
+        if !fits && self.sent > 0 {
             return None;
         }
-        self.waiting_bytes -= bytes;
-        self.waiting.pop_front()
+        let next = self.waiting.pop_front()?;
+        self.waiting_bytes -= next.1;
+        self.sent += 1;
+        self.sent_bytes += next.1;
+        Some(next)
     }
 
     fn clear(&mut self) {
-        self.waiting.clear();
-        self.waiting_bytes = 0;
+        *self = Self::new(self.bounds);
     }
 }
 

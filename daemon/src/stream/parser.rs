@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jid::Jid;
 use minidom::Element;
 use minidom::rxml::{Namespace, NcName};
-use prosed_session::{read_show, read_stanza};
+use prosed_session::read_show;
 use roxmltree::{Document, NS_XML_URI, Node};
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Id, Lang, Message, MessageType};
@@ -18,7 +18,6 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::StanzaError;
 
 use super::namespaces::character;
-use super::pieces::Pieces;
 
 /// How a stream ends whose header has the prefix that servers must use (RFC 6120 §4.8.5).
 const FOOTER: &str = "</stream:stream>";
@@ -57,32 +56,6 @@ impl Parser {
             return None;
         }
         usual(root.first_child()?)
-    }
-
-    /// A stanza that the library would not read, as a text without what is malformed in it.
-    pub(super) fn mended(&mut self, header: &[u8], stanza: &[u8]) -> Option<Vec<u8>> {
-        if stanza.len() > MAX_BYTES || self.stanza(header, stanza).is_some() {
-            return None;
-        }
-        let mut pieces = Pieces::new(header)?;
-        pieces.read(stanza)?;
-        let tree = pieces.element()?;
-        let is_sound = match tree.name() {
-            "iq" => Iq::try_from(tree.clone()).is_ok(),
-            "message" => Message::try_from(tree.clone()).is_ok(),
-            _ => Presence::try_from(tree.clone()).is_ok(),
-        };
-        if is_sound {
-            return None;
-        }
-        let mended = match read_stanza(tree)? {
-            Stanza::Iq(iq) => Element::from(iq),
-            Stanza::Message(message) => message.into(),
-            Stanza::Presence(presence) => presence.into(),
-        };
-        let mut text = Vec::new();
-        mended.write_to(&mut text).ok()?;
-        Some(text)
     }
 }
 

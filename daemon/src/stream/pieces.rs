@@ -57,6 +57,11 @@ impl Pieces {
         Some(())
     }
 
+    /// The stream's root.
+    pub(super) fn into_root(self) -> Option<Element> {
+        self.open.into_iter().next()
+    }
+
     /// The element that was read, in the language that is said around it.
     pub(super) fn element(self) -> Option<Element> {
         let mut stanza = self.stanza?;

@@ -35,7 +35,8 @@ use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
 use super::binding::Bindings;
-use super::exchange::{Exchange, LoginStream, Step, Success, disorder};
+use super::dialogue::{Dialogue, disorder};
+use super::exchange::{Exchange, Inline, Step, Success};
 use super::offer::{Offer, Profile, Scram};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
@@ -67,6 +68,9 @@ pub(super) struct Login {
     /// Which client this is, to SASL2. Another one for each stream: nothing that we leave with the
     /// server outlives it.
     client: String,
+    wish: Wish,
+    /// The session was asked to be resumed along with the login.
+    asked_inline: bool,
 }
 
 /// The way to authenticate that fits both sides.
@@ -96,6 +100,17 @@ pub(super) struct Authenticated {
     pub keys: Option<ScramKeys>,
     /// How the stream goes on.
     pub profile: Profile,
+    /// What was done along with it.
+    pub inline: Inline,
+}
+
+/// What a login wants done along with it, where the server offers that (XEP-0388 §2.6.2).
+#[derive(Default)]
+pub(super) struct Wish {
+    /// The session that is to be resumed (XEP-0198 §9).
+    pub resume: Option<Element>,
+    /// A resource is to be bound (XEP-0386).
+    pub bind: bool,
 }
 
 impl Login {
@@ -137,6 +152,8 @@ impl Login {
             again: false,
             token: None,
             client: client_id(),
+            wish: Wish::default(),
+            asked_inline: false,
         })
     }
 
@@ -228,17 +245,31 @@ impl Login {
         Ok((keys, stable && !self.kept))
     }
 
+    /// What the next login wants done along with it.
+    pub(super) fn wants(&mut self, wish: Wish) {
+        self.wish = wish;
+        self.asked_inline = false;
+    }
+
+    /// The last login has asked to resume the session: it need not be asked again.
+    pub(super) fn asked_inline(&self) -> bool {
+        self.asked_inline
+    }
+
     /// What goes beside the mechanism in SASL2.
-    fn extras(&self, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+    fn extras(&mut self, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
         let agent = Element::builder("user-agent", ns::SASL2)
             .attr(xml_ncname!("id").to_owned(), self.client.as_str())
             .append(Element::builder("software", ns::SASL2).append("prosed"));
         let request = TokenMechanism::best(offer, bindings).map(TokenMechanism::request);
-        [agent.build()].into_iter().chain(request).collect()
+        let resume = self.wish.resume.clone().filter(|_| offer.resumes);
+        self.asked_inline = resume.is_some();
+        let bind = (self.wish.bind && offer.binds).then(|| bind(offer));
+        [agent.build()].into_iter().chain(request).chain(resume).chain(bind).collect()
     }
 
     /// The server took us in: checks as whom, and takes the token that it may have given.
-    fn admitted(&mut self, success: Success, asked: Option<TokenMechanism>) -> Result<(), ConnectError> {
+    fn admitted(&mut self, success: Success, asked: Option<TokenMechanism>) -> Result<Inline, ConnectError> {
         let ours = |identity: &String| {
             identity.parse::<jid::Jid>().is_ok_and(|identity| identity.to_bare() == self.account)
         };
@@ -254,8 +285,18 @@ impl Login {
                 (None, None) => None,
             };
         }
-        Ok(())
+        Ok(success.inline)
     }
+}
+
+/// Asks to bind a resource, and to manage the session from the start (XEP-0386 §4).
+fn bind(offer: &Offer) -> Element {
+    let resume = xml_ncname!("resume").to_owned();
+    let enable = offer.manages.then(|| Element::builder("enable", ns::SM).attr(resume, "true").build());
+    Element::builder("bind", ns::BIND2)
+        .append(Element::builder("tag", ns::BIND2).append("prosed"))
+        .append_all(enable)
+        .build()
 }
 
 /// A name or password as both sides hash it; none where it holds control characters. SASLprep
@@ -272,7 +313,7 @@ fn prepared(text: &str) -> Option<String> {
 
 /// Authenticates, by the strongest way there is, and by no other if that one fails.
 pub(super) async fn authenticate(
-    stream: &mut LoginStream,
+    dialogue: &mut Dialogue,
     offer: &Offer,
     bindings: &Bindings,
     login: &mut Login,
@@ -280,10 +321,10 @@ pub(super) async fn authenticate(
     let seen = Pins::of(offer, bindings);
     login.check(&seen)?;
     if let Some(token) = login.token.take_if(|token| token.fits(offer, bindings)) {
-        match by_token(stream, offer, bindings, login, token).await {
-            Ok(()) => {
+        match by_token(dialogue, offer, bindings, login, token).await {
+            Ok(inline) => {
                 login.pin(seen);
-                return Ok(Authenticated { keys: None, profile: Profile::Sasl2 });
+                return Ok(Authenticated { keys: None, profile: Profile::Sasl2, inline });
             }
             // Expired or revoked; the server lets us try another way (XEP-0484 §4.1).
             Err(ConnectError::NotAuthorized { condition, .. }) => {
@@ -295,7 +336,7 @@ pub(super) async fn authenticate(
     let choice = login.choose(offer, bindings)?;
     tracing::debug!(account = %login.account, ?choice, ?offer, "logging in");
     let profile = choice.profile;
-    let mut exchange = Exchange { stream, profile };
+    let mut exchange = Exchange { dialogue, profile };
     let asked = TokenMechanism::best(offer, bindings).filter(|_| profile == Profile::Sasl2);
     let (success, keys) = match choice.way {
         Way::Scram(mechanism, flag) => scram(&mut exchange, mechanism, flag, offer, bindings, login).await?,
@@ -309,19 +350,19 @@ pub(super) async fn authenticate(
             }
         }
     };
-    login.admitted(success, asked)?;
+    let inline = login.admitted(success, asked)?;
     login.pin(seen);
-    Ok(Authenticated { keys, profile })
+    Ok(Authenticated { keys, profile, inline })
 }
 
 async fn by_token(
-    stream: &mut LoginStream,
+    dialogue: &mut Dialogue,
     offer: &Offer,
     bindings: &Bindings,
     login: &mut Login,
     token: Token,
-) -> Result<(), ConnectError> {
-    let mut exchange = Exchange { stream, profile: Profile::Sasl2 };
+) -> Result<Inline, ConnectError> {
+    let mut exchange = Exchange { dialogue, profile: Profile::Sasl2 };
     let mut extras = login.extras(offer, bindings);
     extras.retain(|extra| !extra.is("request-token", ns::FAST));
     extras.push(Token::mark());
@@ -390,7 +431,7 @@ async fn challenge(
     flag: Flag,
     offer: &Offer,
     bindings: &Bindings,
-    login: &Login,
+    login: &mut Login,
 ) -> Result<Challenge, ConnectError> {
     let (name, gs2) = match flag {
         Flag::Impossible => (mechanism.name(), Gs2::Impossible),

@@ -140,11 +140,6 @@ impl Scanner {
         self.depth > 0 || !matches!(self.state, State::Text | State::End)
     }
 
-    /// True while inside a stanza or another element below the root, its start tag being read.
-    pub(super) fn inside(&self) -> bool {
-        self.depth > 0 && self.head_done
-    }
-
     /// True behind the stream's own end.
     pub(super) fn at_end(&self) -> bool {
         self.state == State::End
@@ -374,7 +369,7 @@ impl Scanner {
                     // The root is not closed as long as the stream lives, and depth counts from it.
                     self.depth = 0;
                     self.progress.begun();
-                    return Found::Unit(Unit { kind: Kind::Other, offence: None });
+                    return Found::Unit(Unit { kind: Kind::Header, offence: None });
                 }
                 Found::Nothing
             }
@@ -429,11 +424,7 @@ impl Scanner {
             b"iq" => self.kind = Kind::Iq,
             b"message" => self.kind = Kind::Message,
             b"presence" => self.kind = Kind::Presence,
-            b"error" => self.kind = Kind::StreamError,
-            b"enabled" => self.kind = Kind::Enabled,
-            b"resumed" => self.kind = Kind::Resumed,
-            b"failed" => self.kind = Kind::Failed,
-            _ => {}
+            _ => self.kind = Kind::Element,
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! TLS, or nothing: from the first byte (XEP-0368) or by STARTTLS (RFC 6120 §5).
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,16 +15,16 @@ use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto};
-use tokio_xmpp::xmlstream::{ReadError, XmppStream, XmppStreamElement, initiate_stream};
+use tokio_xmpp::xmlstream::{
+    ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream,
+};
 use xmpp_parsers::{ns, starttls};
 
 use super::binding::Bindings;
-use super::connector::{TIMEOUTS, header, read_error, receive_error};
 use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
-use super::limiter::{Limiter, Link};
+use super::gate::Gate;
 use super::prompt::Prompt;
-use super::stage::Stage;
 use super::trust::Verifier;
 use super::{ConnectError, short};
 use crate::events::rfc3339;
@@ -32,6 +33,9 @@ use crate::events::rfc3339;
 const HANDSHAKE: Duration = Duration::from_secs(15);
 /// From the plain stream's header to `<proceed/>`.
 const NEGOTIATION: Duration = Duration::from_secs(15);
+/// The library's own, longer than [`NEGOTIATION`]: they never come to count.
+const TIMEOUTS: Timeouts =
+    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(60) };
 /// Of a certificate for somebody else, so many names are told.
 const NAMES_SHOWN: usize = 3;
 
@@ -100,8 +104,8 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
     Ok(Arc::new(config))
 }
 
-/// A secured connection, limited before anything parses it.
-pub(super) type Secure = Limiter<TlsStream<Prompt>>;
+/// A secured connection.
+pub(super) type Secure = TlsStream<Prompt>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
 /// on. `name`: the domain as certificates have it. `by`: when it has to be secure. Also says what the connection
@@ -111,11 +115,10 @@ pub(super) async fn connect(
     domain: &str,
     name: &str,
     config: &Arc<ClientConfig>,
-    link: &Arc<Link>,
     by: Instant,
 ) -> Result<(Secure, Bindings), ConnectError> {
     let too_late = |_| unreachable(target, &timed_out("it was too slow to leave time for the others"));
-    timeout_at(by, secure(target, domain, name, config, link)).await.map_err(too_late)?
+    timeout_at(by, secure(target, domain, name, config)).await.map_err(too_late)?
 }
 
 fn unreachable(target: &Target, error: &io::Error) -> ConnectError {
@@ -127,7 +130,6 @@ async fn secure(
     domain: &str,
     name: &str,
     config: &Arc<ClientConfig>,
-    link: &Arc<Link>,
 ) -> Result<(Secure, Bindings), ConnectError> {
     let unreachable = |error: io::Error| unreachable(target, &error);
     let name = match ip(name) {
@@ -153,7 +155,7 @@ async fn secure(
             None => unreachable(error),
         })?;
     let bindings = Bindings::of(tls.get_ref().1);
-    Ok((Limiter::new(tls, link.clone(), Stage::Login), bindings))
+    Ok((tls, bindings))
 }
 
 /// What TLS itself has against the connection; nothing where the network failed. In words of our own:
@@ -232,9 +234,8 @@ fn certificate(reason: &CertificateError) -> String {
 /// anew behind TLS, and whoever slips bytes in behind `<proceed/>` is refused (CVE-2011-0411 and
 /// its kin).
 async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError> {
-    // This connection's end in plain text means nothing: its link is nobody's.
-    let limiter = Limiter::new(tcp, Arc::new(Link::default()), Stage::Plain);
-    let pending = initiate_stream(limiter, ns::JABBER_CLIENT, header(domain, None), TIMEOUTS)
+    let header = StreamHeader { to: Some(Cow::Borrowed(domain)), from: None, id: None };
+    let pending = initiate_stream(Gate::new(tcp), ns::JABBER_CLIENT, header, TIMEOUTS)
         .await
         .map_err(ConnectError::from_io)?;
     let (features, mut stream): (_, XmppStream<_>) = pending.recv_features().await.map_err(receive_error)?;
@@ -256,13 +257,28 @@ async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError
             None => return Err(ConnectError::closed()),
         }
     }
-    let (tcp, rest) = stream.into_inner().into_parts();
-    if !rest.is_empty() {
-        return Err(ConnectError::Protocol {
-            text: "somebody sent plain text where TLS had to begin".into(),
-        });
+    stream.into_inner().into_inner().map_err(|_| ConnectError::Protocol {
+        text: "somebody sent plain text where TLS had to begin".into(),
+    })
+}
+
+fn read_error(error: ReadError) -> ConnectError {
+    match error {
+        ReadError::HardError(error) => ConnectError::from_io(error),
+        ReadError::ParseError(error) => ConnectError::Protocol { text: short(&error.to_string()) },
+        ReadError::SoftTimeout => ConnectError::from_io(timed_out("no answer")),
+        ReadError::StreamFooterReceived => ConnectError::closed(),
     }
-    Ok(tcp)
+}
+
+fn receive_error(error: RecvFeaturesError) -> ConnectError {
+    match error {
+        RecvFeaturesError::Io(error) => ConnectError::from_io(error),
+        RecvFeaturesError::StreamError(error) => {
+            let condition = error.0.condition.to_string();
+            ConnectError::Unreachable { text: short(&format!("the server ended the stream: {condition}")) }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,15 +8,11 @@ pub(super) enum Kind {
     Iq,
     Message,
     Presence,
-    StreamError,
-    /// What the server answers when it manages a stream from here on (XEP-0198).
-    Enabled,
-    /// What it answers when it goes on with that.
-    Resumed,
-    /// What it answers when it can't.
-    Failed,
-    /// Whitespace, the XML declaration, stream headers, the end of the stream, and elements that
-    /// are no stanzas.
+    /// A stream header.
+    Header,
+    /// Any other element.
+    Element,
+    /// White space, the XML declaration and the end of the stream.
     Other,
 }
 

@@ -1,5 +1,6 @@
 //! The stream against a scripted server.
 
+mod begin;
 mod binding;
 mod login;
 mod management;
@@ -7,7 +8,9 @@ mod sasl2;
 mod server;
 mod session;
 
+use futures::FutureExt;
 use tokio::time::timeout;
+use xmpp_parsers::iq::Iq;
 
 use self::server::{PATIENCE, Server};
 use super::*;
@@ -22,6 +25,7 @@ pub(super) fn settings(account: &str, host: Option<&str>, port: Option<u16>, tls
         tls,
         pins: Pins::default(),
         accept_downgrade: false,
+        bind2: false,
         tls_config: tls_config(None).unwrap(),
     }
 }
@@ -31,7 +35,10 @@ async fn next(stream: &mut Stream) -> StreamEvent {
     loop {
         match timeout(PATIENCE, stream.next()).await.expect("nothing happens") {
             StreamEvent::Waiting { .. } => {}
-            event => return event,
+            event => {
+                stream.handled();
+                return event;
+            }
         }
     }
 }

@@ -201,3 +201,101 @@ async fn a_token_that_is_refused_gives_way_to_scram_on_the_same_stream() {
     assert_eq!(event(&mut stream).await, "authenticated, keys: false");
     assert_eq!(event(&mut stream).await, "resumed");
 }
+
+/// What SASL2 offers along with a login.
+const INLINE: &str = "<authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism><inline>\
+    <sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\
+    </inline></authentication>";
+
+/// Logs in by SASL2, and puts this into `<success/>`.
+async fn admit(server: &Server, inline: &str) -> Conn {
+    let mut conn = begin(server, INLINE).await;
+    conn.extras = inline.to_owned();
+    conn.scram(ScramMechanism::Sha256, "secret").await;
+    conn
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_along_with_the_login() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = admit(&server, "").await;
+    assert!(!conn.all.contains("urn:xmpp:bind:0"), "switched on by nobody");
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    super::session::send(&mut stream, super::session::text("again")).unwrap();
+    conn.element("message").await;
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    // What was not acknowledged comes again at once; so does what the server has kept, with no features before it.
+    let mut conn = admit(&server, "<resumed xmlns='urn:xmpp:sm:3' previd='session' h='0'/>").await;
+    conn.send("<message from='a@example.org' id='kept'/>").await;
+    assert!(conn.all.contains("<resume xmlns='urn:xmpp:sm:3'"), "{}", conn.all);
+    assert!(conn.element("message").await.contains("again"));
+    assert_eq!(conn.all.matches("<stream:stream").count(), 2, "{}", conn.all);
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "resumed");
+    assert!(event(&mut stream).await.contains("kept"));
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_resumed_along_with_the_login_is_followed_by_another() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = admit(&server, "").await;
+    go_on(&mut conn).await;
+    drop(conn);
+    while event(&mut stream).await != "suspended" {}
+    let mut conn = admit(&server, "<failed xmlns='urn:xmpp:sm:3' h='0'/>").await;
+    go_on(&mut conn).await;
+    assert_eq!(conn.all.matches("<resume ").count(), 1, "{}", conn.all);
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
+#[tokio::test]
+async fn a_resource_is_bound_along_with_the_login_where_that_is_wanted() {
+    let server = Server::new().await;
+    let mut settings = server.settings();
+    settings.bind2 = true;
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let mut stream = Stream::connect(settings, password);
+    let mut conn = server.accept_secure().await;
+    conn.sasl2 = true;
+    conn.open(INLINE).await;
+    let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    let asked = conn.all.rsplit("<authenticate").next().unwrap().to_owned();
+    assert!(asked.contains("urn:xmpp:bind:0") && asked.contains("<enable "), "{asked}");
+    let bound =
+        "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/></bound>";
+    let success = conn.sasl("success", &proof).replace("me@example.org<", "me@example.org/prosed.1<");
+    let success = success.replace("</success>", &format!("{bound}</success>"));
+    conn.send(&format!("{success}<stream:features/><message from='a@example.org' id='first'/>")).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/prosed.1");
+    assert!(event(&mut stream).await.contains("first"));
+    // It is managed from the start.
+    conn.send("<r xmlns='urn:xmpp:sm:3'/>").await;
+    assert!(conn.element("a").await.contains("h='1'"));
+    let said = conn.all.split("<authenticate").last().unwrap();
+    assert!(!said.contains("<iq"), "{said}");
+}
+
+/// Whose resource was bound has to be ours, here as well.
+#[tokio::test]
+async fn somebody_elses_resource_is_never_ours() {
+    let server = Server::new().await;
+    let mut settings = server.settings();
+    settings.bind2 = true;
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let mut stream = Stream::connect(settings, password);
+    let mut conn = server.accept_secure().await;
+    conn.sasl2 = true;
+    conn.open(INLINE).await;
+    let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    let success = conn.sasl("success", &proof).replace("me@example.org<", "you@example.org/x<");
+    let bound = "<bound xmlns='urn:xmpp:bind:0'/></success>";
+    conn.send(&format!("{}<stream:features/>", success.replace("</success>", bound))).await;
+    assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
+}

@@ -124,6 +124,14 @@ impl Server {
         Self { listener, tls: Arc::new(config), ca, end_point }
     }
 
+    /// The same server at another port.
+    pub(super) async fn twin(&self) -> Self {
+        let ca = tempfile::NamedTempFile::new().unwrap();
+        std::fs::copy(self.ca.path(), ca.path()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, tls: self.tls.clone(), ca, end_point: self.end_point.clone() }
+    }
+
     pub(super) async fn new() -> Self {
         Self::named("example.org").await
     }
@@ -137,6 +145,7 @@ impl Server {
             tls: TlsMode::Auto,
             pins: Pins::default(),
             accept_downgrade: false,
+            bind2: false,
             tls_config: tls_config(Some(self.ca.path())).unwrap(),
         }
     }

@@ -4,6 +4,10 @@ use super::super::limits::{
     LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT,
     MAX_TOKEN,
 };
+use std::pin::Pin;
+
+use tokio::io::ReadBuf;
+
 use super::*;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -30,66 +34,91 @@ impl AsyncRead for Chunks {
     }
 }
 
-/// A connection on which somebody is logged in.
-fn session<S>(inner: S, link: Arc<Link>) -> Limiter<S> {
-    Limiter::new(inner, link, Stage::Session)
+/// What comes of a stream, and why it ends.
+struct Outcome {
+    received: Vec<Received>,
+    end: io::ErrorKind,
 }
 
-fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<String> {
+/// Reads all that comes on a connection at this stage.
+fn read_at<'a>(stage: Stage, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Outcome, Reader<Chunks>) {
     let chunks = Chunks(chunks.into_iter().filter(|chunk| !chunk.is_empty()).map(<[u8]>::to_vec).collect());
-    let mut limiter = session(chunks, Arc::default());
-    let mut out = Vec::new();
-    match futures::executor::block_on(limiter.read_to_end(&mut out)) {
-        // Few tests close the stream that they open.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-        end => drop(end?),
+    let mut reader = Reader::new(chunks, stage);
+    let mut received = Vec::new();
+    let end = loop {
+        match futures::executor::block_on(reader.next()) {
+            Ok(Received::End) => {
+                received.push(Received::End);
+                break io::ErrorKind::UnexpectedEof;
+            }
+            Ok(came) => received.push(came),
+            Err(error) => break error.kind(),
+        }
+    };
+    (Outcome { received, end }, reader)
+}
+
+/// The same of a session; answers what came as texts.
+fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Vec<String>> {
+    let (outcome, _) = read_at(Stage::Session, chunks);
+    // Few tests close the stream that they open.
+    if outcome.end != io::ErrorKind::UnexpectedEof {
+        return Err(outcome.end.into());
     }
-    Ok(String::from_utf8(out).unwrap())
+    Ok(outcome.received.into_iter().map(text).collect())
+}
+
+fn text(received: Received) -> String {
+    match received {
+        Received::Header => "header".to_owned(),
+        Received::End => "end".to_owned(),
+        Received::Stanza(None) => "nothing".to_owned(),
+        Received::Stanza(Some(stanza)) => String::from(&Element::from(*stanza)),
+        Received::Element(element) => String::from(&element),
+    }
 }
 
 /// Fed at once, in two pieces cut anywhere near its ends, and in small pieces.
-fn filter(stream: &str) -> String {
+fn filter(stream: &str) -> Vec<String> {
     let stream = stream.as_bytes();
     let whole = run([stream]).unwrap();
     // Each place in what is small; in what is big, where something happens.
     let step = if stream.len() < 1 << 15 { 1 } else { 67 };
     let cuts = (0..stream.len()).filter(|cut| *cut < 400 || stream.len() - cut < 400);
     for cut in cuts.step_by(step) {
-        let out = run([&stream[..cut], &stream[cut..]]).unwrap();
-        assert_eq!(without_spaces(&out), without_spaces(&whole), "cut at {cut}");
+        assert_eq!(run([&stream[..cut], &stream[cut..]]).unwrap(), whole, "cut at {cut}");
     }
     for size in [1, 2, 7, 1000] {
         if stream.len() / size < 30_000 {
-            assert_eq!(without_spaces(&run(stream.chunks(size)).unwrap()), without_spaces(&whole));
+            assert_eq!(run(stream.chunks(size)).unwrap(), whole);
         }
     }
     whole
 }
 
-/// Spaces between stanzas are the watchdog's.
-fn without_spaces(stream: &str) -> String {
-    let mut out = String::new();
-    for piece in stream.split_inclusive('>') {
-        out.push_str(piece.trim_start_matches([' ', '\n']));
-    }
-    out
+/// What one stanza is by itself, whatever it may be too large for.
+fn plain(stanza: &str) -> String {
+    let mut pieces = Pieces::new(HEADER.as_bytes()).unwrap();
+    pieces.read(stanza.as_bytes()).unwrap();
+    String::from(&Element::from(pieces.stanza().unwrap()))
 }
 
 /// What becomes of one stanza in a stream that goes on behind it.
 fn becomes(stanza: &str) -> String {
-    let out = filter(&format!("{HEADER}{stanza}{NEXT}"));
-    let out = out.strip_prefix(HEADER).unwrap();
-    out.trim_start_matches(' ').strip_suffix(NEXT).unwrap().trim_end_matches(' ').to_owned()
+    let came = filter(&format!("{HEADER}{stanza}{NEXT}"));
+    let [header, stanza, next] = &came[..] else { panic!("{came:.300?}") };
+    assert_eq!((header.as_str(), next), ("header", &plain(NEXT)));
+    stanza.clone()
 }
 
 #[track_caller]
 fn passes(stanza: &str) {
-    assert!(becomes(stanza) == stanza, "was changed: {:.300}", becomes(stanza));
+    assert!(becomes(stanza) == plain(stanza), "was changed: {:.300}", becomes(stanza));
 }
 
 #[track_caller]
 fn is_dropped(stanza: &str) {
-    assert_eq!(becomes(stanza), "<message xmlns='jabber:client' from=\"a@b\"></message>");
+    assert_eq!(becomes(stanza), plain("<message xmlns='jabber:client' from='a@b'/>"));
 }
 
 fn nested(levels: u32) -> String {
@@ -98,44 +127,41 @@ fn nested(levels: u32) -> String {
 }
 
 #[test]
-fn a_failed_without_a_count_gets_one_and_no_other_does() {
-    let reason = "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>";
-    assert_eq!(
-        becomes(&format!("<failed xmlns='urn:xmpp:sm:3'>{reason}</failed>")),
-        format!("<failed h='0' xmlns='urn:xmpp:sm:3'>{reason}</failed>")
-    );
-    assert_eq!(becomes("<sm:failed/>"), "<sm:failed h='0'/>");
-    assert_eq!(becomes("<failed></failed>"), "<failed h='0'></failed>");
-    passes(&format!("<failed xmlns='urn:xmpp:sm:3' h='7'>{reason}</failed>"));
-    passes(&format!("<failed\nh='7' xmlns='urn:xmpp:sm:3'>{reason}</failed>"));
-    passes("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
-    passes("<message><failed xmlns='urn:xmpp:sm:3'/></message>");
-}
-
-#[test]
 fn a_connection_that_ends_before_the_stream_is_a_lost_one() {
-    let end = |stream: &str| {
-        let chunks = Chunks([stream.as_bytes().to_vec()].into());
-        let mut limiter = session(chunks, Arc::default());
-        futures::executor::block_on(limiter.read_to_end(&mut Vec::new())).map_err(|error| error.kind())
-    };
     for lost in ["", HEADER, &HEADER[..40], &format!("{HEADER}<message"), &format!("{HEADER}{NEXT}")] {
-        assert_eq!(end(lost), Err(io::ErrorKind::UnexpectedEof), "{lost}");
+        let (outcome, _) = read_at(Stage::Session, [lost.as_bytes()]);
+        assert_eq!(outcome.end, io::ErrorKind::UnexpectedEof, "{lost}");
+        assert!(!matches!(outcome.received.last(), Some(Received::End)), "{lost}");
     }
-    end(&format!("{HEADER}{NEXT}</stream:stream>")).unwrap();
+    let whole = run([format!("{HEADER}{NEXT}</stream:stream>").as_bytes()]).unwrap();
+    assert_eq!(whole.last().unwrap(), "end");
 }
 
 #[test]
-fn ordinary_streams_pass_untouched() {
-    let stream = format!(
-        "{HEADER} <stream:features><mechanisms xmlns='x'><mechanism>PLAIN</mechanism></mechanisms></stream:features>\n\
-        <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0=</success><stream:features/>\
-        <iq type='result' id='1' ><bind xmlns='b'><jid>a@b/c</jid></bind></iq>\
-        <presence from = \"a@b/c'>\" / ><message><body>1 &lt; 2 > 0 \u{1F600}</body><x a=''/></message>\
-        <r xmlns='urn:xmpp:sm:3'/><message><body><![CDATA[<a>]] ]>]]]></body></message></stream:stream>"
-    );
-    let stream = stream.replace("/ >", "/>");
-    assert_eq!(filter(&stream), stream);
+fn ordinary_streams_are_read_as_they_are() {
+    let units = [
+        "<stream:features><mechanisms xmlns='x'><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+        "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0=</success>",
+        "<iq type='result' id='1' ><bind xmlns='b'><jid>a@b/c</jid></bind></iq>",
+        "<presence from = \"a@b/c'>\" />",
+        "<message><body>1 &lt; 2 > 0 \u{1F600}</body><x xmlns='urn:x' a=''/></message>",
+        "<r xmlns='urn:xmpp:sm:3'/>",
+        "<message><body><![CDATA[<a>]] ]>]]]></body></message>",
+    ];
+    let came = filter(&format!("{HEADER} {}\n</stream:stream>", units.join("\n")));
+    let expected: Vec<String> = units
+        .iter()
+        .map(|unit| {
+            let mut pieces = Pieces::new(HEADER.as_bytes()).unwrap();
+            pieces.read(unit.as_bytes()).unwrap();
+            let element = pieces.element().unwrap();
+            let is_stanza = element.ns() == ns::JABBER_CLIENT;
+            if is_stanza { plain(unit) } else { String::from(&element) }
+        })
+        .collect();
+    assert_eq!(came[0], "header");
+    assert_eq!(came[1..=units.len()], expected);
+    assert_eq!(came.last().unwrap(), "end");
 }
 
 #[test]
@@ -147,16 +173,20 @@ fn depth_is_bounded_and_the_stream_goes_on() {
 
 #[test]
 fn depth_is_counted_from_each_stanza() {
-    let stream = format!("{HEADER}{}", nested(MAX_DEPTH).repeat(3));
-    assert_eq!(filter(&stream), stream);
+    let came = filter(&format!("{HEADER}{}", nested(MAX_DEPTH).repeat(3)));
+    assert_eq!(came[1..], vec![plain(&nested(MAX_DEPTH)); 3]);
 }
 
 /// Runs this behind a header at a stage; answers why it breaks the stream.
 fn breaks(stage: Stage, stream: &str) -> Option<Broken> {
     let chunks = Chunks([HEADER.as_bytes().to_vec(), stream.as_bytes().to_vec()].into());
-    let mut limiter = Limiter::new(chunks, Arc::default(), stage);
-    let error = futures::executor::block_on(limiter.read_to_end(&mut Vec::new())).unwrap_err();
-    error.downcast::<Broken>().ok()
+    let mut reader = Reader::new(chunks, stage);
+    loop {
+        match futures::executor::block_on(reader.next()) {
+            Ok(_) => {}
+            Err(error) => return error.downcast::<Broken>().ok(),
+        }
+    }
 }
 
 #[test]
@@ -174,6 +204,9 @@ fn a_stream_has_one_header_and_begins_with_it() {
     }
     // In a stanza it is nobody's header.
     passes("<message><stream:stream/></message>");
+    // RFC 6120 §4.7.5: a server that does not say which version it speaks offers nothing.
+    let old = HEADER.replace("version='1.0'>", ">");
+    assert!(run([old.as_bytes()]).is_err());
 }
 
 #[test]
@@ -217,28 +250,40 @@ fn before_the_login_all_of_it_together_is_bounded() {
 #[test]
 fn a_new_stream_begins_where_the_login_ends_and_nowhere_else() {
     let login = |behind: &str| {
-        let success = format!("{HEADER}<success/>{behind}");
+        let success = format!("{HEADER}<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>{behind}");
         let chunks = Chunks([success.into_bytes(), format!("{HEADER}{NEXT}").into_bytes()].into());
-        let mut limiter = Limiter::new(chunks, Arc::default(), Stage::Login);
+        let mut reader = Reader::new(chunks, Stage::Login);
         futures::executor::block_on(async {
-            let mut said = vec![0; HEADER.len() + "<success/>".len()];
-            limiter.read_exact(&mut said).await?;
-            limiter.restart()?;
-            let mut out = Vec::new();
-            let _not_ended = limiter.read_to_end(&mut out).await;
-            io::Result::Ok(String::from_utf8(out).unwrap())
+            reader.next().await?;
+            reader.next().await?;
+            reader.restart()?;
+            reader.next().await?;
+            io::Result::Ok(text(reader.next().await?))
         })
     };
-    assert_eq!(login("").unwrap(), format!("{HEADER}{NEXT}"));
-    assert_eq!(login("\n").unwrap(), format!("{HEADER}{NEXT}"));
+    assert_eq!(login("").unwrap(), plain(NEXT));
+    assert_eq!(login("\n").unwrap(), plain(NEXT));
     assert!(login("<stream:features/>").is_err(), "said before our header");
+}
+
+/// XEP-0388: no header, and behind a session that was resumed there may be stanzas at once.
+#[test]
+fn what_follows_a_login_at_once_is_read_as_part_of_the_session() {
+    let stream = format!("{HEADER}<success xmlns='urn:xmpp:sasl:2'/>{NEXT}");
+    let mut reader = Reader::new(Chunks([stream.into_bytes()].into()), Stage::Login);
+    futures::executor::block_on(async {
+        reader.next().await.unwrap();
+        reader.next().await.unwrap();
+        reader.logged_in();
+        assert_eq!(text(reader.next().await.unwrap()), plain(NEXT));
+    });
 }
 
 /// Sends this, then these pieces in turn, 20 s apart; answers when reading fails, and how.
 async fn fails_after(first: &str, pieces: &[&str], patience: Duration) -> Option<(Duration, io::ErrorKind)> {
     use tokio::io::AsyncWriteExt;
     let (ours, mut server) = tokio::io::duplex(1 << 16);
-    let mut limiter = session(ours, Arc::default());
+    let mut reader = Reader::new(ours, Stage::Session);
     server.write_all(format!("{HEADER}{first}").as_bytes()).await.unwrap();
     let drip = async {
         for piece in pieces.iter().cycle() {
@@ -247,9 +292,15 @@ async fn fails_after(first: &str, pieces: &[&str], patience: Duration) -> Option
         }
     };
     let start = Instant::now();
-    let mut out = Vec::new();
+    let read = async {
+        loop {
+            if let Err(error) = reader.next().await {
+                return error.kind();
+            }
+        }
+    };
     tokio::select! {
-        read = limiter.read_to_end(&mut out) => Some((start.elapsed(), read.unwrap_err().kind())),
+        kind = read => Some((start.elapsed(), kind)),
         () = drip => None,
         () = tokio::time::sleep(patience) => None,
     }
@@ -308,19 +359,17 @@ fn elements_are_bounded() {
 
 #[test]
 fn size_is_bounded_and_so_is_what_is_kept_of_it() {
-    let text = "x".repeat(MAX_TEXT - 100);
+    let long = "x".repeat(MAX_TEXT - 100);
     let stanza =
-        |count: usize| format!("<message from=\"a@b\">{}</message>", format!("<x>{text}</x>").repeat(count));
+        |count: usize| format!("<message from=\"a@b\">{}</message>", format!("<x>{long}</x>").repeat(count));
     let (fits, too_big) = (stanza(8), stanza(9));
     assert!(fits.len() <= MAX_STANZA && too_big.len() > MAX_STANZA);
-    let (head, out) = (HEADER.len(), run([HEADER.as_bytes(), fits.as_bytes()]).unwrap());
-    assert_eq!(out[head..].trim_start(), fits);
-    let chunks = Chunks([HEADER.as_bytes().to_vec(), too_big.repeat(3).into_bytes()].into());
-    let mut limiter = session(chunks, Arc::default());
-    let mut out = Vec::new();
-    futures::executor::block_on(limiter.read_to_end(&mut out)).unwrap_err();
-    assert!(out.len() < 10_000, "{} bytes went on", out.len());
-    assert!(limiter.buffer.capacity() <= 2 * MAX_STANZA + CHUNK, "{} kept", limiter.buffer.capacity());
+    let came = run([HEADER.as_bytes(), fits.as_bytes()]).unwrap();
+    assert!(came[1] == plain(&fits));
+    let (outcome, reader) = read_at(Stage::Session, [HEADER.as_bytes(), too_big.repeat(3).as_bytes()]);
+    assert_eq!(outcome.received.len(), 4);
+    outcome.received.into_iter().skip(1).for_each(|came| assert!(text(came).len() < 100));
+    assert!(reader.buffer.capacity() <= 2 * MAX_STANZA + CHUNK, "{} kept", reader.buffer.capacity());
 }
 
 #[test]
@@ -329,25 +378,27 @@ fn each_kind_of_stanza_is_replaced_by_one_that_does_no_harm() {
     let replaced = |head: &str, name: &str| becomes(&format!("<{head}>{deep}</{name}>"));
     assert_eq!(
         replaced("c:message c:id='no' from='a@b/\"c' type='chat' id='1' to='d'", "c:message"),
-        "<message xmlns='jabber:client' from='a@b/\"c' to='d' id='1' type='chat'></message>"
+        plain("<message xmlns='jabber:client' from='a@b/\"c' to='d' id='1' type='chat'/>")
     );
     assert_eq!(
         replaced("presence type=\"unavailable\" from='a@b'", "presence"),
-        "<presence xmlns='jabber:client' from='a@b' type=\"unavailable\"></presence>"
+        plain("<presence xmlns='jabber:client' from='a@b' type='unavailable'/>")
     );
     for type_ in ["get", "set"] {
         assert_eq!(
             replaced(&format!("iq type='{type_}' from='a@b' id='7'"), "iq"),
-            format!(
+            plain(&format!(
                 "<iq xmlns='jabber:client' from='a@b' id='7' type='{type_}'><dropped xmlns='urn:x-prosed:limits'/></iq>"
-            )
+            ))
         );
     }
     for type_ in ["result", "error"] {
         assert_eq!(
             replaced(&format!("iq type='{type_}' from='a@b' id='7'"), "iq"),
-            "<iq xmlns='jabber:client' from='a@b' id='7' type='error'><error type='cancel'>\
-            <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            plain(
+                "<iq xmlns='jabber:client' from='a@b' id='7' type='error'><error type='cancel'>\
+                <policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            )
         );
     }
 }
@@ -363,7 +414,7 @@ fn a_start_tag_that_offends_itself_leaves_nothing_of_the_stanza() {
             (0..128).map(|n| format!("a{n}='' ")).collect::<String>()
         ),
     ] {
-        assert_eq!(becomes(&stanza), "<message xmlns='jabber:client'/>");
+        assert_eq!(becomes(&stanza), plain("<message xmlns='jabber:client'/>"));
     }
 }
 
@@ -383,7 +434,6 @@ fn what_is_not_a_stanza_or_not_xmpp_breaks_the_stream() {
         "<message <x/>".to_owned(),
         "< message/>".to_owned(),
         "<message/ a=''>".to_owned(),
-        "</stream:stream><message/>".to_owned(),
     ] {
         let stream = format!("{HEADER}{broken}");
         let error = run([stream.as_bytes()]).unwrap_err();
@@ -392,98 +442,23 @@ fn what_is_not_a_stanza_or_not_xmpp_breaks_the_stream() {
 }
 
 #[test]
-fn while_a_stanza_waits_the_parser_gets_a_space_for_each_read() {
-    let (first, second) = (b"<message><body>hel".as_slice(), b"lo".as_slice());
-    let out = run([HEADER.as_bytes(), first, second, b"</body></message>", b"<pres", b"ence/>"]).unwrap();
-    assert_eq!(out, format!("{HEADER}  <message><body>hello</body></message><presence/>"));
-    // And none while a header is read: there it would not be white space between stanzas.
-    assert_eq!(run(HEADER.as_bytes().chunks(10)).unwrap(), HEADER);
-}
-
-#[test]
-fn a_conflict_is_noticed_and_a_mention_of_one_is_not() {
-    let conflict = |stream: &str| {
-        let link = Arc::new(Link::default());
-        let chunks = Chunks([HEADER.as_bytes().to_vec(), stream.as_bytes().to_vec()].into());
-        let mut limiter = session(chunks, link.clone());
-        let _end = futures::executor::block_on(limiter.read_to_end(&mut Vec::new()));
-        link.conflict()
-    };
-    let ns = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
-    assert!(conflict(&format!("<stream:error><conflict {ns}/></stream:error></stream:stream>")));
-    assert!(!conflict(&format!("<stream:error><system-shutdown {ns}/></stream:error></stream:stream>")));
-    assert!(!conflict(&format!("<iq type='error'><error type='cancel'><conflict {ns}/></error></iq>")));
-}
-
-#[test]
-fn what_we_can_read_goes_on_as_a_blank_once_the_library_counts() {
-    const BOUND: &str = "<iq type='result' id='bind'/>";
-    let enabled = "<enabled xmlns='urn:xmpp:sm:3'/>";
-    let resumed = "<resumed xmlns='urn:xmpp:sm:3' h='1' previd='p'/>";
-    let usual = "<presence id='ours'/>".to_owned();
-    // Nobody but us would read it, nor in one turn: it is malformed, and has more than 2 MiB.
-    let content = format!("<x xmlns='urn:x'>{}</x>", "y".repeat(MAX_TEXT / 2));
-    let content = content.repeat((2 << 20) / content.len() + 1);
-    let large = format!("<presence id='ours'><show/>{content}</presence>");
-    for (began, read) in [(enabled, &usual), (resumed, &usual), (enabled, &large)] {
-        let aside: Arc<Aside> = Arc::default();
-        let stream = format!("{HEADER}{BOUND}{began}{read}{NEXT}<r xmlns='urn:xmpp:sm:3'/>");
-        let chunks = stream.as_bytes().chunks(50).map(<[u8]>::to_vec).collect();
-        let mut limiter = session(Chunks(chunks), Arc::new(Link::new(aside.clone())));
-        limiter.bound = true;
-        let mut out = Vec::new();
-        let _not_ended = futures::executor::block_on(limiter.read_to_end(&mut out));
-        let out = without_spaces(&String::from_utf8(out).unwrap());
-        let rest = out.strip_prefix(&format!("{HEADER}{BOUND}{began}")).unwrap();
-        let (blank, rest) = rest.split_once('>').unwrap();
-        let (next, rest) = rest.split_once('>').unwrap();
-        assert!(!next.contains("hello"), "{next}");
-        assert_eq!(rest, "<r xmlns='urn:xmpp:sm:3'/>");
-        let blank = blank.replace("<message", "<message xmlns='jabber:client'");
-        let blank: minidom::Element = format!("{blank}>").parse().unwrap();
-        let blank = xmpp_parsers::message::Message::try_from(blank).unwrap();
-        match aside.take(blank.into()) {
-            xmpp_parsers::stanza::Stanza::Presence(ours) => assert_eq!(ours.id.as_deref(), Some("ours")),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_cut_link_fails_a_read_that_waits() {
-    let (ours, _theirs) = tokio::io::duplex(64);
-    let link = Arc::new(Link::default());
-    let mut limiter = session(ours, link.clone());
-    let read = tokio::spawn(async move { limiter.read_u8().await });
-    tokio::task::yield_now().await;
-    link.cut();
-    assert_eq!(read.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
-}
-
-#[test]
-fn the_parser_gets_a_large_stanza_in_pieces_and_others_their_turns() {
-    let text = format!("<x>{}</x>", "y".repeat(MAX_TEXT / 2)).repeat(7);
-    let stream = format!("{HEADER}<message>{text}</message>{NEXT}");
-    let mut limiter = session(Chunks([stream.as_bytes().to_vec()].into()), Arc::default());
-    let waker = futures::task::noop_waker();
-    let mut context = Context::from_waker(&waker);
-    let (mut all, mut turn, mut turns) = (0, 0, 0);
-    while all < stream.len() {
-        match Pin::new(&mut limiter).poll_fill_buf(&mut context) {
-            Poll::Ready(given) => {
-                let given = given.unwrap();
-                let taken = given.len().min(10_000);
-                // Spaces are the watchdog's.
-                let is_space = given == b" ";
-                all += if is_space { 0 } else { taken };
-                turn += if is_space { 0 } else { taken };
-                Pin::new(&mut limiter).consume(taken);
+fn a_large_stanza_is_read_in_pieces_and_others_have_their_turns() {
+    let text = format!("<x xmlns='urn:x'>{}</x>", "y".repeat(MAX_TEXT / 2)).repeat(7);
+    let stanza = format!("<message>{text}</message>");
+    let stream = format!("{HEADER}{stanza}{NEXT}");
+    let mut reader = Reader::new(Chunks([stream.as_bytes().to_vec()].into()), Stage::Session);
+    let mut context = Context::from_waker(futures::task::noop_waker_ref());
+    let (mut came, mut turns) = (0, 0);
+    while came < 3 {
+        match reader.poll_next(&mut context) {
+            Poll::Ready(received) => {
+                received.unwrap();
+                came += 1;
             }
-            Poll::Pending => (turn, turns) = (0, turns + 1),
+            Poll::Pending => turns += 1,
         }
-        assert!(turn <= PIECE, "{turn} bytes in one turn");
     }
-    assert!(turns >= stream.len() / PIECE - 1, "{turns} turns for {} bytes", stream.len());
+    assert!(turns >= stanza.len() / PIECE - 1, "{turns} turns for {} bytes", stanza.len());
 }
 
 /// Not a test of speed, but one that would take minutes were any of it quadratic.
@@ -496,6 +471,6 @@ fn a_big_roster_in_small_reads_is_fast() {
     roster.push_str("</query></iq>");
     let start = std::time::Instant::now();
     let out = run(std::iter::once(HEADER.as_bytes()).chain(roster.as_bytes().chunks(1400))).unwrap();
-    assert!(out.ends_with(&roster));
+    assert_eq!(out[1], plain(&roster));
     assert!(start.elapsed().as_secs() < 5, "took {:?} for {} bytes", start.elapsed(), roster.len());
 }

@@ -1,0 +1,581 @@
+//! The task that owns an account's connection: attempts and back-off, reading and writing, and the clock.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt;
+use minidom::Element;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use xmpp_parsers::iq::Iq;
+use xmpp_parsers::ns;
+use xmpp_parsers::stanza::Stanza;
+
+use super::backoff::{Backoff, STABLE};
+use super::bind::Begun;
+use super::connector::{BIND, Connector, Established};
+use super::error::stream_error;
+use super::line::Line;
+use super::manage::{self, Disorder, Managed};
+use super::outbox::{self, Load};
+use super::reader::Received;
+use super::{CLOSE, ConnectError, FLUSH, Shared, StreamEvent, Told};
+
+/// A silent link is probed after a minute and dead 14 s later: within 75 s, with a second left for a
+/// busy machine. Of the two it is the wait for an answer that is short: it wakes nobody up where all
+/// is well.
+const SILENCE: Duration = Duration::from_secs(60);
+/// See [`SILENCE`].
+const ANSWER: Duration = Duration::from_secs(14);
+/// How long the server may wait for our count while what it sent is still being dealt with.
+const COUNT: Duration = Duration::from_secs(5);
+/// As many attempts as back-off alone may make in its first minute.
+const EARLY: usize = 8;
+/// How a stream ends (RFC 6120 §4.4).
+const FOOTER: &[u8] = b"</stream:stream>";
+
+/// A stanza that was sent, as it was written.
+#[derive(Debug)]
+struct Sent {
+    written: Vec<u8>,
+    load: Load,
+}
+
+/// Whether the connection still lives is being found out.
+struct Probe {
+    deadline: Instant,
+    /// What had been heard before.
+    heard: u64,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// We are closing.
+    Closed,
+    /// It was lost, for a reason that is worth telling or not.
+    Lost(Option<ConnectError>),
+    /// It is of no use to come again.
+    Final(ConnectError),
+}
+
+/// See the module's description.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Told>,
+    connector: Connector,
+    managed: Managed<Sent>,
+    backoff: Backoff,
+    /// When the last attempts began, at most [`EARLY`].
+    attempts: VecDeque<Instant>,
+    /// What has happened and there was no room to tell.
+    pending: VecDeque<Told>,
+    /// How many stanzas came, over all sessions; up to which of them we have told; and where this session began.
+    read: u64,
+    told: u64,
+    base: u64,
+    /// The server waits for our count, which is due when what came up to here is dealt with, or at this time.
+    count_due: Option<(u64, Instant)>,
+    heard: u64,
+    heard_at: Instant,
+    probe: Option<Probe>,
+    /// The last probe's id: its answer is nobody else's business, however late it comes.
+    probe_id: String,
+    /// By when the server is to say whether it manages the session.
+    enabled_by: Option<Instant>,
+}
+
+impl Task {
+    pub(super) fn new(shared: Arc<Shared>, events: mpsc::Sender<Told>, connector: Connector) -> Self {
+        Self {
+            shared,
+            events,
+            connector,
+            managed: Managed::default(),
+            backoff: Backoff::default(),
+            attempts: VecDeque::new(),
+            pending: VecDeque::new(),
+            read: 0,
+            told: 0,
+            base: 0,
+            count_due: None,
+            heard: 0,
+            heard_at: Instant::now(),
+            probe: None,
+            probe_id: String::new(),
+            enabled_by: None,
+        }
+    }
+
+    /// Works until the stream is closed, or an error is final.
+    pub(super) async fn run(mut self) {
+        while self.once().await.is_continue() {}
+        self.shared.lock().outbox.clear();
+        self.tell(StreamEvent::Ended).await;
+    }
+
+    /// One attempt, and what comes of it.
+    async fn once(&mut self) -> ControlFlow<()> {
+        if self.attempts.len() == EARLY {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(Instant::now());
+        let shared = self.shared.clone();
+        if self.managed.resume().is_some() {
+            self.dealt_with().await;
+        }
+        let resume = self.managed.resume();
+        let attempt = tokio::select! {
+            biased;
+            () = shared.closes() => return ControlFlow::Break(()),
+            attempt = self.connector.attempt(resume.as_ref()) => attempt,
+        };
+        let began = Instant::now();
+        let over = match attempt {
+            Ok(established) => match self.begin(established).await {
+                Ok(line) => self.serve(line).await,
+                Err(over) => over,
+            },
+            Err(error) if error.is_final() => return self.give_up(error).await,
+            Err(error) => {
+                tracing::debug!(account = %self.shared.account, %error, "no connection");
+                let is_violation = matches!(error, ConnectError::Protocol { .. });
+                // It may be the session that the server can't bear.
+                let without = is_violation && resume.is_some();
+                if without {
+                    self.managed = Managed::default();
+                }
+                let is_slow = !matches!(error, ConnectError::Unreachable { .. }) && !without;
+                return self.wait_for(Some(error), is_slow).await;
+            }
+        };
+        if self.shared.online.swap(false, Ordering::Relaxed) {
+            self.tell(StreamEvent::Suspended).await;
+        }
+        match over {
+            Over::Closed => ControlFlow::Break(()),
+            Over::Final(error) => self.give_up(error).await,
+            Over::Lost(error) => {
+                if began.elapsed() >= STABLE {
+                    self.backoff.reset();
+                }
+                // Also after a stream that came about: a server that drops us right behind the login
+                // must not be asked 20 times a second.
+                self.wait_for(error, false).await
+            }
+        }
+    }
+
+    /// Waits until what came is dealt with, for a while: resuming a session says that it is.
+    async fn dealt_with(&mut self) {
+        self.shared.counts.store(true, Ordering::Release);
+        let dealt = async {
+            while self.shared.handled.load(Ordering::Acquire) < self.told {
+                self.shared.changed.notified().await;
+            }
+        };
+        let _ = timeout(COUNT, dealt).await;
+    }
+
+    /// No further attempt makes sense.
+    async fn give_up(&mut self, error: ConnectError) -> ControlFlow<()> {
+        self.tell(StreamEvent::ConnectFailed { error, retry_at: None }).await;
+        ControlFlow::Break(())
+    }
+
+    /// Tells when the next attempt comes, and waits for it.
+    async fn wait_for(&mut self, error: Option<ConnectError>, is_slow: bool) -> ControlFlow<()> {
+        let wait = self.backoff.next(is_slow, &mut rand::rng());
+        let retry_at = SystemTime::now() + wait;
+        self.tell(match error {
+            Some(error) => StreamEvent::ConnectFailed { error, retry_at: Some(retry_at) },
+            None => StreamEvent::Waiting { retry_at },
+        })
+        .await;
+        let shared = self.shared.clone();
+        tokio::select! {
+            biased;
+            () = shared.closes() => ControlFlow::Break(()),
+            () = self.pause(wait) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Waits, or less where somebody wakes us. However often they do: a second apart, and no more
+    /// than [`EARLY`] attempts a minute.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        tokio::select! {
+            () = sleep_until(until) => return,
+            () = self.shared.wake.notified() => {}
+        }
+        let apart = self.attempts.back().map(|&last| last + Duration::from_secs(1));
+        let room = self.attempts.front().filter(|_| self.attempts.len() == EARLY);
+        let room = room.map(|&first| first + Duration::from_secs(60));
+        let earliest = apart.max(room).unwrap_or(until);
+        sleep_until(earliest.min(until)).await;
+    }
+
+    /// Tells all that has happened, up to this. Nobody may listen any more.
+    async fn tell(&mut self, event: impl Into<Told>) {
+        self.pending.push_back(event.into());
+        while let Some(told) = self.pending.pop_front() {
+            if self.events.send(told).await.is_err() {
+                self.pending.clear();
+            }
+        }
+    }
+
+    /// A session has a connection.
+    async fn begin(&mut self, established: Established) -> Result<Line, Over> {
+        let Established { reader, begun, offer } = established;
+        let mut line = Line::new(reader);
+        let stanza_bytes = offer.stanza_bytes;
+        let told = match begun {
+            Begun::Resumed { answer } => {
+                let got = self.managed.resumed(&answer).map_err(|disorder| self.disorder(disorder))?;
+                self.acknowledged(got);
+                for sent in self.managed.unacknowledged() {
+                    line.write(&sent.written);
+                }
+                StreamEvent::Resumed { stanza_bytes }.into()
+            }
+            Begun::Bound { jid, enabled } => {
+                let jid = match jid.try_into_full() {
+                    Ok(jid) if jid.to_bare() == self.shared.account => jid,
+                    _ => {
+                        return Err(Over::Final(ConnectError::Protocol {
+                            text: "the server bound us to an account that is not ours".to_owned(),
+                        }));
+                    }
+                };
+                self.managed = Managed::default();
+                self.base = self.read;
+                if offer.manages || enabled.is_some() {
+                    let request = self.managed.enable();
+                    match enabled {
+                        Some(answer) => {
+                            self.managed.enabled(&answer).map_err(|disorder| self.disorder(disorder))?;
+                        }
+                        None => {
+                            line.say(&request);
+                            self.enabled_by = Some(Instant::now() + BIND);
+                        }
+                    }
+                }
+                let session = self.shared.lock().begin_session();
+                let roster_versioning = offer.roster_versioning;
+                let event = StreamEvent::Online { jid, roster_versioning, stanza_bytes };
+                Told { session: Some(session), ..event.into() }
+            }
+        };
+        self.shared.lock().outbox.begin();
+        self.shared.online.store(true, Ordering::Relaxed);
+        (self.heard, self.heard_at) = (line.heard(), Instant::now());
+        (self.probe, self.count_due) = (None, None);
+        self.tell(told).await;
+        Ok(line)
+    }
+
+    /// Reads and writes until the connection is over.
+    async fn serve(&mut self, mut line: Line) -> Over {
+        let (shared, events) = (self.shared.clone(), self.events.clone());
+        let mut came = Vec::new();
+        loop {
+            self.fill(&mut line);
+            let (reads, until) = (self.pending.is_empty(), self.deadline());
+            tokio::select! {
+                biased;
+                () = shared.closes() => {
+                    self.farewell(line).await;
+                    return Over::Closed;
+                }
+                permit = events.reserve(), if !reads => match (permit, self.pending.pop_front()) {
+                    (Ok(permit), Some(event)) => permit.send(event),
+                    _ => return Over::Closed,
+                },
+                moved = poll_fn(|cx| line.poll(cx, reads, &mut came)) => {
+                    if let Err(error) = moved {
+                        return lost(&error);
+                    }
+                    if line.heard() != self.heard {
+                        (self.heard, self.heard_at) = (line.heard(), Instant::now());
+                    }
+                    for received in came.drain(..) {
+                        if let ControlFlow::Break(over) = self.on_received(received, &mut line) {
+                            // What can still be said, without waiting.
+                            let _ = poll_fn(|cx| line.poll(cx, false, &mut Vec::new())).now_or_never();
+                            return over;
+                        }
+                    }
+                    self.deliver();
+                }
+                () = shared.changed.notified() => {}
+                () = sleep_until(until) => {
+                    if let ControlFlow::Break(over) = self.on_time(&mut line) {
+                        return over;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells what there is room for.
+    fn deliver(&mut self) {
+        while let Some(event) = self.pending.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
+                return self.pending.push_front(event);
+            }
+        }
+    }
+
+    /// Puts on the line what is to be sent: our count, and what waits.
+    fn fill(&mut self, line: &mut Line) {
+        let handled = self.shared.handled.load(Ordering::Acquire);
+        if let Some((due, by)) = self.count_due
+            && (handled >= due || Instant::now() >= by)
+        {
+            self.count_due = None;
+            self.shared.counts.store(false, Ordering::Release);
+            line.say(&manage::answer(self.count(handled)));
+        }
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        if std::mem::take(&mut state.probes) && self.probe.is_none() {
+            self.begin_probe(line);
+        }
+        let mut has_sent = false;
+        while line.has_room()
+            && let Some(due) = state.outbox.next()
+        {
+            has_sent = true;
+            if let Some(load) = self.send(&due.stanza, due.load, line) {
+                state.outbox.acknowledged(load);
+            }
+        }
+        drop(state);
+        if has_sent && let Some(request) = self.managed.request() {
+            line.say(&request);
+        }
+    }
+
+    /// Sends a stanza; gives its load back where nobody will tell what becomes of it.
+    fn send(&mut self, stanza: &Stanza, load: Load, line: &mut Line) -> Option<Load> {
+        match xso::to_vec(stanza) {
+            Ok(written) => {
+                line.write(&written);
+                self.managed.sent(Sent { written, load }).map(|sent| sent.load)
+            }
+            Err(error) => {
+                tracing::error!(account = %self.shared.account, %error, "a stanza can't be written");
+                Some(load)
+            }
+        }
+    }
+
+    /// How many of the server's stanzas are dealt with.
+    fn count(&self, handled: u64) -> u32 {
+        let waiting = if handled >= self.told { 0 } else { self.read - handled.max(self.base) };
+        // Never more than came in this session, which has counted them in 32 bits.
+        self.managed.count().wrapping_sub(u32::try_from(waiting).unwrap_or_default())
+    }
+
+    fn acknowledged(&self, got: Vec<Sent>) {
+        let mut state = self.shared.lock();
+        got.into_iter().for_each(|sent| state.outbox.acknowledged(sent.load));
+    }
+
+    fn on_received(&mut self, received: Received, line: &mut Line) -> ControlFlow<Over> {
+        match received {
+            Received::Stanza(stanza) => {
+                self.managed.received();
+                self.read += 1;
+                if let Some(stanza) = stanza.filter(|stanza| !self.answers_probe(stanza)) {
+                    self.told = self.read;
+                    let event = StreamEvent::Stanza(stanza);
+                    self.pending.push_back(Told { position: self.read, ..event.into() });
+                }
+                ControlFlow::Continue(())
+            }
+            Received::Element(element) if element.ns() == ns::SM => {
+                let managed = self.on_management(&element, line);
+                managed.map_or_else(
+                    |disorder| ControlFlow::Break(self.disorder(disorder)),
+                    ControlFlow::Continue,
+                )
+            }
+            Received::Element(element) if element.is("error", ns::STREAM) => {
+                if element.has_child("conflict", ns::XMPP_STREAMS) {
+                    return ControlFlow::Break(Over::Final(ConnectError::Replaced));
+                }
+                let (error, elsewhere) = stream_error(&element);
+                if let Some(place) = elsewhere {
+                    self.connector.go_elsewhere(&place);
+                    self.shared.wake.notify_one();
+                }
+                ControlFlow::Break(Over::Lost(Some(error)))
+            }
+            // Features that a server tells of behind a resumed session, or what nobody knows.
+            Received::Element(_) => ControlFlow::Continue(()),
+            Received::Header => ControlFlow::Break(Over::Lost(Some(ConnectError::Protocol {
+                text: "a stream header out of place".to_owned(),
+            }))),
+            Received::End => {
+                line.write(FOOTER);
+                ControlFlow::Break(Over::Lost(None))
+            }
+        }
+    }
+
+    fn on_management(&mut self, element: &Element, line: &mut Line) -> Result<(), Disorder> {
+        match element.name() {
+            "r" => {
+                // Behind those that came before it.
+                self.count_due.get_or_insert((self.told, Instant::now() + COUNT)).0 = self.told;
+                self.shared.counts.store(true, Ordering::Release);
+            }
+            "a" => {
+                let got = self.managed.acknowledged(element)?;
+                self.acknowledged(got);
+                if let Some(request) = self.managed.request() {
+                    line.say(&request);
+                }
+            }
+            "enabled" => {
+                self.managed.enabled(element)?;
+                self.base = self.read;
+                self.enabled_by = None;
+                if let Some(request) = self.managed.request() {
+                    line.say(&request);
+                }
+            }
+            "failed" => {
+                let got = self.managed.refused()?;
+                self.enabled_by = None;
+                self.acknowledged(got);
+            }
+            _ => return Err(Disorder::Unexpected),
+        }
+        Ok(())
+    }
+
+    /// What the server tells of the session can't be. There will be another one.
+    fn disorder(&mut self, disorder: Disorder) -> Over {
+        self.managed = Managed::default();
+        let text = disorder.to_string();
+        tracing::warn!(account = %self.shared.account, "{text}");
+        Over::Lost(Some(ConnectError::Protocol { text }))
+    }
+
+    fn answers_probe(&self, stanza: &Stanza) -> bool {
+        matches!(stanza, Stanza::Iq(Iq::Result { id, .. } | Iq::Error { id, .. }) if *id == self.probe_id)
+    }
+
+    /// Asks the server for a sign of life.
+    fn begin_probe(&mut self, line: &mut Line) {
+        self.probe = Some(Probe { deadline: Instant::now() + ANSWER, heard: self.heard });
+        if self.managed.is_on() {
+            return line.say(&self.managed.probe());
+        }
+        self.probe_id = format!("{:032x}", rand::random::<u128>());
+        let ping: Stanza = Iq::from_get(self.probe_id.clone(), xmpp_parsers::ping::Ping).into();
+        // While nothing is managed, nothing is counted.
+        if let Ok(written) = xso::to_vec(&ping) {
+            line.write(&written);
+        }
+    }
+
+    /// When there is something to look at.
+    fn deadline(&self) -> Instant {
+        let stalled = self.shared.lock().outbox.stalled_at();
+        let silent = if self.probe.is_some() { None } else { Some(self.heard_at + SILENCE) };
+        let probe = self.probe.as_ref().map(|probe| probe.deadline);
+        let count = self.count_due.map(|(_, by)| by);
+        let all = [stalled, silent, probe, count, self.enabled_by];
+        all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + SILENCE)
+    }
+
+    fn on_time(&mut self, line: &mut Line) -> ControlFlow<Over> {
+        let now = Instant::now();
+        let account = &self.shared.account;
+        if self.enabled_by.is_some_and(|by| by <= now) {
+            let text = "the server did not answer whether it manages the session".to_owned();
+            return ControlFlow::Break(Over::Lost(Some(ConnectError::Unreachable { text })));
+        }
+        if self.shared.lock().outbox.stalled_at().is_some_and(|at| at <= now) {
+            // It takes, or acknowledges, nothing, while it keeps on sending. What waits for it must not grow.
+            let seconds = outbox::STALLED.as_secs();
+            let text = format!("the server has acknowledged nothing for {seconds} s of what was sent to it");
+            tracing::warn!(%account, "{text}");
+            return ControlFlow::Break(Over::Lost(Some(ConnectError::Protocol { text })));
+        }
+        if let Some(probe) = self.probe.take_if(|probe| probe.deadline <= now)
+            && probe.heard == self.heard
+        {
+            tracing::debug!(%account, "the connection is dead");
+            // Its loss was found out, not suffered: there is nothing to wait for.
+            self.shared.wake.notify_one();
+            return ControlFlow::Break(Over::Lost(None));
+        }
+        if self.probe.is_none() && self.heard_at + SILENCE <= now {
+            self.begin_probe(line);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sends what waits, and ends the stream (RFC 6120 §4.4).
+    async fn farewell(&mut self, mut line: Line) {
+        let deadline = Instant::now() + CLOSE;
+        self.pending.clear();
+        let flush = async {
+            loop {
+                self.fill(&mut line);
+                if line.is_sent() && !self.shared.lock().outbox.is_waiting() {
+                    return;
+                }
+                if self.moved(&mut line).await.is_break() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout_at(deadline - (CLOSE - FLUSH), flush).await;
+        if self.managed.is_on() {
+            line.say(&manage::answer(self.managed.count()));
+        }
+        line.write(FOOTER);
+        let end = async {
+            while self.moved(&mut line).await.is_continue() {}
+            let _ = poll_fn(|cx| line.poll_shutdown(cx)).await;
+        };
+        let _ = timeout_at(deadline, end).await;
+    }
+
+    /// Reads and writes on, until the server has ended its stream.
+    async fn moved(&mut self, line: &mut Line) -> ControlFlow<()> {
+        let mut came = Vec::new();
+        if poll_fn(|cx| line.poll(cx, true, &mut came)).await.is_err() {
+            return ControlFlow::Break(());
+        }
+        for received in came {
+            if self.on_received(received, line).is_break() {
+                return ControlFlow::Break(());
+            }
+        }
+        self.pending.clear();
+        ControlFlow::Continue(())
+    }
+}
+
+fn lost(error: &io::Error) -> Over {
+    tracing::debug!(%error, "the connection is lost");
+    // What breaks XMPP is worth telling; a network that fails is not.
+    Over::Lost(match error.kind() {
+        io::ErrorKind::InvalidData => {
+            Some(ConnectError::from_io(io::Error::new(error.kind(), error.to_string())))
+        }
+        _ => None,
+    })
+}
