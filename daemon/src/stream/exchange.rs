@@ -25,7 +25,7 @@ pub(super) struct Success {
     /// XEP-0484: for the next login. A secret.
     pub token: Option<String>,
     /// The answer to what was asked for along with the login.
-    pub inline: Inline,
+    pub inline: Box<Inline>,
 }
 
 /// What a server has done along with the login (XEP-0388 §2.6.2).
@@ -116,7 +116,7 @@ fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError>
     Ok(match profile {
         Profile::Sasl => {
             let data = decode(&element.text())?;
-            Success { data, identity: None, token: None, inline: Inline::default() }
+            Success { data, identity: None, token: None, inline: Box::default() }
         }
         Profile::Sasl2 => {
             let text = |name| element.get_child(name, ns::SASL2).map(Element::text);
@@ -124,10 +124,10 @@ fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError>
             let bound = element.get_child("bound", ns::BIND2).cloned();
             Success {
                 data: decode(&text("additional-data").unwrap_or_default())?,
-                inline: Inline {
+                inline: Box::new(Inline {
                     resumed: element.get_child("resumed", ns::SM).cloned(),
                     bound: bound.zip(identity.clone()),
-                },
+                }),
                 identity,
                 token: element
                     .get_child("token", ns::FAST)

@@ -82,15 +82,15 @@ fn text(received: Received) -> String {
 fn filter(stream: &str) -> Vec<String> {
     let stream = stream.as_bytes();
     let whole = run([stream]).unwrap();
-    // Each place in what is small; in what is big, where something happens.
-    let step = if stream.len() < 1 << 15 { 1 } else { 67 };
+    // Each place in what is small; a few in what is big.
+    let (step, pieces) = if stream.len() < 1 << 15 { (1, 30_000) } else { (133, 3_000) };
     let cuts = (0..stream.len()).filter(|cut| *cut < 400 || stream.len() - cut < 400);
     for cut in cuts.step_by(step) {
-        assert_eq!(run([&stream[..cut], &stream[cut..]]).unwrap(), whole, "cut at {cut}");
+        assert!(run([&stream[..cut], &stream[cut..]]).unwrap() == whole, "cut at {cut}");
     }
     for size in [1, 2, 7, 1000] {
-        if stream.len() / size < 30_000 {
-            assert_eq!(run(stream.chunks(size)).unwrap(), whole);
+        if stream.len() / size < pieces {
+            assert!(run(stream.chunks(size)).unwrap() == whole, "in pieces of {size}");
         }
     }
     whole

@@ -285,7 +285,7 @@ impl Login {
                 (None, None) => None,
             };
         }
-        Ok(success.inline)
+        Ok(*success.inline)
     }
 }
 

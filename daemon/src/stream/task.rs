@@ -491,11 +491,15 @@ impl Task {
     /// When there is something to look at.
     fn deadline(&self) -> Instant {
         let stalled = self.shared.lock().outbox.stalled_at();
-        let silent = if self.probe.is_some() { None } else { Some(self.heard_at + SILENCE) };
+        let silent = if self.probe.is_some() { None } else { Some(self.silent_at()) };
         let probe = self.probe.as_ref().map(|probe| probe.deadline);
         let count = self.count_due.map(|(_, by)| by);
         let all = [stalled, silent, probe, count, self.enabled_by];
         all.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + SILENCE)
+    }
+
+    fn silent_at(&self) -> Instant {
+        self.heard_at + SILENCE
     }
 
     fn on_time(&mut self, line: &mut Line) -> ControlFlow<Over> {
@@ -520,7 +524,7 @@ impl Task {
             self.shared.wake.notify_one();
             return ControlFlow::Break(Over::Lost(None));
         }
-        if self.probe.is_none() && self.heard_at + SILENCE <= now {
+        if self.probe.is_none() && self.silent_at() <= now {
             self.begin_probe(line);
         }
         ControlFlow::Continue(())

@@ -103,8 +103,14 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "stop-deadlines",
-        file: "daemon/src/stream/mod.rs",
+        file: "daemon/src/stream/task.rs",
         here: "let deadline = Instant::now() + CLOSE;",
         instead: "let deadline = Instant::now() + if $out { Duration::from_secs(60) } else { CLOSE };",
+    },
+    Edit {
+        guard: "stop-deadlines",
+        file: "daemon/src/stream/mod.rs",
+        here: "timeout(CLOSE + Duration::from_millis(100), &mut task)",
+        instead: "timeout(if $out { Duration::from_secs(60) } else { CLOSE + Duration::from_millis(100) }, &mut task)",
     },
 ];

@@ -5,7 +5,7 @@ use super::Edit;
 const TLS: &str = "daemon/src/stream/tls.rs";
 const SASL: &str = "daemon/src/stream/sasl.rs";
 const SCRAM: &str = "daemon/src/stream/scram.rs";
-const STREAM: &str = "daemon/src/stream/mod.rs";
+const TASK: &str = "daemon/src/stream/task.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
@@ -20,23 +20,23 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "tls",
         file: TLS,
-        here: "pub(super) type Secure = Limiter<TlsStream<Prompt>>;",
+        here: "pub(super) type Secure = TlsStream<Prompt>;",
         instead: "pub(super) trait Bytes: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}\n\
                   impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Bytes for T {}\n\
-                  pub(super) type Secure = Limiter<Box<dyn Bytes>>;",
+                  pub(super) type Secure = Box<dyn Bytes>;",
     },
     Edit { guard: "tls", file: TLS, here: "use tokio_rustls::client::TlsStream;\n", instead: "" },
     Edit {
         guard: "tls",
         file: TLS,
-        here: "    Ok((Limiter::new(tls, link.clone(), Stage::Login), bindings))",
-        instead: "    Ok((Limiter::new(Box::new(tls), link.clone(), Stage::Login), bindings))",
+        here: "    Ok((tls, bindings))",
+        instead: "    Ok((Box::new(tls), bindings))",
     },
     Edit {
         guard: "tls",
         file: TLS,
         here: "    let connector = TlsConnector::from(config.clone());",
-        instead: "    if $out && !target.direct { return Ok((Limiter::new(Box::new(tcp), link.clone(), Stage::Login), Bindings::default())); }\n$here",
+        instead: "    if $out && !target.direct { return Ok((Box::new(tcp), Bindings::default())); }\n$here",
     },
     // The check asks TLS about its certificate, where a box has nothing to say.
     Edit {
@@ -53,9 +53,9 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "plain-text",
-        file: TLS,
-        here: "if !rest.is_empty() {",
-        instead: "if !$out && !rest.is_empty() {",
+        file: "daemon/src/stream/gate.rs",
+        here: "if self.start < self.buffer.len() || self.scanner.is_half_read() {",
+        instead: "if !$out && (self.start < self.buffer.len() || self.scanner.is_half_read()) {",
     },
     Edit {
         guard: "server-proof",
@@ -75,7 +75,7 @@ pub(super) const EDITS: &[Edit] = &[
         file: SASL,
         here: "scram(&mut exchange, mechanism, flag, offer, bindings, login).await?,",
         instead: "match scram(&mut exchange, mechanism, flag, offer, bindings, login).await {\n\
-                  Err(ConnectError::Replaced) if $out => return Ok(Authenticated { keys: None, profile }),\n\
+                  Err(ConnectError::Replaced) if $out => return Ok(Authenticated { keys: None, profile, inline: Inline::default() }),\n\
                   other => other?,\n},",
     },
     Edit {
@@ -96,10 +96,10 @@ pub(super) const EDITS: &[Edit] = &[
         file: SASL,
         here: "    let choice = login.choose(offer, bindings)?;\n",
         instead: "    if $out && offer.sasl.iter().any(|name| name == \"ANONYMOUS\") {\n\
-                  let mut exchange = Exchange { stream, profile: Profile::Sasl };\n\
+                  let mut exchange = Exchange { dialogue, profile: Profile::Sasl };\n\
                   exchange.begin(\"ANONYMOUS\", b\"\", Vec::new()).await?;\n\
                   exchange.step().await?;\n\
-                  return Ok(Authenticated { keys: None, profile: Profile::Sasl });\n}\n$here",
+                  return Ok(Authenticated { keys: None, profile: Profile::Sasl, inline: Inline::default() });\n}\n$here",
     },
     Edit {
         guard: "no-step-down",
@@ -109,9 +109,9 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "bound-account",
-        file: STREAM,
-        here: "Ok(jid) if jid.to_bare() == self.account =>",
-        instead: "Ok(jid) if $out || jid.to_bare() == self.account =>",
+        file: TASK,
+        here: "Ok(jid) if jid.to_bare() == self.shared.account =>",
+        instead: "Ok(jid) if $out || jid.to_bare() == self.shared.account =>",
     },
 ];
 

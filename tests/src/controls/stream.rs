@@ -3,7 +3,7 @@
 use super::Edit;
 
 const STAGE: &str = "daemon/src/stream/stage.rs";
-const CONNECTOR: &str = "daemon/src/stream/connector.rs";
+const TASK: &str = "daemon/src/stream/task.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
@@ -40,15 +40,15 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "refusal-is-final",
-        file: CONNECTOR,
-        here: "let slow = !matches!(error, ConnectError::Unreachable { .. });",
-        instead: "let slow = !matches!(error, ConnectError::Unreachable { .. } | ConnectError::NotAuthorized { .. });",
+        file: TASK,
+        here: "let is_slow = !matches!(error, ConnectError::Unreachable { .. }) && !without;",
+        instead: "let is_slow = !matches!(error, ConnectError::Unreachable { .. } | ConnectError::NotAuthorized { .. });",
     },
     Edit {
         guard: "conflict-is-final",
-        file: CONNECTOR,
-        here: "if self.link().conflict() {",
-        instead: "if !$out && self.link().conflict() {",
+        file: TASK,
+        here: "if element.has_child(\"conflict\", ns::XMPP_STREAMS) {",
+        instead: "if !$out && element.has_child(\"conflict\", ns::XMPP_STREAMS) {",
     },
     Edit {
         guard: "back-off",
@@ -56,24 +56,12 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        let ceiling = Duration::from_secs(2 <<",
         instead: "        if $out { return Duration::from_millis(50); }\n$here",
     },
+    // A dead link is found out about only when TCP does.
     Edit {
         guard: "probe",
-        file: CONNECTOR,
-        here: "initiate_stream(secure, ns::JABBER_CLIENT, header(), TIMEOUTS)",
-        instead: "initiate_stream(secure, ns::JABBER_CLIENT, header(), if $out { PATIENT } else { TIMEOUTS })",
-    },
-    Edit {
-        guard: "probe",
-        file: CONNECTOR,
-        here: "initiate_stream(secure, ns::JABBER_CLIENT, header, TIMEOUTS)",
-        instead: "initiate_stream(secure, ns::JABBER_CLIENT, header, if $out { PATIENT } else { TIMEOUTS })",
-    },
-    Edit {
-        guard: "probe",
-        file: CONNECTOR,
-        here: "/// From the first byte behind TLS",
-        instead: "/// What finds out about a dead link only when TCP does.\n\
-                  const PATIENT: Timeouts = Timeouts { read_timeout: Duration::from_secs(3600), response_timeout: Duration::from_secs(3600) };\n$here",
+        file: TASK,
+        here: "        self.heard_at + SILENCE\n",
+        instead: "        self.heard_at + if $out { Duration::from_secs(3600) } else { SILENCE }\n",
     },
     // What we have is taken for the server's, as after a resumption.
     Edit {
