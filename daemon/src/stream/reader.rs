@@ -47,7 +47,7 @@ const STANZA_TIME: Duration = Duration::from_secs(600);
 const KEEP: usize = 64 * 1024;
 
 /// What came.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Received {
     /// The server's stream header.
     Header,
