@@ -83,16 +83,27 @@ impl ConnectError {
     }
 }
 
-/// What the server ended the stream over, and where it has sent us instead, if it has (RFC 6120 §4.9).
+/// Why the server ended the stream, and where it sends us instead, if it does (RFC 6120 §4.9).
 pub(super) fn stream_error(element: &Element) -> (ConnectError, Option<String>) {
     let is_condition = |child: &&Element| child.ns() == ns::XMPP_STREAMS && child.name() != "text";
     let found = element.children().find(is_condition);
-    let condition = found.map_or("no reason", Element::name);
-    let text = element.get_child("text", ns::XMPP_STREAMS).map(Element::text).unwrap_or_default();
-    let text = if text.is_empty() { String::new() } else { format!(": {text}") };
-    let text = short(&format!("the server ended the stream: {condition}{text}"));
-    let elsewhere = found.filter(|found| found.name() == "see-other-host").map(Element::text);
-    (ConnectError::Unreachable { text }, elsewhere)
+    let text = element.get_child("text", ns::XMPP_STREAMS).map(Element::text);
+    let error = ended_over(found.map_or("no reason", Element::name), text.as_deref());
+    (error, found.filter(|found| found.name() == "see-other-host").map(Element::text))
+}
+
+/// The server ended the stream with this condition and text.
+pub(super) fn ended_over(condition: &str, text: Option<&str>) -> ConnectError {
+    let words = text.filter(|text| !text.is_empty()).map(|text| format!(": {text}")).unwrap_or_default();
+    match condition {
+        // The server is there, and trying again within seconds is no use.
+        "host-unknown" | "host-gone" => ConnectError::Protocol {
+            text: short(&format!("the server does not serve this domain: {condition}{words}")),
+        },
+        _ => ConnectError::Unreachable {
+            text: short(&format!("the server ended the stream: {condition}{words}")),
+        },
+    }
 }
 
 /// Why none of a domain's places would do.

@@ -354,8 +354,9 @@ fn elements_are_bounded() {
 #[test]
 fn size_is_bounded_and_so_is_what_is_kept_of_it() {
     let long = "x".repeat(MAX_TEXT - 100);
-    let stanza =
-        |count: usize| format!("<message from=\"a@b\">{}</message>", format!("<x xmlns='urn:x'>{long}</x>").repeat(count));
+    let stanza = |count: usize| {
+        format!("<message from=\"a@b\">{}</message>", format!("<x xmlns='urn:x'>{long}</x>").repeat(count))
+    };
     let (fits, too_big) = (stanza(8), stanza(9));
     assert!(fits.len() <= MAX_STANZA && too_big.len() > MAX_STANZA);
     let came = run([HEADER.as_bytes(), fits.as_bytes()]).unwrap();

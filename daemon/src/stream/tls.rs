@@ -23,6 +23,7 @@ use xmpp_parsers::{ns, starttls};
 use super::binding::Bindings;
 use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
+use super::error::ended_over;
 use super::gate::Gate;
 use super::prompt::Prompt;
 use super::trust::Verifier;
@@ -275,8 +276,7 @@ fn receive_error(error: RecvFeaturesError) -> ConnectError {
     match error {
         RecvFeaturesError::Io(error) => ConnectError::from_io(error),
         RecvFeaturesError::StreamError(error) => {
-            let condition = error.0.condition.to_string();
-            ConnectError::Unreachable { text: short(&format!("the server ended the stream: {condition}")) }
+            ended_over(&error.0.condition.to_string(), error.0.texts.values().next().map(String::as_str))
         }
     }
 }

@@ -91,6 +91,24 @@ async fn the_words_of_a_stream_error_are_told() {
     assert!(again);
 }
 
+/// Nothing within seconds will change that: callers need not wait.
+#[tokio::test]
+async fn a_domain_that_the_server_does_not_serve_is_no_network_trouble() {
+    let unknown =
+        format!("{HEADER}<stream:error><host-unknown xmlns='{STREAMS}'/></stream:error></stream:stream>");
+    for secure in [false, true] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        let mut conn = if secure { server.accept_secure().await } else { server.accept().await };
+        conn.until("<stream:stream").await;
+        conn.send(&unknown).await;
+        let (error, again) = failure(&mut stream).await;
+        let ConnectError::Protocol { text } = error else { panic!("{error}") };
+        assert_eq!(text, "the server does not serve this domain: host-unknown");
+        assert!(again);
+    }
+}
+
 /// A login whose request to bind gets this answer.
 async fn refuses(conn: &mut Conn, condition: &str) {
     conn.element("iq").await;
