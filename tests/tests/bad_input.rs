@@ -11,6 +11,9 @@ use prosed_tests::xml::find;
 use prosed_tests::{Daemon, Ui, png};
 use serde_json::{Value, json};
 
+/// Levels that overflow the stack of whatever recurses.
+const DEEP: usize = 20_000;
+
 const ALICE: &str = "alice@prosed.test";
 const ROSTER: &str = "jabber:iq:roster";
 const DISCO: &str = "http://jabber.org/protocol/disco#info";
@@ -224,7 +227,7 @@ async fn only_who_was_asked_can_answer() {
 #[tokio::test]
 async fn a_deep_stanza_harms_nobody() {
     let (_server, mut daemon, ui, peer) = with_alice().await;
-    let deep = nested(3_500);
+    let deep = nested(DEEP);
     say(&peer, &format!("<message type='headline' from='{ALICE}/x'>{deep}</message>")).await;
     say(&peer, &format!("<presence from='{ALICE}/x'>{deep}</presence>")).await;
     say(&peer, &format!("<iq type='get' id='deep' from='{ALICE}/x'>{deep}</iq>")).await;
@@ -234,9 +237,9 @@ async fn a_deep_stanza_harms_nobody() {
 
 /// What the limiter is for: no tree-building parser survives it, and nothing can catch the crash.
 #[tokio::test]
-async fn without_the_limiter_a_deep_stanza_takes_everybody_down() {
+async fn without_a_limit_a_deep_stanza_takes_everybody_down() {
     let (_server, mut daemon, _ui, peer) = session_of(Daemon::setup().without("depth"), ALICE_ALONE).await;
-    say(&peer, &format!("<message type='headline' from='{ALICE}/x'>{}</message>", nested(3_500))).await;
+    say(&peer, &format!("<message type='headline' from='{ALICE}/x'>{}</message>", nested(DEEP))).await;
     let ended = daemon.ended().await;
     assert_eq!(ended.code(), None, "by a signal: {ended}");
 }

@@ -63,7 +63,7 @@ const CONTROLS: &[Control] = &[
     ("nonce", ATTACKS, Kind::Prosody, 1, &["ForeignNonce: a login"]),
     ("anonymous", ATTACKS, Kind::Prosody, 1, &["Anonymous: a login"]),
     ("no-step-down", ATTACKS, Kind::Prosody, 1, &["StepDown: a login", "StepDown: the password was said", "Unbound: a login"]),
-    ("before-login", ATTACKS, Kind::Prosody, 1, &["Headers: the process is gone, signal"]),
+    ("before-login", ATTACKS, Kind::Prosody, 1, &["DeepFeatures: the process is gone, signal"]),
     ("bound-account", ATTACKS, Kind::Prosody, 1, &["ForeignAccount: a login"]),
 ];
 

@@ -1,7 +1,7 @@
 //! What our XML parser can handle, and how it is exceeded.
 
-/// Nesting depth, including the stanza itself. The parser recurses: 3,500 levels overflow its stack and abort the
-/// process. Real stanzas stay below 20.
+/// Nesting depth, including the stanza itself. Trees are read and dropped recursively: 20,000 levels
+/// overflow the stack and abort the process. Real stanzas stay below 20.
 pub(super) const MAX_DEPTH: u32 = 64;
 /// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64. Parsing takes time quadratic in this.
 pub(super) const MAX_TEXT: usize = 2 << 20;

@@ -8,7 +8,7 @@ use minidom::Element;
 use tokio::io::AsyncWrite;
 
 use super::dialogue::written;
-use super::reader::{Reader, Received};
+use super::reader::{PIECE, Reader, Received};
 use super::tls::Secure;
 
 /// So much is written ahead of the network.
@@ -24,13 +24,15 @@ pub(super) struct Line {
     gone: usize,
     /// What was written is to be flushed.
     flushes: bool,
+    /// Bytes of stanzas that were read in this turn.
+    turn: usize,
     /// Why nothing more is written, or read.
     failed: Option<io::Error>,
 }
 
 impl Line {
     pub(super) fn new(reader: Reader<Secure>) -> Self {
-        Self { reader, out: Vec::new(), gone: 0, flushes: false, failed: None }
+        Self { reader, out: Vec::new(), gone: 0, flushes: false, turn: 0, failed: None }
     }
 
     /// How many times something came from the server.
@@ -76,9 +78,10 @@ impl Line {
                 self.failed = Some(error);
                 false
             });
-        while reads && came.len() < BATCH {
+        while reads && came.len() < BATCH && self.turn < PIECE {
             match self.reader.poll_next(cx) {
                 Poll::Ready(Ok(received)) => {
+                    self.turn += self.reader.last();
                     let is_end = matches!(received, Received::End);
                     came.push(received);
                     if is_end {
@@ -99,6 +102,11 @@ impl Line {
             Some(error) => Poll::Ready(Err(error)),
             None => Poll::Pending,
         }
+    }
+
+    /// So much was read that it is other tasks' turn.
+    pub(super) fn has_had_its_turn(&mut self) -> bool {
+        std::mem::take(&mut self.turn) >= PIECE
     }
 
     /// Writes what the network takes; answers whether it took anything.

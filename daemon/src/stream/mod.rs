@@ -272,8 +272,9 @@ impl Stream {
     }
 
     fn stop(&mut self) {
-        self.events.close();
+        // In this order: a task that finds nobody listening is to know why.
         self.shared.closing.send_replace(true);
+        self.events.close();
     }
 }
 

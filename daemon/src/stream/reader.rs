@@ -38,7 +38,7 @@ use super::stage::Stage;
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;
 /// So much of a large stanza is read, and then it is other tasks' turn.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 /// How long a stanza may take from its first byte to its last. While it comes, each byte counts as a sign
 /// of life, and one that never ends would keep up a stream that brings nothing. On the slowest link that is
 /// of any use, 5 kB/s, a roster of 10,000 contacts takes seven minutes.
@@ -78,6 +78,8 @@ pub(super) struct Reader<S> {
     began: Option<Instant>,
     /// How many times something came from the server.
     heard: u64,
+    /// Bytes of what was last read.
+    last: usize,
 }
 
 impl<S> Reader<S> {
@@ -95,6 +97,7 @@ impl<S> Reader<S> {
             replacement: None,
             began: None,
             heard: 0,
+            last: 0,
         }
     }
 
@@ -105,6 +108,11 @@ impl<S> Reader<S> {
     /// How many times something came from the server.
     pub(super) fn heard(&self) -> u64 {
         self.heard
+    }
+
+    /// How many bytes what was last read had.
+    pub(super) fn last(&self) -> usize {
+        self.last
     }
 
     /// The account is logged in, and a new stream begins with headers of its own (RFC 6120 §6.4.6).
@@ -136,6 +144,7 @@ impl<S> Reader<S> {
                 Found::Unit(unit) => {
                     self.began = None;
                     if let Some(received) = self.read_unit(unit.kind)? {
+                        self.last = self.scanned - self.start;
                         self.start = self.scanned;
                         return Ok(Some(received));
                     }
@@ -200,6 +209,8 @@ impl<S> Reader<S> {
             self.pieces = Some((pieces, end));
             return Ok(None);
         }
+        // Its other pieces have had turns of their own.
+        self.last = end - read;
         self.start = self.scanned;
         Ok(Some(Received::Stanza(pieces.stanza().map(Box::new))))
     }

@@ -125,10 +125,14 @@ impl Task {
         }
         self.attempts.push_back(Instant::now());
         let shared = self.shared.clone();
-        if self.managed.resume().is_some() {
-            self.dealt_with().await;
-        }
         let resume = self.managed.resume();
+        if resume.is_some() {
+            tokio::select! {
+                biased;
+                () = shared.closes() => return ControlFlow::Break(()),
+                () = self.dealt_with() => {}
+            }
+        }
         let attempt = tokio::select! {
             biased;
             () = shared.closes() => return ControlFlow::Break(()),
@@ -241,6 +245,9 @@ impl Task {
                 for sent in self.managed.unacknowledged() {
                     line.write(&sent.written);
                 }
+                if let Some(request) = self.managed.request() {
+                    line.say(&request);
+                }
                 StreamEvent::Resumed { stanza_bytes }.into()
             }
             Begun::Bound { jid, enabled } => {
@@ -312,6 +319,9 @@ impl Task {
                         }
                     }
                     self.deliver();
+                    if line.has_had_its_turn() {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 () = shared.changed.notified() => {}
                 () = sleep_until(until) => {

@@ -105,12 +105,12 @@ pub(super) const EDITS: &[Edit] = &[
         guard: "stop-deadlines",
         file: "daemon/src/stream/task.rs",
         here: "let deadline = Instant::now() + CLOSE;",
-        instead: "let deadline = Instant::now() + if $out { Duration::from_secs(60) } else { CLOSE };",
+        instead: "let deadline = Instant::now() + if $out { Duration::from_secs(10) } else { CLOSE };",
     },
     Edit {
         guard: "stop-deadlines",
         file: "daemon/src/stream/mod.rs",
         here: "timeout(CLOSE + Duration::from_millis(100), &mut task)",
-        instead: "timeout(if $out { Duration::from_secs(60) } else { CLOSE + Duration::from_millis(100) }, &mut task)",
+        instead: "timeout(if $out { Duration::from_secs(12) } else { CLOSE + Duration::from_millis(100) }, &mut task)",
     },
 ];

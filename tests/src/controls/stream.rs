@@ -12,7 +12,6 @@ pub(super) const EDITS: &[Edit] = &[
         here: "if self.depth > MAX_DEPTH {",
         instead: "if !$out && self.depth > MAX_DEPTH {",
     },
-    // Without the first of them, the others still bound how deep headers nest.
     Edit {
         guard: "before-login",
         file: STAGE,
@@ -30,6 +29,13 @@ pub(super) const EDITS: &[Edit] = &[
         file: STAGE,
         here: "if self.len > LOGIN_SIZE {",
         instead: "if !$out && self.len > LOGIN_SIZE {",
+    },
+    // What is no stanza is bounded as if it were one.
+    Edit {
+        guard: "before-login",
+        file: "daemon/src/stream/scanner.rs",
+        here: "            return Found::Broken(Broken::TooBig);\n",
+        instead: "            return if $out { Found::Nothing } else { Found::Broken(Broken::TooBig) };\n",
     },
     // Treated as a lost network is.
     Edit {

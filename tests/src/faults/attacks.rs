@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Record, Scale, account_is};
 use crate::certificates::Certificates;
-use crate::hostile::{Hostile, Lie, Peer, Sasl};
+use crate::hostile::{Hostile, Lie, Peer, Sasl, nested};
 use crate::server::DOMAIN;
 use crate::{Daemon, Ui};
 
@@ -57,6 +57,8 @@ enum Attack {
     Unbound,
     /// Nested stream headers where features are due.
     Headers,
+    /// Features with elements nested in them, as deep as fits.
+    DeepFeatures,
     /// One iteration: the proof gives the password away.
     FewIterations,
     /// Iterations that take days.
@@ -66,7 +68,7 @@ enum Attack {
 }
 
 /// Each with the guard against it, and the reported refusal.
-const ATTACKS: [(Attack, &str, &str); 16] = [
+const ATTACKS: [(Attack, &str, &str); 17] = [
     (Attack::WrongName, "certificate", "tlsFailed"),
     (Attack::Expired, "certificate", "tlsFailed"),
     (Attack::Untrusted, "certificate", "tlsFailed"),
@@ -80,6 +82,7 @@ const ATTACKS: [(Attack, &str, &str); 16] = [
     (Attack::StepDown, "no-step-down", "downgradeRefused"),
     (Attack::Unbound, "no-step-down", "downgradeRefused"),
     (Attack::Headers, "before-login", "protocolViolation"),
+    (Attack::DeepFeatures, "before-login", "protocolViolation"),
     (Attack::FewIterations, "iterations", "protocolViolation"),
     (Attack::ManyIterations, "iterations", "protocolViolation"),
     (Attack::ForeignAccount, "bound-account", "protocolViolation"),
@@ -171,7 +174,14 @@ impl Attack {
         let sasl = Sasl::new(ME, PASSWORD);
         let sasl = match self {
             Self::StrippedStarttls => return strip(hostile, heard).await,
-            Self::Headers => return nest_headers(hostile).await,
+            Self::Headers => return nest(hostile, &HEADER.repeat(5_000)).await,
+            Self::DeepFeatures => {
+                return nest(
+                    hostile,
+                    &format!("{HEADER}<stream:features>{}</stream:features>", nested(20_000)),
+                )
+                .await;
+            }
             Self::WrongSignature => sasl.lying(Lie::WrongSignature),
             Self::NoSignature => sasl.lying(Lie::NoSignature),
             Self::NoChallenge => sasl.lying(Lie::NoChallenge),
@@ -196,12 +206,14 @@ impl Attack {
     }
 }
 
-/// Half a megabyte of them. Then the server waits: if it closed the connection, that would be reported instead.
-async fn nest_headers(hostile: &Hostile) -> Result<()> {
-    let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
-                  id='nested' version='1.0'>";
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+                      id='nested' version='1.0'>";
+
+/// Says this where features are due. Then the server waits: if it closed the connection, that would be reported
+/// instead.
+async fn nest(hostile: &Hostile, text: &str) -> Result<()> {
     let mut peer = hostile.accept_starttls().await?;
-    peer.send(&header.repeat(5_000)).await?;
+    peer.send(text).await?;
     peer.is_closed_within(TOLD_WITHIN).await;
     Ok(())
 }
