@@ -1,5 +1,5 @@
-//! Reads the stanzas that [`parser`](super::parser) leaves alone, since they are unusual or large: with the library's own
-//! XML parser, piece by piece. What is malformed in them is left out, and the rest counts.
+//! Reads the stanzas that [`parser`](super::parser) leaves alone because they are unusual or large: with rxml, which
+//! is stricter and slower, piece by piece. What is malformed in them is left out, and the rest counts.
 
 use minidom::Element;
 use minidom::rxml::error::EndOrError;

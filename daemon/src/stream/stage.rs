@@ -1,7 +1,7 @@
 //! The stages of a connection, and what a server may send in each.
 //!
-//! Before login that is a short list, and small. Nobody has been authenticated yet, and the library's parser builds a
-//! tree of whatever arrives.
+//! Before login that is a short list, and small. Nobody has been authenticated yet, and a tree is built of whatever
+//! arrives.
 
 use super::limits::{Broken, LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE};
 

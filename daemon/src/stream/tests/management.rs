@@ -97,7 +97,7 @@ async fn a_session_whose_stanzas_the_server_takes_no_more_is_not_resumed() {
     assert!(!resumes_with(20_000).await);
 }
 
-/// The library would refuse all features over it.
+/// Some servers mean "none" by 0.
 #[tokio::test]
 async fn limits_that_can_not_be_read_are_none() {
     for limits in [
@@ -130,7 +130,6 @@ async fn a_new_session_in_answer_to_resuming_is_a_refusal_to_resume() {
     tokio::join!(bind(&mut conn), is_online(&mut stream));
 }
 
-/// What can't be resumed the library enables again, before it is bound. A server should refuse that.
 #[tokio::test]
 async fn a_session_that_can_not_be_resumed_is_followed_by_another() {
     for answer in ["<enabled xmlns='urn:xmpp:sm:3'/>", "<failed xmlns='urn:xmpp:sm:3'/>"] {

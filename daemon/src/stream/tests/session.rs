@@ -232,7 +232,7 @@ fn answer(to: usize, id: usize) -> Stanza {
     Iq::Result { from: None, to: Some(to), id: format!("a{id}"), payload: None }.into()
 }
 
-/// Sends answers to this many peers, and lets the library take what it may. Says how many were taken in.
+/// Sends answers to this many peers, and lets the task take what it may. Says how many were accepted.
 async fn send_answers(stream: &mut Stream, peers: usize, answers: usize) -> usize {
     let mut taken = 0;
     for id in 0..answers {
@@ -251,7 +251,7 @@ async fn answers_that_nobody_acknowledges_are_bounded_and_leave_room_for_request
     let (mut stream, mut conn) = online_with_sm(&server).await;
     let taken = send_answers(&mut stream, 5_000, 20_000).await;
     assert_eq!(taken, 256 + 1_024);
-    // A request goes out behind what the library already has.
+    // A request goes out behind what was sent already.
     send(&mut stream, message(1)).unwrap();
     let (said, _) = tokio::join!(conn.until("id='m1'"), drive(&mut stream));
     assert_eq!(said.matches("id='a").count(), 256);
