@@ -191,6 +191,7 @@ mod tests {
                 "<presence><priority>1</priority><priority>2</priority></presence>",
                 "<presence><priority>1</priority></presence>",
             ),
+            ("<presence><priority> 5 </priority></presence>", "<presence><priority>5</priority></presence>"),
             (
                 "<presence><status>a</status><status>b</status></presence>",
                 "<presence><status>a</status></presence>",
@@ -201,6 +202,14 @@ mod tests {
             (
                 "<message><thread><b/></thread><body>hello</body><body>again</body></message>",
                 "<message><body>hello</body></message>",
+            ),
+            (
+                "<message><subject>a</subject><subject>b</subject></message>",
+                "<message><subject>a</subject></message>",
+            ),
+            (
+                "<message><thread>a</thread><thread>b</thread></message>",
+                "<message><thread>a</thread></message>",
             ),
             ("<iq type='result' id='1' to='@'/>", "<iq type='result' id='1'/>"),
             (
@@ -230,6 +239,42 @@ mod tests {
         }
     }
 
+    /// The first error that can be read counts. One in another namespace is not the stanza's.
+    #[test]
+    fn an_error_is_found_among_others() {
+        let gone = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+        let of = |errors: &str| read(&format!("<iq type='error' id='1'>{errors}</iq>"));
+        assert_eq!(of(&format!("<error type='made-up'/>{gone}<error/>")), of(gone));
+        let theirs = "<error xmlns='urn:x' type='cancel'/>";
+        assert_eq!(of(&format!("{theirs}{gone}")), of(&format!("{gone}{theirs}")));
+        assert!(of(theirs).unwrap().has_child("error", "urn:x"), "it is the payload");
+    }
+
+    #[test]
+    fn a_language_applies_to_everything_inside() {
+        for (around, inside) in [
+            (
+                "<message xml:lang='de'><body>a</body><body xml:lang='fr'>b</body><subject>c</subject></message>",
+                "<message><body xml:lang='de'>a</body><body xml:lang='fr'>b</body><subject xml:lang='de'>c</subject></message>",
+            ),
+            (
+                "<presence xml:lang='de'><status>a</status></presence>",
+                "<presence><status xml:lang='de'>a</status></presence>",
+            ),
+        ] {
+            assert_eq!(read(around), read(inside), "{around}");
+        }
+    }
+
+    #[test]
+    fn only_stanzas_of_clients_are_read() {
+        for name in ["presence", "message", "iq"] {
+            let stanza = |ns: &str| format!("<{name} xmlns='{ns}' type='error' id='1'/>").parse().unwrap();
+            assert!(read_stanza(stanza("jabber:client")).is_some(), "{name}");
+            assert_eq!(read_stanza(stanza("jabber:server")), None, "{name}");
+        }
+    }
+
     #[test]
     fn what_is_required_must_be_there() {
         for stanza in [
@@ -253,10 +298,10 @@ mod tests {
     fn what_is_sound_is_read_as_the_library_reads_it() {
         for stanza in [
             "<presence from='a@b/c' type='subscribe' id='1' to='d@e'><status xml:lang='en'>a</status><status>b</status>\
-             <x xmlns='urn:x'/></presence>",
+             <x xmlns='urn:x'/><show xmlns='urn:x'>away</show><status xmlns='urn:x' xml:lang='de'>c</status></presence>",
             "<presence type='error'><error type='cancel'/></presence>",
             "<message type='chat' id='1'><body>a</body><body xml:lang='de'>b</body><subject>c</subject>\
-             <thread parent='d'>e</thread><x xmlns='urn:x'/></message>",
+             <thread parent='d'>e</thread><x xmlns='urn:x'/><body xmlns='http://www.w3.org/1999/xhtml' xml:lang='fr'>f</body></message>",
             "<message type='error'><error type='cancel'/></message>",
             "<iq type='error' id='1'><a xmlns='urn:a'/><error type='auth' by='a@b'>\
              <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
