@@ -371,6 +371,15 @@ mod tests {
         let pipe = std::process::Command::new("mkfifo").arg("-m600").arg(&bait).status().unwrap();
         assert!(pipe.success());
         refused("is neither a file nor a folder");
+        if folder::us() == 0 {
+            fs::write(&bait, "").unwrap();
+            fs::set_permissions(&bait, Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::chown(&bait, Some(65534), None).unwrap();
+            refused("belongs to another user");
+        } else {
+            eprintln!("skipped: a file of another user, which only root can make");
+        }
+        assert_eq!(open(home.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
 
         // A write replaces it.
         std::os::unix::fs::symlink(&letter, home.path().join(".bait.new")).unwrap();
@@ -387,9 +396,13 @@ mod tests {
         private_subfolder(&elsewhere).unwrap();
         private_subfolder(&elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
-        assert!(Untrusted::is(&private_subfolder(&folder).unwrap_err()));
+        let error = private_subfolder(&folder).unwrap_err();
+        assert!(error.to_string().ends_with("is a symbolic link"), "{error}");
         fs::remove_file(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         private_subfolder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
         std::os::unix::fs::symlink(home.path().join("letter"), folder.join("db")).unwrap();
         assert!(Untrusted::is(&private_subfolder(&folder).unwrap_err()));
     }
@@ -403,6 +416,17 @@ mod tests {
         assert!(Untrusted::is(&private_folder(&open.join("a/b")).unwrap_err()));
         assert!(Untrusted::is(&private_folder(&open).unwrap_err()));
         assert_eq!((fs::read_dir(&open).unwrap().count(), mode(&open)), (0, 0o777));
+    }
+
+    #[test]
+    fn a_lock_is_private_and_held_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let lock = Lock::take(&path).unwrap().unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(Lock::take(&path).unwrap().is_none());
+        drop(lock);
+        Lock::take(&path).unwrap().unwrap();
     }
 
     #[test]

@@ -184,6 +184,7 @@ mod tests {
         assert_eq!(dir(&[home, runtime, ("PROSED_RUNTIME_DIR", "here")]), Some("here".into()));
         assert_eq!(dir(&[home, ("XDG_RUNTIME_DIR", "not/absolute")]), dir(&[home]));
         assert_eq!(dir(&[home, ("XDG_RUNTIME_DIR", "")]), dir(&[home]));
+        assert_eq!(dir(&[home, ("PROSED_RUNTIME_DIR", "")]), dir(&[home]));
     }
 
     #[test]

@@ -135,6 +135,15 @@ mod tests {
         check_way(Path::new("/tmp")).unwrap();
         assert_eq!(why(check_own(Path::new("/tmp"))), "/tmp is not a folder of our own");
         assert!(!Untrusted::is(&check_own(&home.path().join("none")).unwrap_err()));
+        let file = home.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(check_own(&file).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        // Root's is safe on the way, and not ours.
+        if us() == 0 {
+            eprintln!("skipped: whether a folder of root is ours, for root");
+        } else {
+            assert_eq!(why(check_own(Path::new("/"))), "/ is not a folder of our own");
+        }
     }
 
     #[test]

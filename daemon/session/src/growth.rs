@@ -92,6 +92,7 @@ impl Flood {
 
     #[track_caller]
     fn nothing_has_piled_up(&self) {
+        // All of it, so that nothing new is left out.
         let Session {
             pending,
             waiting,
@@ -104,8 +105,27 @@ impl Flood {
             saves,
             fetches,
             catchup,
-            ..
+            last_seen,
+            subscriptions,
+            // What grows here are the calls of UIs, each of which waits.
+            presence: _,
+            roster: _,
+            renames: _,
+            vcard_edits: _,
+            // They hold no collection.
+            account: _,
+            connection: _,
+            stanza_limit: _,
+            left_out: _,
+            weight: _,
+            tickets: _,
+            startup: _,
         } = &self.session;
+        assert!(people.entries() <= 2, "{} changes or looks", people.entries());
+        assert!(last_seen.entries() <= 1, "{} last seen", last_seen.entries());
+        let [requests, _] = subscriptions.entries();
+        assert!(requests <= bounds::SUBSCRIPTION_REQUESTS, "{requests} requests");
+        assert!(subscriptions.pace().entries() <= FLOOD / 10 + 1, "one for each domain");
         assert!(catchup.entries() <= 4, "{} in turn", catchup.entries());
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
         assert_eq!(waiting.len(), 0);
@@ -141,6 +161,43 @@ fn caps() {
     flood.nothing_has_piled_up();
     flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example'/>");
     assert_eq!(flood.session.caps.entries(), 0, "who is gone shows nothing");
+}
+
+/// A name is compared with everybody's, and forgotten with the next.
+#[test]
+fn names() {
+    let mut flood = Flood::new();
+    for n in 0..FLOOD {
+        flood.sends(&format!(
+            "<message xmlns='jabber:client' from='mallory@evil.example'><event xmlns='http://jabber.org/protocol/\
+             pubsub#event'><items node='urn:xmpp:vcard4'><item id='x'><vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>\
+             <fn><text>name {n}</text></fn></vcard></item></items></event></message>"
+        ));
+        flood.now.monotonic += std::time::Duration::from_secs(1);
+    }
+    let name = flood.session.contact(&BareJid::new("mallory@evil.example").unwrap()).unwrap().name;
+    assert_eq!(name, "name 999");
+    flood.nothing_has_piled_up();
+}
+
+/// Strangers of a hundred domains, each with another name, who take their requests back now and then.
+#[test]
+fn requests_of_strangers() {
+    let mut flood = Flood::new();
+    for n in 0..FLOOD {
+        let presence = |type_: &str| {
+            format!("<presence xmlns='jabber:client' type='{type_}' from='s{n}@host{}.example'/>", n % 100)
+        };
+        flood.sends(&presence("subscribe"));
+        if n % 3 == 1 {
+            flood.sends(&presence("unsubscribe"));
+        }
+    }
+    // Ten seconds later UIs know of each that came, went or gave way.
+    flood.now.monotonic += std::time::Duration::from_secs(10);
+    flood.session.settle(flood.now, &mut flood.effects);
+    assert_eq!(flood.session.subscriptions.entries(), [bounds::SUBSCRIPTION_REQUESTS, 0]);
+    flood.nothing_has_piled_up();
 }
 
 /// Each failure leads to a query to the next device, which must be found without scanning all holders of the hash.

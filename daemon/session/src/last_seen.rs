@@ -26,6 +26,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.unsaved.len()
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.save_at
     }

@@ -59,6 +59,11 @@ impl LookAlikes {
         Self { seed, counts: BTreeMap::new() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.counts.len()
+    }
+
     pub(crate) fn looks(&self, jid: &BareJid, name: Option<&str>) -> Looks {
         let name = name.filter(|name| *name != jid.as_str());
         Looks { jid: self.look(b'j', jid.as_str()), name: name.map(|name| self.look(b'n', name)) }

@@ -350,6 +350,12 @@ impl People {
         }
     }
 
+    /// The most that one of its maps holds for a person, beyond who is known: each person has two looks.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.before.len().max(self.unsaved.len()).max(self.look_alikes.entries().div_ceil(2))
+    }
+
     /// The cached last-seen times.
     pub(crate) fn were_seen(&mut self, times: Vec<(BareJid, Timestamp)>) {
         for (jid, at) in times {

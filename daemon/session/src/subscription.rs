@@ -39,6 +39,17 @@ impl State {
         }
     }
 
+    /// Requests, and those of which UIs are yet to be told.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> [usize; 2] {
+        [self.requests.len(), self.before.len()]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.pace.next_deadline()
     }

@@ -107,3 +107,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         Pin::new(&mut self.socket).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame as a client sends it, with a mask of zeros.
+    fn frame(opcode: u8, length: u16) -> Vec<u8> {
+        let [high, low] = length.to_be_bytes();
+        let mut frame = vec![opcode, 0x80 | 126, high, low, 0, 0, 0, 0];
+        frame.resize(frame.len() + usize::from(length), b'x');
+        frame
+    }
+
+    #[test]
+    fn a_message_in_frames_ends_at_the_limit_and_the_rest_is_let_through() {
+        let mut frames = Frames::new((), 1_000);
+        let sent = |parts: &[(u8, u16)]| {
+            parts.iter().flat_map(|(opcode, length)| frame(*opcode, *length)).collect::<Vec<_>>()
+        };
+        // Text, a ping, a continuation; up to the limit, in any number of pieces.
+        for piece in sent(&[(1, 400), (0x89, 100), (0x80, 600), (1, 400), (0, 600)]).chunks(7) {
+            frames.pass(piece).unwrap();
+        }
+        frames.pass(&sent(&[(0, 1)])).unwrap_err();
+        // So that it can be read and dropped.
+        frames.pass(b"x").unwrap();
+        frames.pass(&sent(&[(0, 1), (0, 1_000)])).unwrap();
+    }
+}

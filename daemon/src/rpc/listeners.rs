@@ -332,6 +332,7 @@ mod tests {
             drop(file);
         }
     }
+
     /// The maximum length, and one byte more.
     #[test]
     fn a_socket_that_cannot_be_made_is_done_without_where_nobody_asked_for_it_and_there_is_a_port() {
@@ -373,7 +374,12 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, "a letter").unwrap();
         open().unwrap_err();
+        fs::remove_file(&path).unwrap();
+        let entries = || fs::read_dir(folder.path()).unwrap().count();
+        let before = entries();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-        open().unwrap_err();
+        let error = open().unwrap_err().to_string();
+        assert!(error.ends_with("can be changed by other users"), "{error}");
+        assert_eq!(entries(), before, "nothing is made there");
     }
 }

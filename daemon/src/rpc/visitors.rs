@@ -126,9 +126,9 @@ mod tests {
         let door = door();
         let [first, second, third] = [(); 3].map(|()| door.stranger());
         assert_eq!([&first, &second, &third].map(has_to_leave), [true, false, false]);
-        drop(second);
+        drop(third);
         let fourth = door.stranger();
-        assert_eq!([&third, &fourth].map(has_to_leave), [false, false], "who has left made room");
+        assert_eq!([&second, &fourth].map(has_to_leave), [false, false], "who has left made room");
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,6 +142,25 @@ mod tests {
         assert!(!strangers[9].recognize(), "there is one seat");
         drop(owner);
         assert!(strangers[9].recognize());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_recognized_makes_room_for_a_stranger() {
+        let door = door();
+        let [stranger, owner] = [(); 2].map(|()| door.stranger());
+        assert!(owner.recognize());
+        let another = door.stranger();
+        assert_eq!([&stranger, &another].map(has_to_leave), [false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_visitor_waits_for_a_seat() {
+        let door = door();
+        let first = door.known().await;
+        let mut second = std::pin::pin!(door.known());
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]

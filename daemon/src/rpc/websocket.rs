@@ -247,3 +247,60 @@ async fn close<T: AsyncRead + AsyncWrite + Unpin>(socket: &mut T, code: CloseCod
     let _ = timeout(REST_WITHIN, futures::io::copy(socket.take(REST_BYTES), &mut nowhere)).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+
+    /// A peer that has broken the protocol, and what it sends after that.
+    struct Peer {
+        told: Vec<u8>,
+        is_silent: bool,
+        sent: u64,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.is_silent {
+                return Poll::Pending;
+            }
+            self.sent += buffer.len() as u64;
+            assert!(self.sent < 4 * REST_BYTES, "it is read without end");
+            Poll::Ready(Ok(buffer.len()))
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            self.told.extend(data);
+            Poll::Ready(Ok(data.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What is left of a message is read, so that the close frame arrives, but only so much and for so long.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_broke_the_protocol_is_read_for_a_while() {
+        for (is_silent, bytes, time) in [(false, REST_BYTES, Duration::ZERO), (true, 0, REST_WITHIN)] {
+            let mut peer = Peer { told: Vec::new(), is_silent, sent: 0 };
+            let start = Instant::now();
+            close(&mut peer, CloseCode::TooBig).await.unwrap();
+            assert_eq!(peer.told, [0x88, 2, 3, 0xf1]);
+            assert_eq!((peer.sent, start.elapsed().as_secs()), (bytes, time.as_secs()));
+        }
+    }
+}
