@@ -94,7 +94,7 @@ impl SubscriptionInfo {
     }
 }
 
-/// Creates a unit struct with its [`Method`] for each row, and `CALLS` from all of them.
+/// Creates a unit struct with its [`Method`] for each row, and `CALLS` and `CallName` from all of them.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $method:ident = $name:literal($params:ty) -> $result:ty,
         errors [$($error:ident),*]
@@ -117,6 +117,26 @@ macro_rules! methods {
 
         /// Every method with a single answer.
         pub static CALLS: &[MethodInfo] = &[$(MethodInfo::of::<$method>()),+];
+
+        /// The methods in [`CALLS`], for a `match` that does not compile if one is forgotten.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum CallName {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $method,
+            )+
+        }
+
+        impl CallName {
+            /// The method with this name on the wire.
+            #[must_use]
+            pub fn of(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$method),)+
+                    _ => None,
+                }
+            }
+        }
     };
 }
 

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, ready};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{OVERSIZED_RESPONSE_CODE, TOO_BIG_BATCH_RESPONSE_CODE};
-use prosed_protocol::api::{self, Method, SUBSCRIPTIONS};
+use prosed_protocol::api::{self, CallName, Method, SUBSCRIPTIONS};
 use prosed_protocol::{ApiError, ErrorKind, SubscriptionId, parse_params};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -142,120 +142,105 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Every method with a single answer.
+    /// Every method with a single answer; a method of the table that is missing here does not compile.
     fn dispatch(self, method: &str) -> BoxFuture<'static, Answer> {
         use Pace::{AtOnce, Login, Logout, Usual};
-        match method {
-            api::Login::NAME => self.concerning::<api::Login, _, _>(Login, |p| Some(&p.jid), methods::login),
-            api::Logout::NAME => {
-                self.concerning::<api::Logout, _, _>(Logout, |p| p.account.as_deref(), methods::logout)
+        let Some(name) = CallName::of(method) else {
+            return if SUBSCRIPTIONS.iter().any(|info| info.unsubscribe == method) {
+                self.unsubscribe()
+            } else {
+                self.refuse(nearest::unknown_method(method))
+            };
+        };
+        match name {
+            CallName::Login => self.concerning(api::Login, Login, |p| Some(&p.jid), methods::login),
+            CallName::Logout => {
+                self.concerning(api::Logout, Logout, |p| p.account.as_deref(), methods::logout)
             }
-            api::Reconnect::NAME => {
-                self.concerning::<api::Reconnect, _, _>(AtOnce, |p| p.account.as_deref(), methods::reconnect)
+            CallName::Reconnect => {
+                self.concerning(api::Reconnect, AtOnce, |p| p.account.as_deref(), methods::reconnect)
             }
-            api::ListAccounts::NAME => {
-                self.answer::<api::ListAccounts, _, _>(|api, _| methods::list_accounts(api))
+            CallName::ListAccounts => self.answer(api::ListAccounts, |api, _| methods::list_accounts(api)),
+            CallName::GetAccount => {
+                self.concerning(api::GetAccount, AtOnce, |p| p.account.as_deref(), methods::get_account)
             }
-            api::GetAccount::NAME => self.concerning::<api::GetAccount, _, _>(
-                AtOnce,
-                |p| p.account.as_deref(),
-                methods::get_account,
-            ),
-            api::LoadRoster::NAME => self.concerning::<api::LoadRoster, _, _>(
-                AtOnce,
-                |p| p.account.as_deref(),
-                methods::load_roster,
-            ),
-            api::LoadState::NAME => self.answer::<api::LoadState, _, _>(state::load_state),
-            api::GetContact::NAME => self.concerning::<api::GetContact, _, _>(
-                AtOnce,
-                |p| p.account.as_deref(),
-                methods::get_contact,
-            ),
-            api::ShowContacts::NAME => self.concerning::<api::ShowContacts, _, _>(
-                AtOnce,
-                |p| p.account.as_deref(),
-                methods::show_contacts,
-            ),
-            api::AddContact::NAME => self.concerning::<api::AddContact, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::add_contact,
-            ),
-            api::UpdateContact::NAME => self.concerning::<api::UpdateContact, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::update_contact,
-            ),
-            api::RenameGroup::NAME => self.concerning::<api::RenameGroup, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::rename_group,
-            ),
-            api::RemoveContact::NAME => self.concerning::<api::RemoveContact, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::remove_contact,
-            ),
-            api::ListSubscriptionRequests::NAME => self.concerning::<api::ListSubscriptionRequests, _, _>(
+            CallName::LoadRoster => {
+                self.concerning(api::LoadRoster, AtOnce, |p| p.account.as_deref(), methods::load_roster)
+            }
+            CallName::LoadState => self.answer(api::LoadState, state::load_state),
+            CallName::GetContact => {
+                self.concerning(api::GetContact, AtOnce, |p| p.account.as_deref(), methods::get_contact)
+            }
+            CallName::ShowContacts => {
+                self.concerning(api::ShowContacts, AtOnce, |p| p.account.as_deref(), methods::show_contacts)
+            }
+            CallName::AddContact => {
+                self.concerning(api::AddContact, Usual, |p| p.account.as_deref(), methods::add_contact)
+            }
+            CallName::UpdateContact => {
+                self.concerning(api::UpdateContact, Usual, |p| p.account.as_deref(), methods::update_contact)
+            }
+            CallName::RenameGroup => {
+                self.concerning(api::RenameGroup, Usual, |p| p.account.as_deref(), methods::rename_group)
+            }
+            CallName::RemoveContact => {
+                self.concerning(api::RemoveContact, Usual, |p| p.account.as_deref(), methods::remove_contact)
+            }
+            CallName::ListSubscriptionRequests => self.concerning(
+                api::ListSubscriptionRequests,
                 AtOnce,
                 |p| p.account.as_deref(),
                 methods::list_subscription_requests,
             ),
-            api::ApproveSubscription::NAME => self.concerning::<api::ApproveSubscription, _, _>(
+            CallName::ApproveSubscription => self.concerning(
+                api::ApproveSubscription,
                 Usual,
                 |p| p.account.as_deref(),
                 methods::approve_subscription,
             ),
-            api::DenySubscription::NAME => self.concerning::<api::DenySubscription, _, _>(
+            CallName::DenySubscription => self.concerning(
+                api::DenySubscription,
                 Usual,
                 |p| p.account.as_deref(),
                 methods::deny_subscription,
             ),
-            api::RequestSubscription::NAME => self.concerning::<api::RequestSubscription, _, _>(
+            CallName::RequestSubscription => self.concerning(
+                api::RequestSubscription,
                 Usual,
                 |p| p.account.as_deref(),
                 methods::request_subscription,
             ),
-            api::CancelSubscription::NAME => self.concerning::<api::CancelSubscription, _, _>(
+            CallName::CancelSubscription => self.concerning(
+                api::CancelSubscription,
                 Usual,
                 |p| p.account.as_deref(),
                 methods::cancel_subscription,
             ),
-            api::SetAvatar::NAME => {
-                self.concerning::<api::SetAvatar, _, _>(Usual, |p| p.account.as_deref(), methods::set_avatar)
+            CallName::SetAvatar => {
+                self.concerning(api::SetAvatar, Usual, |p| p.account.as_deref(), methods::set_avatar)
             }
-            api::SetProfile::NAME => self.concerning::<api::SetProfile, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::set_profile,
-            ),
-            api::LoadAvatar::NAME => self.concerning::<api::LoadAvatar, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::load_avatar,
-            ),
-            api::LoadProfile::NAME => self.concerning::<api::LoadProfile, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::load_profile,
-            ),
-            api::SetPresence::NAME => self.concerning::<api::SetPresence, _, _>(
-                Usual,
-                |p| p.account.as_deref(),
-                methods::set_presence,
-            ),
-            api::GetEvents::NAME => self.answer::<api::GetEvents, _, _>(methods::get_events),
-            api::GetVersion::NAME => self.answer::<api::GetVersion, _, _>(|api, _| methods::get_version(api)),
-            api::Discover::NAME => self.answer::<api::Discover, _, _>(|api, _| methods::discover(api)),
-            _ if SUBSCRIPTIONS.iter().any(|info| info.unsubscribe == method) => self.unsubscribe(),
-            _ => self.refuse(nearest::unknown_method(method)),
+            CallName::SetProfile => {
+                self.concerning(api::SetProfile, Usual, |p| p.account.as_deref(), methods::set_profile)
+            }
+            CallName::LoadAvatar => {
+                self.concerning(api::LoadAvatar, Usual, |p| p.account.as_deref(), methods::load_avatar)
+            }
+            CallName::LoadProfile => {
+                self.concerning(api::LoadProfile, Usual, |p| p.account.as_deref(), methods::load_profile)
+            }
+            CallName::SetPresence => {
+                self.concerning(api::SetPresence, Usual, |p| p.account.as_deref(), methods::set_presence)
+            }
+            CallName::GetEvents => self.answer(api::GetEvents, methods::get_events),
+            CallName::GetVersion => self.answer(api::GetVersion, |api, _| methods::get_version(api)),
+            CallName::Discover => self.answer(api::Discover, |api, _| methods::discover(api)),
         }
     }
 
     /// A call with a place in its account's order.
     fn concerning<M: Method, T, F>(
         self,
+        _: M,
         pace: Pace,
         named: fn(&M::Params) -> Option<&str>,
         method: fn(Arc<Api>, Place, M::Params) -> F,
@@ -283,7 +268,7 @@ impl Call<'_> {
     }
 
     /// A call outside any account's order.
-    fn answer<M: Method, T, F>(self, method: fn(Arc<Api>, M::Params) -> F) -> BoxFuture<'static, Answer>
+    fn answer<M: Method, T, F>(self, _: M, method: fn(Arc<Api>, M::Params) -> F) -> BoxFuture<'static, Answer>
     where
         T: Serialize + Send + Sync + 'static,
         F: Future<Output = Answered<T>> + Send + 'static,
