@@ -12,11 +12,15 @@ mod xml;
 
 use std::path::{Path, PathBuf};
 
+/// All plays, or the one that `PROSED_PLAY` names.
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let entries = std::fs::read_dir(folder).expect("the scripts' folder");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a script").path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "play"));
+    if let Some(only) = std::env::var_os("PROSED_PLAY") {
+        files.retain(|file| file.file_stem() == Some(&only));
+    }
     files.sort();
     files
 }
