@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from files to offenders, so that it can be shown to catch one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -224,6 +225,7 @@ fn every_crate_takes_the_workspace_lints() {
 fn the_top_level_is_the_agreed_one() {
     let agreed = [
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
@@ -243,4 +245,60 @@ fn the_top_level_is_the_agreed_one() {
         .filter(|name| !name.starts_with('.') && !agreed.contains(&name.as_str()))
         .collect();
     assert_none("nothing else belongs to the top level (a dotfile may)", &strangers);
+}
+
+/// The RFCs and XEPs named in a text.
+fn specifications(text: &str) -> BTreeSet<&str> {
+    let named = ["XEP-", "RFC "].into_iter().flat_map(|kind| text.match_indices(kind));
+    let whole = named.map(|(start, kind)| &text[start..text.len().min(start + kind.len() + 4)]);
+    whole
+        .filter(|name| name[4..].len() == 4 && name[4..].bytes().all(|digit| digit.is_ascii_digit()))
+        .collect()
+}
+
+/// What is wrong in an index: files that do not exist, and specifications that the first lines of a source name and no
+/// row does.
+fn wrong_in_index(index: &str, sources: &[Source], plays: &[Source]) -> Vec<String> {
+    let rows: Vec<&str> = index.lines().filter(|line| line.starts_with("| ")).collect();
+    let mut wrong = Vec::new();
+    for name in rows.iter().flat_map(|row| row.split('`')).filter(|word| !word.contains(' ')) {
+        let exists = || sources.iter().chain(plays).any(|file| file.path.ends_with(&format!("/{name}")));
+        if (name.ends_with(".rs") || name.ends_with(".play")) && !exists() {
+            wrong.push(format!("{name} does not exist"));
+        }
+    }
+    let listed: BTreeSet<&str> =
+        rows.iter().filter_map(|row| row.split('|').nth(1)).flat_map(specifications).collect();
+    for source in sources.iter().filter(|source| {
+        ["daemon/session/src/", "daemon/src/stream/"].iter().any(|folder| source.path.starts_with(folder))
+    }) {
+        for line in source.text.lines().take_while(|line| line.starts_with("//!")) {
+            let missing = specifications(line).into_iter().filter(|name| !listed.contains(name));
+            wrong.extend(missing.map(|name| format!("{} names {name}, which has no row", source.path)));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_index_of_specifications_is_complete() {
+    let planted = [Source {
+        path: "daemon/session/src/a.rs".into(),
+        text: "//! XEP-0001 (a), RFC 2.\n//! XEP-0002.\n\n// XEP-0003".into(),
+    }];
+    let index = "XEP-0002\n| XEP-0001 | `a.rs`, `b.rs`, `c.play` | XEP-0002 |\n";
+    assert_eq!(
+        wrong_in_index(index, &planted, &[]),
+        [
+            "b.rs does not exist",
+            "c.play does not exist",
+            "daemon/session/src/a.rs names XEP-0002, which has no row"
+        ]
+    );
+
+    let index = fs::read_to_string(top().join("daemon/XEPS.md")).expect("the index");
+    let files = ["daemon/session/src", "daemon/src", "tests/tests"];
+    let files: Vec<Source> = files.into_iter().flat_map(|folder| sources(folder, "rs")).collect();
+    let plays = sources("daemon/session/tests/scripts", "play");
+    assert_none("daemon/XEPS.md is out of date", &wrong_in_index(&index, &files, &plays));
 }
