@@ -9,8 +9,6 @@ use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::stream;
-
 /// The most detailed level of our own targets, and of all others. Any library may see stanzas, secrets or the bodies
 /// of requests, and below `warn` some log everything they see, so none may, listed or not.
 const CAPS: &str = "warn,prosed=trace";
@@ -18,8 +16,7 @@ const CAPS: &str = "warn,prosed=trace";
 /// The caps are a separate filter: in the user's, a directive for part of a library would override ours for the
 /// whole.
 fn caps() -> anyhow::Result<Targets> {
-    let caps = format!("{CAPS},{}", stream::LOG_CAPS);
-    caps.parse().context("the caps on the log")
+    CAPS.parse().context("the caps on the log")
 }
 
 /// Logs what is wanted and allowed, to standard error.
@@ -56,9 +53,6 @@ mod tests {
         {
             assert!(caps.would_enable(theirs, &Level::WARN), "{theirs}");
             assert!(!caps.would_enable(theirs, &Level::INFO), "{theirs}");
-        }
-        for (reader, _) in stream::LOG_CAPS.split(',').filter_map(|cap| cap.split_once('=')) {
-            assert!(!caps.would_enable(reader, &Level::WARN), "{reader}");
         }
     }
 }

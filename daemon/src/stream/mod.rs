@@ -79,9 +79,6 @@ pub(crate) use self::scram::ScramKeys;
 pub(crate) use self::scram::ScramMechanism;
 pub(crate) use self::tls::tls_config;
 
-/// Those that read stanzas quote them in warnings, too: what they may log, whatever is asked for.
-pub(crate) const LOG_CAPS: &str = "tokio_xmpp=error,xso=error,rxml=error,xmpp_parsers=error,minidom=error";
-
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);
 /// The part of it for what is still to be sent.

@@ -45,10 +45,4 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        contact.truncated |= level.cut_contact(contact);",
         instead: "        if $out { return; }\n$here",
     },
-    Edit {
-        guard: "log-caps",
-        file: "daemon/src/logging.rs",
-        here: "    caps.parse()",
-        instead: "    if $out { \"trace\" } else { &caps }.parse()",
-    },
 ];

@@ -3,12 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use prosed_tests::http::{bearer, request, request_unix};
 use prosed_tests::server::{Passwords, Setup};
-use prosed_tests::{Contact, Daemon, Kind, PATIENCE, Server, Ui};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui};
 use serde_json::{Value, json};
 
 use super::{ME, account, online_after_restart, without_password};
@@ -209,28 +208,6 @@ async fn what_people_say_is_not_logged() {
     let plain = log.lines().filter(|line| !line.contains("TRACE") && !line.contains("DEBUG"));
     let named: Vec<_> = plain.filter(|line| line.contains(&alice.jid)).collect();
     assert!(named.is_empty(), "who one's contacts are is for `debug` only: {named:#?}");
-}
-
-/// What the libraries would say without the caps.
-#[tokio::test]
-async fn without_the_caps_the_stream_is_in_the_log() {
-    let canary = Canary::new();
-    let server = Server::start(Setup::new(Kind::Prosody).account("me")).await;
-    for (guard, is_logged) in [(None, false), (Some("log-caps"), true)] {
-        let setup = Daemon::setup().trust(&server).arguments(&["--log", EVERYTHING]);
-        let daemon = Daemon::start(guard.into_iter().fold(setup, |setup, guard| setup.without(guard))).await;
-        let ui = Ui::connect(&daemon).await;
-        ui.call("login", server.login("me")).await.expect("logged in");
-        let status = json!({ "availability": "dnd", "status": canary.core });
-        ui.call("set_presence", status).await.expect("shown");
-        // It is on its way to the server behind the answer.
-        let deadline = Instant::now() + if is_logged { PATIENCE } else { Duration::from_secs(1) };
-        let in_log = || canary.is_in(&fs::read(daemon.log_file()).expect("the log"));
-        while !in_log() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(in_log(), is_logged, "{guard:?}");
-    }
 }
 
 #[tokio::test]
