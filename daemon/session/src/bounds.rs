@@ -65,6 +65,9 @@ pub(crate) const ROSTER_VERSION_BYTES: usize = 1_024;
 /// Subscription requests from strangers. A UI shows a handful. Those from contacts are not counted: there are at most
 /// as many as contacts.
 pub const SUBSCRIPTION_REQUESTS: usize = 200;
+/// Changes of them that are yet to be reported. When there are more, all are reported at once: peers of any number of
+/// domains would pile them up, up to [`SUBSCRIPTION_REQUEST_BYTES`] each.
+pub(crate) const SUBSCRIPTION_CHANGES: usize = 2 * SUBSCRIPTION_REQUESTS;
 /// The share of one domain, with all domains below it.
 pub(crate) const SUBSCRIPTION_REQUESTS_PER_DOMAIN: usize = 50;
 /// Bytes of the text in one request: a nickname and a sentence.

@@ -186,12 +186,14 @@ fn requests_of_strangers() {
     let mut flood = Flood::new();
     for n in 0..FLOOD {
         let presence = |type_: &str| {
-            format!("<presence xmlns='jabber:client' type='{type_}' from='s{n}@host{}.example'/>", n % 100)
+            format!("<presence xmlns='jabber:client' type='{type_}' from='s{n}@host{}.example'/>", n / 10)
         };
         flood.sends(&presence("subscribe"));
         if n % 3 == 1 {
             flood.sends(&presence("unsubscribe"));
         }
+        let [_, untold] = flood.session.subscriptions.entries();
+        assert!(untold <= bounds::SUBSCRIPTION_CHANGES, "{untold} changes wait to be reported");
     }
     // Ten seconds later UIs know of each that came, went or gave way.
     flood.now.monotonic += std::time::Duration::from_secs(10);

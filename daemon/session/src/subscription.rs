@@ -111,7 +111,8 @@ impl Session {
     /// reported at once; those of a busy domain or contact every ten seconds, as far as they are still open.
     pub(crate) fn tell_requests(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now.monotonic;
-        let everybody = self.subscriptions.pace.is_due(now) || !self.connection.is_online();
+        let is_full = self.subscriptions.before.len() > bounds::SUBSCRIPTION_CHANGES;
+        let everybody = is_full || self.subscriptions.pace.is_due(now) || !self.connection.is_online();
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
         for jid in touched {
             // Strangers can have any number of names, but share one domain.
