@@ -2,7 +2,7 @@
 //!
 //! Each rule is a function from files to offenders, so that it can be shown to catch one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -174,6 +174,162 @@ fn the_session_reads_no_clock_and_touches_nothing_outside() {
     let session = sources("daemon/session/src", "rs");
     assert!(!session.is_empty(), "the session has sources");
     assert_none("time, ids and the world come from outside", &offenders(&session, &words, |_| false));
+}
+
+/// The modules of a crate by path, as in `image::gif`, and what each imports. The crate's root is left out: it
+/// composes the others, so it may use each of them, and each may implement a part of the type that it defines.
+/// A name that the root imports or re-exports counts as an import of the module that it comes from.
+fn imports(sources: &[Source], folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let tests = test_files(sources);
+    let mut code = BTreeMap::new();
+    for source in sources.iter().filter(|source| !tests.contains(&source.path)) {
+        let module = source.path.strip_prefix(folder).and_then(|path| path.strip_suffix(".rs"));
+        let module = module.expect("a source of this crate").trim_start_matches('/').replace('/', "::");
+        let lines = without_tests(&source.text).into_iter().map(|(_, line)| line.trim());
+        let lines: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
+        code.insert(module, lines.join(" "));
+    }
+    let root = code.remove("lib").expect("the crate's root");
+    let mut lent = BTreeMap::new();
+    for path in after(&root, "use ") {
+        if let Some((module, name)) = path.rsplit_once("::") {
+            lent.insert(name.to_owned(), module.to_owned());
+        }
+    }
+    // The module that a path leads to: the longest part of it that is one.
+    let resolve = |path: &str| {
+        let mut rest = path;
+        loop {
+            if code.contains_key(rest) {
+                return Some(rest.to_owned());
+            }
+            match rest.rsplit_once("::") {
+                Some((shorter, _)) => rest = shorter,
+                None => return lent.get(rest).filter(|module| code.contains_key(*module)).cloned(),
+            }
+        }
+    };
+    let mut graph = BTreeMap::new();
+    for (module, text) in &code {
+        let mut paths = after(text, "crate::");
+        let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+        for path in after(text, "super::") {
+            // Each further `super::` leads one module up.
+            let (mut base, mut path) = (parent, path.as_str());
+            while let Some(rest) = path.strip_prefix("super::") {
+                (base, path) = (base.rsplit_once("::").map_or("", |(up, _)| up), rest);
+            }
+            paths.push(if base.is_empty() { path.to_owned() } else { format!("{base}::{path}") });
+        }
+        // A module uses those that it declares.
+        let declared = after(text, "mod ").into_iter().map(|name| format!("{module}::{name}"));
+        let used = paths.into_iter().chain(declared).filter_map(|path| resolve(&path));
+        graph.insert(module.clone(), used.filter(|used| used != module).collect());
+    }
+    graph
+}
+
+/// The paths that follow this word, with what is in braces expanded.
+fn after(code: &str, word: &str) -> Vec<String> {
+    fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) -> usize {
+        let is_path = |char: char| char.is_alphanumeric() || char == '_' || char == ':';
+        let end = tree.find(|char| !is_path(char)).unwrap_or(tree.len());
+        let path = format!("{prefix}{}", &tree[..end]);
+        if !tree[end..].starts_with('{') {
+            paths.push(path.trim_end_matches("::self").trim_end_matches("::").to_owned());
+            return end;
+        }
+        let mut at = end + 1;
+        while at < tree.len() && !tree[at..].starts_with('}') {
+            match tree[at..].starts_with([',', ' ']) {
+                true => at += 1,
+                false => at += expand(&tree[at..], &path, paths).max(1),
+            }
+        }
+        at + 1
+    }
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices(word) {
+        let goes_on = code[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before));
+        if !goes_on {
+            expand(&code[at + word.len()..], "", &mut paths);
+        }
+    }
+    paths
+}
+
+/// A way from each module that is in a circle back to itself, each circle once.
+fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut known = BTreeSet::new();
+    for start in graph.keys() {
+        let mut ways = vec![vec![start]];
+        let mut seen = BTreeSet::new();
+        while let Some(way) = ways.pop() {
+            let last = way[way.len() - 1];
+            for next in &graph[last] {
+                if next == start {
+                    if known.insert(way.iter().copied().collect::<BTreeSet<_>>()) {
+                        let names: Vec<&str> =
+                            way.iter().copied().chain([start]).map(String::as_str).collect();
+                        found.push(names.join(" -> "));
+                    }
+                } else if seen.insert(next) {
+                    ways.push(way.iter().copied().chain([next]).collect());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_circle_is_found() {
+    let file = |path: &str, text: &str| Source { path: format!("src/{path}.rs"), text: text.into() };
+    let found = |planted: &[Source]| circles(&imports(planted, "src"));
+    let root = file("lib", "mod a;\nmod b;\npub use b::{\n    B,\n    C,\n};\nstruct Session;");
+    let b = || file("b", "use crate::{\n    Session,\n    a::A,\n};");
+    let none = [
+        file("lib", "mod a;\nmod b;\nstruct Session;"),
+        file("a", "use crate::Session;\n// crate::b\n#[cfg(test)]\nmod tests {\n    use crate::b::B;\n}"),
+        file("a/c", ""),
+        b(),
+    ];
+    assert_eq!(found(&none), Vec::<String>::new());
+    for text in ["use crate::b::B;", "use crate::C;", "fn a(b: &crate::b::B) {}", "use super::b;"] {
+        assert_eq!(found(&[file("lib", &root.text), file("a", text), b()]), ["a -> b -> a"], "{text}");
+    }
+    let nested = [
+        file("lib", "mod a;"),
+        file("a", "mod c;\nmod d;"),
+        file("a/c", "use super::d::D;"),
+        file("a/d", "use super::super::a::c::C;"),
+    ];
+    assert_eq!(found(&nested), ["a::c -> a::d -> a::c"]);
+    let parent = [file("lib", "mod a;"), file("a", "mod c;"), file("a/c", "use super::A;")];
+    assert_eq!(found(&parent), ["a -> a::c -> a"]);
+}
+
+#[test]
+fn no_modules_of_the_session_import_each_other_in_a_circle() {
+    let graph = imports(&sources("daemon/session/src", "rs"), "daemon/session/src");
+    assert!(graph.values().map(BTreeSet::len).sum::<usize>() > 100, "imports were read: {graph:?}");
+    assert_none("what several modules need belongs below them, what joins them above", &circles(&graph));
+}
+
+#[test]
+fn the_sessions_model_imports_no_feature() {
+    let graph = imports(&sources("daemon/session/src", "rs"), "daemon/session/src");
+    let may = ["model", "bounds", "failure", "time", "xml"];
+    let is_below = |module: &str| may.contains(&module.split("::").next().unwrap_or(module));
+    let of_model = graph.iter().filter(|(module, _)| module.starts_with("model"));
+    let strangers: Vec<String> = of_model
+        .flat_map(|(module, used)| used.iter().map(move |used| (module, used)))
+        .filter(|(_, used)| !is_below(used))
+        .map(|(module, used)| format!("{module} -> {used}"))
+        .collect();
+    assert!(graph.contains_key("model::contact"), "the model has modules: {graph:?}");
+    assert_none("plain data stands below the features", &strangers);
 }
 
 #[test]

@@ -14,12 +14,12 @@ use xmpp_parsers::ns;
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::image;
-use crate::pending::{Outcome, Request};
+use crate::model::{AvatarRecord, ImageId, ImageInfo};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
 use crate::questions::{Kind, Question};
+use crate::request::{AvatarStep, Outcome, Request};
 use crate::size::picture_bytes;
-use crate::snapshot::{AvatarRecord, ImageId, ImageInfo};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds, xml};
 
@@ -27,13 +27,6 @@ pub(crate) const METADATA_NODE: &str = ns::AVATAR_METADATA;
 
 pub(crate) const FEATURES: &[&str] =
     &[ns::AVATAR_DATA, ns::AVATAR_METADATA, "urn:xmpp:avatar:metadata+notify"];
-
-/// Publishing takes two steps (§3.1): the image, then the metadata that points to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AvatarStep {
-    Data(ImageInfo),
-    Metadata,
-}
 
 /// What metadata says.
 #[derive(Debug, PartialEq)]

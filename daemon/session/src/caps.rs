@@ -24,10 +24,10 @@ use crate::disco::{Form, IdentityText, Info};
 use crate::effect::Write;
 use crate::features::Features;
 use crate::left_out::What;
-use crate::pending::{Outcome, Request};
+use crate::model::{CapsKey, CapsRecord};
 use crate::people::{self, Online, Person};
 use crate::questions::{Kind, Question};
-use crate::snapshot::{CapsKey, CapsRecord};
+use crate::request::{CapsQuery, Outcome, Request};
 use crate::{Session, Turn, avatar, bounds, disco, pep, ping, vcard};
 
 const FEATURES: &[&str] = &[ns::CAPS];
@@ -152,13 +152,6 @@ fn fits(info: &Info, key: &CapsKey) -> bool {
 /// Whether a device's answer can be checked against its hash, and so counts for all devices with that hash.
 fn is_verifiable(key: &CapsKey) -> bool {
     matches!(key.hash.as_str(), SHA_1 | SHA_256)
-}
-
-/// The device that we queried, and the hash.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Asked {
-    key: CapsKey,
-    holder: Jid,
 }
 
 /// A hash that nobody has explained yet.
@@ -354,12 +347,12 @@ impl Session {
         let query = disco::info_query(is_verifiable(&key).then(|| format!("{node}#{}", key.ver)));
         unknown.waiting.remove(&holder);
         unknown.asked.insert(holder.clone());
-        let asked = Asked { key, holder: holder.clone() };
+        let asked = CapsQuery { key, holder: holder.clone() };
         self.ask_for(Some(question), Some(holder), query, Request::Disco { asked }, turn);
     }
 
-    pub(crate) fn handle_disco_result(&mut self, asked: Asked, outcome: Outcome, turn: &mut Turn<'_>) {
-        let Asked { key, holder } = asked;
+    pub(crate) fn handle_disco_result(&mut self, asked: CapsQuery, outcome: Outcome, turn: &mut Turn<'_>) {
+        let CapsQuery { key, holder } = asked;
         let info = outcome.ok().flatten().as_ref().and_then(Info::read);
         let told = info.map(|info| (fits(&info, &key), info.record()));
         let told = told.filter(|(_, record)| record.bytes() <= bounds::CAPS_RECORD_BYTES);

@@ -1,10 +1,9 @@
 //! XEP-0280: Message Carbons. Enabled at login (§4); what they carry is not read yet.
 
+use crate::request::Outcome;
 use minidom::Element;
 use tracing::debug;
 use xmpp_parsers::carbons::Enable;
-
-use crate::pending::Outcome;
 
 pub(crate) fn enable() -> Element {
     Enable.into()

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use jid::BareJid;
 
 use crate::bounds;
-use crate::contact::Subscription;
+use crate::model::{ImageId, Subscription};
 use crate::people::Person;
 use crate::questions::{Kind, Question};
 use crate::queue::{Queue, Rate};
-use crate::snapshot::ImageId;
 use crate::time::{Now, Timestamp};
 use crate::{Session, Turn};
 

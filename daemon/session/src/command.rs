@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jid::BareJid;
-use serde::{Deserialize, Serialize};
 
-use crate::contact::{Account, Avatar, Contact, Profile, ProfilePatch};
 use crate::failure::Failure;
-use crate::snapshot::{ImageId, OwnPresence};
-use crate::time::Timestamp;
+use crate::model::{
+    Account, Avatar, Contact, ImageId, OwnPresence, Profile, ProfilePatch, SubscriptionRequest,
+};
 
 /// Names one call in flight. The shell picks it; the reply carries it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,23 +78,6 @@ pub enum SubscriptionAct {
     Request { message: Option<String> },
     /// We no longer want to see theirs, or withdraw the request (§3.3).
     Cancel,
-}
-
-/// A request to see our presence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SubscriptionRequest {
-    /// Who sent it: a contact or a stranger.
-    pub jid: BareJid,
-    /// What they call themselves (XEP-0172).
-    pub nick: Option<String>,
-    /// Their message (§3.1.1).
-    pub message: Option<String>,
-    /// When it first reached us.
-    pub received_at: Timestamp,
-    /// Their JID or nickname looks like that of somebody else whom we know, or like ours, and is a different one. Not
-    /// stored: it depends on the roster.
-    #[serde(skip)]
-    pub look_alike: bool,
 }
 
 /// Where a roster came from.

@@ -3,10 +3,9 @@
 use jid::{BareJid, FullJid, Jid};
 
 use crate::command::Answer;
-use crate::contact::{Account, ConnectionState};
 use crate::failure::Failure;
+use crate::model::{Account, ConnectionState, OwnPresence};
 use crate::people::People;
-use crate::snapshot::OwnPresence;
 use crate::time::Timestamp;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};

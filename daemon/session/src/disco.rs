@@ -10,7 +10,7 @@ use xmpp_parsers::iq::IqPayload;
 use xmpp_parsers::ns;
 
 use crate::bounds;
-use crate::snapshot::CapsRecord;
+use crate::model::CapsRecord;
 use crate::xml::{self, capped};
 
 pub(crate) const FEATURES: &[&str] = &[ns::DISCO_INFO];

@@ -4,11 +4,11 @@
 use jid::{BareJid, FullJid};
 use xmpp_parsers::stanza::Stanza;
 
-use crate::command::{Answer, Call, Command, SubscriptionRequest};
-use crate::contact::Contact;
+use crate::command::{Answer, Call, Command};
 use crate::failure::Failure;
-use crate::snapshot::{
-    CapsKey, CapsRecord, ImageId, ImageType, OwnPresence, PersonRecord, ProfileRecord, RosterItem,
+use crate::model::{
+    CapsKey, CapsRecord, Contact, ImageId, ImageType, OwnPresence, PersonRecord, ProfileRecord, RosterItem,
+    SubscriptionRequest,
 };
 use crate::time::Timestamp;
 

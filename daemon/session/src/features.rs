@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::bounds;
-use crate::snapshot::{CapsKey, CapsRecord};
+use crate::model::{CapsKey, CapsRecord};
 
 struct Known {
     record: Arc<CapsRecord>,

@@ -7,7 +7,7 @@ use jid::BareJid;
 use minidom::Element;
 use xmpp_parsers::stanza::Stanza;
 
-use crate::snapshot::RosterRecord;
+use crate::model::RosterRecord;
 use crate::{Effect, Input, Now, RosterItem, Session, Snapshot, Software, Subscription, Timestamp, bounds};
 
 const FLOOD: usize = 1_000;

@@ -9,11 +9,12 @@ use sha1::{Digest, Sha1};
 use crate::command::Answer;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
+use crate::model::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
 use crate::people::Person;
-use crate::snapshot::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds};
 
+mod canvas;
 mod format;
 mod gif;
 mod jpeg;

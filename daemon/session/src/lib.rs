@@ -5,7 +5,8 @@
 //! effects out, in order.
 //!
 //! One file per extension, named for what it does. This file composes them: an extension's state is private to its
-//! file, and no extension calls another.
+//! file. What several need is plain data below them, in `model` and `request`, and no modules import each other in a
+//! circle.
 
 mod avatar;
 pub mod bounds;
@@ -14,7 +15,6 @@ mod carbons;
 mod catchup;
 mod command;
 mod connection;
-mod contact;
 mod disco;
 mod domain;
 mod effect;
@@ -26,6 +26,7 @@ mod image;
 mod last_seen;
 mod left_out;
 mod lookalike;
+mod model;
 mod pace;
 mod pending;
 mod people;
@@ -38,6 +39,7 @@ mod questions;
 mod queue;
 mod read;
 mod rename;
+mod request;
 mod roster;
 mod saving;
 mod size;
@@ -66,25 +68,25 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 pub use caps::Software;
-pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct, SubscriptionRequest};
-pub use contact::{
-    Account, Address, AddressPatch, Availability, Avatar, Change, ConnectionState, Contact, Profile,
-    ProfilePatch, Resource, Subscription,
-};
+pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct};
 pub use domain::registrable;
 pub use effect::{ContactsChanged, Effect, Input, Notice, Ticket, Write};
 pub use failure::Failure;
+pub use model::{
+    Account, Address, AddressPatch, Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Change,
+    ConnectionState, Contact, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence, PersonRecord,
+    Profile, ProfilePatch, ProfileRecord, Resource, RosterItem, RosterRecord, Subscription,
+    SubscriptionRequest,
+};
 pub use read::{read_show, read_stanza};
 pub use size::{picture_bytes, stanza_bytes, stanza_limit};
-pub use snapshot::{
-    AvatarRecord, CapsKey, CapsRecord, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence,
-    PersonRecord, ProfileRecord, RosterItem, RosterRecord, Snapshot,
-};
+pub use snapshot::Snapshot;
 pub use time::{Now, Timestamp};
 
 use pace::Pace;
-use pending::{Ended, Outcome, Pending, Request};
+use pending::{Ended, Pending};
 use people::People;
+use request::{Outcome, Request};
 use turn::Turn;
 use waiting::{Awaited, Waiting};
 

@@ -7,41 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jid::{BareJid, Jid};
-use minidom::Element;
 use rand::Rng;
 use rand::rngs::StdRng;
 use xmpp_parsers::iq::{Iq, IqPayload};
 
-use crate::avatar::AvatarStep;
 use crate::bounds;
-use crate::caps::Asked;
-use crate::command::Call;
 use crate::failure::Failure;
 use crate::left_out::What;
 use crate::questions::Question;
-use crate::snapshot::ImageId;
-use crate::vcard::VcardSource;
-use crate::{Session, Turn, vcard_edit};
-
-/// What was requested.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Request {
-    Roster,
-    RosterChange { call: Call },
-    Rename { jid: BareJid },
-    PublishAvatar { call: Call, id: Option<ImageId>, step: AvatarStep },
-    OwnVcard { from: vcard_edit::Source },
-    PublishVcard { vcard: Box<Element>, source: VcardSource },
-    EnableCarbons,
-    Disco { asked: Asked },
-    AvatarMetadata { jid: BareJid, known: Option<Option<ImageId>> },
-    AvatarData { jid: BareJid, id: ImageId },
-    Vcard { jid: BareJid, source: VcardSource, on_request: bool },
-    VcardTemp { jid: BareJid, on_request: bool },
-}
-
-/// How a request ended: the payload of its result, or the reason that there is none.
-pub(crate) type Outcome = Result<Option<Element>, Failure>;
+use crate::request::Request;
+use crate::{Session, Turn};
 
 struct InFlight {
     to: Option<Jid>,

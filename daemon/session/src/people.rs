@@ -7,11 +7,12 @@ use jid::{BareJid, Jid};
 
 use crate::Turn;
 use crate::bounds;
-use crate::contact::{Availability, Avatar, Contact, Profile, Resource};
 use crate::effect::{ContactsChanged, Write};
 use crate::lookalike::{LookAlikes, Looks};
-use crate::roster::share_groups;
-use crate::snapshot::{AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, ProfileRecord, RosterItem};
+use crate::model::{
+    Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Contact, ImageId, PersonRecord, Profile,
+    ProfileRecord, Resource, RosterItem, share_groups,
+};
 use crate::time::Timestamp;
 
 /// Everything known about one JID.
@@ -192,30 +193,6 @@ impl Person {
 
     fn name(&self) -> Option<String> {
         Some(name(self.item.as_ref()?, self.profile.best().map(Arc::as_ref)))
-    }
-}
-
-impl ProfileRecord {
-    /// The cache may come from a time with other bounds.
-    fn bound(&mut self) {
-        for profile in [&mut self.vcard4, &mut self.prose, &mut self.temp] {
-            *profile = profile.take().map(|profile| match profile.is_bounded() {
-                true => profile,
-                false => Arc::new(Profile::clone(&profile).bounded()),
-            });
-        }
-    }
-
-    /// Their total size in memory, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        let Self { vcard4, prose, temp } = self;
-        let all = [vcard4, prose, temp].into_iter().flatten();
-        all.map(|profile| size_of::<Profile>() + profile.bytes()).sum()
-    }
-
-    /// The profile to show: the standard node's, else the Prose clients', else the old vCard.
-    pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
-        self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
     }
 }
 

@@ -6,9 +6,9 @@ use jid::BareJid;
 
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
+use crate::model::AvatarRecord;
 use crate::people::Person;
 use crate::questions::Kind;
-use crate::snapshot::AvatarRecord;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};
 

@@ -12,12 +12,11 @@ use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Show, Type};
 
 use crate::command::{Answer, Call};
-use crate::contact::Availability;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
 use crate::left_out::What;
+use crate::model::{Availability, OwnPresence};
 use crate::people::{self, Online, Person};
-use crate::snapshot::OwnPresence;
 use crate::time::{Now, Timestamp};
 use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};

@@ -6,10 +6,9 @@ use std::time::Instant;
 use jid::BareJid;
 
 use crate::command::{Answer, Call};
-use crate::contact::Profile;
 use crate::failure::Failure;
-use crate::snapshot::ProfileRecord;
-use crate::vcard::VcardSource;
+use crate::model::{Profile, ProfileRecord};
+use crate::request::VcardSource;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};
 

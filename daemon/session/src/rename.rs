@@ -11,8 +11,8 @@ use xmpp_parsers::iq::IqPayload;
 
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
-use crate::pending::{Outcome, Request};
-use crate::snapshot::RosterItem;
+use crate::model::RosterItem;
+use crate::request::{Outcome, Request};
 use crate::waiting::Awaited;
 use crate::{Session, Turn, bounds};
 

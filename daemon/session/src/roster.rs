@@ -1,7 +1,6 @@
 //! RFC 6121 §2: the roster, its pushes and versions, and changes to it.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
 
 use jid::{BareJid, Jid};
 use minidom::Element;
@@ -11,13 +10,12 @@ use xmpp_parsers::ns;
 use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
 
 use crate::command::{self, Answer, Call, RosterSource, SubscriptionAct};
-use crate::contact::Subscription;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
 use crate::left_out::What;
-use crate::pending::{Outcome, Request};
+use crate::model::{RosterItem, RosterRecord, Subscription, share_groups};
 use crate::people::{Person, Put};
-use crate::snapshot::{RosterItem, RosterRecord};
+use crate::request::{Outcome, Request};
 use crate::waiting::Awaited;
 use crate::xml::{capped, some_text};
 use crate::{Session, Turn, bounds};
@@ -102,17 +100,6 @@ enum News {
     Put(RosterItem),
     /// With its resource part, if any.
     Remove(BareJid, Option<String>),
-}
-
-/// Lets items with the same groups share them: of thousands of contacts, most are in one of a few dozen.
-pub(crate) fn share_groups(items: &mut [RosterItem]) {
-    let mut known: HashSet<Arc<BTreeSet<String>>> = HashSet::new();
-    for item in items {
-        match known.get(&item.groups) {
-            Some(shared) => item.groups = Arc::clone(shared),
-            None => drop(known.insert(Arc::clone(&item.groups))),
-        }
-    }
 }
 
 /// A malformed item affects only itself.

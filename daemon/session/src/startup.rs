@@ -9,9 +9,8 @@ use xmpp_parsers::presence::Presence;
 
 use crate::bounds;
 use crate::command::{Answer, Call};
-use crate::contact::Availability;
-use crate::pending::Request;
-use crate::snapshot::OwnPresence;
+use crate::model::{Availability, OwnPresence};
+use crate::request::Request;
 use crate::waiting::Awaited;
 use crate::{Session, Turn, carbons, presence};
 

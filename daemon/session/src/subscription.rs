@@ -10,12 +10,12 @@ use jid::{BareJid, Jid};
 use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Type};
 
-use crate::command::{Answer, Call, SubscriptionAct, SubscriptionRequest};
-use crate::contact::Subscription;
+use crate::command::{Answer, Call, SubscriptionAct};
 use crate::domain::registrable;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
 use crate::left_out::What;
+use crate::model::{Subscription, SubscriptionRequest};
 use crate::pace::Pace;
 use crate::xml::{fitting, some_text};
 use crate::{Session, Turn, bounds};

@@ -9,12 +9,11 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 
 use crate::bounds;
-use crate::contact::{Address, Profile};
 use crate::failure::Failure;
-use crate::pending::{Outcome, Request};
+use crate::model::{Address, Profile, ProfileRecord};
 use crate::pep::{self, Event, News};
 use crate::questions::{Kind, Question};
-use crate::snapshot::ProfileRecord;
+use crate::request::{Outcome, Request, VcardSource};
 use crate::xml::some_text;
 use crate::{Session, Turn};
 
@@ -25,13 +24,6 @@ pub(crate) const PROSE_NODE: &str = "urn:ietf:params:xml:ns:vcard-4.0";
 
 pub(crate) const FEATURES: &[&str] =
     &[PROSE_NODE, "urn:ietf:params:xml:ns:vcard-4.0+notify", "urn:xmpp:vcard4+notify"];
-
-/// Where a profile comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VcardSource {
-    Vcard4,
-    Prose,
-}
 
 impl VcardSource {
     pub(crate) fn node(self) -> &'static str {

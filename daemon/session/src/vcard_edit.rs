@@ -6,7 +6,7 @@
 //! made again on top of that. Not covered: a device that publishes after the reply to us, from an older vCard: the
 //! last one wins.
 //!
-//! [`Profile`]: crate::contact::Profile
+//! [`Profile`]: crate::model::Profile
 
 use std::collections::VecDeque;
 
@@ -16,11 +16,11 @@ use xmpp_parsers::ns;
 use xmpp_parsers::vcard::VCardQuery;
 
 use crate::command::{Answer, Call};
-use crate::contact::{AddressPatch, Change, ProfilePatch};
 use crate::failure::Failure;
-use crate::pending::{Outcome, Request};
+use crate::model::{AddressPatch, Change, ProfilePatch};
 use crate::pep::{self, Event, News};
-use crate::vcard::{PROSE_NODE, VCARD4_NODE, VcardSource};
+use crate::request::{Outcome, OwnVcardSource, Request, VcardSource};
+use crate::vcard::{PROSE_NODE, VCARD4_NODE};
 use crate::vcard_temp;
 use crate::waiting::Awaited;
 use crate::{Session, Turn};
@@ -42,13 +42,6 @@ struct Edit {
     again: usize,
 }
 
-/// Where to look for our vCard: in the order in which profiles are shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Source {
-    Pep(VcardSource),
-    Temp,
-}
-
 impl Session {
     pub(crate) fn handle_set_profile(&mut self, call: Call, patch: ProfilePatch, turn: &mut Turn<'_>) {
         if !self.connection.is_online() {
@@ -58,20 +51,20 @@ impl Session {
             let edit = Edit { call, patch, is_publishing: false, overtaken_by: None, again: 0 };
             self.vcard_edits.0.push_back(edit);
             if self.vcard_edits.0.len() == 1 {
-                self.ask_own_vcard(Source::Pep(VcardSource::Vcard4), turn);
+                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), turn);
             }
         }
     }
 
-    fn ask_own_vcard(&mut self, from: Source, turn: &mut Turn<'_>) {
+    fn ask_own_vcard(&mut self, from: OwnVcardSource, turn: &mut Turn<'_>) {
         let query = match from {
-            Source::Pep(source) => pep::items_query(source.node(), None),
-            Source::Temp => IqPayload::Get(VCardQuery.into()),
+            OwnVcardSource::Pep(source) => pep::items_query(source.node(), None),
+            OwnVcardSource::Temp => IqPayload::Get(VCardQuery.into()),
         };
         self.ask(None, query, Request::OwnVcard { from }, turn);
     }
 
-    pub(crate) fn handle_own_vcard(&mut self, from: Source, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_own_vcard(&mut self, from: OwnVcardSource, outcome: Outcome, turn: &mut Turn<'_>) {
         let is_awaited = |edit: &Edit| self.waiting.is_awaited(&Awaited::Outcome(edit.call));
         if !self.vcard_edits.0.front().is_some_and(is_awaited) {
             // Its caller was told that it failed.
@@ -84,21 +77,21 @@ impl Session {
             Err(failure) => return self.end_vcard_edit(Err(failure), turn),
         };
         let vcard = match from {
-            Source::Pep(source) => pep::answered_item(payload.as_ref(), source.node())
+            OwnVcardSource::Pep(source) => pep::answered_item(payload.as_ref(), source.node())
                 .and_then(|item| item.payload)
                 .filter(|vcard| vcard.is("vcard", PROSE_NODE))
                 .cloned(),
-            Source::Temp => payload
+            OwnVcardSource::Temp => payload
                 .filter(|vcard| vcard.is("vCard", ns::VCARD))
                 .map(|vcard| patched(&vcard_temp::read(&vcard).into(), &empty())),
         };
         match (vcard, from) {
             (Some(vcard), _) => self.publish_patched(&vcard, turn),
-            (None, Source::Pep(VcardSource::Vcard4)) => {
-                self.ask_own_vcard(Source::Pep(VcardSource::Prose), turn);
+            (None, OwnVcardSource::Pep(VcardSource::Vcard4)) => {
+                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Prose), turn);
             }
-            (None, Source::Pep(VcardSource::Prose)) => self.ask_own_vcard(Source::Temp, turn),
-            (None, Source::Temp) => self.publish_patched(&empty(), turn),
+            (None, OwnVcardSource::Pep(VcardSource::Prose)) => self.ask_own_vcard(OwnVcardSource::Temp, turn),
+            (None, OwnVcardSource::Temp) => self.publish_patched(&empty(), turn),
         }
     }
 
@@ -156,7 +149,7 @@ impl Session {
         let waiting = &self.waiting;
         self.vcard_edits.0.retain(|edit| waiting.is_awaited(&Awaited::Outcome(edit.call)));
         if !self.vcard_edits.0.is_empty() {
-            self.ask_own_vcard(Source::Pep(VcardSource::Vcard4), turn);
+            self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), turn);
         }
     }
 }

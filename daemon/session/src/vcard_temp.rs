@@ -14,12 +14,11 @@ use xmpp_parsers::presence::{Presence, Type};
 use xmpp_parsers::vcard::VCardQuery;
 
 use crate::bounds;
-use crate::contact::{Address, Profile};
 use crate::failure::Failure;
-use crate::pending::{Outcome, Request};
+use crate::model::{Address, AvatarRecord, ImageId, Profile};
 use crate::people::Person;
 use crate::questions::{Kind, Question};
-use crate::snapshot::{AvatarRecord, ImageId};
+use crate::request::{Outcome, Request};
 use crate::time::Now;
 use crate::waiting::Awaited;
 use crate::xml::some_text;

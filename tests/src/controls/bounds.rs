@@ -65,7 +65,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "profile-bytes",
-        file: "daemon/session/src/contact.rs",
+        file: "daemon/session/src/model/profile.rs",
         here: "        let mut room = bounds::PROFILE_BYTES;\n",
         instead: "        let mut room = if $out { usize::MAX } else { bounds::PROFILE_BYTES };\n",
     },

@@ -1,6 +1,6 @@
 //! GIF89a: frames, each with its own position and size.
 
-use super::format::{Canvas, MALFORMED, Reader, Refusal};
+use super::canvas::{Canvas, MALFORMED, Reader, Refusal};
 
 pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
     reader.take(6)?;

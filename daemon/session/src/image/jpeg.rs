@@ -1,6 +1,6 @@
 //! JPEG (ITU-T T.81): one frame header, and scans that each cover the whole picture.
 
-use super::format::{Canvas, MALFORMED, Reader, Refusal};
+use super::canvas::{Canvas, MALFORMED, Reader, Refusal};
 use crate::bounds;
 
 pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {

@@ -1,6 +1,6 @@
 //! PNG (ISO/IEC 15948, third edition): chunks, animation frames, and compressed text.
 
-use super::format::{Canvas, MALFORMED, Reader, Refusal};
+use super::canvas::{Canvas, MALFORMED, Reader, Refusal};
 use crate::bounds;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";

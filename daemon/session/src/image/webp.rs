@@ -1,6 +1,6 @@
 //! WebP (RFC 9649): chunks, each with a size that may contradict the others.
 
-use super::format::{Canvas, MALFORMED, Reader, Refusal};
+use super::canvas::{Canvas, MALFORMED, Reader, Refusal};
 
 pub(super) fn read(mut reader: Reader<'_>) -> Result<Canvas, Refusal> {
     reader.take(4)?;

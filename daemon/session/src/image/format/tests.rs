@@ -1,4 +1,6 @@
 use super::*;
+use crate::bounds;
+use crate::image::canvas::{TOO_LARGE, TOO_LONG};
 
 macro_rules! samples {
     ($($name:literal)*) => {

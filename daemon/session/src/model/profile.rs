@@ -1,162 +1,11 @@
-//! Everything known about a contact, merged from roster, presence, avatar and profile.
+//! Profiles (vCards), their sources, and changes to them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jid::{BareJid, FullJid};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::failure::Failure;
-use crate::snapshot::{CapsRecord, ImageId, ImageType};
-use crate::time::Timestamp;
 use crate::xml::{fitting, some_text};
-
-/// A roster item and everything known about its owner.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Contact {
-    /// Their bare JID.
-    pub jid: BareJid,
-    /// The name to show: roster name, else profile nickname or full name, else the JID's local part.
-    pub name: String,
-    /// The name that we gave the contact.
-    pub roster_name: Option<String>,
-    /// The groups that we put the contact in.
-    pub groups: Arc<BTreeSet<String>>,
-    /// Who sees whose presence.
-    pub subscription: Subscription,
-    /// We requested their presence, and have no answer yet.
-    pub ask: bool,
-    /// We approved their request in advance.
-    pub approved: bool,
-    /// That of the best resource.
-    pub availability: Availability,
-    /// That of the best resource.
-    pub status: Option<String>,
-    /// Resources that are online, best first.
-    pub resources: Vec<Resource>,
-    /// If unavailable: when they were last known to be available.
-    pub last_seen: Option<Timestamp>,
-    /// Their name or JID looks like somebody else's, and is a different one.
-    pub look_alike: bool,
-    /// The picture, once it is saved.
-    pub avatar: Option<Avatar>,
-    /// The vCard.
-    pub profile: Option<Arc<Profile>>,
-}
-
-/// Our own state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Account {
-    /// Our bare JID.
-    pub account: BareJid,
-    /// Our full JID, while bound.
-    pub jid: Option<FullJid>,
-    /// The state of the session.
-    pub state: ConnectionState,
-    /// When this state began.
-    pub since: Timestamp,
-    /// When the server was last heard from.
-    pub last_stanza_at: Option<Timestamp>,
-    /// When the next attempt to connect is due.
-    pub retry_at: Option<Timestamp>,
-    /// Why it failed, or why the last attempt did.
-    pub failure: Option<Failure>,
-    /// As last set by `set_presence`.
-    pub availability: Availability,
-    /// As last set by `set_presence`.
-    pub status: Option<String>,
-    /// Our vCard.
-    pub profile: Option<Arc<Profile>>,
-    /// Our picture, once it is saved.
-    pub avatar: Option<Avatar>,
-    /// Our other devices that are online, best first.
-    pub resources: Vec<Resource>,
-    /// The server's roster exceeds [`bounds::ROSTER_CONTACTS`] or [`bounds::ROSTER_BYTES`]: some contacts are left
-    /// out.
-    pub roster_truncated: bool,
-}
-
-/// The state of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// Connecting, or waiting for the next attempt.
-    Connecting,
-    /// Bound.
-    Online,
-    /// The connection is lost, and the stream may yet resume.
-    Suspended,
-    /// Down because a user asked for it.
-    Offline,
-    /// Down until a user acts.
-    Failed,
-}
-
-/// One connected device of a contact.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resource {
-    /// The JID's resource part; empty for the bare JID, which gateways use.
-    pub resource: String,
-    /// Never [`Availability::Unavailable`].
-    pub availability: Availability,
-    /// Status text.
-    pub status: Option<String>,
-    /// RFC 6121 §4.7.2.3.
-    pub priority: i8,
-    /// When this presence arrived, or was sent if the server says so (XEP-0203).
-    pub since: Timestamp,
-    /// Idle since (XEP-0319).
-    pub idle_since: Option<Timestamp>,
-    /// The program and its features, if announced (XEP-0115).
-    pub client: Option<Arc<CapsRecord>>,
-}
-
-/// A saved picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avatar {
-    /// The SHA-1 of its bytes.
-    pub id: ImageId,
-    /// By its magic bytes.
-    pub kind: ImageType,
-    /// In bytes.
-    pub bytes: u32,
-    /// In pixels.
-    pub width: u16,
-    /// In pixels.
-    pub height: u16,
-}
-
-/// Who sees whose presence (RFC 6121 §2.1.2.5), from our point of view.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Subscription {
-    /// Nobody.
-    #[default]
-    None,
-    /// We see theirs.
-    To,
-    /// They see ours.
-    From,
-    /// Both.
-    Both,
-}
-
-/// Availability (RFC 6121 §4.7.2.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Availability {
-    /// Wants to talk.
-    Chat,
-    /// Available.
-    #[default]
-    Available,
-    /// Away for a moment.
-    Away,
-    /// Away for longer.
-    Xa,
-    /// Does not want to be disturbed.
-    Dnd,
-    /// Unavailable.
-    Unavailable,
-}
 
 /// A vCard (RFC 6350 by XEP-0292, or XEP-0054).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -310,4 +159,39 @@ pub struct Address {
     pub region: Option<String>,
     pub postal_code: Option<String>,
     pub country: Option<String>,
+}
+
+/// Profiles by source, kept apart so that a late event on a less preferred node overwrites nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRecord {
+    /// From `urn:xmpp:vcard4` (XEP-0292); takes precedence.
+    pub vcard4: Option<Arc<Profile>>,
+    /// From `urn:ietf:params:xml:ns:vcard-4.0`, the node of the Prose clients.
+    pub prose: Option<Arc<Profile>>,
+    /// From vcard-temp (XEP-0054), if there is neither.
+    pub temp: Option<Arc<Profile>>,
+}
+
+impl ProfileRecord {
+    /// The cache may come from a time with other bounds.
+    pub(crate) fn bound(&mut self) {
+        for profile in [&mut self.vcard4, &mut self.prose, &mut self.temp] {
+            *profile = profile.take().map(|profile| match profile.is_bounded() {
+                true => profile,
+                false => Arc::new(Profile::clone(&profile).bounded()),
+            });
+        }
+    }
+
+    /// Their total size in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { vcard4, prose, temp } = self;
+        let all = [vcard4, prose, temp].into_iter().flatten();
+        all.map(|profile| size_of::<Profile>() + profile.bytes()).sum()
+    }
+
+    /// The profile to show: the standard node's, else the Prose clients', else the old vCard.
+    pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
+        self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
+    }
 }
