@@ -22,25 +22,24 @@ use super::sasl::{Login, Wish, authenticate};
 use super::tls::{self, Secure};
 use super::{ConnectError, Settings, StreamEvent, Told, dns};
 
-/// From the first byte behind TLS to the features behind SASL. A million iterations on a slow
-/// machine are in it.
+/// From the first byte behind TLS to the features after SASL. Leaves time for a million iterations on a slow machine.
 const LOGIN: Duration = Duration::from_secs(30);
-/// From a login to a session that is bound or resumed, whatever comes in between.
+/// From the login to a session that is bound or resumed, and from there to the answer whether it is managed.
 pub(super) const BIND: Duration = Duration::from_secs(30);
 /// One attempt in all. A domain may name 16 places, and one that takes a connection and says no more costs half a
 /// minute: the account would be away for as long as they like. In it are DNS, a dead place or two, and a login.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(90);
-/// A server that sends us elsewhere is followed so many times in a row.
+/// Redirections that are followed in a row.
 const HOPS: u32 = 3;
 
-/// A session that has begun or goes on.
+/// A session that was bound or resumed.
 pub(super) struct Established {
     pub(super) reader: Reader<Secure>,
     pub(super) begun: Begun,
     pub(super) offer: SessionOffer,
 }
 
-/// Comes to sessions of one account.
+/// Connects one account and logs it in.
 pub(super) struct Connector {
     settings: Settings,
     /// The account's domain as DNS and certificates have it.
@@ -49,9 +48,9 @@ pub(super) struct Connector {
     events: mpsc::Sender<Told>,
     /// Bytes of the largest stanza that may have to be sent again.
     largest: Arc<AtomicUsize>,
-    /// How many bytes of a stanza the server takes, as it last said.
+    /// How many bytes of a stanza the server accepts, as it last announced.
     stanza_bytes: Option<u32>,
-    /// Where the server has sent us (RFC 6120 §4.9.3.19), and how often in a row.
+    /// Where the server has redirected us (RFC 6120 §4.9.3.19), and how often in a row.
     elsewhere: Option<Target>,
     hops: u32,
     /// Where we were last.
@@ -79,7 +78,7 @@ impl Connector {
         }
     }
 
-    /// One attempt. `resume`: asks for the session that was there before.
+    /// One attempt. `resume`: the request to resume the previous session.
     pub(super) async fn attempt(&mut self, resume: Option<&Element>) -> Result<Established, ConnectError> {
         let by = Instant::now() + ATTEMPT;
         loop {
@@ -97,8 +96,8 @@ impl Connector {
         }
     }
 
-    /// The server wants us elsewhere, at this place: a host, with or without a port. The certificate has to be for
-    /// the account's domain there, too.
+    /// The server redirects us to this place: a host, with or without a port. The certificate there must be for the
+    /// account's domain, too.
     pub(super) fn go_elsewhere(&mut self, place: &str) {
         let Some(last) = &self.last else { return };
         self.hops += 1;
@@ -247,7 +246,7 @@ impl Connector {
     }
 }
 
-/// A place that a server names: a host, in brackets where it is an IPv6 address, and perhaps a port.
+/// A redirection's target: a host, an IPv6 address in brackets, each with or without a port.
 fn elsewhere(place: &str, direct: bool) -> Option<Target> {
     let place = place.trim();
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

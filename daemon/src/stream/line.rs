@@ -11,22 +11,22 @@ use super::dialogue::written;
 use super::reader::{PIECE, Reader, Received};
 use super::tls::Secure;
 
-/// So much is written ahead of the network.
+/// Bytes that wait for the network; no stanza is added beyond that.
 const AHEAD: usize = 64 * 1024;
-/// So many things are read in one go, before others have their turn.
+/// Stanzas and other elements read in one go.
 const BATCH: usize = 32;
 
 /// See the module's description.
 pub(super) struct Line {
     reader: Reader<Secure>,
     out: Vec<u8>,
-    /// So many bytes of it are written.
+    /// How many bytes of it are written.
     gone: usize,
-    /// What was written is to be flushed.
+    /// Written bytes are to be flushed.
     flushes: bool,
-    /// Bytes of stanzas that were read in this turn.
+    /// Bytes of stanzas read in this turn.
     turn: usize,
-    /// Why nothing more is written, or read.
+    /// Why nothing more can be written or read.
     failed: Option<io::Error>,
 }
 
@@ -35,7 +35,7 @@ impl Line {
         Self { reader, out: Vec::new(), gone: 0, flushes: false, turn: 0, failed: None }
     }
 
-    /// How many times something came from the server.
+    /// How many reads have brought something.
     pub(super) fn heard(&self) -> u64 {
         self.reader.heard()
     }
@@ -45,7 +45,7 @@ impl Line {
         self.out.len() - self.gone < AHEAD
     }
 
-    /// All that was to be sent is with the system.
+    /// Everything is handed to the operating system.
     pub(super) fn is_sent(&self) -> bool {
         self.gone == self.out.len() && !self.flushes
     }
@@ -62,10 +62,10 @@ impl Line {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Writes, and with `reads` reads, too. Ready when either has come about.
+    /// Writes, and reads if `reads`. Ready as soon as either makes progress.
     ///
     /// # Errors
-    /// The connection is of no more use.
+    /// The connection is broken.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -104,12 +104,12 @@ impl Line {
         }
     }
 
-    /// So much was read that it is other tasks' turn.
+    /// So much was read that other tasks must have their turn.
     pub(super) fn has_had_its_turn(&mut self) -> bool {
         std::mem::take(&mut self.turn) >= PIECE
     }
 
-    /// Writes what the network takes; answers whether it took anything.
+    /// Writes what the network takes; returns whether it took anything.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
         while self.gone < self.out.len() {
@@ -142,7 +142,7 @@ impl Line {
         Ok(moved)
     }
 
-    /// Ends the connection, as TLS wants it ended.
+    /// Ends the connection with TLS's `close_notify`.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self.reader.get_mut()).poll_shutdown(cx)
     }

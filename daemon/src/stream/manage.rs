@@ -1,8 +1,8 @@
 //! Stream management (XEP-0198) as a machine: counts, what is not acknowledged, and resumption. No socket, no clock.
 //!
-//! Each side counts the stanzas that it got, modulo 2³², and tells the other: `h`. What we sent stays here until
-//! the server has told that it has it. A session is resumed by both telling their counts over a new connection;
-//! what the other does not have is sent once more.
+//! Each side counts the stanzas that it has received, modulo 2³², and tells the other: `h`. What we sent is kept here
+//! until the server has acknowledged it. To resume a session, both tell their counts over a new connection, and send
+//! again what the other has not received.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use minidom::Element;
 use minidom::rxml::xml_ncname;
 use xmpp_parsers::ns;
 
-/// The server tells something that can't be.
+/// The server contradicts what was sent or agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Disorder {
-    /// It has more than was sent.
+    /// It acknowledges more than was sent.
     #[error("the server acknowledged stanzas that were never sent to it")]
     TooMany,
-    /// An answer to nothing, or what only we may say.
+    /// An answer without a question, or something that only clients may send.
     #[error("the server broke the order of stream management")]
     Unexpected,
 }
@@ -26,7 +26,7 @@ pub(super) enum Disorder {
 enum Phase {
     /// Not asked for, or refused.
     Off,
-    /// We have asked for it, and count what we send from there on.
+    /// Requested. From here on, what we send is counted.
     Asked,
     /// Both sides count.
     On {
@@ -35,17 +35,17 @@ enum Phase {
     },
 }
 
-/// What is known of a session. `T` is what was sent, with whatever is worth knowing of it.
+/// The state of one session. `T` is what was sent, with whatever the caller needs to know about it.
 #[derive(Debug)]
 pub(super) struct Managed<T> {
     phase: Phase,
-    /// Stanzas that came from the server.
+    /// Stanzas received from the server.
     received: u32,
-    /// Those of ours that the server has told it got.
+    /// Stanzas of ours that the server has acknowledged.
     acknowledged: u32,
-    /// What was sent and is not acknowledged, oldest first.
+    /// Sent and not acknowledged, oldest first.
     unacknowledged: VecDeque<T>,
-    /// How many stanzas had been sent when we last asked for the server's count; absent: it has answered.
+    /// How many stanzas were unacknowledged when we last requested the server's count; absent: it has answered.
     asked_at: Option<usize>,
 }
 
@@ -62,7 +62,7 @@ impl<T> Default for Managed<T> {
 }
 
 impl<T> Managed<T> {
-    /// We ask the server to manage the session: what to say.
+    /// The request to manage the session.
     pub(super) fn enable(&mut self) -> Element {
         self.phase = Phase::Asked;
         Element::builder("enable", ns::SM).attr(xml_ncname!("resume").to_owned(), "true").build()
@@ -71,7 +71,7 @@ impl<T> Managed<T> {
     /// The server has agreed.
     ///
     /// # Errors
-    /// It was not asked.
+    /// It was not requested.
     pub(super) fn enabled(&mut self, answer: &Element) -> Result<(), Disorder> {
         if self.phase != Phase::Asked {
             return Err(Disorder::Unexpected);
@@ -83,7 +83,7 @@ impl<T> Managed<T> {
         Ok(())
     }
 
-    /// The server has refused. Nothing will tell what became of what was sent.
+    /// The server has refused. Returns what was sent; nobody will acknowledge it.
     ///
     /// # Errors
     /// It was not asked.
@@ -101,12 +101,12 @@ impl<T> Managed<T> {
         matches!(self.phase, Phase::On { .. })
     }
 
-    /// What we send is counted and kept.
+    /// What we send is counted and kept until it is acknowledged.
     pub(super) fn keeps(&self) -> bool {
         self.phase != Phase::Off
     }
 
-    /// The session can be resumed: what to say.
+    /// The request to resume the session, if it can be resumed.
     pub(super) fn resume(&self) -> Option<Element> {
         let Phase::On { id: Some(id) } = &self.phase else { return None };
         Some(
@@ -117,11 +117,11 @@ impl<T> Managed<T> {
         )
     }
 
-    /// The session goes on over a new connection. Answers what the server has got of what we sent; the rest is to
-    /// be sent again ([`Managed::unacknowledged`]).
+    /// The session continues over a new connection. Returns what the server has received; the rest must be sent again
+    /// ([`Managed::unacknowledged`]).
     ///
     /// # Errors
-    /// The server has got more than was sent, or does not say.
+    /// The server acknowledges more than was sent, or gives no count.
     pub(super) fn resumed(&mut self, answer: &Element) -> Result<Vec<T>, Disorder> {
         if !self.is_on() {
             return Err(Disorder::Unexpected);
@@ -130,17 +130,17 @@ impl<T> Managed<T> {
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
     }
 
-    /// A stanza came.
+    /// A stanza was received.
     pub(super) fn received(&mut self) {
         self.received = self.received.wrapping_add(1);
     }
 
-    /// How many stanzas came.
+    /// How many stanzas were received.
     pub(super) fn count(&self) -> u32 {
         self.received
     }
 
-    /// A stanza goes out; gives it back where nobody will tell what becomes of it.
+    /// A stanza is sent. Returns it if nobody will acknowledge it.
     pub(super) fn sent(&mut self, stanza: T) -> Option<T> {
         if !self.keeps() {
             return Some(stanza);
@@ -149,15 +149,15 @@ impl<T> Managed<T> {
         None
     }
 
-    /// What was sent and is not acknowledged, oldest first.
+    /// Sent and not acknowledged, oldest first.
     pub(super) fn unacknowledged(&self) -> impl ExactSizeIterator<Item = &T> {
         self.unacknowledged.iter()
     }
 
-    /// The server tells its count. Answers what it has got.
+    /// The server sends its count. Returns what it has received.
     ///
     /// # Errors
-    /// It has got more than was sent, or does not say.
+    /// It acknowledges more than was sent, or gives no count.
     pub(super) fn acknowledged(&mut self, answer: &Element) -> Result<Vec<T>, Disorder> {
         if !self.is_on() {
             return Err(Disorder::Unexpected);
@@ -176,7 +176,7 @@ impl<T> Managed<T> {
         Ok(self.unacknowledged.drain(..new).collect())
     }
 
-    /// Asks for the server's count, where there is something to ask for and no question is open: what to say.
+    /// The request for the server's count, if something is unacknowledged and no request is open.
     pub(super) fn request(&mut self) -> Option<Element> {
         if !self.is_on() || self.asked_at.is_some() || self.unacknowledged.is_empty() {
             return None;
@@ -184,13 +184,13 @@ impl<T> Managed<T> {
         Some(self.probe())
     }
 
-    /// Asks for the server's count, as a sign of life.
+    /// The request for the server's count, as a sign of life.
     pub(super) fn probe(&mut self) -> Element {
         self.asked_at = Some(self.unacknowledged.len());
         Element::builder("r", ns::SM).build()
     }
 
-    /// The server's count, had it got all that `sent` says: for tests.
+    /// A session in which both sides have counted this far.
     #[cfg(test)]
     fn starting_at(count: u32) -> Self {
         let phase = Phase::On { id: Some("s".to_owned()) };
@@ -198,7 +198,7 @@ impl<T> Managed<T> {
     }
 }
 
-/// Tells the other side how many stanzas came.
+/// Tells the other side how many stanzas were received.
 pub(super) fn answer(count: u32) -> Element {
     Element::builder("a", ns::SM).attr(xml_ncname!("h").to_owned(), count.to_string()).build()
 }

@@ -12,9 +12,9 @@
 //!   → Stream
 //! ```
 //!
-//! tokio-xmpp agrees on STARTTLS, and xmpp-parsers has the types of stanzas. The rest is ours: limits before
-//! anything is parsed, a login that checks the server's proof, counts that pass a stanza only when it is dealt
-//! with, one attempt and no more where another can't help, and an end that comes within seconds.
+//! tokio-xmpp negotiates STARTTLS, and xmpp-parsers has the types of stanzas. The rest is ours: limits before
+//! anything is parsed, a login that checks the server's proof, stanzas acknowledged only once they are dealt with,
+//! no second attempt where it can't help, and an end within seconds.
 
 mod backoff;
 mod bind;
@@ -83,14 +83,14 @@ pub(crate) use self::tls::tls_config;
 const CLOSE: Duration = Duration::from_secs(5);
 /// The part of it for what is still to be sent.
 const FLUSH: Duration = Duration::from_secs(3);
-/// Events that may wait for a slow reader; the server waits then, too.
+/// Events that may wait for a slow reader. Then the server waits, too.
 const EVENTS: usize = 64;
 
 /// What the task and its stream share.
 struct Shared {
     account: BareJid,
     state: Mutex<State>,
-    /// Up to which stanza all is dealt with, and whether the task waits for that.
+    /// The last stanza up to which everything is dealt with, and whether the task waits for more.
     handled: AtomicU64,
     counts: AtomicBool,
     /// A session has a connection.
@@ -105,7 +105,7 @@ struct Shared {
 /// See [`Shared`].
 struct State {
     outbox: Outbox,
-    /// Which session what is sent is meant for: the first is number 1.
+    /// The session that waiting stanzas are meant for; the first is number 1.
     session: u64,
     /// The connection is to be probed.
     probes: bool,
@@ -132,12 +132,12 @@ impl Shared {
     }
 }
 
-/// What the task tells.
+/// What the task reports.
 struct Told {
     event: StreamEvent,
-    /// Of a stanza: the how manieth it is.
+    /// Of a stanza: its number, counted over all sessions.
     position: u64,
-    /// Of a session that begins: which it is.
+    /// Of a session that begins: its number.
     session: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
-//! Bytes in, stanzas out: all that is read behind TLS comes through here.
+//! Bytes in, stanzas out: everything read behind TLS passes through here.
 //!
-//! **A stanza is read when it is complete.** Whether it offends is known only then. Until then its bytes stay in
-//! the buffer that they were read into, at most [`MAX_STANZA`](super::limits::MAX_STANZA) of them.
+//! **A stanza is parsed when it is complete.** Only then is it known to be within the limits. Until then its bytes stay
+//! in the read buffer, at most [`MAX_STANZA`](super::limits::MAX_STANZA) of them.
 //!
 //! **An offending stanza is replaced by a small one**, so that stream management's counters stay true and no
 //! contact can end our stream, let alone by a stanza that an archive delivers again:
@@ -37,21 +37,21 @@ use super::stage::Stage;
 
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;
-/// So much of a large stanza is read, and then it is other tasks' turn.
+/// Bytes of a large stanza that are parsed before other tasks have their turn.
 pub(super) const PIECE: usize = 64 * 1024;
-/// How long a stanza may take from its first byte to its last. While it comes, each byte counts as a sign
-/// of life, and one that never ends would keep up a stream that brings nothing. On the slowest link that is
-/// of any use, 5 kB/s, a roster of 10,000 contacts takes seven minutes.
+/// How long a stanza may take from its first byte to its last. Each byte counts as a sign of life, so a stanza without
+/// an end would keep a useless connection alive. On the slowest usable link, 5 kB/s, a roster of 10,000 contacts takes
+/// seven minutes.
 const STANZA_TIME: Duration = Duration::from_secs(600);
-/// A buffer that has grown beyond this for a big stanza is given back when it is empty.
+/// A buffer that has grown beyond this is freed once it is empty.
 const KEEP: usize = 64 * 1024;
 
-/// What came.
+/// What was received.
 #[derive(Debug, PartialEq)]
 pub(super) enum Received {
     /// The server's stream header.
     Header,
-    /// A stanza; absent: one that nothing can be made of. It counts all the same.
+    /// A stanza; absent: it can't be read. It counts all the same.
     Stanza(Option<Box<Stanza>>),
     /// Any other element below the root.
     Element(Element),
@@ -63,22 +63,22 @@ pub(super) enum Received {
 pub(super) struct Reader<S> {
     inner: S,
     scanner: Scanner,
-    /// `start..scanned` is the unit that is being read, the rest has not been looked at.
+    /// `start..scanned` is the unit being read; the rest has not been scanned.
     buffer: Vec<u8>,
     start: usize,
     scanned: usize,
     /// The peer's latest stream header, as it was written.
     header: Vec<u8>,
     parser: Parser,
-    /// The unit is complete and read in pieces, and so many bytes of it are.
+    /// The unit is complete and being parsed in pieces; this many bytes of it are parsed.
     pieces: Option<(Pieces, usize)>,
-    /// What the stanza that is being read will be replaced by.
+    /// What replaces the stanza being read.
     replacement: Option<Stanza>,
-    /// When what is half read began.
+    /// When the first byte of the unit arrived.
     began: Option<Instant>,
-    /// How many times something came from the server.
+    /// How many reads have brought something.
     heard: u64,
-    /// Bytes of what was last read.
+    /// Bytes of the last unit.
     last: usize,
 }
 
@@ -105,12 +105,12 @@ impl<S> Reader<S> {
         &mut self.inner
     }
 
-    /// How many times something came from the server.
+    /// How many reads have brought something.
     pub(super) fn heard(&self) -> u64 {
         self.heard
     }
 
-    /// How many bytes what was last read had.
+    /// Bytes of the last unit; of one parsed in pieces, those of the last piece.
     pub(super) fn last(&self) -> usize {
         self.last
     }
@@ -118,7 +118,7 @@ impl<S> Reader<S> {
     /// The account is logged in, and a new stream begins with headers of its own (RFC 6120 §6.4.6).
     ///
     /// # Errors
-    /// The server has said something already, before it saw our header.
+    /// The server has sent something before it saw our header.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         if !self.buffer[self.start..].trim_ascii().is_empty() {
             return Err(invalid(Broken::Header));
@@ -134,7 +134,7 @@ impl<S> Reader<S> {
         self.scanner.logged_in();
     }
 
-    /// Looks at what was read, up to the end of the next thing in it.
+    /// Scans the buffer up to the end of the next unit.
     fn scan(&mut self) -> io::Result<Option<Received>> {
         while self.pieces.is_none() && self.scanned < self.buffer.len() {
             let (read, found) = self.scanner.scan(&self.buffer[self.scanned..]);
@@ -164,7 +164,7 @@ impl<S> Reader<S> {
         Ok(None)
     }
 
-    /// What has come to its end; absent: nothing of interest, or something that is read in pieces from here on.
+    /// Parses the unit that has just ended; absent: it is of no interest, or is parsed in pieces from here on.
     fn read_unit(&mut self, kind: Kind) -> io::Result<Option<Received>> {
         let unit = &self.buffer[self.start..self.scanned];
         match kind {
@@ -199,7 +199,7 @@ impl<S> Reader<S> {
         }
     }
 
-    /// Reads on in a stanza that is read in pieces; absent: there is more of it.
+    /// Parses the next piece; absent: more follow.
     fn read_piece(&mut self) -> io::Result<Option<Received>> {
         let Some((mut pieces, read)) = self.pieces.take() else { return Ok(None) };
         let stanza = &self.buffer[self.start..self.scanned];
@@ -230,7 +230,7 @@ impl<S> Reader<S> {
         self.replacement = Some(stanza.unwrap_or_else(|| Message::new(None).into()));
     }
 
-    /// What is half read must come to its end.
+    /// A unit that has begun must end in time.
     fn check_time(&mut self) -> io::Result<()> {
         if !self.scanner.is_half_read() {
             return Ok(());
@@ -241,10 +241,10 @@ impl<S> Reader<S> {
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
-    /// What comes next. Behind [`Received::End`] it must not be called again.
+    /// What is received next. Must not be called after [`Received::End`].
     ///
     /// # Errors
-    /// The connection's, or what can't be part of an XMPP stream.
+    /// The connection fails, or what arrives can't be part of an XMPP stream.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
         loop {
             if self.pieces.is_some() {

@@ -26,13 +26,12 @@ use super::outbox::{self, Load};
 use super::reader::Received;
 use super::{CLOSE, ConnectError, FLUSH, Shared, StreamEvent, Told};
 
-/// A silent link is probed after a minute and dead 14 s later: within 75 s, with a second left for a
-/// busy machine. Of the two it is the wait for an answer that is short: it wakes nobody up where all
-/// is well.
+/// A silent connection is probed after a minute and given up 14 s later: within 75 s, with a second to spare on a busy
+/// machine. The wait for the answer is the short one: it wakes nobody up while all is well.
 const SILENCE: Duration = Duration::from_secs(60);
 /// See [`SILENCE`].
 const ANSWER: Duration = Duration::from_secs(14);
-/// How long the server may wait for our count while what it sent is still being dealt with.
+/// How long the server waits for our count at most, while its stanzas are still being dealt with.
 const COUNT: Duration = Duration::from_secs(5);
 /// As many attempts as back-off alone may make in its first minute.
 const EARLY: usize = 8;
@@ -46,20 +45,20 @@ struct Sent {
     load: Load,
 }
 
-/// Whether the connection still lives is being found out.
+/// A check whether the connection is still alive.
 struct Probe {
     deadline: Instant,
     /// What had been heard before.
     heard: u64,
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 enum Over {
     /// We are closing.
     Closed,
-    /// It was lost, for a reason that is worth telling or not.
+    /// It was lost; the reason, if it is worth reporting.
     Lost(Option<ConnectError>),
-    /// It is of no use to come again.
+    /// Another attempt would be useless.
     Final(ConnectError),
 }
 
@@ -72,20 +71,21 @@ pub(super) struct Task {
     backoff: Backoff,
     /// When the last attempts began, at most [`EARLY`].
     attempts: VecDeque<Instant>,
-    /// What has happened and there was no room to tell.
+    /// Events for which there was no room yet.
     pending: VecDeque<Told>,
-    /// How many stanzas came, over all sessions; up to which of them we have told; and where this session began.
+    /// Numbers of stanzas, counted over all sessions: the last that was received, the last that was reported, and the
+    /// last before this session.
     read: u64,
     told: u64,
     base: u64,
-    /// The server waits for our count, which is due when what came up to here is dealt with, or at this time.
+    /// The server has asked for our count. It is due when this stanza is dealt with, or at this time.
     count_due: Option<(u64, Instant)>,
     heard: u64,
     heard_at: Instant,
     probe: Option<Probe>,
-    /// The last probe's id: its answer is nobody else's business, however late it comes.
+    /// The last probe's id. Its answer is not reported, however late it arrives.
     probe_id: String,
-    /// By when the server is to say whether it manages the session.
+    /// When the server must have said whether it manages the session.
     enabled_by: Option<Instant>,
 }
 
@@ -118,7 +118,7 @@ impl Task {
         self.tell(StreamEvent::Ended).await;
     }
 
-    /// One attempt, and what comes of it.
+    /// One attempt, and the session that it leads to.
     async fn once(&mut self) -> ControlFlow<()> {
         if self.attempts.len() == EARLY {
             self.attempts.pop_front();
@@ -174,7 +174,7 @@ impl Task {
         }
     }
 
-    /// Waits until what came is dealt with, for a while: resuming a session says that it is.
+    /// Waits, for a while, until everything received is dealt with: resuming a session acknowledges it.
     async fn dealt_with(&mut self) {
         self.shared.counts.store(true, Ordering::Release);
         let dealt = async {
@@ -191,7 +191,7 @@ impl Task {
         ControlFlow::Break(())
     }
 
-    /// Tells when the next attempt comes, and waits for it.
+    /// Reports when the next attempt comes, and waits for it.
     async fn wait_for(&mut self, error: Option<ConnectError>, is_slow: bool) -> ControlFlow<()> {
         let wait = self.backoff.next(is_slow, &mut rand::rng());
         let retry_at = SystemTime::now() + wait;
@@ -208,8 +208,8 @@ impl Task {
         }
     }
 
-    /// Waits, or less where somebody wakes us. However often they do: a second apart, and no more
-    /// than [`EARLY`] attempts a minute.
+    /// Waits, or is woken earlier. However often that happens, attempts are at least a second apart, and at most
+    /// [`EARLY`] per minute.
     async fn pause(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
         tokio::select! {
@@ -223,7 +223,7 @@ impl Task {
         sleep_until(earliest.min(until)).await;
     }
 
-    /// Tells all that has happened, up to this. Nobody may listen any more.
+    /// Reports everything up to this event. There may be no listener left.
     async fn tell(&mut self, event: impl Into<Told>) {
         self.pending.push_back(event.into());
         while let Some(told) = self.pending.pop_front() {
@@ -233,7 +233,7 @@ impl Task {
         }
     }
 
-    /// A session has a connection.
+    /// A session has a connection: reports it.
     async fn begin(&mut self, established: Established) -> Result<Line, Over> {
         let Established { reader, begun, offer } = established;
         let mut line = Line::new(reader);
@@ -333,7 +333,7 @@ impl Task {
         }
     }
 
-    /// Tells what there is room for.
+    /// Reports as many events as there is room for.
     fn deliver(&mut self) {
         while let Some(event) = self.pending.pop_front() {
             if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
@@ -342,7 +342,7 @@ impl Task {
         }
     }
 
-    /// Puts on the line what is to be sent: our count, and what waits.
+    /// Hands the line what is due: our count, a probe, and waiting stanzas.
     fn fill(&mut self, line: &mut Line) {
         let handled = self.shared.handled.load(Ordering::Acquire);
         if let Some((due, by)) = self.count_due
@@ -372,7 +372,7 @@ impl Task {
         }
     }
 
-    /// Sends a stanza; gives its load back where nobody will tell what becomes of it.
+    /// Sends a stanza. Returns its load if nobody will acknowledge it.
     fn send(&mut self, stanza: &Stanza, load: Load, line: &mut Line) -> Option<Load> {
         match xso::to_vec(stanza) {
             Ok(written) => {
@@ -386,7 +386,7 @@ impl Task {
         }
     }
 
-    /// How many of the server's stanzas are dealt with.
+    /// How many of this session's stanzas are dealt with.
     fn count(&self, handled: u64) -> u32 {
         let waiting = if handled >= self.told { 0 } else { self.read - handled.max(self.base) };
         // Never more than came in this session, which has counted them in 32 bits.
@@ -472,7 +472,7 @@ impl Task {
         Ok(())
     }
 
-    /// What the server tells of the session can't be. There will be another one.
+    /// The server contradicts itself about the session. The next connection begins a new one.
     fn disorder(&mut self, disorder: Disorder) -> Over {
         self.managed = Managed::default();
         let text = disorder.to_string();
@@ -498,7 +498,7 @@ impl Task {
         }
     }
 
-    /// When there is something to look at.
+    /// The next deadline.
     fn deadline(&self) -> Instant {
         let stalled = self.shared.lock().outbox.stalled_at();
         let silent = if self.probe.is_some() { None } else { Some(self.silent_at()) };
@@ -567,7 +567,7 @@ impl Task {
         let _ = timeout_at(deadline, end).await;
     }
 
-    /// Reads and writes on, until the server has ended its stream.
+    /// Reads and writes once; breaks when the server has ended its stream.
     async fn moved(&mut self, line: &mut Line) -> ControlFlow<()> {
         let mut came = Vec::new();
         if poll_fn(|cx| line.poll(cx, true, &mut came)).await.is_err() {
