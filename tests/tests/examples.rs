@@ -141,13 +141,14 @@ impl Stage {
                 self.ui.contact(&self.romeo.jid, |contact| without_chance(contact.clone()) == shown).await;
             }
             "load_roster" | "load_state" | "get_events" => {
-                self.seq = self.ui.call("load_roster", json!({})).await.expect("a roster")["seq"]
-                    .as_u64()
-                    .unwrap_or(0);
                 if method == "get_events" {
                     self.romeo.send("<presence type='unavailable'/>").await;
                     self.ui.contact(&self.romeo.jid, |contact| contact.get("lastSeen").is_some()).await;
-                    self.seq += 1;
+                }
+                // Not counted from an earlier number: the daemon may report more than one event in between.
+                let state = self.ui.call("load_state", json!({})).await.expect("a state");
+                self.seq = state["seq"].as_u64().expect("a number");
+                if method == "get_events" {
                     self.romeo.send(&romeos_presence(&self.romeo.client)).await;
                 }
             }
