@@ -1,6 +1,7 @@
 //! The actor of one account: a task that owns the stream, and carries inputs into the session and effects out of it,
 //! in order. The session decides; the actor only carries.
 
+mod lasting;
 mod login;
 mod turns;
 
@@ -18,14 +19,14 @@ use prosed_session::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use crate::accounts::{AccountError, Login, Reply, Shell};
 use crate::cache::Share;
 use crate::credentials::{Password, Secret, StoreName};
-use crate::metrics::{StanzaKind, StateGauge};
 use crate::registry::Connection;
+use crate::shell::{AccountError, Login, Reply, Shell, StanzaKind, StateGauge};
 use crate::starts::Step;
 use crate::stream::{Pins, Stream, StreamEvent};
-use crate::supervisor::{Beginning, Lasting};
+
+pub(crate) use lasting::{Beginning, Lasting};
 
 /// Writes passed to the cache in one batch, and the bytes of pictures and texts in them.
 const WRITES: usize = 64;
@@ -402,12 +403,12 @@ impl<'a> Actor<'a> {
         if let Notice::ContactsChanged(changes) = &notice {
             self.lasting.shown(&changes.changed, &changes.removed);
         }
-        let account = || {
+        let mut account = || {
             let account = self.session.account();
             self.state.become_(account.state);
             (account, self.shell.standing(&self.account))
         };
-        self.shell.translator.publish(&self.shell.log, &self.account, notice, account);
+        self.shell.announcer.publish(&self.shell.log, &self.account, notice, &mut account);
     }
 }
 

@@ -9,10 +9,10 @@ use jid::BareJid;
 use prosed_protocol::ErrorKind;
 use serde::Serialize;
 
-use crate::accounts;
 use crate::config::{AccountOverride, Config, SecretStoreKind};
 use crate::events::rfc3339;
 use crate::registry;
+use crate::shell;
 use crate::stream::{self, ConnectError, Reached, TlsConfig};
 
 /// A configuration in the form of `config.toml`.
@@ -105,7 +105,7 @@ pub(crate) async fn server(
     (host, port): (Option<String>, Option<u16>),
 ) -> Result<(bool, String), toml::ser::Error> {
     let said = registry::connection(&config.data_dir, account).unwrap_or_default();
-    let mut settings = accounts::settings(account, said, &config.accounts, tls);
+    let mut settings = shell::settings(account, said, &config.accounts, tls);
     if host.is_some() {
         settings.host = host;
         settings.port = port;

@@ -17,6 +17,7 @@ mod provocation;
 mod registry;
 mod rpc;
 mod service;
+mod shell;
 mod starts;
 mod stream;
 mod supervisor;
@@ -41,15 +42,16 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use accounts::{Accounts, Shell};
+use accounts::Accounts;
 use cache::{Store, StoreError};
 use config::{Config, Flags};
 use credentials::Credentials;
 use events::EventLog;
-use metrics::{Metrics, SessionMetrics};
+use metrics::Metrics;
 use registry::{Registry, RegistryError};
 use rpc::{DoorMetrics, Doors, Listeners, PictureKey, RunFile, Services, Token, Translator};
 use service::StopSignals;
+use shell::{SessionMetrics, Shell};
 use starts::{CleanEnd, Starts};
 
 /// Returns the memory that a login took within seconds; the system's allocator keeps it (decisions/0009).
@@ -242,7 +244,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         credentials,
         log: Arc::clone(&log),
         metrics: sessions,
-        translator: translator.clone(),
+        announcer: Box::new(translator.clone()),
         tls,
         overrides: config.accounts.clone(),
     };

@@ -1,20 +1,19 @@
 //! Keeps one account's actor running: when a bug crashes it, only this actor restarts, from the cache and with the
 //! remembered secret. Other accounts never notice.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jid::BareJid;
-use prosed_session::{Availability, Call, Contact, Failure};
+use prosed_session::Failure;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::accounts::{Reply, Shell};
-use crate::actor::{Actor, Caller, Ended, Message};
-use crate::stream::Stream;
+use crate::actor::{Actor, Beginning, Ended, Lasting, Message};
+use crate::shell::{Reply, Shell};
 
 /// After this many crashes within [`CRASH_WINDOW`] the account stays offline: the server would probably send the
 /// cause again.
@@ -23,53 +22,6 @@ const CRASHES_MAX: usize = 3;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// Crashes after that do not depend on the server. They must not keep the CPU busy.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What survives a crash of the actor.
-pub(crate) struct Lasting {
-    pub(crate) inbox: mpsc::Receiver<Message>,
-    /// The callers that wait for an answer.
-    pub(crate) calls: BTreeMap<Call, Caller>,
-    /// So that the stream can be closed cleanly: otherwise the server would keep the session for minutes.
-    pub(crate) stream: Option<Stream>,
-    /// The contacts last shown to UIs as present. No cache has them.
-    present: BTreeSet<BareJid>,
-}
-
-/// How an actor starts.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Beginning {
-    /// The previous actor or start crashed, and UIs must be told: see [`Failure::Internal`].
-    pub(crate) failure: Option<Failure>,
-    /// Log in with the remembered secret.
-    pub(crate) login: bool,
-    /// The cache is not to be trusted either.
-    pub(crate) distrust_cache: bool,
-}
-
-impl Lasting {
-    fn new(inbox: mpsc::Receiver<Message>) -> Self {
-        Self { inbox, calls: BTreeMap::new(), stream: None, present: BTreeSet::new() }
-    }
-
-    /// UIs have been shown this.
-    pub(crate) fn shown(&mut self, changed: &[Contact], removed: &[BareJid]) {
-        for contact in changed {
-            if contact.availability == Availability::Unavailable && contact.resources.is_empty() {
-                self.present.remove(&contact.jid);
-            } else if !self.present.contains(&contact.jid) {
-                self.present.insert(contact.jid.clone());
-            }
-        }
-        for jid in removed {
-            self.present.remove(jid);
-        }
-    }
-
-    /// The contacts shown to UIs as present, and those to report again.
-    pub(crate) fn take_present(&mut self) -> BTreeSet<BareJid> {
-        std::mem::take(&mut self.present)
-    }
-}
 
 /// The times of the crashes that count.
 #[derive(Default)]

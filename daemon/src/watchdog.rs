@@ -4,13 +4,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::error;
 
 use crate::accounts::Accounts;
 use crate::cache::Store;
-use crate::rpc::Pulse;
 use crate::service;
+
+/// Shows whether a runtime with a single thread is alive.
+pub(crate) struct Pulse(Handle);
+
+impl Pulse {
+    /// Of the runtime behind this handle.
+    pub(crate) fn of(runtime: Handle) -> Self {
+        Self(runtime)
+    }
+
+    /// Waits until the runtime's thread has answered.
+    pub(crate) async fn answer(&self) {
+        // On an error the thread has ended: what owns it reports that.
+        let _ = self.0.spawn(async {}).await;
+    }
+}
 
 /// Asks at half of systemd's timeout and waits a quarter of it for the answers: a slow part that is not stuck has
 /// been fed for in time.

@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::Actor;
-use crate::accounts::{AccountError, Login, Reply};
 use crate::credentials::Secret;
+use crate::shell::{AccountError, Login, Reply};
 use crate::starts::Step;
 use crate::stream::{self, Stream};
 

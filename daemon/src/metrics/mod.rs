@@ -7,7 +7,6 @@
 //! [`Collector`]: prometheus_client::collector::Collector
 
 mod process;
-mod sessions;
 
 use std::fmt;
 
@@ -15,8 +14,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-
-pub(crate) use sessions::{SessionMetrics, StanzaKind, StateGauge};
 
 /// The text format of OpenMetrics 1.0, which Prometheus reads.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

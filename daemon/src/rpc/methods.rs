@@ -28,13 +28,13 @@ use super::picture;
 use super::sessions::Sessions;
 use super::texts;
 use super::translate::{self, Translator};
-use crate::accounts::{Login, Reply};
 use crate::cache::ThumbnailSize;
 use crate::config::is_host;
 use crate::credentials::Password;
 use crate::events::{EventLog, Filter};
 use crate::metrics::Metrics;
 use crate::registry::Connection;
+use crate::shell::{Login, Reply};
 
 /// Contacts prepared for UIs before other calls get a turn.
 const CONTACTS_AT_ONCE: usize = 16;

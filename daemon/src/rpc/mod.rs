@@ -39,6 +39,6 @@ pub(crate) use listeners::{Listeners, SocketFile};
 pub(crate) use methods::Images;
 pub(crate) use metrics::DoorMetrics;
 pub(crate) use picture_key::PictureKey;
-pub(crate) use server::{Doors, Pulse, Services, serve};
+pub(crate) use server::{Doors, Services, serve};
 pub(crate) use token::Token;
 pub(crate) use translate::Translator;

@@ -10,8 +10,8 @@ use prosed_session::{
 };
 use tokio::sync::{Notify, oneshot};
 
-use crate::accounts::{AccountError, Login, Reply};
 use crate::events::EventLog;
+use crate::shell::{AccountError, Login, Reply};
 
 /// The accounts of a test.
 #[derive(Default)]

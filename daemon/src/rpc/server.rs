@@ -34,6 +34,7 @@ use super::visitors::{Visitor, Visitors};
 use crate::accounts::Accounts;
 use crate::events::EventLog;
 use crate::metrics::Metrics;
+use crate::watchdog::Pulse;
 
 /// How long to wait after a failed `accept`: it fails when file descriptors run out, and keeps failing until some are
 /// free.
@@ -79,18 +80,7 @@ impl Doors {
 
     /// Shows whether the doors' thread is alive.
     pub(crate) fn pulse(&self) -> Pulse {
-        Pulse(self.runtime.clone())
-    }
-}
-
-/// See [`Doors::pulse`].
-pub(crate) struct Pulse(Handle);
-
-impl Pulse {
-    /// Waits until the doors' thread has answered.
-    pub(crate) async fn answer(&self) {
-        // On an error the thread has ended, which `failed` reports.
-        let _ = self.0.spawn(async {}).await;
+        Pulse::of(self.runtime.clone())
     }
 }
 

@@ -7,7 +7,8 @@ use jid::BareJid;
 use prosed_session::Command;
 use tokio::sync::oneshot;
 
-use crate::accounts::{AccountError, Accounts, Login, Reply, Standing};
+use crate::accounts::Accounts;
+use crate::shell::{AccountError, Login, Reply, Standing};
 
 /// The accounts, or a test's script.
 #[derive(Clone)]

@@ -12,16 +12,32 @@ use prosed_session::{
 
 use super::picture_key::PictureKey;
 use super::{deceit, fit};
-use crate::accounts::{AccountError, Standing};
 use crate::config::TlsMode;
 use crate::credentials::StoreName;
 use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
+use crate::shell::{AccountError, Announcer, Standing};
 
 /// Translates, and knows where images are served. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Translator {
     /// Part of each image's path: knowing it gives access to images, and to nothing else.
     key: PictureKey,
+}
+
+impl Announcer for Translator {
+    fn publish(
+        &self,
+        log: &EventLog,
+        jid: &BareJid,
+        notice: Notice,
+        account: &mut dyn FnMut() -> (Account, Standing),
+    ) {
+        Self::publish(self, log, jid, notice, account);
+    }
+
+    fn publish_gone(&self, log: &EventLog, jid: &BareJid, forgotten: bool) {
+        Self::publish_gone(log, jid, forgotten);
+    }
 }
 
 impl Translator {
@@ -35,7 +51,7 @@ impl Translator {
     }
 
     /// Notifies UIs. `account` is only called if the notice is about it.
-    pub(crate) fn publish(
+    pub(super) fn publish(
         &self,
         log: &EventLog,
         jid: &BareJid,
@@ -72,7 +88,7 @@ impl Translator {
     }
 
     /// Tells UIs that an account is gone: it was forgotten, or its first login failed.
-    pub(crate) fn publish_gone(log: &EventLog, jid: &BareJid, forgotten: bool) {
+    pub(super) fn publish_gone(log: &EventLog, jid: &BareJid, forgotten: bool) {
         let gone = api::AccountChanged { info: None, removed: forgotten };
         log.append(jid, api::EventPayload::AccountChanged(gone));
     }
