@@ -447,13 +447,7 @@ impl turns::Worker for Actor<'_> {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Stream(event) => {
-                self.handle_stream(event).await;
-                self.carry_out().await;
-                if let Some(stream) = &self.lasting.stream {
-                    stream.handled();
-                }
-            }
+            Event::Stream(event) => self.handle_stream(event).await,
             Event::Message(Message::Command { command, reply }) => {
                 let call = self.expect_call(reply, false);
                 #[cfg(debug_assertions)]
@@ -484,6 +478,9 @@ impl turns::Worker for Actor<'_> {
         }
         // In order, and before the next input: the effects of one stanza come before those of the next.
         self.carry_out().await;
+        if let Some(stream) = &self.lasting.stream {
+            stream.handled();
+        }
     }
 
     async fn settle(&mut self) {

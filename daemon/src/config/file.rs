@@ -125,7 +125,7 @@ fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> 
     for origin in &mut origins {
         origin.make_ascii_lowercase();
         let host = match origin.split_once("://") {
-            // Every local file has this origin, whoever wrote it.
+            // Every local file has this origin, no matter who wrote it.
             Some(("file", _)) | None => "",
             Some((scheme, _)) if !is_scheme(scheme) => "",
             Some((_, host)) => host,

@@ -32,32 +32,6 @@ impl Announcer for Translator {
         notice: Notice,
         account: &mut dyn FnMut() -> (Account, Standing),
     ) {
-        Self::publish(self, log, jid, notice, account);
-    }
-
-    fn publish_gone(&self, log: &EventLog, jid: &BareJid, forgotten: bool) {
-        Self::publish_gone(log, jid, forgotten);
-    }
-}
-
-impl Translator {
-    pub(crate) fn new(key: PictureKey) -> Self {
-        Self { key }
-    }
-
-    /// Whether this is the random part of an image's path.
-    pub(super) fn is_picture_key(&self, given: &str) -> bool {
-        self.key.is(given)
-    }
-
-    /// Notifies UIs. `account` is only called if the notice is about it.
-    pub(super) fn publish(
-        &self,
-        log: &EventLog,
-        jid: &BareJid,
-        notice: Notice,
-        account: impl FnOnce() -> (Account, Standing),
-    ) {
         match notice {
             Notice::ContactsChanged(changes) => self.publish_contacts(log, jid, changes),
             Notice::AccountChanged => {
@@ -87,10 +61,20 @@ impl Translator {
         }
     }
 
-    /// Tells UIs that an account is gone: it was forgotten, or its first login failed.
-    pub(super) fn publish_gone(log: &EventLog, jid: &BareJid, forgotten: bool) {
+    fn publish_gone(&self, log: &EventLog, jid: &BareJid, forgotten: bool) {
         let gone = api::AccountChanged { info: None, removed: forgotten };
         log.append(jid, api::EventPayload::AccountChanged(gone));
+    }
+}
+
+impl Translator {
+    pub(crate) fn new(key: PictureKey) -> Self {
+        Self { key }
+    }
+
+    /// Whether this is the random part of an image's path.
+    pub(super) fn is_picture_key(&self, given: &str) -> bool {
+        self.key.is(given)
     }
 
     /// At most [`api::ContactChanged::MAX_IDS`] contacts per event: first those changed, then those gone.

@@ -45,8 +45,8 @@ pub(super) struct Managed<T> {
     acknowledged: u32,
     /// Sent and not acknowledged, oldest first.
     unacknowledged: VecDeque<T>,
-    /// How many stanzas were unacknowledged when we last requested the server's count; absent: it has answered.
-    asked_at: Option<usize>,
+    /// The server's count was requested, and has not arrived yet.
+    is_asked: bool,
 }
 
 impl<T> Default for Managed<T> {
@@ -56,7 +56,7 @@ impl<T> Default for Managed<T> {
             received: 0,
             acknowledged: 0,
             unacknowledged: VecDeque::new(),
-            asked_at: None,
+            is_asked: false,
         }
     }
 }
@@ -92,7 +92,7 @@ impl<T> Managed<T> {
             return Err(Disorder::Unexpected);
         }
         self.phase = Phase::Off;
-        self.asked_at = None;
+        self.is_asked = false;
         Ok(self.unacknowledged.drain(..).collect())
     }
 
@@ -126,7 +126,7 @@ impl<T> Managed<T> {
         if !self.is_on() {
             return Err(Disorder::Unexpected);
         }
-        self.asked_at = None;
+        self.is_asked = false;
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
     }
 
@@ -162,7 +162,7 @@ impl<T> Managed<T> {
         if !self.is_on() {
             return Err(Disorder::Unexpected);
         }
-        self.asked_at = None;
+        self.is_asked = false;
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
     }
 
@@ -178,7 +178,7 @@ impl<T> Managed<T> {
 
     /// The request for the server's count, if something is unacknowledged and no request is open.
     pub(super) fn request(&mut self) -> Option<Element> {
-        if !self.is_on() || self.asked_at.is_some() || self.unacknowledged.is_empty() {
+        if !self.is_on() || self.is_asked || self.unacknowledged.is_empty() {
             return None;
         }
         Some(self.probe())
@@ -186,7 +186,7 @@ impl<T> Managed<T> {
 
     /// The request for the server's count, as a sign of life.
     pub(super) fn probe(&mut self) -> Element {
-        self.asked_at = Some(self.unacknowledged.len());
+        self.is_asked = true;
         Element::builder("r", ns::SM).build()
     }
 

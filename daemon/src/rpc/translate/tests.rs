@@ -107,7 +107,7 @@ fn many_contacts_are_several_events_of_at_most_a_hundred() {
     let removed = (0..101).map(|n| jid(&format!("r{n:03}@example.net"))).collect();
     let came_online = [0, 99, 100].map(|n: usize| changed[n].jid.clone()).to_vec();
     let notice = Notice::ContactsChanged(ContactsChanged { changed, came_online, removed, initial: true });
-    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    translator().publish(&log, &jid("me@example.org"), notice, &mut || unreachable!());
     let events = events(&log);
     let sizes = |field: &str| -> Vec<_> {
         events.iter().map(|event| event[field].as_array().unwrap().len()).collect()
@@ -150,9 +150,9 @@ fn an_account_as_an_event() {
         resource: Some("desk".to_owned()),
     };
     let notice = Notice::AccountChanged;
-    translator().publish(&log, &jid("me@example.org"), notice, || (account, standing));
-    Translator::publish_gone(&log, &jid("me@example.org"), true);
-    Translator::publish_gone(&log, &jid("typo@example.org"), false);
+    translator().publish(&log, &jid("me@example.org"), notice, &mut || (account.clone(), standing.clone()));
+    translator().publish_gone(&log, &jid("me@example.org"), true);
+    translator().publish_gone(&log, &jid("typo@example.org"), false);
     let events = events(&log);
     assert_eq!(events[0]["event"], "accountChanged");
     assert_eq!(
@@ -182,7 +182,7 @@ fn a_strangers_request_is_a_small_event() {
         look_alike: true,
     };
     let notice = Notice::SubscriptionRequested(request);
-    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    translator().publish(&log, &jid("me@example.org"), notice, &mut || unreachable!());
     let event = &events(&log)[0];
     for (text, begins) in [(&event["nick"], "xxx"), (&event["message"], "🌊🌊🌊")] {
         let text = text.as_str().unwrap();
@@ -210,7 +210,7 @@ fn a_strangers_request_warns_as_a_contact_does() {
 fn a_reconciled_roster_as_an_event() {
     let log = log();
     let notice = Notice::RosterLoaded { version: None, changed: 3 };
-    translator().publish(&log, &jid("me@example.org"), notice, || unreachable!());
+    translator().publish(&log, &jid("me@example.org"), notice, &mut || unreachable!());
     let event = &events(&log)[0];
     assert_eq!((&event["event"], &event["changed"]), (&json!("rosterLoaded"), &json!(3)));
 }

@@ -44,7 +44,7 @@ async fn a_server_that_sends_us_elsewhere_is_followed_from_a_session_at_once() {
     assert!(told.contains("see-other-host"), "{told}");
 }
 
-/// Whoever answers there needs the certificate of the account's domain.
+/// The host that we are redirected to needs a certificate for the account's domain.
 #[tokio::test]
 async fn elsewhere_a_certificate_for_another_name_is_refused() {
     let server = Server::new().await;

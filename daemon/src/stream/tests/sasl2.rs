@@ -254,17 +254,20 @@ async fn a_session_that_is_not_resumed_along_with_the_login_is_followed_by_anoth
     assert_eq!(event(&mut stream).await, "online me@example.org/here");
 }
 
+/// A login that wants a resource bound along with it, up to the server's proof.
+async fn binding_along(server: &Server) -> (Stream, Conn, String) {
+    let settings = Settings { bind2: true, ..server.settings() };
+    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
+    let stream = Stream::connect(settings, password);
+    let mut conn = begin(server, INLINE).await;
+    let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    (stream, conn, proof)
+}
+
 #[tokio::test]
 async fn a_resource_is_bound_along_with_the_login_where_that_is_wanted() {
     let server = Server::new().await;
-    let mut settings = server.settings();
-    settings.bind2 = true;
-    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
-    let mut stream = Stream::connect(settings, password);
-    let mut conn = server.accept_secure().await;
-    conn.sasl2 = true;
-    conn.open(INLINE).await;
-    let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    let (mut stream, mut conn, proof) = binding_along(&server).await;
     let asked = conn.all.rsplit("<authenticate").next().unwrap().to_owned();
     assert!(asked.contains("urn:xmpp:bind:0") && asked.contains("<enable "), "{asked}");
     let bound =
@@ -282,18 +285,11 @@ async fn a_resource_is_bound_along_with_the_login_where_that_is_wanted() {
     assert!(!said.contains("<iq"), "{said}");
 }
 
-/// Whose resource was bound has to be ours, here as well.
+/// A resource of another account is refused here, too.
 #[tokio::test]
 async fn somebody_elses_resource_is_never_ours() {
     let server = Server::new().await;
-    let mut settings = server.settings();
-    settings.bind2 = true;
-    let password = Credentials::Password(crate::credentials::Password::from("secret".to_owned()));
-    let mut stream = Stream::connect(settings, password);
-    let mut conn = server.accept_secure().await;
-    conn.sasl2 = true;
-    conn.open(INLINE).await;
-    let proof = conn.challenge(ScramMechanism::Sha256, "secret", 4096).await.unwrap();
+    let (mut stream, mut conn, proof) = binding_along(&server).await;
     let success = conn.sasl("success", &proof).replace("me@example.org<", "you@example.org/x<");
     let bound = "<bound xmlns='urn:xmpp:bind:0'/></success>";
     conn.send(&format!("{}<stream:features/>", success.replace("</success>", bound))).await;
