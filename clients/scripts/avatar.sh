@@ -1,7 +1,9 @@
 #!/bin/sh
 # Saves somebody's picture:  ./avatar.sh romeo@example.net > romeo.png
-# Whoever knows a picture's path may see it, with no token: it is good for <img>, too. Needs jq.
+# Needs jq. A picture's path needs no token, so it also works in <img>.
 set -eu
 . "${0%/*}/endpoint.sh"
-path=$(printf '{"jid":"%s"}' "$1" | "${0%/*}/rpc.sh" get_contact | jq --raw-output --exit-status .result.avatar.url)
+contact=$(printf '{"jid":"%s"}' "$1" | "${0%/*}/rpc.sh" get_contact)
+path=$(printf %s "$contact" | jq --raw-output --exit-status '.result.avatar.url // empty') ||
+    { echo "$1 has no picture" >&2; exit 1; }
 curl --silent --show-error --fail --unix-socket "$socket" "http://localhost$path"

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use prosed_tests::server::{Setup, password};
@@ -60,13 +60,20 @@ impl Shell {
         command
     }
 
-    /// What a script prints, given this input.
-    async fn run(&self, script: &str, arguments: &[&str], input: &str) -> Vec<u8> {
+    /// What a script prints, given this input, and how it ends.
+    async fn output(&self, script: &str, arguments: &[&str], input: &str) -> Output {
         let script = scripts().join(script).display().to_string();
-        let mut child = self.command(&script, arguments).spawn().expect("it can be run");
-        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).await.expect("it reads");
-        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("in time").expect("our child");
-        assert!(output.status.success(), "{script}: {}", output.status);
+        let mut command = self.command(&script, arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it can be run");
+        // Some read nothing.
+        let _written = child.stdin.take().expect("a pipe").write_all(input.as_bytes()).await;
+        timeout(PATIENCE, child.wait_with_output()).await.expect("in time").expect("our child")
+    }
+
+    /// What a script prints that succeeds.
+    async fn run(&self, script: &str, arguments: &[&str], input: &str) -> Vec<u8> {
+        let output = self.output(script, arguments, input).await;
+        assert!(output.status.success(), "{script}: {output:?}");
         output.stdout
     }
 
@@ -171,16 +178,43 @@ async fn every_recipe_works() {
     }
 }
 
-#[tokio::test]
-async fn events_that_are_gone_end_the_poll() {
-    let daemon = Daemon::start(Daemon::setup()).await;
+/// An error of the API is an exit code, and goes to standard error only: no script can take it for a result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_is_an_exit_code() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", server.login("me")).await.expect("logged in");
+    ui.contact(ALICE, |_| true).await;
     let shell = Shell::new(&daemon);
-    let poll = scripts().join("poll.sh").display().to_string();
-    let mut command = shell.command(&poll, &["4000000000"]);
-    let running = command.stderr(Stdio::piped()).output();
-    let output = timeout(PATIENCE, running).await.expect("in time").expect("it can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("cursorExpired"), "{}: {said}", output.status);
+    let nobody = "nobody@prosed.test";
+    let cases: [(&str, &[&str], &str, &str); 9] = [
+        ("rpc.sh", &["get_contact"], r#"{"jid":"nobody@prosed.test"}"#, "contactUnknown"),
+        ("rpc.sh", &["no_such_method"], "{}", "methodNotFound"),
+        ("rpc.sh", &["get_contact"], "no JSON", "parseError"),
+        ("login.sh", &["not a jid@@"], "password", "invalidJid"),
+        ("roster.sh", &[nobody], "", "accountUnknown"),
+        ("presence.sh", &["asleep"], "", "invalidParams"),
+        ("avatar.sh", &[nobody], "", "contactUnknown"),
+        ("poll.sh", &["4000000000"], "", "cursorExpired"),
+        ("follow.sh", &["4000000000"], "", "cursorExpired"),
+    ];
+    for (script, arguments, input, kind) in cases {
+        let output = shell.output(script, arguments, input).await;
+        let [said, errors] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        assert_eq!((output.status.code(), &*said), (Some(1), ""), "{script} {arguments:?}: {errors}");
+        let error: Value = serde_json::from_str(&errors).expect("nothing but the error");
+        assert_eq!(error["error"]["data"]["kind"], kind, "{script} {arguments:?}");
+    }
+    let output = shell.output("avatar.sh", &[ALICE], "").await;
+    assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "alice@prosed.test has no picture\n");
+
+    for entry in fs::read_dir(scripts()).expect("the scripts").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let tested = cases.iter().any(|(script, ..)| *script == name);
+        assert!(tested || ["README.md", "endpoint.sh"].contains(&&*name), "{name} is not tested");
+    }
 }
 
 #[tokio::test]
