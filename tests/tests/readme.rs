@@ -179,6 +179,13 @@ async fn the_notifier_tells_of_those_who_come() {
     carol.publish_avatar(&png::solid(8, 8, [70, 120, 200])).await;
     let fits = |carol: &Value| carol["status"] == "back" && carol["avatar"].is_object();
     ui.contact("carol@prosed.test", fits).await;
+    let change = json!({ "jid": "carol@prosed.test", "name": "Caroline", "groups": ["Friends"] });
+    ui.call("update_contact", change).await.expect("changed");
+    let renamed = ui.call("rename_group", json!({ "group": "Friends", "name": "Singers" })).await;
+    assert_eq!(renamed.expect("renamed")["renamed"], 1);
+    let fits = |carol: &Value| carol["name"] == "Caroline" && carol["groups"] == json!(["Singers"]);
+    ui.contact("carol@prosed.test", fits).await;
+    // Whoever comes next is announced next: none of the changes was.
     let alice = Contact::online(&server, "alice").await;
     says(&["Carol is online", "Alice is online"]).await;
 
