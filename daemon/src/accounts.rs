@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::actor::{Beginning, INBOX, Leaving, Message};
+use crate::actor::{INBOX, Leaving, Message, Start};
 use crate::credentials::StoreName;
 use crate::shell::{AccountError, Login, Reply, Shell, Standing};
 use crate::starts::{Step, WATCHED};
@@ -59,12 +59,12 @@ impl Accounts {
         let (mut suspects, mut others) = (Vec::new(), Vec::new());
         for (account, _) in accounts.shell.registry.accounts() {
             let left_out = starts.is_culprit(&account);
-            let beginning = Beginning {
+            let start = Start {
                 failure: left_out.then_some(Failure::Internal { again: false }),
                 login: false,
                 distrust_cache: starts.distrusts_cache(&account),
             };
-            accounts.spawn(&account, beginning, &mut accounts.handles());
+            accounts.spawn(&account, start, &mut accounts.handles());
             if left_out {
                 error!(%account, "prosed has crashed while only this account was connecting: left out until its next login");
             } else if starts.is_suspect(&account) {
@@ -222,7 +222,7 @@ impl Accounts {
         if handles.all.len() >= ACCOUNTS {
             return Err(AccountError::LimitExceeded { what: "accounts", limit: ACCOUNTS });
         }
-        self.spawn(&login.jid, Beginning::default(), &mut handles);
+        self.spawn(&login.jid, Start::default(), &mut handles);
         Ok(())
     }
 
@@ -322,12 +322,12 @@ impl Accounts {
         Ok(handle)
     }
 
-    fn spawn(&self, account: &BareJid, beginning: Beginning, handles: &mut Handles) {
+    fn spawn(&self, account: &BareJid, start: Start, handles: &mut Handles) {
         let (handle, inbox) = mpsc::channel(INBOX);
         handles.all.insert(account.clone(), handle.clone());
         let (account, shell, handles) = (account.clone(), Arc::clone(&self.shell), Arc::clone(&self.handles));
         self.runtime.spawn(async move {
-            supervise(account.clone(), shell, inbox, beginning).await;
+            supervise(account.clone(), shell, inbox, start).await;
             remove(&mut lock(&handles), &account, &handle);
         });
     }

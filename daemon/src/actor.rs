@@ -1,8 +1,8 @@
 //! The actor of one account: a task that owns the stream, and carries inputs into the session and effects out of it,
 //! in order. The session decides; the actor only carries.
 
-mod lasting;
 mod login;
+mod survivors;
 mod turns;
 
 use std::future::pending;
@@ -26,7 +26,7 @@ use crate::shell::{AccountError, Login, Reply, Shell, StanzaKind, StateGauge};
 use crate::starts::Step;
 use crate::stream::{Pins, Stream, StreamEvent};
 
-pub(crate) use lasting::{Beginning, Lasting};
+pub(crate) use survivors::{Start, Survivors};
 
 /// Writes passed to the cache in one batch, and the bytes of pictures and texts in them.
 const WRITES: usize = 64;
@@ -76,7 +76,7 @@ pub(crate) struct Actor<'a> {
     account: BareJid,
     shell: Arc<Shell>,
     session: Session,
-    lasting: &'a mut Lasting,
+    survivors: &'a mut Survivors,
     receipts: mpsc::UnboundedReceiver<(Ticket, bool)>,
     receipts_to: mpsc::UnboundedSender<(Ticket, bool)>,
     next_call: u64,
@@ -127,10 +127,10 @@ impl<'a> Actor<'a> {
     pub(crate) async fn new(
         account: BareJid,
         shell: Arc<Shell>,
-        lasting: &'a mut Lasting,
-        beginning: &Beginning,
+        survivors: &'a mut Survivors,
+        start: &Start,
     ) -> Self {
-        let cached = if beginning.distrust_cache {
+        let cached = if start.distrust_cache {
             let presence = shell.registry.entry(&account).unwrap_or_default().presence;
             Snapshot { presence, ..Snapshot::default() }
         } else {
@@ -146,7 +146,7 @@ impl<'a> Actor<'a> {
             account,
             shell,
             session,
-            lasting,
+            survivors,
             receipts,
             receipts_to,
             next_call: 0,
@@ -168,22 +168,22 @@ impl<'a> Actor<'a> {
     }
 
     /// Runs until the account is forgotten or the daemon stops.
-    pub(crate) async fn run(mut self, beginning: &Beginning) -> Ended {
-        self.take_up(beginning).await;
+    pub(crate) async fn run(mut self, start: &Start) -> Ended {
+        self.take_up(start).await;
         turns::work(&mut self, Instant::now).await
     }
 
     /// Tells UIs what the crash of the previous actor has changed, and continues.
-    async fn take_up(&mut self, beginning: &Beginning) {
-        if let Some(failure) = &beginning.failure {
+    async fn take_up(&mut self, start: &Start) {
+        if let Some(failure) = &start.failure {
             self.input(Input::Offline { failure: Some(failure.clone()), retry_at: None });
             self.carry_out().await;
         }
-        if beginning.failure.is_some() && self.shell.registry.entry(&self.account).is_none() {
+        if start.failure.is_some() && self.shell.registry.entry(&self.account).is_none() {
             return self.drop_account().await;
         }
         let mut changes = ContactsChanged { initial: true, ..ContactsChanged::default() };
-        for jid in self.lasting.take_present() {
+        for jid in self.survivors.take_present() {
             match self.session.contact(&jid) {
                 Some(contact) => changes.changed.push(contact),
                 None => changes.removed.push(jid),
@@ -192,7 +192,7 @@ impl<'a> Actor<'a> {
         if !changes.changed.is_empty() || !changes.removed.is_empty() {
             self.publish(Notice::ContactsChanged(changes));
         }
-        if beginning.login
+        if start.login
             && let Some(entry) = self.shell.registry.entry(&self.account)
         {
             let jid = self.account.clone();
@@ -225,7 +225,7 @@ impl<'a> Actor<'a> {
     fn expect_call(&mut self, reply: oneshot::Sender<Reply>, is_login: bool) -> Call {
         self.next_call += 1;
         let call = Call(self.next_call);
-        self.lasting.calls.insert(call, Caller { reply, is_login });
+        self.survivors.calls.insert(call, Caller { reply, is_login });
         call
     }
 
@@ -237,7 +237,7 @@ impl<'a> Actor<'a> {
         // Done before the stream is closed: a server may delay that until no time is left.
         self.session.settle(now(), &mut self.effects);
         self.carry_out().await;
-        if let Some(stream) = self.lasting.stream.take() {
+        if let Some(stream) = self.survivors.stream.take() {
             stream.close().await;
         }
         self.input(Input::Offline { failure: None, retry_at: None });
@@ -262,7 +262,7 @@ impl<'a> Actor<'a> {
 
     /// Pings the server; the stream handles the outcome.
     fn probe(&mut self) {
-        if let Some(stream) = &mut self.lasting.stream {
+        if let Some(stream) = &mut self.survivors.stream {
             stream.probe();
         }
     }
@@ -316,7 +316,7 @@ impl<'a> Actor<'a> {
 
     /// Nobody waits for the close of a stream that has failed.
     fn end_stream(&mut self) {
-        if let Some(stream) = self.lasting.stream.take() {
+        if let Some(stream) = self.survivors.stream.take() {
             tokio::spawn(stream.close());
         }
     }
@@ -332,14 +332,14 @@ impl<'a> Actor<'a> {
                 }
                 Effect::Send { stanza, bytes } => {
                     let kind = StanzaKind::of(&stanza);
-                    match self.lasting.stream.as_mut().map(|stream| stream.send(*stanza, bytes)) {
+                    match self.survivors.stream.as_mut().map(|stream| stream.send(*stanza, bytes)) {
                         Some(Ok(())) => self.shell.metrics.sent(kind),
                         Some(Err(error)) => debug!(account = %self.account, %error, "not sent"),
                         None => debug!(account = %self.account, "no stream to send to"),
                     }
                 }
                 Effect::Reply { call, result } => {
-                    if let Some(Caller { reply, is_login }) = self.lasting.calls.remove(&call) {
+                    if let Some(Caller { reply, is_login }) = self.survivors.calls.remove(&call) {
                         login_failed |= is_login && result.is_err();
                         let _ = reply.send(Reply { seq: self.shell.log.last(), result });
                     }
@@ -401,11 +401,11 @@ impl<'a> Actor<'a> {
 
     fn publish(&mut self, notice: Notice) {
         if let Notice::ContactsChanged(changes) = &notice {
-            self.lasting.shown(&changes.changed, &changes.removed);
+            self.survivors.shown(&changes.changed, &changes.removed);
         }
         let mut account = || {
             let account = self.session.account();
-            self.state.become_(account.state);
+            self.state.enter(account.state);
             (account, self.shell.standing(&self.account))
         };
         self.shell.announcer.publish(&self.shell.log, &self.account, notice, &mut account);
@@ -423,7 +423,7 @@ impl turns::Worker for Actor<'_> {
             return ControlFlow::Break(ended);
         }
         let deadline = self.session.next_deadline();
-        let Lasting { stream, inbox, .. } = &mut *self.lasting;
+        let Survivors { stream, inbox, .. } = &mut *self.survivors;
         ControlFlow::Continue(tokio::select! {
             event = next(stream) => Event::Stream(event),
             message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
@@ -434,11 +434,11 @@ impl turns::Worker for Actor<'_> {
 
     /// Callers of an account that has ended must learn of it.
     fn call_at_hand(&mut self) -> Option<Event> {
-        if self.ended.is_some() { None } else { self.lasting.inbox.try_recv().ok().map(Event::Message) }
+        if self.ended.is_some() { None } else { self.survivors.inbox.try_recv().ok().map(Event::Message) }
     }
 
     fn event_at_hand(&mut self) -> Option<Event> {
-        if let Some(event) = next(&mut self.lasting.stream).now_or_never() {
+        if let Some(event) = next(&mut self.survivors.stream).now_or_never() {
             return Some(Event::Stream(event));
         }
         let (ticket, stored) = self.receipts.try_recv().ok()?;
@@ -451,7 +451,7 @@ impl turns::Worker for Actor<'_> {
             Event::Message(Message::Command { command, reply }) => {
                 let call = self.expect_call(reply, false);
                 #[cfg(debug_assertions)]
-                crate::provocation::provoked(&command).await;
+                crate::fault_injection::provoked(&command).await;
                 if self.heard.elapsed() > SILENCE {
                     self.probe();
                 }
@@ -469,7 +469,7 @@ impl turns::Worker for Actor<'_> {
             Event::Message(Message::Probe) => self.probe(),
             Event::Message(Message::Hurry { hurried }) => {
                 self.probe();
-                let _ = hurried.send(self.lasting.stream.is_some());
+                let _ = hurried.send(self.survivors.stream.is_some());
             }
             Event::Message(Message::Ping { answer }) => drop(answer.send(())),
             Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
@@ -478,7 +478,7 @@ impl turns::Worker for Actor<'_> {
         }
         // In order, and before the next input: the effects of one stanza come before those of the next.
         self.carry_out().await;
-        if let Some(stream) = &self.lasting.stream {
+        if let Some(stream) = &self.survivors.stream {
             stream.handled();
         }
     }

@@ -8,12 +8,12 @@ mod config;
 mod credentials;
 mod decode;
 mod events;
+#[cfg(debug_assertions)]
+mod fault_injection;
 mod files;
 mod logging;
 mod manual;
 mod metrics;
-#[cfg(debug_assertions)]
-mod provocation;
 mod registry;
 mod rpc;
 mod service;

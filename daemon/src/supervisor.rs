@@ -12,7 +12,7 @@ use prosed_session::Failure;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::actor::{Actor, Beginning, Ended, Lasting, Message};
+use crate::actor::{Actor, Ended, Message, Start, Survivors};
 use crate::shell::{Reply, Shell};
 
 /// After this many crashes within [`CRASH_WINDOW`] the account stays offline: the server would probably send the
@@ -43,14 +43,14 @@ pub(crate) async fn supervise(
     account: BareJid,
     shell: Arc<Shell>,
     inbox: mpsc::Receiver<Message>,
-    mut beginning: Beginning,
+    mut start: Start,
 ) {
-    let mut lasting = Lasting::new(inbox);
+    let mut survivors = Survivors::new(inbox);
     let mut crashes = Crashes::default();
     loop {
         let actor = async {
-            let actor = Actor::new(account.clone(), Arc::clone(&shell), &mut lasting, &beginning).await;
-            actor.run(&beginning).await
+            let actor = Actor::new(account.clone(), Arc::clone(&shell), &mut survivors, &start).await;
+            actor.run(&start).await
         };
         // What survives a crash is put in order below, whatever state it was in.
         match AssertUnwindSafe(actor).catch_unwind().await {
@@ -59,7 +59,7 @@ pub(crate) async fn supervise(
         }
         shell.metrics.crashed();
         let crashes = crashes.count(Instant::now());
-        let stream = lasting.stream.take();
+        let stream = survivors.stream.take();
         let connected = stream.is_some();
         if let Some(stream) = stream {
             tokio::spawn(stream.close());
@@ -70,10 +70,10 @@ pub(crate) async fn supervise(
             && crashes < CRASHES_MAX
             && entry.is_some_and(|entry| entry.remember && !entry.logged_out);
         error!(%account, crashes, login, is_first_login, "the account has crashed and is restarted");
-        fail_calls(&shell, &mut lasting, login);
+        fail_calls(&shell, &mut survivors, login);
         // If it was never an account, the next actor says so and ends.
         let told = connected || crashes >= CRASHES_MAX || is_first_login;
-        beginning = Beginning {
+        start = Start {
             failure: told.then_some(Failure::Internal { again: login }),
             login,
             distrust_cache: crashes > CRASHES_MAX,
@@ -84,8 +84,8 @@ pub(crate) async fn supervise(
     }
 }
 
-fn fail_calls(shell: &Shell, lasting: &mut Lasting, again: bool) {
-    for (_, caller) in std::mem::take(&mut lasting.calls) {
+fn fail_calls(shell: &Shell, survivors: &mut Survivors, again: bool) {
+    for (_, caller) in std::mem::take(&mut survivors.calls) {
         let _ = caller.reply.send(Reply { seq: shell.log.last(), result: Err(Failure::Internal { again }) });
     }
 }

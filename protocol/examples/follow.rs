@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(_) => {}
             // The daemon has restarted: so do we.
             Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
-                events.go_on_from(load(&dir).await?);
+                events.resume_from(load(&dir).await?);
             }
             Err(error) => return Err(error.into()),
         }

@@ -48,7 +48,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// The same JSON, with every invisible character escaped. Line ends stay: in JSON they occur only between values.
-pub fn plain_json(json: &str) -> String {
+pub fn escape_invisible(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for (c, sight) in characters(json) {
         if sight == Sight::Seen || c == '\n' {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn json_stays_the_same_value() {
         let value = serde_json::json!({"status": "a\u{202e}\u{7f}\u{ad}\u{3164}", "tag": "\u{e0041}"});
-        let escaped = plain_json(&format!("{value:#}"));
+        let escaped = escape_invisible(&format!("{value:#}"));
         assert!(characters(&escaped).all(|(c, sight)| sight == Sight::Seen || c == '\n'), "{escaped}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
     }

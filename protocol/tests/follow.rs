@@ -228,7 +228,7 @@ async fn a_daemon_that_forgot_is_told_of_once() {
     daemon.log.newest.send_replace(2005);
     daemon.open().await;
     assert_eq!(next(&mut follower).await.unwrap_err().kind(), Some(ErrorKind::CursorExpired));
-    follower.go_on_from(2003);
+    follower.resume_from(2003);
     expect(&mut follower, 2004..=2005).await;
 }
 

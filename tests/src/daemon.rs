@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::process::{Process, tail};
 use crate::server::Server;
-use crate::{PATIENCE, controls};
+use crate::{PATIENCE, negative_controls};
 
 /// How often to poll a starting daemon.
 const POLL: Duration = Duration::from_millis(10);
@@ -87,12 +87,15 @@ impl Setup {
         self
     }
 
-    /// A negative control: without one of its guards ([`controls::guards`]).
+    /// A negative control: without one of its guards ([`negative_controls::guards`]).
     ///
     /// # Panics
     /// If there is no such guard.
     pub fn without(mut self, guard: &str) -> Self {
-        assert!(controls::guards().contains(&guard), "no guard \"{guard}\" in tests/src/controls");
+        assert!(
+            negative_controls::guards().contains(&guard),
+            "no guard \"{guard}\" in tests/src/negative_controls"
+        );
         self.guards_out.push(guard.to_owned());
         self
     }
@@ -325,7 +328,7 @@ impl Daemon {
                 .env("XDG_CACHE_HOME", home.join("xdg/cache"))
                 .env("XDG_RUNTIME_DIR", home.join("xdg/run"))
                 .env("RUST_LOG", "info,prosed=debug,prosed_session=debug")
-                .env(controls::VARIABLE, guards_out)
+                .env(negative_controls::VARIABLE, guards_out)
                 .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
                 .current_dir(home);
         });
@@ -383,12 +386,12 @@ fn unguarded() -> PathBuf {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         let builds = "after cargo build --workspace, run target/debug/unguarded";
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
-        match controls::differs(project, &controls::folder()) {
+        match negative_controls::differs(project, &negative_controls::folder()) {
             Ok(None) => {}
             Ok(Some(file)) => panic!("{} has changed: {builds}", file.display()),
             Err(error) => panic!("{error}"),
         }
-        let binary = build_folder().join(controls::BINARY);
+        let binary = build_folder().join(negative_controls::BINARY);
         assert!(binary.is_file() && newer_source(&binary).is_none(), "{}: {builds}", binary.display());
         binary
     });

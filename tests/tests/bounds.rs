@@ -59,7 +59,7 @@ struct Row {
 }
 
 /// Contacts take turns to be queried, with two queries in flight to each, and a limit per kind.
-const QUESTIONS: &[&str] = &["questions"];
+const LOOKUPS: &[&str] = &["lookups"];
 /// What is not kept has no bound: without this guard, everything is.
 const NOTHING_KEPT: &[&str] = &["nothing-kept"];
 
@@ -70,7 +70,7 @@ const ROWS: &[Row] = &[
         stanza: |n| mallory_is("x", &caps(n, &format!("{n:027}="))),
         mib: 8,
         is_passing: false,
-        held_by: QUESTIONS,
+        held_by: LOOKUPS,
         at_once: BATCH,
     },
     Row {
@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
         },
         mib: 8,
         is_passing: false,
-        held_by: &["questions", "fetch-pace"],
+        held_by: &["lookups", "fetch-throttle"],
         at_once: BATCH,
     },
     Row {
@@ -123,7 +123,7 @@ const ROWS: &[Row] = &[
         stanza: |n| mallory_is("x", &format!("<status>{n} {}</status>", "s".repeat(3_900))),
         mib: 6,
         is_passing: false,
-        held_by: &["contact-pace", "contact-states"],
+        held_by: &["contact-throttle", "contact-states"],
         at_once: 1,
     },
     Row {

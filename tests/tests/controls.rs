@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use prosed_tests::faults::{
-    Record, Scale, apart, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
+    Record, Scale, apart, attacks, black_hole, cuts, disk, kills, mutations, refusals, restarts, stops,
 };
-use prosed_tests::{Daemon, Kind, controls};
+use prosed_tests::{Daemon, Kind, negative_controls};
 use tokio::runtime::Runtime;
 
 /// Any seed. Rows that depend on chance are repeated: a row that is blind to a guard misses it each time.
@@ -28,7 +28,7 @@ const CUTS: Row = |runtime, scale| runtime.block_on(cuts::run(scale));
 const KILLS: Row = |runtime, scale| runtime.block_on(kills::run(scale));
 const RESTARTS: Row = |runtime, scale| runtime.block_on(restarts::run(scale, Duration::from_secs(2)));
 const MUTATIONS: Row = |runtime, scale| runtime.block_on(mutations::run(scale, usize::MAX));
-const HOLE: Row = |runtime, scale| runtime.block_on(hole::run(scale, Duration::ZERO));
+const HOLE: Row = |runtime, scale| runtime.block_on(black_hole::run(scale, Duration::ZERO));
 const PASSWORD: Row = |runtime, scale| runtime.block_on(refusals::wrong_password(scale));
 const CONFLICT: Row = |runtime, scale| runtime.block_on(refusals::conflict(scale));
 const STOPS: Row = |runtime, scale| runtime.block_on(stops::run(scale));
@@ -112,13 +112,15 @@ fn every_guard_has_a_control() {
     let entries = folders.map(|folder| fs::read_dir(folder).expect("tests").flatten());
     let tests = entries.into_iter().flatten().filter(|entry| entry.path().is_file());
     let tests: String = tests.map(|test| fs::read_to_string(test.path()).expect("a test")).collect();
-    let unused: Vec<_> =
-        controls::guards().into_iter().filter(|guard| !tests.contains(&format!("\"{guard}\""))).collect();
+    let unused: Vec<_> = negative_controls::guards()
+        .into_iter()
+        .filter(|guard| !tests.contains(&format!("\"{guard}\"")))
+        .collect();
     assert!(unused.is_empty(), "{unused:?}");
 }
 
 #[tokio::test]
 async fn a_guard_that_does_not_exist_is_not_taken_out() {
-    assert!(controls::guards().contains(&"host"));
+    assert!(negative_controls::guards().contains(&"host"));
     std::panic::catch_unwind(|| Daemon::setup().without("ghost")).expect_err("there is none");
 }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use prosed_tests::daemon::Setup;
-use prosed_tests::faults::{Scale, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops};
+use prosed_tests::faults::{
+    Scale, attacks, black_hole, cuts, disk, kills, mutations, refusals, restarts, stops,
+};
 use prosed_tests::http::bearer;
 use prosed_tests::{Daemon, Kind, on_both_servers};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -47,7 +49,7 @@ async fn a_restarted_server_is_spared_and_all_is_right_again(kind: Kind) {
 /// Both at the same time: a minute of silence cannot be shortened.
 #[tokio::test]
 async fn a_black_hole_is_noticed() {
-    let hole = |kind| hole::run(scale(kind, 1), Duration::ZERO);
+    let hole = |kind| black_hole::run(scale(kind, 1), Duration::ZERO);
     let (prosody, ejabberd) = tokio::join!(hole(Kind::Prosody), hole(Kind::Ejabberd));
     prosody.assert_clean();
     ejabberd.assert_clean();

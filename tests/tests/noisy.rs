@@ -139,7 +139,7 @@ async fn a_noisy_contact_is_a_few_small_events_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_size_and_pace_it_is_a_flood() {
-    let guards = ["contact-size", "contact-pace", "contact-states", "account-share"];
+    let guards = ["contact-size", "contact-throttle", "contact-states", "account-share"];
     let done = after_a_flood(guards.into_iter().fold(Daemon::setup(), Setup::without)).await;
     assert!(done.largest > 5 * CONTACT_BYTES, "{} bytes", done.largest);
     assert!(done.events > 10 * MOST_EVENTS, "{} events", done.events);
@@ -149,7 +149,7 @@ async fn without_its_size_and_pace_it_is_a_flood() {
 /// The log alone protects other accounts, whatever an account of ours has in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_rest_the_log_is_shared_all_the_same() {
-    let guards = ["contact-size", "contact-pace", "contact-states"];
+    let guards = ["contact-size", "contact-throttle", "contact-states"];
     let done = after_a_flood(guards.into_iter().fold(Daemon::setup(), Setup::without)).await;
     assert!(!done.expired, "the other account has its share");
 }

@@ -65,7 +65,7 @@ impl Output {
     /// Prints JSON as it is; people get it indented.
     pub(crate) fn raw(&mut self, value: &Value) -> Result<(), Failure> {
         if self.look.is_some() {
-            self.line(&visible::plain_json(&format!("{value:#}")))
+            self.line(&visible::escape_invisible(&format!("{value:#}")))
         } else {
             self.json(value)
         }
@@ -77,7 +77,7 @@ impl Output {
     }
 
     fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        self.line(&visible::plain_json(&value.to_string()))
+        self.line(&visible::escape_invisible(&value.to_string()))
     }
 
     /// Prints bytes as they are. They hold nothing of peers that is not harmless.
@@ -97,7 +97,7 @@ impl Output {
             let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
             visible::plain(&format!("prosectl: {}{text}", failure.to_people()))
         } else {
-            visible::plain_json(&failure.to_json().to_string())
+            visible::escape_invisible(&failure.to_json().to_string())
         };
         // Nobody can be told that they can't be told.
         let _ = writeln!(std::io::stderr(), "{message}");

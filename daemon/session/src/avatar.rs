@@ -14,14 +14,14 @@ use xmpp_parsers::ns;
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::image;
+use crate::lookups::{Kind, Lookup};
 use crate::model::{AvatarRecord, ImageId, ImageInfo};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
-use crate::questions::{Kind, Question};
-use crate::request::{AvatarStep, Outcome, Request};
+use crate::request::{AvatarPart, Outcome, Request};
 use crate::size::picture_bytes;
 use crate::waiting::Awaited;
-use crate::{Session, Turn, bounds, xml};
+use crate::{Session, Step, bounds, xml};
 
 pub(crate) const METADATA_NODE: &str = ns::AVATAR_METADATA;
 
@@ -69,11 +69,11 @@ fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
 
 impl Session {
     /// 2.1.5.
-    pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event<'_>, turn: &mut Turn<'_>) {
-        self.startup.prolong(turn.now.monotonic);
+    pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event<'_>, step: &mut Step<'_>) {
+        self.startup.prolong(step.now.monotonic);
         match &event.news {
             News::Published(item) => match read_metadata(item) {
-                Some(metadata) => self.note_avatar(owner, metadata, false, turn),
+                Some(metadata) => self.note_avatar(owner, metadata, false, step),
                 None => debug!("avatar metadata that we can't use ignored"),
             },
             News::Retracted(ids) => {
@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// `awaited`: a UI is waiting for it.
-    fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, awaited: bool, turn: &mut Turn<'_>) {
+    fn note_avatar(&mut self, owner: &BareJid, metadata: Announced, awaited: bool, step: &mut Step<'_>) {
         match metadata {
             Announced::Nothing => self.assign_no_image(owner),
             Announced::Image { bytes: Some(bytes), .. } if bytes > bounds::AVATAR_BYTES => {
@@ -104,8 +104,8 @@ impl Session {
                 let spelling = spelling.or_else(|| asked?.spelling.clone());
                 let record = AvatarRecord { id, image: None, legacy: false, spelling };
                 match self.assign_image(owner, record) {
-                    true if awaited => self.fetch_avatar(owner.clone(), id, None, turn),
-                    true => self.questions.put(owner, Kind::Avatar),
+                    true if awaited => self.fetch_avatar(owner.clone(), id, None, step),
+                    true => self.lookups.put(owner, Kind::Avatar),
                     false => {}
                 }
             }
@@ -113,23 +113,23 @@ impl Session {
     }
 
     /// A contact's turn has come: fetches the picture that their metadata names by now.
-    pub(crate) fn ask_for_avatar(&mut self, question: Question, turn: &mut Turn<'_>) {
-        let owner = question.contact.clone();
+    pub(crate) fn ask_for_avatar(&mut self, lookup: Lookup, step: &mut Step<'_>) {
+        let owner = lookup.contact.clone();
         let id = self.people.person(&owner).and_then(Person::wanted_avatar);
         if let Some(id) = id.filter(|id| self.images.is_wanted(id, &owner) && !self.images.is_coming(id))
-            && self.may_fetch(&owner, turn)
+            && self.may_fetch(&owner, step)
         {
-            self.fetch_avatar(owner, id, Some(question), turn);
+            self.fetch_avatar(owner, id, Some(lookup), step);
         }
     }
 
-    /// 2.1.6. `question`: the contact whose turn it is; absent: a UI wants the picture.
+    /// 2.1.6. `lookup`: the contact whose turn it is; absent: a UI wants the picture.
     pub(crate) fn fetch_avatar(
         &mut self,
         owner: BareJid,
         id: ImageId,
-        question: Option<Question>,
-        turn: &mut Turn<'_>,
+        lookup: Option<Lookup>,
+        step: &mut Step<'_>,
     ) {
         self.images.want(id, owner.clone());
         self.images.asked(id, owner.clone());
@@ -137,7 +137,7 @@ impl Session {
         let spelling = record.filter(|record| record.id == id).and_then(|record| record.spelling.clone());
         let query = pep::items_query(ns::AVATAR_DATA, Some(&spelling.unwrap_or_else(|| id.to_string())));
         let to = Jid::from(owner.clone());
-        self.ask_for(question, Some(to), query, Request::AvatarData { jid: owner, id }, turn);
+        self.ask_for(lookup, Some(to), query, Request::AvatarData { jid: owner, id }, step);
     }
 
     /// 2.1.7.
@@ -146,7 +146,7 @@ impl Session {
         owner: BareJid,
         id: ImageId,
         outcome: Outcome,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         self.images.answered(&id, &owner);
         let kept = outcome.and_then(|payload| {
@@ -155,20 +155,20 @@ impl Session {
                 return Err(Failure::NotFound);
             }
             let data = read_data(payload.as_ref(), id).ok_or(Failure::NotFound)?;
-            self.keep_image(id, data, turn)
+            self.keep_image(id, data, step)
         });
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
             // A server that converts between vCards and avatars (ejabberd's mod_avatar) republishes it with our
             // spelling, and may still announce the owner's.
             if failure.is_not_found() && self.spell_as_we_do(&owner, id) {
-                return self.fetch_avatar(owner, id, None, turn);
+                return self.fetch_avatar(owner, id, None, step);
             }
             self.images.give_up(&id, &owner);
             self.fetch_from_another(id);
             // Replaced in the meantime: callers wait for the new one.
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
-                self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), turn);
+                self.answer_waiting(&Awaited::Avatar(owner), &Err(failure), step);
             }
         }
     }
@@ -189,21 +189,16 @@ impl Session {
             self.people.person(owner).is_some_and(|person| person.wanted_avatar() == Some(id))
         };
         if let Some(owner) = self.images.wanted_by(&id).find(has_it) {
-            self.questions.put(owner, Kind::Avatar);
+            self.lookups.put(owner, Kind::Avatar);
         }
     }
 
-    /// Requests what the server has not pushed. `question`: the contact whose turn it is; absent: a UI wants it.
-    pub(crate) fn ask_avatar_metadata(
-        &mut self,
-        jid: BareJid,
-        question: Option<Question>,
-        turn: &mut Turn<'_>,
-    ) {
+    /// Requests what the server has not pushed. `lookup`: the contact whose turn it is; absent: a UI wants it.
+    pub(crate) fn ask_avatar_metadata(&mut self, jid: BareJid, lookup: Option<Lookup>, step: &mut Step<'_>) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(METADATA_NODE, None);
         let known = self.people.person(&jid).and_then(Person::avatar_known);
-        self.ask_for(question, to, query, Request::AvatarMetadata { jid, known }, turn);
+        self.ask_for(lookup, to, query, Request::AvatarMetadata { jid, known }, step);
     }
 
     /// Returns why it is still unknown whether there is an avatar.
@@ -212,7 +207,7 @@ impl Session {
         jid: &BareJid,
         known: Option<Option<ImageId>>,
         outcome: Outcome,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> Option<Failure> {
         let metadata = match outcome {
             Ok(payload) => match pep::answered_item(payload.as_ref(), METADATA_NODE) {
@@ -230,42 +225,42 @@ impl Session {
         let is_of_vcard = person.is_legacy() && metadata == Some(Announced::Nothing);
         if let Some(metadata) = metadata.filter(|_| is_news && !is_of_vcard) {
             let awaited = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
-            self.note_avatar(jid, metadata, awaited, turn);
+            self.note_avatar(jid, metadata, awaited, step);
         }
         None
     }
 
     /// §3.1, or §3.3 to remove it.
-    pub(crate) fn handle_set_avatar(&mut self, call: Call, images: Vec<Vec<u8>>, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_set_avatar(&mut self, call: Call, images: Vec<Vec<u8>>, step: &mut Step<'_>) {
         if !self.connection.is_online() {
-            return turn.reply(call, Err(Failure::Offline));
+            return step.reply(call, Err(Failure::Offline));
         }
         if images.is_empty() {
-            if self.wait(call, Awaited::Outcome(call), turn) {
-                self.publish_metadata(call, None, turn);
+            if self.wait(call, Awaited::Outcome(call), step) {
+                self.publish_metadata(call, None, step);
             }
             return;
         }
-        let limit = turn.stanza_limit;
+        let limit = step.stanza_limit;
         let Some(data) = images.into_iter().find(|image| image.len() <= picture_bytes(limit)) else {
-            return turn.reply(call, Err(Failure::TooLarge { limit }));
+            return step.reply(call, Err(Failure::TooLarge { limit }));
         };
         let id = ImageId(Sha1::digest(&data).into());
         let info = match image::inspect(&data, id) {
             Ok(info) => info,
-            Err(failure) => return turn.reply(call, Err(failure)),
+            Err(failure) => return step.reply(call, Err(failure)),
         };
-        if self.wait(call, Awaited::Outcome(call), turn) {
+        if self.wait(call, Awaited::Outcome(call), step) {
             let payload = pep::publish(ns::AVATAR_DATA, &id.to_string(), Data { data: data.clone() }.into());
             // Ours need not be fetched when its metadata arrives.
             self.images.claim(id, self.account.clone());
-            let _ = self.keep_image(id, data, turn);
-            let request = Request::PublishAvatar { call, id: Some(id), step: AvatarStep::Data(info) };
-            self.ask(None, payload, request, turn);
+            let _ = self.keep_image(id, data, step);
+            let request = Request::PublishAvatar { call, id: Some(id), part: AvatarPart::Data(info) };
+            self.ask(None, payload, request, step);
         }
     }
 
-    fn publish_metadata(&mut self, call: Call, image: Option<(ImageId, ImageInfo)>, turn: &mut Turn<'_>) {
+    fn publish_metadata(&mut self, call: Call, image: Option<(ImageId, ImageInfo)>, step: &mut Step<'_>) {
         let infos = image.and_then(|(id, info)| {
             Some(Info {
                 bytes: info.bytes,
@@ -280,22 +275,22 @@ impl Session {
         let item = id.map_or_else(|| "current".to_owned(), |id| id.to_string());
         let payload =
             pep::publish(METADATA_NODE, &item, Metadata { infos: infos.into_iter().collect() }.into());
-        self.ask(None, payload, Request::PublishAvatar { call, id, step: AvatarStep::Metadata }, turn);
+        self.ask(None, payload, Request::PublishAvatar { call, id, part: AvatarPart::Metadata }, step);
     }
 
     pub(crate) fn handle_avatar_published(
         &mut self,
         call: Call,
         id: Option<ImageId>,
-        step: AvatarStep,
+        part: AvatarPart,
         outcome: Outcome,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
-        match (outcome, step, id) {
-            (Ok(_), AvatarStep::Data(info), Some(id)) => self.publish_metadata(call, Some((id, info)), turn),
+        match (outcome, part, id) {
+            (Ok(_), AvatarPart::Data(info), Some(id)) => self.publish_metadata(call, Some((id, info)), step),
             (outcome, ..) => {
                 let result = outcome.map(|_| Answer::Published(id));
-                self.answer_waiting(&Awaited::Outcome(call), &result, turn);
+                self.answer_waiting(&Awaited::Outcome(call), &result, step);
             }
         }
     }

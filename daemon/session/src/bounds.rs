@@ -44,7 +44,7 @@ pub(crate) const AVATAR_SCANS: usize = 32;
 /// Colour profile and texts of an avatar, inflated, in bytes: programs hold them in memory.
 pub(crate) const AVATAR_NOTES_BYTES: usize = 4 * 1024 * 1024;
 /// Queries in flight for what the server did not push.
-pub(crate) const CATCH_UP_IN_FLIGHT: usize = 8;
+pub(crate) const BACKGROUND_IN_FLIGHT: usize = 8;
 /// Characters of a name, nickname, group or resource of a contact.
 pub const NAME_CHARS: usize = 1_000;
 /// Characters of a status or a profile's note.
@@ -92,7 +92,7 @@ pub(crate) const WAITING_CALLS: usize = 4_096;
 /// Queries caused by contacts are not counted: they have their own bounds above.
 pub(crate) const REQUESTS: usize = 8_192;
 /// How often the log reports what these bounds have left out.
-pub(crate) const LEFT_OUT_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const DROPPED_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// How long the server or a peer may take to answer a request.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

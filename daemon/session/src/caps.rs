@@ -21,14 +21,14 @@ use xmpp_parsers::presence::{Presence, Type};
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::disco::{Form, IdentityText, Info};
+use crate::dropped::What;
 use crate::effect::Write;
 use crate::features::Features;
-use crate::left_out::What;
+use crate::lookups::{Kind, Lookup};
 use crate::model::{CapsKey, CapsRecord};
 use crate::people::{self, Online, Person};
-use crate::questions::{Kind, Question};
 use crate::request::{CapsQuery, Outcome, Request};
-use crate::{Session, Turn, avatar, bounds, disco, pep, ping, vcard};
+use crate::{Session, Step, avatar, bounds, disco, pep, ping, vcard};
 
 const FEATURES: &[&str] = &[ns::CAPS];
 
@@ -265,7 +265,7 @@ fn announced(presence: &Presence) -> Option<(CapsKey, String)> {
 
 impl Session {
     /// Notes the client announced in a presence, and has it queried if it is unknown.
-    pub(crate) fn note_caps(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
+    pub(crate) fn note_caps(&mut self, from: &Jid, presence: &Presence, step: &mut Step<'_>) {
         if presence.type_ != Type::None {
             return;
         }
@@ -284,7 +284,7 @@ impl Session {
         if is_new {
             let bytes = key.bytes() + node.len();
             if bytes > room {
-                self.left_out.note(What::Devices, turn.now);
+                self.dropped.note(What::Devices, step.now);
                 return;
             }
             online.caps = Some(key.clone());
@@ -296,7 +296,7 @@ impl Session {
             // They may be able to explain it by now.
             online.is_clueless = false;
             self.caps.unknown.entry(key).or_default().holders.insert(from.clone(), node);
-            self.questions.put(&bare, Kind::Caps);
+            self.lookups.put(&bare, Kind::Caps);
         }
     }
 
@@ -322,8 +322,8 @@ impl Session {
     }
 
     /// A contact's turn has come: queries one of their hashes.
-    pub(crate) fn ask_for_caps(&mut self, question: Question, turn: &mut Turn<'_>) {
-        let contact = &question.contact;
+    pub(crate) fn ask_for_caps(&mut self, lookup: Lookup, step: &mut Step<'_>) {
+        let contact = &lookup.contact;
         let Some(person) = self.people.person(contact) else { return };
         let devices = person.online.iter().filter_map(|(resource, online)| {
             Some((people::device(contact, resource)?, online.caps.clone()?))
@@ -338,7 +338,7 @@ impl Session {
         let mut now = now.into_iter();
         let Some((holder, key)) = now.next() else { return };
         if now.next().is_some() {
-            self.questions.put(contact, Kind::Caps);
+            self.lookups.put(contact, Kind::Caps);
         }
         let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
         // Each with its own node: nobody can cause queries to others for a node that they don't have.
@@ -348,10 +348,10 @@ impl Session {
         unknown.waiting.remove(&holder);
         unknown.asked.insert(holder.clone());
         let asked = CapsQuery { key, holder: holder.clone() };
-        self.ask_for(Some(question), Some(holder), query, Request::Disco { asked }, turn);
+        self.ask_for(Some(lookup), Some(holder), query, Request::Disco { asked }, step);
     }
 
-    pub(crate) fn handle_disco_result(&mut self, asked: CapsQuery, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_disco_result(&mut self, asked: CapsQuery, outcome: Outcome, step: &mut Step<'_>) {
         let CapsQuery { key, holder } = asked;
         let info = outcome.ok().flatten().as_ref().and_then(Info::read);
         let told = info.map(|info| (fits(&info, &key), info.record()));
@@ -360,29 +360,29 @@ impl Session {
             unknown.asked.remove(&holder);
         }
         match told {
-            Some((true, record)) => self.note_meaning(key, &holder, record, turn),
+            Some((true, record)) => self.note_meaning(key, &holder, record, step),
             unfit => {
                 self.caps.forget_holder(&holder, &key);
                 self.edit_device(&holder, &key, |online| online.is_clueless = true);
                 if let Some((_, record)) = unfit {
                     debug!("caps that no hash confirms count for that device only");
-                    self.note_own_client(&holder, &key, &Arc::new(record), turn);
+                    self.note_own_client(&holder, &key, &Arc::new(record), step);
                 }
                 // Each is considered once, since those waiting have had a turn for it; not all holders are scanned.
                 while let Some(other) = self.caps.next_waiting(&key) {
                     if self.may_explain(&other, &key) {
-                        self.questions.put(&other.to_bare(), Kind::Caps);
+                        self.lookups.put(&other.to_bare(), Kind::Caps);
                         break;
                     }
                 }
             }
         }
         // Their other devices.
-        self.questions.put(&holder.to_bare(), Kind::Caps);
+        self.lookups.put(&holder.to_bare(), Kind::Caps);
     }
 
     /// A hash has been explained, and the explanation matches.
-    fn note_meaning(&mut self, key: CapsKey, by: &Jid, record: CapsRecord, turn: &mut Turn<'_>) {
+    fn note_meaning(&mut self, key: CapsKey, by: &Jid, record: CapsRecord, step: &mut Step<'_>) {
         let holders = self.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
         let explained = self.caps.explained.entry(by.to_bare()).or_default();
         let (kept, gone) = if *explained + record.bytes() <= bounds::CAPS_BYTES_PER_CONTACT {
@@ -396,18 +396,18 @@ impl Session {
                 for holder in holders.keys() {
                     self.edit_device(holder, &key, |online| online.client = Some(Arc::clone(&record)));
                 }
-                turn.save(Write::Caps { key, record: Some((*record).clone()) });
+                step.save(Write::Caps { key, record: Some((*record).clone()) });
             }
             Err(record) => {
-                self.left_out.note(What::Caps, turn.now);
+                self.dropped.note(What::Caps, step.now);
                 let record = Arc::new(record);
                 for holder in holders.keys() {
-                    self.note_own_client(holder, &key, &record, turn);
+                    self.note_own_client(holder, &key, &record, step);
                 }
             }
         }
         for key in gone {
-            turn.save(Write::Caps { key, record: None });
+            step.save(Write::Caps { key, record: None });
         }
     }
 
@@ -417,12 +417,12 @@ impl Session {
         holder: &Jid,
         key: &CapsKey,
         record: &Arc<CapsRecord>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let bare = holder.to_bare();
         let Some(person) = self.people.person(&bare) else { return };
         if person.online_bytes(&bare) + record.bytes() > bounds::ONLINE_BYTES {
-            return self.left_out.note(What::Caps, turn.now);
+            return self.dropped.note(What::Caps, step.now);
         }
         self.edit_device(holder, key, |online| {
             online.client = Some(Arc::clone(record));

@@ -8,7 +8,7 @@ use crate::model::{Account, ConnectionState, OwnPresence};
 use crate::people::People;
 use crate::time::Timestamp;
 use crate::waiting::Awaited;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 pub(crate) struct Connection {
     account: BareJid,
@@ -113,7 +113,7 @@ impl Connection {
         self.told = Some(news);
     }
 
-    fn become_(&mut self, state: ConnectionState, now: Timestamp) {
+    fn enter(&mut self, state: ConnectionState, now: Timestamp) {
         if self.state != state {
             self.state = state;
             self.since = now;
@@ -127,53 +127,53 @@ impl Connection {
 }
 
 impl Session {
-    pub(crate) fn handle_connecting(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_connecting(&mut self, step: &mut Step<'_>) {
         if !self.connection.is_hopeful() {
-            self.connection.become_(ConnectionState::Connecting, turn.now.wall);
+            self.connection.enter(ConnectionState::Connecting, step.now.wall);
             self.connection.failure = None;
         }
-        self.tell(turn);
+        self.tell(step);
     }
 
-    pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, turn: &mut Turn<'_>) {
-        self.tell_contacts(turn);
+    pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, step: &mut Step<'_>) {
+        self.tell_contacts(step);
         // Their stream is gone, and the new server's limit is lower: sending them again would be useless.
-        for ended in self.pending.take_larger_than(turn.stanza_limit) {
-            self.handle_outcome(ended, Err(Failure::TooLarge { limit: turn.stanza_limit }), turn);
+        for ended in self.pending.take_larger_than(step.stanza_limit) {
+            self.handle_outcome(ended, Err(Failure::TooLarge { limit: step.stanza_limit }), step);
         }
-        self.end_stream(ConnectionState::Connecting, turn);
-        self.doubt_presences(turn);
-        self.connection.become_(ConnectionState::Online, turn.now.wall);
+        self.end_stream(ConnectionState::Connecting, step);
+        self.mark_presences_stale(step);
+        self.connection.enter(ConnectionState::Online, step.now.wall);
         self.connection.jid = Some(jid);
         self.connection.failure = None;
-        self.tell(turn);
-        self.start_up(roster_versioning, turn);
+        self.tell(step);
+        self.start_up(roster_versioning, step);
     }
 
-    pub(crate) fn handle_resumed(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_resumed(&mut self, step: &mut Step<'_>) {
         if self.connection.state == ConnectionState::Suspended {
-            self.tell_contacts(turn);
-            self.connection.become_(ConnectionState::Online, turn.now.wall);
+            self.tell_contacts(step);
+            self.connection.enter(ConnectionState::Online, step.now.wall);
             self.connection.failure = None;
-            self.pending.prolong(turn.now.monotonic);
+            self.pending.prolong(step.now.monotonic);
             self.presence.keep();
             self.last_seen.regain_sight();
-            self.tell(turn);
+            self.tell(step);
             if self.startup.is_announced() {
                 let account = Answer::Account(Box::new(self.account()));
-                self.answer_waiting(&Awaited::Login, &Ok(account), turn);
+                self.answer_waiting(&Awaited::Login, &Ok(account), step);
             }
-            self.ask_on(turn);
+            self.ask_on(step);
         }
     }
 
-    pub(crate) fn handle_suspended(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_suspended(&mut self, step: &mut Step<'_>) {
         if self.connection.is_online() {
-            self.tell_contacts(turn);
-            self.connection.become_(ConnectionState::Suspended, turn.now.wall);
-            self.last_seen.lose_sight(turn.now.wall);
-            self.presence.keep_until(turn.now.monotonic + crate::bounds::PRESENCE_KEPT);
-            self.tell(turn);
+            self.tell_contacts(step);
+            self.connection.enter(ConnectionState::Suspended, step.now.wall);
+            self.last_seen.lose_sight(step.now.wall);
+            self.presence.keep_until(step.now.monotonic + crate::bounds::PRESENCE_KEPT);
+            self.tell(step);
         }
     }
 
@@ -181,53 +181,53 @@ impl Session {
         &mut self,
         failure: Option<Failure>,
         retry_at: Option<Timestamp>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
-        self.tell_contacts(turn);
+        self.tell_contacts(step);
         if retry_at.is_none() {
             let state = if failure.is_some() { ConnectionState::Failed } else { ConnectionState::Offline };
-            self.end_stream(state, turn);
-            self.forget_presences(turn);
-            self.fail_waiting(failure.as_ref().unwrap_or(&Failure::Offline), turn);
+            self.end_stream(state, step);
+            self.forget_presences(step);
+            self.fail_waiting(failure.as_ref().unwrap_or(&Failure::Offline), step);
         } else if !matches!(self.connection.state, ConnectionState::Suspended | ConnectionState::Connecting) {
-            self.end_stream(ConnectionState::Connecting, turn);
-            self.forget_presences(turn);
+            self.end_stream(ConnectionState::Connecting, step);
+            self.forget_presences(step);
         }
         if let Some(failure) = failure.as_ref().filter(|failure| !failure.may_pass()) {
             // Retries continue, slowly. Calls should not wait for them.
-            self.answer_waiting(&Awaited::Login, &Err(failure.clone()), turn);
-            self.answer_waiting(&Awaited::Roster, &Err(failure.clone()), turn);
+            self.answer_waiting(&Awaited::Login, &Err(failure.clone()), step);
+            self.answer_waiting(&Awaited::Roster, &Err(failure.clone()), step);
         }
         self.connection.failure = failure;
         self.connection.retry_at = retry_at;
-        self.tell(turn);
+        self.tell(step);
     }
 
-    pub(crate) fn handle_logout(&mut self, call: crate::Call, turn: &mut Turn<'_>) {
-        self.end_renames(&Failure::Offline, turn);
-        self.fail_waiting(&Failure::Offline, turn);
+    pub(crate) fn handle_logout(&mut self, call: crate::Call, step: &mut Step<'_>) {
+        self.end_renames(&Failure::Offline, step);
+        self.fail_waiting(&Failure::Offline, step);
         if self.connection.is_online() && self.startup.is_announced() {
-            let _ = turn.send(self.presence.farewell());
+            let _ = step.send(self.presence.farewell());
         }
         self.connection.is_leaving = true;
-        turn.reply(call, Ok(Answer::Done));
+        step.reply(call, Ok(Answer::Done));
     }
 
     /// Nothing remains of the stream: every request on it ends here.
-    fn end_stream(&mut self, state: ConnectionState, turn: &mut Turn<'_>) {
-        self.connection.become_(state, turn.now.wall);
+    fn end_stream(&mut self, state: ConnectionState, step: &mut Step<'_>) {
+        self.connection.enter(state, step.now.wall);
         self.startup = crate::startup::State::default();
-        self.questions = crate::questions::Questions::default();
-        self.catchup.rest();
+        self.lookups = crate::lookups::Lookups::default();
+        self.background.rest();
         self.vcard_temp = crate::vcard_temp::State::default();
         self.vcard_edits = crate::vcard_edit::State::default();
         self.roster.forget_changes();
-        self.end_renames(&crate::Failure::Offline, turn);
+        self.end_renames(&crate::Failure::Offline, step);
         self.caps.forget_unknown();
         self.images.forget_wishes();
         for request in self.pending.take_all() {
             tracing::debug!(?request, "request ended with its stream");
         }
-        self.fail_waiting_for_answers(turn);
+        self.fail_waiting_for_answers(step);
     }
 }

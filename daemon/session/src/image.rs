@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::model::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
 use crate::people::Person;
 use crate::waiting::Awaited;
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 mod canvas;
 mod format;
@@ -206,7 +206,7 @@ impl Session {
         &mut self,
         id: ImageId,
         data: Vec<u8>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> Result<(), Failure> {
         let info = inspect(&data, id)?;
         if self.images.is_saving(&id) {
@@ -215,7 +215,7 @@ impl Session {
         let ticket = self.tickets.issue();
         self.images.saving.insert(ticket, (id, info));
         let write = Write::Image { id, kind: info.kind, data };
-        turn.effects.push(Effect::Save { write, ticket: Some(ticket) });
+        step.effects.push(Effect::Save { write, ticket: Some(ticket) });
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Session {
         &mut self,
         (id, info): (ImageId, ImageInfo),
         stored: bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         self.images.wanted.remove(&id);
         // No longer used, so it may be removed at any time.
@@ -237,7 +237,7 @@ impl Session {
                 continue;
             }
             let result = if stored { self.show_image(&owner, id, info) } else { Err(Failure::StorageFailed) };
-            self.answer_waiting(&Awaited::Avatar(owner), &result, turn);
+            self.answer_waiting(&Awaited::Avatar(owner), &result, step);
         }
     }
 

@@ -11,7 +11,7 @@ use jid::BareJid;
 
 use crate::effect::Write;
 use crate::time::Timestamp;
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 /// Jabber was announced on 4 January 1999: nobody was online before.
 const EARLIEST: Timestamp = Timestamp(915_408_000_000);
@@ -67,8 +67,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn save_last_seen(&mut self, turn: &mut Turn<'_>) {
-        let is_due = self.last_seen.save_at.is_some_and(|at| at <= turn.now.monotonic);
+    pub(crate) fn save_last_seen(&mut self, step: &mut Step<'_>) {
+        let is_due = self.last_seen.save_at.is_some_and(|at| at <= step.now.monotonic);
         if is_due || self.connection.must_save_now() {
             self.last_seen.save_at = None;
             let unsaved = std::mem::take(&mut self.last_seen.unsaved).into_iter();
@@ -76,7 +76,7 @@ impl Session {
             let times: Vec<_> =
                 unsaved.filter_map(|jid| Some((people.person(&jid)?.last_seen?, jid))).collect();
             if !times.is_empty() {
-                turn.save(Write::LastSeen(times.into_iter().map(|(at, jid)| (jid, at)).collect()));
+                step.save(Write::LastSeen(times.into_iter().map(|(at, jid)| (jid, at)).collect()));
             }
         }
     }

@@ -9,25 +9,26 @@
 //! circle.
 
 mod avatar;
+mod background;
 pub mod bounds;
+#[cfg(test)]
+mod bounds_tests;
 mod caps;
 mod carbons;
-mod catchup;
 mod command;
 mod connection;
 mod disco;
 mod domain;
+mod dropped;
 mod effect;
 mod failure;
 mod features;
-#[cfg(test)]
-mod growth;
 mod image;
 mod last_seen;
-mod left_out;
 mod lookalike;
+mod lookups;
+mod memory;
 mod model;
-mod pace;
 mod pending;
 mod people;
 mod pep;
@@ -35,7 +36,6 @@ mod picture;
 mod ping;
 mod presence;
 mod profile;
-mod questions;
 mod queue;
 mod read;
 mod rename;
@@ -45,14 +45,14 @@ mod saving;
 mod size;
 mod snapshot;
 mod startup;
+mod step;
 mod subscription;
+mod throttle;
 mod time;
-mod turn;
 mod vcard;
 mod vcard_edit;
 mod vcard_temp;
 mod waiting;
-mod weight;
 mod xml;
 
 use std::time::Instant;
@@ -83,11 +83,11 @@ pub use size::{picture_bytes, stanza_bytes, stanza_limit};
 pub use snapshot::Snapshot;
 pub use time::{Now, Timestamp};
 
-use pace::Pace;
 use pending::{Ended, Pending};
 use people::People;
 use request::{Outcome, Request};
-use turn::Turn;
+use step::Step;
+use throttle::Throttle;
 use waiting::{Awaited, Waiting};
 
 /// One account's session.
@@ -98,17 +98,17 @@ pub struct Session {
     stanza_limit: usize,
     people: People,
     /// How often UIs are notified of a contact.
-    pace: Pace,
+    throttle: Throttle,
     /// How often what is known about a contact is saved.
-    saves: Pace,
+    saves: Throttle,
     /// How often a contact's picture is fetched.
-    fetches: Pace,
+    fetches: Throttle,
     pending: Pending,
-    questions: questions::Questions,
-    catchup: catchup::State,
+    lookups: lookups::Lookups,
+    background: background::State,
     waiting: Waiting,
-    left_out: left_out::LeftOut,
-    weight: weight::Weight,
+    dropped: dropped::Dropped,
+    memory: memory::MemoryUse,
     images: image::Images,
     tickets: effect::Tickets,
     roster: roster::State,
@@ -134,17 +134,17 @@ impl Session {
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             stanza_limit: size::stanza_limit(None),
-            weight: weight::Weight::of(&people),
+            memory: memory::MemoryUse::of(&people),
             images,
             people,
-            pace: Pace::of_telling(),
-            saves: Pace::of_saving(),
-            fetches: Pace::of_fetching(),
+            throttle: Throttle::of_telling(),
+            saves: Throttle::of_saving(),
+            fetches: Throttle::of_fetching(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
-            questions: questions::Questions::default(),
-            catchup: catchup::State::default(),
+            lookups: lookups::Lookups::default(),
+            background: background::State::default(),
             waiting: Waiting::default(),
-            left_out: left_out::LeftOut::default(),
+            dropped: dropped::Dropped::default(),
             tickets: effect::Tickets::default(),
             roster,
             renames: rename::State::default(),
@@ -170,27 +170,27 @@ impl Session {
         if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
             self.stanza_limit = size::stanza_limit(*stanza_bytes);
         }
-        let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
+        let step = &mut Step { now, stanza_limit: self.stanza_limit, effects };
         match input {
-            Input::Connecting => self.handle_connecting(turn),
-            Input::Online { jid, roster_versioning, .. } => self.handle_online(jid, roster_versioning, turn),
-            Input::Resumed { .. } => self.handle_resumed(turn),
-            Input::Suspended => self.handle_suspended(turn),
-            Input::Offline { failure, retry_at } => self.handle_offline(failure, retry_at, turn),
+            Input::Connecting => self.handle_connecting(step),
+            Input::Online { jid, roster_versioning, .. } => self.handle_online(jid, roster_versioning, step),
+            Input::Resumed { .. } => self.handle_resumed(step),
+            Input::Suspended => self.handle_suspended(step),
+            Input::Offline { failure, retry_at } => self.handle_offline(failure, retry_at, step),
             Input::Stanza(stanza) => {
                 self.connection.heard(now.wall);
                 match *stanza {
-                    Stanza::Iq(iq) => self.handle_iq(iq, turn),
-                    Stanza::Message(message) => self.handle_message(message, turn),
-                    Stanza::Presence(presence) => self.handle_presence(presence, turn),
+                    Stanza::Iq(iq) => self.handle_iq(iq, step),
+                    Stanza::Message(message) => self.handle_message(message, step),
+                    Stanza::Presence(presence) => self.handle_presence(presence, step),
                 }
             }
-            Input::Command { call, command } => self.handle_command(call, command, turn),
-            Input::Saved { ticket, stored } => self.handle_saved(ticket, stored, turn),
-            Input::Tick => self.handle_tick(turn),
+            Input::Command { call, command } => self.handle_command(call, command, step),
+            Input::Saved { ticket, stored } => self.handle_saved(ticket, stored, step),
+            Input::Tick => self.handle_tick(step),
         }
         while let Some((ended, failure)) = self.pending.take_refused() {
-            self.handle_outcome(ended, Err(failure), turn);
+            self.handle_outcome(ended, Err(failure), step);
         }
     }
 
@@ -198,20 +198,20 @@ impl Session {
     /// together are reported together, and the first after a quiet time are not delayed. A contact who keeps changing
     /// is reported twice a second. What is known about people is saved in the same way.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let turn = &mut Turn { now, stanza_limit: self.stanza_limit, effects };
-        self.save_people(turn);
-        self.save_last_seen(turn);
-        self.tell_requests(turn);
-        if self.pace.is_due(now.monotonic) {
-            return self.tell(turn);
+        let step = &mut Step { now, stanza_limit: self.stanza_limit, effects };
+        self.save_people(step);
+        self.save_last_seen(step);
+        self.tell_requests(step);
+        if self.throttle.is_due(now.monotonic) {
+            return self.tell(step);
         }
-        let (people, pace) = (&mut self.people, &mut self.pace);
-        let changes = people.take_changes(|jid| pace.admits(jid, now.monotonic));
-        self.tell_changes(changes, turn);
+        let (people, throttle) = (&mut self.people, &mut self.throttle);
+        let changes = people.take_changes(|jid| throttle.admits(jid, now.monotonic));
+        self.tell_changes(changes, step);
         if let Some(news) = self.connection.news(&self.people, self.presence.own())
-            && (self.connection.is_of_ours(&news) || self.pace.admits(&self.account, now.monotonic))
+            && (self.connection.is_of_ours(&news) || self.throttle.admits(&self.account, now.monotonic))
         {
-            self.tell_account(news, turn);
+            self.tell_account(news, step);
         }
     }
 
@@ -223,14 +223,14 @@ impl Session {
             self.waiting.next_deadline(),
             self.startup.next_deadline().filter(|_| self.connection.is_online()),
             // Those in line are queried after an answer.
-            self.catchup.next_deadline().filter(|_| self.may_line_up()),
+            self.background.next_deadline().filter(|_| self.may_line_up()),
             self.presence.next_deadline(),
             self.last_seen.next_deadline(),
-            self.pace.next_deadline(),
+            self.throttle.next_deadline(),
             self.saves.next_deadline(),
             self.fetches.next_deadline(),
             self.subscriptions.next_deadline(),
-            self.left_out.next_deadline(),
+            self.dropped.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -252,24 +252,24 @@ impl Session {
         self.roster.is_known()
     }
 
-    fn handle_iq(&mut self, iq: Iq, turn: &mut Turn<'_>) {
+    fn handle_iq(&mut self, iq: Iq, step: &mut Step<'_>) {
         match iq {
-            Iq::Get { from, id, payload, .. } => self.handle_get(from, id, payload, turn),
-            Iq::Set { from, id, payload, .. } => self.handle_set(from, id, payload, turn),
+            Iq::Get { from, id, payload, .. } => self.handle_get(from, id, payload, step),
+            Iq::Set { from, id, payload, .. } => self.handle_set(from, id, payload, step),
             Iq::Result { from, id, payload, .. } => {
                 if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
-                    self.handle_outcome(ended, Ok(payload), turn);
+                    self.handle_outcome(ended, Ok(payload), step);
                 }
             }
             Iq::Error { from, id, error, .. } => {
                 if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
-                    self.handle_outcome(ended, Err(xml::stanza_failure(&error)), turn);
+                    self.handle_outcome(ended, Err(xml::stanza_failure(&error)), step);
                 }
             }
         }
     }
 
-    fn handle_get(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
+    fn handle_get(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, step: &mut Step<'_>) {
         // Strangers get the answer for an offline account: any other would reveal that we are online.
         let known = self.is_known(from.as_ref());
         // It is what any server answers on behalf of its users (RFC 6120 §8.3.3.19).
@@ -282,10 +282,10 @@ impl Session {
         } else {
             None
         };
-        turn.answer(from, id, answer.unwrap_or_else(|| Err(DefinedCondition::ServiceUnavailable)));
+        step.answer(from, id, answer.unwrap_or_else(|| Err(DefinedCondition::ServiceUnavailable)));
     }
 
-    fn handle_set(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, turn: &mut Turn<'_>) {
+    fn handle_set(&mut self, from: Option<Jid>, id: String, payload: minidom::Element, step: &mut Step<'_>) {
         if roster::is_push(&payload) {
             if !self.is_from_us(from.as_ref()) {
                 debug!("roster push from somebody else ignored");
@@ -293,23 +293,23 @@ impl Session {
             }
             if !roster::is_small(&payload) {
                 debug!("roster push with too many items refused");
-                turn.answer(from, id, Err(DefinedCondition::BadRequest));
+                step.answer(from, id, Err(DefinedCondition::BadRequest));
                 return;
             }
-            for jid in self.handle_roster_push(&payload, turn) {
+            for jid in self.handle_roster_push(&payload, step) {
                 self.note_roster_change(&jid);
-                self.confirm_roster_change(&jid, turn);
-                self.note_rename_push(&jid, turn);
-                self.note_added(&jid, turn.now);
+                self.confirm_roster_change(&jid, step);
+                self.note_rename_push(&jid, step);
+                self.note_added(&jid, step.now);
             }
-            self.ask_on(turn);
-            turn.answer(from, id, Ok(None));
+            self.ask_on(step);
+            step.answer(from, id, Ok(None));
         } else {
-            turn.answer(from, id, Err(DefinedCondition::ServiceUnavailable));
+            step.answer(from, id, Err(DefinedCondition::ServiceUnavailable));
         }
     }
 
-    fn handle_message(&mut self, message: Message, turn: &mut Turn<'_>) {
+    fn handle_message(&mut self, message: Message, step: &mut Step<'_>) {
         // Messages are not stored yet: because our priority is negative, the server keeps them for others.
         if message.type_ == MessageType::Error {
             return;
@@ -322,192 +322,192 @@ impl Session {
             }
             match event.node {
                 avatar::METADATA_NODE => {
-                    self.handle_avatar_event(&owner, &event, turn);
-                    self.answer_with_avatar(&owner, turn);
+                    self.handle_avatar_event(&owner, &event, step);
+                    self.answer_with_avatar(&owner, step);
                 }
-                vcard::VCARD4_NODE | vcard::PROSE_NODE => self.handle_vcard_event(&owner, &event, turn),
+                vcard::VCARD4_NODE | vcard::PROSE_NODE => self.handle_vcard_event(&owner, &event, step),
                 _ => {}
             }
         }
-        self.ask_on(turn);
+        self.ask_on(step);
     }
 
-    fn handle_presence(&mut self, presence: Presence, turn: &mut Turn<'_>) {
+    fn handle_presence(&mut self, presence: Presence, step: &mut Step<'_>) {
         let Some(from) = presence.from.clone() else { return };
-        self.note_subscription(&from.to_bare(), &presence, turn);
+        self.note_subscription(&from.to_bare(), &presence, step);
         if !self.people.contains(&from.to_bare()) || self.connection.is_us(&from) {
             return;
         }
         let bare = from.to_bare();
-        if presence.type_ == PresenceType::None && !self.has_room_for_people(turn.now.monotonic) {
-            return self.left_out.note(left_out::What::People, turn.now);
+        if presence.type_ == PresenceType::None && !self.has_room_for_people(step.now.monotonic) {
+            return self.dropped.note(dropped::What::People, step.now);
         }
-        let before = self.weigh(&bare);
-        self.note_presence(&from, &presence, turn);
-        self.note_caps(&from, &presence, turn);
-        self.note_weight(before, self.weigh(&bare));
+        let before = self.memory_of(&bare);
+        self.note_presence(&from, &presence, step);
+        self.note_caps(&from, &presence, step);
+        self.note_memory(before, self.memory_of(&bare));
         if presence.type_ == PresenceType::None {
-            self.note_come(&bare, turn.now);
+            self.note_come(&bare, step.now);
         }
-        self.note_vcard_photo(&bare, &presence, turn.now);
-        self.ask_on(turn);
+        self.note_vcard_photo(&bare, &presence, step.now);
+        self.ask_on(step);
     }
 
-    fn handle_command(&mut self, call: Call, command: Command, turn: &mut Turn<'_>) {
+    fn handle_command(&mut self, call: Call, command: Command, step: &mut Step<'_>) {
         match command {
-            Command::Login => self.handle_login(call, turn),
-            Command::Logout => self.handle_logout(call, turn),
-            Command::GetAccount => turn.reply(call, Ok(Answer::Account(Box::new(self.account())))),
-            Command::LoadRoster => self.handle_load_roster(call, turn),
-            Command::LoadState => self.handle_load_state(call, turn),
+            Command::Login => self.handle_login(call, step),
+            Command::Logout => self.handle_logout(call, step),
+            Command::GetAccount => step.reply(call, Ok(Answer::Account(Box::new(self.account())))),
+            Command::LoadRoster => self.handle_load_roster(call, step),
+            Command::LoadState => self.handle_load_state(call, step),
             Command::ShowContacts { jids } => {
-                jids.iter().rev().for_each(|jid| self.note_shown(jid, turn.now));
-                self.ask_on(turn);
-                turn.reply(call, Ok(Answer::Done));
+                jids.iter().rev().for_each(|jid| self.note_shown(jid, step.now));
+                self.ask_on(step);
+                step.reply(call, Ok(Answer::Done));
             }
             Command::GetContact { jid } => {
                 let contact = self.people.contact(&jid).map(|contact| Answer::Contact(Box::new(contact)));
-                turn.reply(call, contact.ok_or(Failure::ContactUnknown));
-                self.show_one(&jid, turn);
+                step.reply(call, contact.ok_or(Failure::ContactUnknown));
+                self.show_one(&jid, step);
             }
             Command::LoadAvatar { jid } => {
-                self.handle_load_avatar(call, jid.clone(), turn);
-                self.show_one(&jid, turn);
+                self.handle_load_avatar(call, jid.clone(), step);
+                self.show_one(&jid, step);
             }
             Command::LoadProfile { jid, refresh } => {
-                self.handle_load_profile(call, jid.clone(), refresh, turn);
-                self.show_one(&jid, turn);
+                self.handle_load_profile(call, jid.clone(), refresh, step);
+                self.show_one(&jid, step);
             }
             Command::AddContact { jid, name, groups, subscribe } => {
-                self.handle_add_contact(call, jid, name, groups, subscribe, turn);
+                self.handle_add_contact(call, jid, name, groups, subscribe, step);
             }
             Command::UpdateContact { jid, name, groups } => {
-                self.handle_update_contact(call, jid, name, groups, turn);
+                self.handle_update_contact(call, jid, name, groups, step);
             }
-            Command::RenameGroup { from, to } => self.handle_rename_group(call, from, to, turn),
-            Command::RemoveContact { jid } => self.handle_remove_contact(call, jid, turn),
+            Command::RenameGroup { from, to } => self.handle_rename_group(call, from, to, step),
+            Command::RemoveContact { jid } => self.handle_remove_contact(call, jid, step),
             Command::ListSubscriptionRequests => {
-                turn.reply(call, Ok(Answer::SubscriptionRequests(self.subscription_requests())));
+                step.reply(call, Ok(Answer::SubscriptionRequests(self.subscription_requests())));
             }
-            Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, turn),
-            Command::SetAvatar { images } => self.handle_set_avatar(call, images, turn),
-            Command::SetProfile(patch) => self.handle_set_profile(call, *patch, turn),
-            Command::SetPresence(presence) => self.handle_set_presence(call, presence, turn),
+            Command::Subscription { jid, act } => self.handle_subscription_act(call, jid, act, step),
+            Command::SetAvatar { images } => self.handle_set_avatar(call, images, step),
+            Command::SetProfile(patch) => self.handle_set_profile(call, *patch, step),
+            Command::SetPresence(presence) => self.handle_set_presence(call, presence, step),
         }
     }
 
     /// A request has ended: with its answer, an error, its deadline, or the end of its stream.
-    fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, turn: &mut Turn<'_>) {
-        let Ended { request, question } = ended;
-        question.iter().for_each(|question| self.questions.end(question));
+    fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, step: &mut Step<'_>) {
+        let Ended { request, lookup } = ended;
+        lookup.iter().for_each(|lookup| self.lookups.end(lookup));
         if let Err(failure) = &outcome {
             debug!(?request, %failure, "request ended");
         }
         match request {
             Request::Roster => {
-                self.handle_roster_result(outcome, turn);
+                self.handle_roster_result(outcome, step);
                 // Answered on another device while we were away.
                 for jid in self.subscriptions.from() {
                     self.note_roster_change(&jid);
                 }
-                self.look_for_others(turn.now.monotonic);
+                self.look_for_others(step.now.monotonic);
             }
-            Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, turn),
-            Request::Rename { jid } => self.handle_rename_result(&jid, outcome, turn),
-            Request::PublishAvatar { call, id, step } => {
-                self.handle_avatar_published(call, id, step, outcome, turn)
+            Request::RosterChange { call } => self.handle_roster_change_result(call, outcome, step),
+            Request::Rename { jid } => self.handle_rename_result(&jid, outcome, step),
+            Request::PublishAvatar { call, id, part } => {
+                self.handle_avatar_published(call, id, part, outcome, step)
             }
-            Request::OwnVcard { from } => self.handle_own_vcard(from, outcome, turn),
+            Request::OwnVcard { from } => self.handle_own_vcard(from, outcome, step),
             Request::PublishVcard { vcard, source } => {
-                self.handle_vcard_published(*vcard, source, outcome, turn);
+                self.handle_vcard_published(*vcard, source, outcome, step);
             }
             Request::EnableCarbons => carbons::note_result(&outcome),
-            Request::Disco { asked } => self.handle_disco_result(asked, outcome, turn),
+            Request::Disco { asked } => self.handle_disco_result(asked, outcome, step),
             Request::AvatarMetadata { jid, known } => {
-                let failure = self.handle_avatar_metadata_result(&jid, known, outcome, turn);
-                self.conclude_avatar(jid, failure, turn);
+                let failure = self.handle_avatar_metadata_result(&jid, known, outcome, step);
+                self.conclude_avatar(jid, failure, step);
             }
-            Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, turn),
+            Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, step),
             Request::Vcard { jid, source, on_request } => {
-                match self.handle_vcard_result(&jid, source, outcome, turn) {
-                    None => self.ask_next_profile(jid, source, on_request, turn),
-                    failure if on_request => self.answer_profile(jid, failure, turn),
+                match self.handle_vcard_result(&jid, source, outcome, step) {
+                    None => self.ask_next_profile(jid, source, on_request, step),
+                    failure if on_request => self.answer_profile(jid, failure, step),
                     _ => {}
                 }
             }
             Request::VcardTemp { jid, on_request } => {
-                let failure = self.handle_vcard_temp_result(&jid, outcome, turn);
+                let failure = self.handle_vcard_temp_result(&jid, outcome, step);
                 if on_request {
-                    self.answer_profile(jid, failure, turn);
+                    self.answer_profile(jid, failure, step);
                 }
             }
         }
-        self.ask_on(turn);
+        self.ask_on(step);
     }
 
-    fn handle_saved(&mut self, ticket: Ticket, stored: bool, turn: &mut Turn<'_>) {
+    fn handle_saved(&mut self, ticket: Ticket, stored: bool, step: &mut Step<'_>) {
         if let Some(image) = self.images.take_saved(ticket) {
-            self.handle_image_saved(image, stored, turn);
-            self.ask_on(turn);
+            self.handle_image_saved(image, stored, step);
+            self.ask_on(step);
         } else if let Some(saved) = self.presence.take_saved(ticket) {
-            self.handle_presence_saved(saved, stored, turn);
+            self.handle_presence_saved(saved, stored, step);
         }
     }
 
-    fn handle_tick(&mut self, turn: &mut Turn<'_>) {
+    fn handle_tick(&mut self, step: &mut Step<'_>) {
         if self.connection.is_online() {
-            for ended in self.pending.take_overdue(turn.now.monotonic) {
-                self.handle_outcome(ended, Err(Failure::RequestTimedOut), turn);
+            for ended in self.pending.take_overdue(step.now.monotonic) {
+                self.handle_outcome(ended, Err(Failure::RequestTimedOut), step);
             }
         }
-        for (call, awaited) in self.waiting.take_overdue(turn.now.monotonic) {
+        for (call, awaited) in self.waiting.take_overdue(step.now.monotonic) {
             let failure = match awaited {
                 Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
                 Awaited::Avatar(_) | Awaited::Profile(_) | Awaited::Outcome(_) => Failure::RequestTimedOut,
             };
-            let result = self.end_rename(call, &failure, turn).unwrap_or(Err(failure));
-            turn.reply(call, result);
+            let result = self.end_rename(call, &failure, step).unwrap_or(Err(failure));
+            step.reply(call, result);
         }
-        self.handle_startup_deadlines(turn);
-        self.handle_presence_deadlines(turn);
-        self.fetch_what_waited(turn.now.monotonic);
-        self.ask_on(turn);
-        self.left_out.tell(turn.now);
+        self.handle_startup_deadlines(step);
+        self.handle_presence_deadlines(step);
+        self.fetch_what_waited(step.now.monotonic);
+        self.ask_on(step);
+        self.dropped.tell(step.now);
     }
 
     /// Reports every effective change to UIs, including those that would otherwise wait.
-    fn tell(&mut self, turn: &mut Turn<'_>) {
-        self.tell_contacts(turn);
+    fn tell(&mut self, step: &mut Step<'_>) {
+        self.tell_contacts(step);
         if let Some(news) = self.connection.news(&self.people, self.presence.own()) {
-            self.tell_account(news, turn);
+            self.tell_account(news, step);
         }
-        self.pace.done_for_all();
+        self.throttle.done_for_all();
     }
 
     /// What has changed about contacts so far, before the next change. Our own state is reported once per input,
     /// since its notice carries nothing: it is read when it is reported.
-    fn tell_contacts(&mut self, turn: &mut Turn<'_>) {
+    fn tell_contacts(&mut self, step: &mut Step<'_>) {
         let changes = self.people.take_changes(|_| true);
-        self.tell_changes(changes, turn);
+        self.tell_changes(changes, step);
     }
 
-    fn tell_changes(&mut self, changes: [ContactsChanged; 2], turn: &mut Turn<'_>) {
+    fn tell_changes(&mut self, changes: [ContactsChanged; 2], step: &mut Step<'_>) {
         for changes in changes {
             for jid in changes.changed.iter().map(|contact| &contact.jid).chain(&changes.removed) {
-                self.pace.done(jid, turn.now.monotonic);
+                self.throttle.done(jid, step.now.monotonic);
             }
             if !changes.changed.is_empty() || !changes.removed.is_empty() {
-                turn.notify(Notice::ContactsChanged(changes));
+                step.notify(Notice::ContactsChanged(changes));
             }
         }
     }
 
-    fn tell_account(&mut self, news: Account, turn: &mut Turn<'_>) {
+    fn tell_account(&mut self, news: Account, step: &mut Step<'_>) {
         if !self.connection.is_of_ours(&news) {
-            self.pace.done(&self.account, turn.now.monotonic);
+            self.throttle.done(&self.account, step.now.monotonic);
         }
         self.connection.told(news);
-        turn.notify(Notice::AccountChanged);
+        step.notify(Notice::AccountChanged);
     }
 
     /// A JID is no longer a contact: nothing of it is kept.
@@ -515,10 +515,10 @@ impl Session {
         self.let_images_go(jid, person);
         self.caps.forget_contact(jid, person);
         self.vcard_temp.forget_contact(jid);
-        self.questions.forget(jid);
+        self.lookups.forget(jid);
         self.fetches.forget(jid);
         self.last_seen.forget_contact(jid);
-        self.catchup.forget_contact(jid);
+        self.background.forget_contact(jid);
     }
 
     /// From our server or our own account, which clients see as an absent `from` or our bare JID (RFC 6120 §8.1.2.1).

@@ -1,7 +1,7 @@
 //! Requests in flight, by id. Each ends exactly once: answer, error, time-out, or the end of its stream.
 //!
 //! Requests from UIs and from the session itself have their own share. Queries caused by contacts come with a
-//! [`Question`], whose bounds are in `questions.rs`: they take no place from anything that a call waits for.
+//! [`Lookup`], whose bounds are in `lookups.rs`: they take no place from anything that a call waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -12,17 +12,17 @@ use rand::rngs::StdRng;
 use xmpp_parsers::iq::{Iq, IqPayload};
 
 use crate::bounds;
+use crate::dropped::What;
 use crate::failure::Failure;
-use crate::left_out::What;
-use crate::questions::Question;
+use crate::lookups::Lookup;
 use crate::request::Request;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 struct InFlight {
     to: Option<Jid>,
     request: Request,
-    /// The contact's question; absent: ours, or a UI's.
-    question: Option<Question>,
+    /// The contact's lookup; absent: ours, or a UI's.
+    lookup: Option<Lookup>,
     deadline: Instant,
     bytes: usize,
 }
@@ -30,13 +30,13 @@ struct InFlight {
 /// A request that has ended.
 pub(crate) struct Ended {
     pub(crate) request: Request,
-    pub(crate) question: Option<Question>,
+    pub(crate) lookup: Option<Lookup>,
 }
 
 pub(crate) struct Pending {
     ids: StdRng,
     in_flight: BTreeMap<String, InFlight>,
-    /// Those without a question.
+    /// Those without a lookup.
     ours: usize,
     deadlines: BTreeSet<(Instant, String)>,
     /// Those that could not be sent, and why. Their callers are told once the current step is done.
@@ -58,18 +58,18 @@ impl Pending {
         to: Option<Jid>,
         payload: IqPayload,
         request: Request,
-        question: Option<Question>,
-        turn: &mut Turn<'_>,
+        lookup: Option<Lookup>,
+        step: &mut Step<'_>,
     ) {
-        self.ours += usize::from(question.is_none());
+        self.ours += usize::from(lookup.is_none());
         // Random, so that nobody can forge an answer.
         let id = format!("{:016x}{:016x}", self.ids.random::<u64>(), self.ids.random::<u64>());
-        let deadline = turn.now.monotonic + bounds::REQUEST_TIMEOUT;
+        let deadline = step.now.monotonic + bounds::REQUEST_TIMEOUT;
         self.deadlines.insert((deadline, id.clone()));
         let header = xmpp_parsers::iq::IqHeader { from: None, to: to.clone(), id: id.clone() };
-        let sent = turn.send(Iq::assemble(header, payload));
+        let sent = step.send(Iq::assemble(header, payload));
         let bytes = *sent.as_ref().unwrap_or(&0);
-        self.in_flight.insert(id.clone(), InFlight { to, request, question, deadline, bytes });
+        self.in_flight.insert(id.clone(), InFlight { to, request, lookup, deadline, bytes });
         self.refused.extend(sent.err().map(|failure| (id, failure)));
     }
 
@@ -137,37 +137,37 @@ impl Pending {
     }
 
     fn end(&mut self, id: &str) -> Option<Ended> {
-        let InFlight { request, question, deadline, .. } = self.in_flight.remove(id)?;
+        let InFlight { request, lookup, deadline, .. } = self.in_flight.remove(id)?;
         self.deadlines.remove(&(deadline, id.to_owned()));
-        self.ours -= usize::from(question.is_none());
-        Some(Ended { request, question })
+        self.ours -= usize::from(lookup.is_none());
+        Some(Ended { request, lookup })
     }
 }
 
 impl Session {
     /// Sends a request for a UI or for the session itself. `to` absent: our own account, through our server.
-    pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, turn: &mut Turn<'_>) {
+    pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, step: &mut Step<'_>) {
         if self.pending.has_room() {
-            self.pending.send(to, payload, request, None, turn);
+            self.pending.send(to, payload, request, None, step);
         } else {
-            self.left_out.note(What::Requests, turn.now);
+            self.dropped.note(What::Requests, step.now);
         }
     }
 
-    /// The same; with a question, it counts as that contact's.
+    /// The same; with a lookup, it counts as that contact's.
     pub(crate) fn ask_for(
         &mut self,
-        question: Option<Question>,
+        lookup: Option<Lookup>,
         to: Option<Jid>,
         payload: IqPayload,
         request: Request,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
-        match question {
-            None => self.ask(to, payload, request, turn),
-            Some(question) => {
-                self.questions.begin(&question);
-                self.pending.send(to, payload, request, Some(question), turn);
+        match lookup {
+            None => self.ask(to, payload, request, step),
+            Some(lookup) => {
+                self.lookups.begin(&lookup);
+                self.pending.send(to, payload, request, Some(lookup), step);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jid::{BareJid, Jid};
 
-use crate::Turn;
+use crate::Step;
 use crate::bounds;
 use crate::effect::{ContactsChanged, Write};
 use crate::lookalike::{LookAlikes, Looks};
@@ -460,7 +460,7 @@ impl People {
     pub(crate) fn save_those(
         &mut self,
         mut may_be_saved: impl FnMut(&BareJid) -> bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> bool {
         let known = &self.known;
         self.unsaved.retain(|jid| {
@@ -469,7 +469,7 @@ impl People {
             if person.is_some() && !may_be_saved(jid) {
                 return true;
             }
-            turn.save(Write::Person { jid: jid.clone(), person });
+            step.save(Write::Person { jid: jid.clone(), person });
             false
         });
         self.unsaved.is_empty()

@@ -6,21 +6,21 @@ use jid::BareJid;
 
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
+use crate::lookups::Kind;
 use crate::model::AvatarRecord;
 use crate::people::Person;
-use crate::questions::Kind;
 use crate::waiting::Awaited;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 impl Session {
-    pub(crate) fn handle_load_avatar(&mut self, call: Call, jid: BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_load_avatar(&mut self, call: Call, jid: BareJid, step: &mut Step<'_>) {
         let Some(person) = self.people.person(&jid) else {
-            return turn.reply(call, Err(Failure::ContactUnknown));
+            return step.reply(call, Err(Failure::ContactUnknown));
         };
         match (&person.avatar, person.shown) {
-            (_, Some(shown)) => turn.reply(call, Ok(Answer::Avatar(shown))),
-            (Some(None), None) => turn.reply(call, Err(Failure::NotFound)),
-            _ if !self.connection.is_online() => turn.reply(call, Err(Failure::Offline)),
+            (_, Some(shown)) => step.reply(call, Ok(Answer::Avatar(shown))),
+            (Some(None), None) => step.reply(call, Err(Failure::NotFound)),
+            _ if !self.connection.is_online() => step.reply(call, Err(Failure::Offline)),
             (Some(Some(AvatarRecord { id, legacy, .. })), None) => {
                 let (id, legacy) = (*id, *legacy);
                 let is_coming = match legacy {
@@ -28,19 +28,19 @@ impl Session {
                     // It may only be waiting for the contact's turn; a UI does not wait for that.
                     false => self.images.is_coming_from(&id, &jid),
                 };
-                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !is_coming {
+                if self.wait(call, Awaited::Avatar(jid.clone()), step) && !is_coming {
                     if legacy {
                         self.images.want(id, jid.clone());
-                        self.ask_vcard_temp(jid, false, None, turn);
+                        self.ask_vcard_temp(jid, false, None, step);
                     } else {
-                        self.fetch_avatar(jid, id, None, turn);
+                        self.fetch_avatar(jid, id, None, step);
                     }
                 }
             }
             (None, None) => {
                 let asked = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
-                if self.wait(call, Awaited::Avatar(jid.clone()), turn) && !asked {
-                    self.ask_avatar_metadata(jid, None, turn);
+                if self.wait(call, Awaited::Avatar(jid.clone()), step) && !asked {
+                    self.ask_avatar_metadata(jid, None, step);
                 }
             }
         }
@@ -48,8 +48,8 @@ impl Session {
 
     /// Whether to fetch a contact's picture now. If they keep changing it, this waits and then fetches the newest; a
     /// UI does not wait.
-    pub(crate) fn may_fetch(&mut self, owner: &BareJid, turn: &Turn<'_>) -> bool {
-        let now = turn.now.monotonic;
+    pub(crate) fn may_fetch(&mut self, owner: &BareJid, step: &Step<'_>) -> bool {
+        let now = step.now.monotonic;
         let may = self.is_avatar_awaited(owner) || self.fetches.admits(owner, now);
         if may {
             self.fetches.done(owner, now);
@@ -61,8 +61,8 @@ impl Session {
     pub(crate) fn fetch_what_waited(&mut self, now: Instant) {
         if self.fetches.is_due(now) {
             for jid in self.fetches.take_waiting() {
-                self.questions.put(&jid, Kind::Avatar);
-                self.questions.put(&jid, Kind::Photo);
+                self.lookups.put(&jid, Kind::Avatar);
+                self.lookups.put(&jid, Kind::Photo);
             }
         }
     }
@@ -78,29 +78,29 @@ impl Session {
     }
 
     /// News about a contact's avatar may be what a call waits for.
-    pub(crate) fn answer_with_avatar(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn answer_with_avatar(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let is_clear = self.people.person(jid).is_some_and(|person| match &person.avatar {
             Some(Some(record)) => record.image.is_some(),
             Some(None) => true,
             None => false,
         });
         if is_clear && self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
-            self.conclude_avatar(jid.clone(), None, turn);
+            self.conclude_avatar(jid.clone(), None, step);
         }
     }
 
     /// The avatar's owner has answered. If there is none, the old picture may do; callers get what there is, unless
     /// it is in flight. `failure`: why the owner has not answered.
-    pub(crate) fn conclude_avatar(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
+    pub(crate) fn conclude_avatar(&mut self, jid: BareJid, failure: Option<Failure>, step: &mut Step<'_>) {
         if self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
-            self.fall_back_to_photo(&jid, None, turn);
+            self.fall_back_to_photo(&jid, None, step);
         } else if self.people.person(&jid).is_some_and(|person| person.photo.is_some()) {
-            self.questions.put(&jid, Kind::Photo);
+            self.lookups.put(&jid, Kind::Photo);
         }
         if !self.is_avatar_on_its_way(&jid) {
             let shown = self.people.person(&jid).and_then(|person| person.shown);
             let result = shown.map(Answer::Avatar).ok_or(failure.unwrap_or(Failure::NotFound));
-            self.answer_waiting(&Awaited::Avatar(jid), &result, turn);
+            self.answer_waiting(&Awaited::Avatar(jid), &result, step);
         }
     }
 }

@@ -12,14 +12,14 @@ use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Show, Type};
 
 use crate::command::{Answer, Call};
+use crate::dropped::What;
 use crate::effect::{Effect, Ticket, Write};
 use crate::failure::Failure;
-use crate::left_out::What;
 use crate::model::{Availability, OwnPresence};
 use crate::people::{self, Online, Person};
 use crate::time::{Now, Timestamp};
 use crate::xml::{fitting, some_text};
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 /// Until prosed stores messages, the server must: it delivers them, and then deletes them, only to resources with a
 /// non-negative priority (RFC 6121 §8.5.2).
@@ -138,8 +138,8 @@ fn stamp(presence: &Presence, name: &str, ns: &str, attribute: &str, now: Timest
 
 impl Session {
     /// Presence from a contact, or from another device of ours.
-    pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, turn: &mut Turn<'_>) {
-        self.startup.prolong(turn.now.monotonic);
+    pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, step: &mut Step<'_>) {
+        self.startup.prolong(step.now.monotonic);
         let bare = from.to_bare();
         let is_bare = from.is_bare();
         let resource = people::resource(from);
@@ -148,10 +148,10 @@ impl Session {
             Type::None if is_bare && bare == self.account => {}
             Type::None => {
                 let Some(person) = self.people.edit(&bare) else { return };
-                let mut online = read(presence, turn.now.wall);
+                let mut online = read(presence, step.now.wall);
                 let mut before = person.online.remove(resource);
                 let is_first = !person.has_left && before.as_ref().is_none_or(|before| before.stale);
-                let is_initial = is_first && self.presence.is_initial(online.since, turn.now);
+                let is_initial = is_first && self.presence.is_initial(online.since, step.now);
                 if let Some(before) = &mut before {
                     (online.caps, online.client) = (before.caps.take(), before.client.take());
                     (online.caps_bytes, online.is_clueless) = (before.caps_bytes, before.is_clueless);
@@ -161,7 +161,7 @@ impl Session {
                 let is_too_much =
                     taken > bounds::ONLINE_BYTES || person.online.len() >= bounds::RESOURCES_PER_JID;
                 if before.is_none() && is_too_much {
-                    return self.left_out.note(What::Devices, turn.now);
+                    return self.dropped.note(What::Devices, step.now);
                 }
                 let room = bounds::ONLINE_BYTES.saturating_sub(taken);
                 online.status =
@@ -186,7 +186,7 @@ impl Session {
                 for (resource, online) in &gone {
                     self.caps.forget_device(&bare, resource, online);
                 }
-                self.note_left(&bare, presence, gone.values(), turn);
+                self.note_left(&bare, presence, gone.values(), step);
             }
             // An error is about something that was sent to this address. From a bare JID it says nothing about
             // devices, only about a gateway that uses that JID and cannot log in (XEP-0100 §4.4.2).
@@ -201,7 +201,7 @@ impl Session {
                     }
                     self.caps.forget_device(&bare, resource, online);
                 }
-                self.note_left(&bare, presence, gone.iter(), turn);
+                self.note_left(&bare, presence, gone.iter(), step);
             }
             _ => {}
         }
@@ -214,12 +214,12 @@ impl Session {
         jid: &BareJid,
         presence: &Presence,
         gone: impl Iterator<Item = &'a Online>,
-        turn: &Turn<'_>,
+        step: &Step<'_>,
     ) {
         if self.people.person(jid).is_none_or(|person| !person.online.is_empty()) {
             return;
         }
-        let now = turn.now.wall;
+        let now = step.now.wall;
         let stamp = stamp(presence, "delay", ns::DELAY, "stamp", now);
         // They were available when they last said so, whatever is reported later.
         let seen = gone.map(|online| match online.stale {
@@ -231,18 +231,18 @@ impl Session {
             None => stamp,
         };
         if let Some(at) = at {
-            self.note_last_seen(jid, at, turn.now.monotonic);
+            self.note_last_seen(jid, at, step.now.monotonic);
         }
     }
 
-    pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_set_presence(&mut self, call: Call, presence: OwnPresence, step: &mut Step<'_>) {
         // What could never be sent is not stored.
-        if let Err(failure) = turn.measure(&self.full_presence(&presence).into()) {
-            return turn.reply(call, Err(failure));
+        if let Err(failure) = step.measure(&self.full_presence(&presence).into()) {
+            return step.reply(call, Err(failure));
         }
         let ticket = self.tickets.issue();
         self.presence.saving.push((ticket, call, presence.clone()));
-        turn.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
+        step.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
     }
 
     /// It applies once it is on disk: what could not be stored is never sent.
@@ -250,46 +250,46 @@ impl Session {
         &mut self,
         (call, presence): (Call, OwnPresence),
         stored: bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         if !stored {
-            turn.reply(call, Err(Failure::StorageFailed));
+            step.reply(call, Err(Failure::StorageFailed));
             return;
         }
         self.presence.own = presence;
         // Before the initial presence there is nothing to replace, and that will say the same.
         if self.connection.is_hopeful() && self.startup.is_announced() {
-            self.send_presence(turn);
+            self.send_presence(step);
         }
-        turn.reply(call, Ok(Answer::Done));
+        step.reply(call, Ok(Answer::Done));
     }
 
-    pub(crate) fn handle_presence_deadlines(&mut self, turn: &mut Turn<'_>) {
-        if self.presence.kept_until.is_some_and(|at| at <= turn.now.monotonic) {
-            self.forget_presences(turn);
+    pub(crate) fn handle_presence_deadlines(&mut self, step: &mut Step<'_>) {
+        if self.presence.kept_until.is_some_and(|at| at <= step.now.monotonic) {
+            self.forget_presences(step);
         }
     }
 
     /// The session is lost, and with it our knowledge of who is available.
-    pub(crate) fn forget_presences(&mut self, turn: &Turn<'_>) {
+    pub(crate) fn forget_presences(&mut self, step: &Step<'_>) {
         self.presence.kept_until = None;
         self.caps.forget_unknown();
-        self.edit_online(|person| person.online.clear(), turn);
+        self.edit_online(|person| person.online.clear(), step);
         self.last_seen.regain_sight();
     }
 
     /// A new stream brings everybody's presence again; until then the old one is shown.
-    pub(crate) fn doubt_presences(&mut self, turn: &Turn<'_>) {
+    pub(crate) fn mark_presences_stale(&mut self, step: &Step<'_>) {
         self.presence.kept_until = None;
         self.presence.end_initial();
-        self.last_seen.lose_sight(turn.now.wall);
-        self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true), turn);
+        self.last_seen.lose_sight(step.now.wall);
+        self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true), step);
     }
 
     /// Contacts who have not come back on the new stream left while we were away.
-    pub(crate) fn forget_stale_presences(&mut self, turn: &Turn<'_>) {
+    pub(crate) fn forget_stale_presences(&mut self, step: &Step<'_>) {
         let stale = self.find(|person| person.online.values().any(|online| online.stale));
-        self.edit_online(|person| person.online.retain(|_, online| !online.stale), turn);
+        self.edit_online(|person| person.online.retain(|_, online| !online.stale), step);
         stale.iter().for_each(|jid| self.people.note_initial(jid));
         self.last_seen.regain_sight();
     }
@@ -304,13 +304,13 @@ impl Session {
     }
 
     /// Those who are no longer available were so as long as we could see.
-    fn edit_online(&mut self, change: impl Fn(&mut Person), turn: &Turn<'_>) {
-        let until = self.last_seen.in_sight_until(turn.now.wall);
+    fn edit_online(&mut self, change: impl Fn(&mut Person), step: &Step<'_>) {
+        let until = self.last_seen.in_sight_until(step.now.wall);
         for jid in self.find(|person| !person.online.is_empty()) {
             let Some(person) = self.people.edit(&jid) else { continue };
             change(person);
             if person.online.is_empty() {
-                self.note_last_seen(&jid, until, turn.now.monotonic);
+                self.note_last_seen(&jid, until, step.now.monotonic);
             }
         }
     }

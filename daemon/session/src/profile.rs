@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::model::{Profile, ProfileRecord};
 use crate::request::VcardSource;
 use crate::waiting::Awaited;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 impl Session {
     /// Notes what one source says about a contact.
@@ -28,14 +28,14 @@ impl Session {
         }
         let bounded = |profile: Profile| if is_ours { profile } else { profile.bounded() };
         let profile = profile.map(bounded);
-        let before = self.weigh(owner);
+        let before = self.memory_of(owner);
         let Some(person) = self.people.edit(owner) else { return };
         let known = slot(&mut person.profile);
         if known.as_deref() != profile.as_ref() {
             *known = profile.map(Arc::new);
             self.people.save(owner);
         }
-        self.note_weight(before, self.weigh(owner));
+        self.note_memory(before, self.memory_of(owner));
     }
 
     pub(crate) fn handle_load_profile(
@@ -43,18 +43,18 @@ impl Session {
         call: Call,
         jid: BareJid,
         refresh: bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let Some(person) = self.people.person(&jid) else {
-            return turn.reply(call, Err(Failure::ContactUnknown));
+            return step.reply(call, Err(Failure::ContactUnknown));
         };
         match person.profile.best() {
-            Some(profile) if !refresh => turn.reply(call, Ok(Answer::Profile(Arc::clone(profile)))),
-            _ if !self.connection.is_online() => turn.reply(call, Err(Failure::Offline)),
+            Some(profile) if !refresh => step.reply(call, Ok(Answer::Profile(Arc::clone(profile)))),
+            _ if !self.connection.is_online() => step.reply(call, Err(Failure::Offline)),
             _ => {
                 let asked = self.waiting.is_awaited(&Awaited::Profile(jid.clone()));
-                if self.wait(call, Awaited::Profile(jid.clone()), turn) && !asked {
-                    self.ask_profile(jid, true, turn);
+                if self.wait(call, Awaited::Profile(jid.clone()), step) && !asked {
+                    self.ask_profile(jid, true, step);
                 }
             }
         }
@@ -66,8 +66,8 @@ impl Session {
     }
 
     /// `on_request`: a UI waits for it, so the old vCard is queried too.
-    pub(crate) fn ask_profile(&mut self, jid: BareJid, on_request: bool, turn: &mut Turn<'_>) {
-        self.ask_vcard(jid, VcardSource::Vcard4, on_request, turn);
+    pub(crate) fn ask_profile(&mut self, jid: BareJid, on_request: bool, step: &mut Step<'_>) {
+        self.ask_vcard(jid, VcardSource::Vcard4, on_request, step);
     }
 
     /// After querying `source`: the next, if there is still nothing to show.
@@ -76,24 +76,24 @@ impl Session {
         jid: BareJid,
         source: VcardSource,
         on_request: bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let known = self.people.person(&jid).map(|person| &person.profile);
         match source {
             VcardSource::Vcard4 if known.is_some_and(|known| known.vcard4.is_none()) => {
-                self.ask_vcard(jid, VcardSource::Prose, on_request, turn);
+                self.ask_vcard(jid, VcardSource::Prose, on_request, step);
             }
             VcardSource::Prose if on_request && known.is_some_and(|known| known.prose.is_none()) => {
-                self.ask_vcard_temp(jid, on_request, None, turn);
+                self.ask_vcard_temp(jid, on_request, None, step);
             }
             // Lookups that a UI asked for run separately, and go further.
             _ if !on_request => {}
-            _ => self.answer_profile(jid, None, turn),
+            _ => self.answer_profile(jid, None, step),
         }
     }
 
     /// Callers that wait for the profile get what there is.
-    pub(crate) fn answer_profile(&mut self, jid: BareJid, failure: Option<Failure>, turn: &mut Turn<'_>) {
+    pub(crate) fn answer_profile(&mut self, jid: BareJid, failure: Option<Failure>, step: &mut Step<'_>) {
         let person = self.people.person(&jid);
         let best = person.and_then(|person| person.profile.best()).cloned();
         let result = match (failure, best) {
@@ -102,6 +102,6 @@ impl Session {
             (None, None) if person.is_none() => Err(Failure::ContactUnknown),
             (None, None) => Err(Failure::NotFound),
         };
-        self.answer_waiting(&Awaited::Profile(jid), &result, turn);
+        self.answer_waiting(&Awaited::Profile(jid), &result, step);
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::model::RosterItem;
 use crate::request::{Outcome, Request};
 use crate::waiting::Awaited;
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 /// How often a member is changed again because another device has changed them in the meantime.
 const AGAIN: usize = 3;
@@ -45,33 +45,33 @@ struct Member {
 }
 
 impl Session {
-    pub(crate) fn handle_rename_group(&mut self, call: Call, from: String, to: String, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_rename_group(&mut self, call: Call, from: String, to: String, step: &mut Step<'_>) {
         if !self.connection.is_online() {
-            return turn.reply(call, Err(Failure::Offline));
+            return step.reply(call, Err(Failure::Offline));
         }
         let left: BTreeSet<BareJid> = self.people.members(&from);
         if left.is_empty() {
-            return turn.reply(call, Err(Failure::NotFound));
+            return step.reply(call, Err(Failure::NotFound));
         }
-        if self.wait(call, Awaited::Outcome(call), turn) {
+        if self.wait(call, Awaited::Outcome(call), step) {
             let on_their_way = BTreeMap::new();
             self.renames.0.push_back(Rename { call, from, to, left, on_their_way, done: 0, failed: vec![] });
-            self.rename_on(turn);
+            self.rename_on(step);
         }
     }
 
     /// Changes as many members of the first group as may be in flight; answers once all are done.
-    fn rename_on(&mut self, turn: &mut Turn<'_>) {
+    fn rename_on(&mut self, step: &mut Step<'_>) {
         while let Some(rename) = self.renames.0.front_mut() {
             if rename.on_their_way.len() < bounds::RENAMES_IN_FLIGHT
                 && let Some(jid) = rename.left.pop_first()
             {
                 let groups = self.people.person(&jid).and_then(|person| person.item.as_ref());
                 if let Some(groups) = groups.map(|item| BTreeSet::clone(&item.groups)) {
-                    self.rename_member(&jid, Member::default(), groups, turn);
+                    self.rename_member(&jid, Member::default(), groups, step);
                 }
             } else if rename.on_their_way.is_empty() {
-                self.end_first_rename(turn);
+                self.end_first_rename(step);
             } else {
                 return;
             }
@@ -84,7 +84,7 @@ impl Session {
         jid: &BareJid,
         mut member: Member,
         groups: BTreeSet<String>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let Some(item) = self.people.person(jid).and_then(|person| person.item.as_ref()) else { return };
         let Some(rename) = self.renames.0.front_mut() else { return };
@@ -103,11 +103,11 @@ impl Session {
         if let Some(rename) = self.renames.0.front_mut() {
             rename.on_their_way.insert(jid.clone(), member);
         }
-        self.ask(None, IqPayload::Set(query), Request::Rename { jid: jid.clone() }, turn);
+        self.ask(None, IqPayload::Set(query), Request::Rename { jid: jid.clone() }, step);
     }
 
-    pub(crate) fn handle_rename_result(&mut self, jid: &BareJid, outcome: Outcome, turn: &mut Turn<'_>) {
-        let now = turn.now.monotonic;
+    pub(crate) fn handle_rename_result(&mut self, jid: &BareJid, outcome: Outcome, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
         let Some(rename) = self.renames.0.front_mut() else { return };
         // It continues: a group may have more members than can be changed within one call's time.
         self.waiting.prolong(&Awaited::Outcome(rename.call), now);
@@ -115,7 +115,7 @@ impl Session {
             Ok(_) => {
                 let Some(member) = rename.on_their_way.get_mut(jid) else { return };
                 member.confirmed = true;
-                self.conclude_member(jid, turn);
+                self.conclude_member(jid, step);
             }
             Err(failure) => {
                 rename.on_their_way.remove(jid);
@@ -123,13 +123,13 @@ impl Session {
                 if self.people.person(jid).is_some_and(|person| person.item.is_some()) {
                     rename.failed.push((jid.clone(), failure));
                 }
-                self.rename_on(turn);
+                self.rename_on(step);
             }
         }
     }
 
     /// A push for this member arrived.
-    pub(crate) fn note_rename_push(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn note_rename_push(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let groups = self.people.person(jid).and_then(|person| person.item.as_ref()).map(|item| &item.groups);
         let groups = groups.map(|groups| BTreeSet::clone(groups));
         let Some(rename) = self.renames.0.front_mut() else { return };
@@ -138,10 +138,10 @@ impl Session {
             Some(groups) if !member.wanted.contains(&groups) => member.theirs = Some(groups),
             _ => member.pushed = true,
         }
-        self.conclude_member(jid, turn);
+        self.conclude_member(jid, step);
     }
 
-    fn conclude_member(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    fn conclude_member(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let item = self.people.person(jid).and_then(|person| person.item.as_ref());
         let Some(rename) = self.renames.0.front_mut() else { return };
         let Some(member) = rename.on_their_way.get(jid) else { return };
@@ -160,7 +160,7 @@ impl Session {
             (Some(theirs), Some(item)) if *item.groups == rename.renamed(theirs) => rename.done += 1,
             (theirs, Some(item)) if member.wanted.len() < AGAIN => {
                 let groups = theirs.clone().unwrap_or_else(|| BTreeSet::clone(&item.groups));
-                self.rename_member(&jid.clone(), member, groups, turn);
+                self.rename_member(&jid.clone(), member, groups, step);
             }
             // Others keep changing them.
             _ if is_so => rename.done += 1,
@@ -170,21 +170,21 @@ impl Session {
                 rename.failed.push((jid.clone(), Failure::StanzaError { condition, text }));
             }
         }
-        self.rename_on(turn);
+        self.rename_on(step);
     }
 
-    fn end_first_rename(&mut self, turn: &mut Turn<'_>) {
+    fn end_first_rename(&mut self, step: &mut Step<'_>) {
         if let Some(rename) = self.renames.0.pop_front() {
             let call = rename.call;
-            self.answer_waiting(&Awaited::Outcome(call), &rename.answer(), turn);
+            self.answer_waiting(&Awaited::Outcome(call), &rename.answer(), step);
         }
     }
 
     /// No more will happen: the answer reports what has been done so far.
-    pub(crate) fn end_renames(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
+    pub(crate) fn end_renames(&mut self, failure: &Failure, step: &mut Step<'_>) {
         for rename in std::mem::take(&mut self.renames.0) {
             let call = rename.call;
-            self.answer_waiting(&Awaited::Outcome(call), &rename.ended_by(failure).answer(), turn);
+            self.answer_waiting(&Awaited::Outcome(call), &rename.ended_by(failure).answer(), step);
         }
     }
 
@@ -193,11 +193,11 @@ impl Session {
         &mut self,
         call: Call,
         failure: &Failure,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> Option<Result<Answer, Failure>> {
         let at = self.renames.0.iter().position(|rename| rename.call == call)?;
         let answer = self.renames.0.remove(at)?.ended_by(failure).answer();
-        self.rename_on(turn);
+        self.rename_on(step);
         Some(answer)
     }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Request {
     Roster,
     RosterChange { call: Call },
     Rename { jid: BareJid },
-    PublishAvatar { call: Call, id: Option<ImageId>, step: AvatarStep },
+    PublishAvatar { call: Call, id: Option<ImageId>, part: AvatarPart },
     OwnVcard { from: OwnVcardSource },
     PublishVcard { vcard: Box<Element>, source: VcardSource },
     EnableCarbons,
@@ -30,7 +30,7 @@ pub(crate) type Outcome = Result<Option<Element>, Failure>;
 
 /// Publishing an avatar takes two steps (XEP-0084 §3.1): the image, then the metadata that points to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AvatarStep {
+pub(crate) enum AvatarPart {
     Data(ImageInfo),
     Metadata,
 }

@@ -10,15 +10,15 @@ use xmpp_parsers::ns;
 use xmpp_parsers::roster::{Group, Item, Roster, Subscription as WireSubscription};
 
 use crate::command::{self, Answer, Call, RosterSource, SubscriptionAct};
+use crate::dropped::What;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
-use crate::left_out::What;
 use crate::model::{RosterItem, RosterRecord, Subscription, share_groups};
 use crate::people::{Person, Put};
 use crate::request::{Outcome, Request};
 use crate::waiting::Awaited;
 use crate::xml::{capped, some_text};
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 pub(crate) struct State {
     /// There is a roster to show.
@@ -138,17 +138,17 @@ fn read_all(query: &Element) -> impl Iterator<Item = Option<News>> + '_ {
 }
 
 impl Session {
-    pub(crate) fn handle_load_roster(&mut self, call: Call, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_load_roster(&mut self, call: Call, step: &mut Step<'_>) {
         if self.roster.known {
-            turn.reply(call, Ok(self.roster_answer()));
+            step.reply(call, Ok(self.roster_answer()));
         } else if self.connection.is_hopeful() {
-            self.wait(call, Awaited::Roster, turn);
+            self.wait(call, Awaited::Roster, step);
             // A new call makes us query the server again.
             if self.roster.refused && self.connection.is_online() {
-                self.ask_roster(turn);
+                self.ask_roster(step);
             }
         } else {
-            turn.reply(call, Err(self.connection.why_not_online()));
+            step.reply(call, Err(self.connection.why_not_online()));
         }
     }
 
@@ -157,11 +157,11 @@ impl Session {
         Answer::Roster { source, version: self.roster.version.clone(), contacts: self.people.contacts() }
     }
 
-    pub(crate) fn handle_load_state(&mut self, call: Call, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_load_state(&mut self, call: Call, step: &mut Step<'_>) {
         // Pending changes are in the answer, so they must be reported before it: after it, they would look like later
         // changes.
-        self.tell(turn);
-        self.tell_all_requests(turn);
+        self.tell(step);
+        self.tell_all_requests(step);
         let known = self.roster.known;
         let state = command::State {
             account: self.account(),
@@ -170,29 +170,29 @@ impl Session {
             contacts: if known { self.people.contacts() } else { Vec::new() },
             requests: self.subscription_requests(),
         };
-        turn.reply(call, Ok(Answer::State(Box::new(state))));
+        step.reply(call, Ok(Answer::State(Box::new(state))));
     }
 
-    pub(crate) fn handle_roster_result(&mut self, outcome: Outcome, turn: &mut Turn<'_>) {
-        self.announce(turn);
+    pub(crate) fn handle_roster_result(&mut self, outcome: Outcome, step: &mut Step<'_>) {
+        self.announce(step);
         match outcome {
             Ok(Some(query)) if query.is("query", ns::ROSTER) => {
-                self.reconcile(&query, turn);
+                self.reconcile(&query, step);
             }
             // §2.6.3: nothing has changed since our version.
-            Ok(_) if self.roster.known => self.reconciled(0, turn),
-            Ok(_) => self.reconcile(&Element::bare("query", ns::ROSTER), turn),
+            Ok(_) if self.roster.known => self.reconciled(0, step),
+            Ok(_) => self.reconcile(&Element::bare("query", ns::ROSTER), step),
             // The server owes it to us, and callers are waiting for it.
-            Err(Failure::RequestTimedOut) => self.ask_roster(turn),
+            Err(Failure::RequestTimedOut) => self.ask_roster(step),
             Err(failure) => {
                 self.roster.refused = true;
-                self.answer_waiting(&Awaited::Roster, &Err(failure), turn);
+                self.answer_waiting(&Awaited::Roster, &Err(failure), step);
             }
         }
     }
 
     /// Makes our roster match the server's, as far as there is room.
-    fn reconcile(&mut self, query: &Element, turn: &mut Turn<'_>) {
+    fn reconcile(&mut self, query: &Element, step: &mut Step<'_>) {
         let mut items = Vec::new();
         self.roster.is_incomplete = false;
         for change in read_all(query) {
@@ -200,7 +200,7 @@ impl Session {
                 // Our own JID is never a contact.
                 Some(News::Put(item)) if item.jid != self.account => items.push(item),
                 Some(News::Put(_) | News::Remove(..)) => {}
-                None => self.leave_item_out(turn),
+                None => self.leave_item_out(step),
             }
             // The rest is left out anyway, and need not be read.
             if items.len() > bounds::ROSTER_CONTACTS {
@@ -230,17 +230,17 @@ impl Session {
         });
         let version = self.version_of(query);
         if changed > 0 || version != self.roster.version || !self.roster.known {
-            turn.save(Write::Roster { version: version.clone(), replace: true, items, removed: gone });
+            step.save(Write::Roster { version: version.clone(), replace: true, items, removed: gone });
         }
         self.roster.known = true;
         self.roster.version = version;
-        self.reconciled(changed, turn);
+        self.reconciled(changed, step);
     }
 
     /// An item that cannot be read: whatever it is, we don't have it.
-    fn leave_item_out(&mut self, turn: &Turn<'_>) {
+    fn leave_item_out(&mut self, step: &Step<'_>) {
         self.roster.is_incomplete = true;
-        self.left_out.note(What::RosterItems, turn.now);
+        self.dropped.note(What::RosterItems, step.now);
     }
 
     /// We don't have everything that the server has.
@@ -261,16 +261,16 @@ impl Session {
         item.is_some_and(|item| item.resource.as_ref() != resource)
     }
 
-    fn reconciled(&mut self, changed: usize, turn: &mut Turn<'_>) {
+    fn reconciled(&mut self, changed: usize, step: &mut Step<'_>) {
         self.roster.reconciled = true;
-        self.tell(turn);
-        turn.notify(Notice::RosterLoaded { version: self.roster.version.clone(), changed });
+        self.tell(step);
+        step.notify(Notice::RosterLoaded { version: self.roster.version.clone(), changed });
         let answer = Ok(self.roster_answer());
-        self.answer_waiting(&Awaited::Roster, &answer, turn);
+        self.answer_waiting(&Awaited::Roster, &answer, step);
     }
 
     /// §2.1.6. The sender of the push has been checked. Returns the owners of its items.
-    pub(crate) fn handle_roster_push(&mut self, query: &Element, turn: &mut Turn<'_>) -> Vec<BareJid> {
+    pub(crate) fn handle_roster_push(&mut self, query: &Element, step: &mut Step<'_>) -> Vec<BareJid> {
         let (mut items, mut removed, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for change in read_all(query) {
             match change {
@@ -280,7 +280,7 @@ impl Session {
                     self.roster.is_incomplete = true;
                 }
                 Some(News::Put(item)) if item.jid != self.account => match self.people.put_item(&item) {
-                    Put::NoRoom => self.left_out.note(What::Contacts, turn.now),
+                    Put::NoRoom => self.dropped.note(What::Contacts, step.now),
                     Put::Same => named.push(item.jid),
                     Put::Changed => {
                         named.push(item.jid.clone());
@@ -295,7 +295,7 @@ impl Session {
                         removed.push(jid);
                     }
                 }
-                None => self.leave_item_out(turn),
+                None => self.leave_item_out(step),
             }
         }
         let before = self.roster.version.clone();
@@ -305,7 +305,7 @@ impl Session {
         let is_news = !items.is_empty() || !removed.is_empty() || self.roster.version != before;
         // Without the full roster there is nothing to store a part in.
         if self.roster.known && is_news {
-            turn.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
+            step.save(Write::Roster { version: self.roster.version.clone(), replace: false, items, removed });
         }
         named
     }
@@ -334,14 +334,14 @@ impl Session {
         name: Option<String>,
         groups: BTreeSet<String>,
         subscribe: Option<SubscriptionAct>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         // The server would accept them, and we could not show them.
         if self.people.is_full() && self.people.person(&jid).is_none() {
             let limit = bounds::ROSTER_CONTACTS;
-            return turn.reply(call, Err(Failure::LimitExceeded { what: "contacts of a roster", limit }));
+            return step.reply(call, Err(Failure::LimitExceeded { what: "contacts of a roster", limit }));
         }
-        self.change_roster(call, wanted(jid, name, groups), subscribe, turn);
+        self.change_roster(call, wanted(jid, name, groups), subscribe, step);
     }
 
     /// §2.4.
@@ -351,33 +351,33 @@ impl Session {
         jid: BareJid,
         name: Option<String>,
         groups: Option<BTreeSet<String>>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let Some(item) = self.people.person(&jid).and_then(|person| person.item.as_ref()) else {
-            return turn.reply(call, Err(Failure::ContactUnknown));
+            return step.reply(call, Err(Failure::ContactUnknown));
         };
         let name = name.or_else(|| item.name.clone());
         let groups = groups.unwrap_or_else(|| BTreeSet::clone(&item.groups));
-        self.change_roster(call, wanted(jid, name, groups), None, turn);
+        self.change_roster(call, wanted(jid, name, groups), None, step);
     }
 
     /// §2.5.
-    pub(crate) fn handle_remove_contact(&mut self, call: Call, jid: BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_remove_contact(&mut self, call: Call, jid: BareJid, step: &mut Step<'_>) {
         if self.people.person(&jid).is_none_or(|person| person.item.is_none()) {
-            return turn.reply(call, Err(Failure::ContactUnknown));
+            return step.reply(call, Err(Failure::ContactUnknown));
         }
         let gone = Item { subscription: WireSubscription::Remove, ..wanted(jid, None, BTreeSet::new()) };
-        self.change_roster(call, gone, None, turn);
+        self.change_roster(call, gone, None, step);
     }
 
-    fn change_roster(&mut self, call: Call, item: Item, then: Option<SubscriptionAct>, turn: &mut Turn<'_>) {
+    fn change_roster(&mut self, call: Call, item: Item, then: Option<SubscriptionAct>, step: &mut Step<'_>) {
         if let Err(failure) = self.may_change(&item.jid) {
-            return turn.reply(call, Err(failure));
+            return step.reply(call, Err(failure));
         }
-        if self.wait(call, Awaited::Outcome(call), turn) {
+        if self.wait(call, Awaited::Outcome(call), step) {
             let query = self.change_query(&item);
             self.roster.changes.push(Change { call, item, then, confirmed: false, pushed: false });
-            self.ask(None, IqPayload::Set(query), Request::RosterChange { call }, turn);
+            self.ask(None, IqPayload::Set(query), Request::RosterChange { call }, step);
         }
     }
 
@@ -402,7 +402,7 @@ impl Session {
         query
     }
 
-    pub(crate) fn handle_roster_change_result(&mut self, call: Call, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_roster_change_result(&mut self, call: Call, outcome: Outcome, step: &mut Step<'_>) {
         let Some(at) = self.roster.changes.iter().position(|change| change.call == call) else { return };
         let change = &mut self.roster.changes[at];
         match outcome {
@@ -410,25 +410,25 @@ impl Session {
                 change.confirmed = true;
                 // If nothing changed there may be no push.
                 change.pushed |= is_so(&change.item, self.people.person(&change.item.jid));
-                self.conclude_roster_change(at, turn);
+                self.conclude_roster_change(at, step);
             }
             Err(failure) => {
                 self.roster.changes.remove(at);
-                self.answer_waiting(&Awaited::Outcome(call), &Err(failure), turn);
+                self.answer_waiting(&Awaited::Outcome(call), &Err(failure), step);
             }
         }
     }
 
     /// A push for a contact arrived: it belongs to the oldest change that waits for one.
-    pub(crate) fn confirm_roster_change(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    pub(crate) fn confirm_roster_change(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let waits = |change: &Change| change.item.jid == *jid && !change.pushed;
         if let Some(at) = self.roster.changes.iter().position(waits) {
             self.roster.changes[at].pushed = true;
-            self.conclude_roster_change(at, turn);
+            self.conclude_roster_change(at, step);
         }
     }
 
-    fn conclude_roster_change(&mut self, at: usize, turn: &mut Turn<'_>) {
+    fn conclude_roster_change(&mut self, at: usize, step: &mut Step<'_>) {
         if !self.roster.changes[at].confirmed || !self.roster.changes[at].pushed {
             return;
         }
@@ -436,7 +436,7 @@ impl Session {
         let contact = self.people.contact(&item.jid);
         let is_removal = item.subscription == WireSubscription::Remove;
         let asked = match then.filter(|_| contact.is_some()) {
-            Some(act) => self.send_subscription(&item.jid, act, turn),
+            Some(act) => self.send_subscription(&item.jid, act, step),
             None => Ok(0),
         };
         let answer = match contact {
@@ -446,7 +446,7 @@ impl Session {
             Some(_) => Err(otherwise("the server keeps this contact in the roster")),
             None => Err(otherwise("the server does not keep this contact in the roster")),
         };
-        self.answer_waiting(&Awaited::Outcome(call), &answer, turn);
+        self.answer_waiting(&Awaited::Outcome(call), &answer, step);
     }
 }
 

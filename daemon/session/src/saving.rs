@@ -1,15 +1,15 @@
-//! What is known about people goes to the cache at the end of a turn, each person once, however often they changed; a
-//! contact who keeps changing is saved once per interval ([`Pace`]). A crash loses some seconds of data that the
+//! What is known about people goes to the cache at the end of a step, each person once, however often they changed; a
+//! contact who keeps changing is saved once per interval ([`Throttle`]). A crash loses some seconds of data that the
 //! server can send again.
 //!
-//! [`Pace`]: crate::pace::Pace
+//! [`Throttle`]: crate::throttle::Throttle
 
 use crate::effect::Write;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 impl Session {
-    pub(crate) fn save_people(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.monotonic;
+    pub(crate) fn save_people(&mut self, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
         let everybody = self.saves.is_due(now) || self.connection.must_save_now();
         let saves = &mut self.saves;
         let may_be_saved = |jid: &_| {
@@ -19,12 +19,12 @@ impl Session {
             }
             now_is_their_turn
         };
-        let all_are_saved = self.people.save_those(may_be_saved, turn);
+        let all_are_saved = self.people.save_those(may_be_saved, step);
         if everybody {
             self.saves.done_for_all();
         }
         if all_are_saved {
-            self.images.take_unused().into_iter().for_each(|id| turn.save(Write::ImageUnused { id }));
+            self.images.take_unused().into_iter().for_each(|id| step.save(Write::ImageUnused { id }));
         }
     }
 }

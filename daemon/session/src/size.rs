@@ -1,7 +1,7 @@
 //! How large a stanza may be: the limit announced by the server (XEP-0478), or what all servers accept.
 //!
 //! A server ends the stream over a stanza that is too large, and a client that sends it again loses the next stream,
-//! too. So each is measured before it is sent, in [`Turn::send`](crate::Turn::send): one that is too large fails
+//! too. So each is measured before it is sent, in [`Step::send`](crate::Step::send): one that is too large fails
 //! there, with an error that tells callers not to retry.
 
 use xmpp_parsers::stanza::Stanza;

@@ -12,7 +12,7 @@ use crate::command::{Answer, Call};
 use crate::model::{Availability, OwnPresence};
 use crate::request::Request;
 use crate::waiting::Awaited;
-use crate::{Session, Turn, carbons, presence};
+use crate::{Session, Step, carbons, presence};
 
 /// The progress of this stream's start-up.
 #[derive(Default)]
@@ -52,46 +52,46 @@ impl State {
 impl Session {
     /// The roster is requested before presence is sent (RFC 6121 §2.2): otherwise the server answers only after a
     /// storm of presences.
-    pub(crate) fn start_up(&mut self, roster_versioning: bool, turn: &mut Turn<'_>) {
+    pub(crate) fn start_up(&mut self, roster_versioning: bool, step: &mut Step<'_>) {
         self.startup.roster_versioning = roster_versioning;
-        self.ask_roster(turn);
-        self.startup.roster_wait = Some(turn.now.monotonic + bounds::ROSTER_WAIT);
+        self.ask_roster(step);
+        self.startup.roster_wait = Some(step.now.monotonic + bounds::ROSTER_WAIT);
     }
 
-    pub(crate) fn ask_roster(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn ask_roster(&mut self, step: &mut Step<'_>) {
         let roster = self.roster.query(self.startup.roster_versioning);
-        self.ask(None, IqPayload::Get(roster), Request::Roster, turn);
+        self.ask(None, IqPayload::Get(roster), Request::Roster, step);
     }
 
     /// Announces that we are here (1), our features (2.1.0), and enables carbons (2.2.0).
-    pub(crate) fn announce(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn announce(&mut self, step: &mut Step<'_>) {
         if self.startup.announced || !self.connection.is_online() {
             return;
         }
         self.startup.announced = true;
         self.startup.roster_wait = None;
         if self.presence.own().availability != Availability::Unavailable {
-            self.send_available(presence::available(self.presence.own()), turn);
-            self.send_presence(turn);
+            self.send_available(presence::available(self.presence.own()), step);
+            self.send_presence(step);
         }
-        self.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, turn);
-        let now = turn.now.monotonic;
+        self.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, step);
+        let now = step.now.monotonic;
         self.startup.settled_at = Some((now + bounds::SETTLED_AFTER, now + bounds::SETTLED_AT_LAST));
         let account = Answer::Account(Box::new(self.account()));
-        self.answer_waiting(&Awaited::Login, &Ok(account), turn);
+        self.answer_waiting(&Awaited::Login, &Ok(account), step);
     }
 
     /// Our presence with our caps, or unavailable.
-    pub(crate) fn send_presence(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn send_presence(&mut self, step: &mut Step<'_>) {
         if self.presence.own().availability == Availability::Unavailable {
-            let _ = turn.send(self.presence.farewell());
+            let _ = step.send(self.presence.farewell());
             // From here on the server sends us nothing about others (RFC 6121 §4.5.2).
-            self.forget_presences(turn);
+            self.forget_presences(step);
             self.presence.end_initial();
             return;
         }
-        self.begin_initial(turn.now);
-        self.send_available(self.full_presence(self.presence.own()), turn);
+        self.begin_initial(step.now);
+        self.send_available(self.full_presence(self.presence.own()), step);
     }
 
     /// Our presence with our caps.
@@ -102,33 +102,33 @@ impl Session {
     }
 
     /// A stored status may exceed this server's limit. In that case contacts see us without it.
-    fn send_available(&self, mut presence: Presence, turn: &mut Turn<'_>) {
-        if turn.send(presence.clone()).is_err() {
+    fn send_available(&self, mut presence: Presence, step: &mut Step<'_>) {
+        if step.send(presence.clone()).is_err() {
             warn!("the server does not take presences as long as ours: sent without status");
             presence.statuses.clear();
-            let _ = turn.send(presence);
+            let _ = step.send(presence);
         }
     }
 
-    pub(crate) fn handle_login(&mut self, call: Call, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_login(&mut self, call: Call, step: &mut Step<'_>) {
         if self.startup.announced && self.connection.is_online() {
-            turn.reply(call, Ok(Answer::Account(Box::new(self.account()))));
+            step.reply(call, Ok(Answer::Account(Box::new(self.account()))));
         } else {
-            self.wait(call, Awaited::Login, turn);
+            self.wait(call, Awaited::Login, step);
         }
     }
 
-    pub(crate) fn handle_startup_deadlines(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_startup_deadlines(&mut self, step: &mut Step<'_>) {
         if !self.connection.is_online() {
             return;
         }
-        if self.startup.roster_wait.is_some_and(|at| at <= turn.now.monotonic) {
-            self.announce(turn);
+        if self.startup.roster_wait.is_some_and(|at| at <= step.now.monotonic) {
+            self.announce(step);
         }
-        if self.startup.settled_at.is_some_and(|(soon, _)| soon <= turn.now.monotonic) {
+        if self.startup.settled_at.is_some_and(|(soon, _)| soon <= step.now.monotonic) {
             self.startup.settled_at = None;
-            self.forget_stale_presences(turn);
-            self.catch_up(turn);
+            self.forget_stale_presences(step);
+            self.catch_up(step);
         }
     }
 }

@@ -12,13 +12,13 @@ use xmpp_parsers::presence::{Presence, Type};
 
 use crate::command::{Answer, Call, SubscriptionAct};
 use crate::domain::registrable;
+use crate::dropped::What;
 use crate::effect::{Notice, Write};
 use crate::failure::Failure;
-use crate::left_out::What;
 use crate::model::{Subscription, SubscriptionRequest};
-use crate::pace::Pace;
+use crate::throttle::Throttle;
 use crate::xml::{fitting, some_text};
-use crate::{Session, Turn, bounds};
+use crate::{Session, Step, bounds};
 
 pub(crate) struct State {
     /// By requester.
@@ -27,7 +27,7 @@ pub(crate) struct State {
     /// and went since then are not included.
     before: BTreeMap<BareJid, Option<SubscriptionRequest>>,
     /// How often the requests of a contact, or of a domain's strangers, are reported.
-    pace: Pace,
+    throttle: Throttle,
 }
 
 impl State {
@@ -35,7 +35,7 @@ impl State {
         Self {
             requests: requests.into_iter().map(|request| (request.jid.clone(), request)).collect(),
             before: BTreeMap::new(),
-            pace: Pace::of_requests(),
+            throttle: Throttle::of_requests(),
         }
     }
 
@@ -46,12 +46,12 @@ impl State {
     }
 
     #[cfg(test)]
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.pace.next_deadline()
+        self.throttle.next_deadline()
     }
 
     fn put(&mut self, jid: &BareJid, request: Option<SubscriptionRequest>) {
@@ -73,15 +73,15 @@ impl State {
 
 impl Session {
     /// What a presence says about subscriptions; `None` for any other presence.
-    pub(crate) fn note_subscription(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+    pub(crate) fn note_subscription(&mut self, from: &BareJid, presence: &Presence, step: &mut Step<'_>) {
         match presence.type_ {
-            Type::Subscribe if *from != self.account => self.note_request(from, presence, turn),
+            Type::Subscribe if *from != self.account => self.note_request(from, presence, step),
             Type::Unsubscribe => self.resolve(from),
             _ => {}
         }
     }
 
-    fn note_request(&mut self, from: &BareJid, presence: &Presence, turn: &mut Turn<'_>) {
+    fn note_request(&mut self, from: &BareJid, presence: &Presence, step: &mut Step<'_>) {
         let nick = presence.payloads.iter().find(|payload| payload.is("nick", ns::NICK));
         let message = presence.statuses.get("").or_else(|| presence.statuses.values().next());
         let known = self.subscriptions.requests.get(from);
@@ -95,54 +95,54 @@ impl Session {
             jid: from.clone(),
             nick: nick.and_then(|nick| text(&nick.text(), bounds::NAME_CHARS)),
             message: message.and_then(|message| text(message, bounds::TEXT_CHARS)),
-            received_at: known.map_or(turn.now.wall, |known| known.received_at),
+            received_at: known.map_or(step.now.wall, |known| known.received_at),
             look_alike: false,
         };
         if known == Some(&request) {
             return;
         }
         if known.is_none() && !self.people.contains(from) {
-            self.make_room_for_stranger(from, turn);
+            self.make_room_for_stranger(from, step);
         }
         self.subscriptions.put(from, Some(request));
     }
 
     /// Tells UIs and the cache whose requests have arrived, changed or gone. The first after a quiet time are
     /// reported at once; those of a busy domain or contact every ten seconds, as far as they are still open.
-    pub(crate) fn tell_requests(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.monotonic;
+    pub(crate) fn tell_requests(&mut self, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
         let is_full = self.subscriptions.before.len() > bounds::SUBSCRIPTION_CHANGES;
-        let everybody = is_full || self.subscriptions.pace.is_due(now) || !self.connection.is_online();
+        let everybody = is_full || self.subscriptions.throttle.is_due(now) || !self.connection.is_online();
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
         for jid in touched {
             // Strangers can have any number of names, but share one domain.
             let stranger = || BareJid::new(registrable(jid.domain().as_str())).ok();
             let is_known = self.people.contains(&jid);
             let whose = if is_known { None } else { stranger() }.unwrap_or_else(|| jid.clone());
-            if everybody || self.subscriptions.pace.admits(&whose, now) {
-                self.subscriptions.pace.done(&whose, now);
-                self.tell_request(&jid, turn);
+            if everybody || self.subscriptions.throttle.admits(&whose, now) {
+                self.subscriptions.throttle.done(&whose, now);
+                self.tell_request(&jid, step);
             }
         }
         if everybody {
-            self.subscriptions.pace.done_for_all();
+            self.subscriptions.throttle.done_for_all();
         }
     }
 
     /// The same for all, however busy they are.
-    pub(crate) fn tell_all_requests(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn tell_all_requests(&mut self, step: &mut Step<'_>) {
         let touched: Vec<BareJid> = self.subscriptions.before.keys().cloned().collect();
-        touched.iter().for_each(|jid| self.tell_request(jid, turn));
-        self.subscriptions.pace.done_for_all();
+        touched.iter().for_each(|jid| self.tell_request(jid, step));
+        self.subscriptions.throttle.done_for_all();
     }
 
-    fn tell_request(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
+    fn tell_request(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         if self.subscriptions.before.remove(jid).is_none() {
             return;
         }
         let request = self.subscriptions.requests.get(jid).cloned();
-        turn.save(Write::SubscriptionRequest { jid: jid.clone(), request: request.clone() });
-        turn.notify(match request {
+        step.save(Write::SubscriptionRequest { jid: jid.clone(), request: request.clone() });
+        step.notify(match request {
             Some(request) => Notice::SubscriptionRequested(self.looked_at(request)),
             None => Notice::SubscriptionResolved { jid: jid.clone() },
         });
@@ -161,7 +161,7 @@ impl Session {
 
     /// The oldest go first: from the same domain if it has used up its share, else from the domain with the most.
     /// Those of contacts stay, and so do those of people we have asked ourselves: they are in the roster.
-    fn make_room_for_stranger(&mut self, from: &BareJid, turn: &mut Turn<'_>) {
+    fn make_room_for_stranger(&mut self, from: &BareJid, step: &mut Step<'_>) {
         loop {
             let strangers = self.subscriptions.requests.values();
             let mut domains: BTreeMap<&str, Vec<&SubscriptionRequest>> = BTreeMap::new();
@@ -184,7 +184,7 @@ impl Session {
                 None => None,
             };
             let Some(jid) = oldest.map(|oldest| oldest.jid.clone()) else { return };
-            self.left_out.note(What::SubscriptionRequests, turn.now);
+            self.dropped.note(What::SubscriptionRequests, step.now);
             self.resolve(&jid);
         }
     }
@@ -209,28 +209,28 @@ impl Session {
         call: Call,
         jid: BareJid,
         act: SubscriptionAct,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         if let Err(failure) = self.may_change(&jid) {
-            return turn.reply(call, Err(failure));
+            return step.reply(call, Err(failure));
         }
         let is_answer = matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny);
-        if let Err(failure) = self.send_subscription(&jid, act, turn) {
-            return turn.reply(call, Err(failure));
+        if let Err(failure) = self.send_subscription(&jid, act, step) {
+            return step.reply(call, Err(failure));
         }
         if is_answer {
             self.resolve(&jid);
             // A UI decided this: it is reported now, however busy they are.
-            self.tell_request(&jid, turn);
+            self.tell_request(&jid, step);
         }
-        turn.reply(call, Ok(Answer::Done));
+        step.reply(call, Ok(Answer::Done));
     }
 
     pub(crate) fn send_subscription(
         &self,
         jid: &BareJid,
         act: SubscriptionAct,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> Result<usize, Failure> {
         let (type_, message) = match act {
             SubscriptionAct::Approve => (Type::Subscribed, None),
@@ -243,6 +243,6 @@ impl Session {
             presence.set_status("", message);
         }
         presence.to = Some(Jid::from(jid.clone()));
-        turn.send(presence)
+        step.send(presence)
     }
 }

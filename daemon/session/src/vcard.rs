@@ -10,12 +10,12 @@ use minidom::Element;
 
 use crate::bounds;
 use crate::failure::Failure;
+use crate::lookups::{Kind, Lookup};
 use crate::model::{Address, Profile, ProfileRecord};
 use crate::pep::{self, Event, News};
-use crate::questions::{Kind, Question};
 use crate::request::{Outcome, Request, VcardSource};
 use crate::xml::some_text;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 /// XEP-0292 §4.
 pub(crate) const VCARD4_NODE: &str = "urn:xmpp:vcard4";
@@ -91,8 +91,8 @@ fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
 
 impl Session {
     /// 2.1.8.
-    pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event<'_>, turn: &mut Turn<'_>) {
-        self.startup.prolong(turn.now.monotonic);
+    pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event<'_>, step: &mut Step<'_>) {
+        self.startup.prolong(step.now.monotonic);
         if *owner == self.account {
             self.note_own_vcard(event);
         }
@@ -103,22 +103,22 @@ impl Session {
             News::Emptied => Some(None),
         };
         if let Some(profile) = profile {
-            self.note_profile(owner, source.slot(), profile, turn.now.monotonic);
+            self.note_profile(owner, source.slot(), profile, step.now.monotonic);
         }
     }
 
-    /// `on_request`: a UI waits for it; otherwise it is the owner's question.
+    /// `on_request`: a UI waits for it; otherwise it is the owner's lookup.
     pub(crate) fn ask_vcard(
         &mut self,
         jid: BareJid,
         source: VcardSource,
         on_request: bool,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(source.node(), None);
-        let question = (!on_request).then(|| Question { contact: jid.clone(), kind: Kind::Missing });
-        self.ask_for(question, to, query, Request::Vcard { jid, source, on_request }, turn);
+        let lookup = (!on_request).then(|| Lookup { contact: jid.clone(), kind: Kind::Missing });
+        self.ask_for(lookup, to, query, Request::Vcard { jid, source, on_request }, step);
     }
 
     /// Returns why it is still unknown whether there is a vCard.
@@ -127,13 +127,13 @@ impl Session {
         owner: &BareJid,
         source: VcardSource,
         outcome: Outcome,
-        turn: &Turn<'_>,
+        step: &Step<'_>,
     ) -> Option<Failure> {
         match outcome {
             Ok(payload) => {
                 let item = pep::answered_item(payload.as_ref(), source.node());
                 let profile = item.as_ref().and_then(read_item).flatten();
-                self.note_profile(owner, source.slot(), profile, turn.now.monotonic);
+                self.note_profile(owner, source.slot(), profile, step.now.monotonic);
                 None
             }
             Err(Failure::StanzaError { .. }) => None,

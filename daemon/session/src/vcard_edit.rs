@@ -23,7 +23,7 @@ use crate::request::{Outcome, OwnVcardSource, Request, VcardSource};
 use crate::vcard::{PROSE_NODE, VCARD4_NODE};
 use crate::vcard_temp;
 use crate::waiting::Awaited;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 /// How often a change is repeated because another device has published in the meantime: two devices that respond to
 /// each other must stop.
@@ -43,38 +43,38 @@ struct Edit {
 }
 
 impl Session {
-    pub(crate) fn handle_set_profile(&mut self, call: Call, patch: ProfilePatch, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_set_profile(&mut self, call: Call, patch: ProfilePatch, step: &mut Step<'_>) {
         if !self.connection.is_online() {
-            return turn.reply(call, Err(Failure::Offline));
+            return step.reply(call, Err(Failure::Offline));
         }
-        if self.wait(call, Awaited::Outcome(call), turn) {
+        if self.wait(call, Awaited::Outcome(call), step) {
             let edit = Edit { call, patch, is_publishing: false, overtaken_by: None, again: 0 };
             self.vcard_edits.0.push_back(edit);
             if self.vcard_edits.0.len() == 1 {
-                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), turn);
+                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), step);
             }
         }
     }
 
-    fn ask_own_vcard(&mut self, from: OwnVcardSource, turn: &mut Turn<'_>) {
+    fn ask_own_vcard(&mut self, from: OwnVcardSource, step: &mut Step<'_>) {
         let query = match from {
             OwnVcardSource::Pep(source) => pep::items_query(source.node(), None),
             OwnVcardSource::Temp => IqPayload::Get(VCardQuery.into()),
         };
-        self.ask(None, query, Request::OwnVcard { from }, turn);
+        self.ask(None, query, Request::OwnVcard { from }, step);
     }
 
-    pub(crate) fn handle_own_vcard(&mut self, from: OwnVcardSource, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_own_vcard(&mut self, from: OwnVcardSource, outcome: Outcome, step: &mut Step<'_>) {
         let is_awaited = |edit: &Edit| self.waiting.is_awaited(&Awaited::Outcome(edit.call));
         if !self.vcard_edits.0.front().is_some_and(is_awaited) {
             // Its caller was told that it failed.
-            return self.end_vcard_edit(Err(Failure::RequestTimedOut), turn);
+            return self.end_vcard_edit(Err(Failure::RequestTimedOut), step);
         }
         let payload = match outcome {
             Ok(payload) => payload,
             Err(failure) if failure.is_not_found() => None,
             // There may be one, and it must not be lost.
-            Err(failure) => return self.end_vcard_edit(Err(failure), turn),
+            Err(failure) => return self.end_vcard_edit(Err(failure), step),
         };
         let vcard = match from {
             OwnVcardSource::Pep(source) => pep::answered_item(payload.as_ref(), source.node())
@@ -86,26 +86,26 @@ impl Session {
                 .map(|vcard| patched(&vcard_temp::read(&vcard).into(), &empty())),
         };
         match (vcard, from) {
-            (Some(vcard), _) => self.publish_patched(&vcard, turn),
+            (Some(vcard), _) => self.publish_patched(&vcard, step),
             (None, OwnVcardSource::Pep(VcardSource::Vcard4)) => {
-                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Prose), turn);
+                self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Prose), step);
             }
-            (None, OwnVcardSource::Pep(VcardSource::Prose)) => self.ask_own_vcard(OwnVcardSource::Temp, turn),
-            (None, OwnVcardSource::Temp) => self.publish_patched(&empty(), turn),
+            (None, OwnVcardSource::Pep(VcardSource::Prose)) => self.ask_own_vcard(OwnVcardSource::Temp, step),
+            (None, OwnVcardSource::Temp) => self.publish_patched(&empty(), step),
         }
     }
 
-    fn publish_patched(&mut self, before: &Element, turn: &mut Turn<'_>) {
+    fn publish_patched(&mut self, before: &Element, step: &mut Step<'_>) {
         if let Some(edit) = self.vcard_edits.0.front_mut() {
             edit.is_publishing = true;
             let vcard = patched(&edit.patch, before);
-            self.publish_vcard(vcard, VcardSource::Vcard4, turn);
+            self.publish_vcard(vcard, VcardSource::Vcard4, step);
         }
     }
 
-    fn publish_vcard(&mut self, vcard: Element, source: VcardSource, turn: &mut Turn<'_>) {
+    fn publish_vcard(&mut self, vcard: Element, source: VcardSource, step: &mut Step<'_>) {
         let payload = pep::publish(source.node(), "current", vcard.clone());
-        self.ask(None, payload, Request::PublishVcard { vcard: Box::new(vcard), source }, turn);
+        self.ask(None, payload, Request::PublishVcard { vcard: Box::new(vcard), source }, step);
     }
 
     /// Our own devices publish, including this one: a vCard without our change has replaced it, or is about to be
@@ -127,29 +127,29 @@ impl Session {
         vcard: Element,
         source: VcardSource,
         outcome: Outcome,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         let Some(edit) = self.vcard_edits.0.front_mut() else { return };
         match (outcome, source) {
             (Ok(_), VcardSource::Vcard4) => match edit.overtaken_by.take().filter(|_| edit.again < AGAIN) {
                 Some(theirs) => {
                     edit.again += 1;
-                    self.publish_patched(&theirs, turn);
+                    self.publish_patched(&theirs, step);
                 }
-                None => self.publish_vcard(vcard, VcardSource::Prose, turn),
+                None => self.publish_vcard(vcard, VcardSource::Prose, step),
             },
-            (outcome, _) => self.end_vcard_edit(outcome.map(|_| Answer::Done), turn),
+            (outcome, _) => self.end_vcard_edit(outcome.map(|_| Answer::Done), step),
         }
     }
 
     /// The first has ended; starts the next whose caller is still waiting.
-    fn end_vcard_edit(&mut self, result: Result<Answer, Failure>, turn: &mut Turn<'_>) {
+    fn end_vcard_edit(&mut self, result: Result<Answer, Failure>, step: &mut Step<'_>) {
         let Some(edit) = self.vcard_edits.0.pop_front() else { return };
-        self.answer_waiting(&Awaited::Outcome(edit.call), &result, turn);
+        self.answer_waiting(&Awaited::Outcome(edit.call), &result, step);
         let waiting = &self.waiting;
         self.vcard_edits.0.retain(|edit| waiting.is_awaited(&Awaited::Outcome(edit.call)));
         if !self.vcard_edits.0.is_empty() {
-            self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), turn);
+            self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), step);
         }
     }
 }

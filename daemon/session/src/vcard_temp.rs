@@ -15,14 +15,14 @@ use xmpp_parsers::vcard::VCardQuery;
 
 use crate::bounds;
 use crate::failure::Failure;
+use crate::lookups::{Kind, Lookup};
 use crate::model::{Address, AvatarRecord, ImageId, Profile};
 use crate::people::Person;
-use crate::questions::{Kind, Question};
 use crate::request::{Outcome, Request};
 use crate::time::Now;
 use crate::waiting::Awaited;
 use crate::xml::some_text;
-use crate::{Session, Turn, xml};
+use crate::{Session, Step, xml};
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -116,27 +116,27 @@ impl Session {
             None if person.is_legacy() => self.assign_no_image(owner),
             // A better one is looked for first.
             Some(_) if self.startup.is_settled() && person.avatar.is_none() => self.put_come(owner, now),
-            Some(_) if self.startup.is_settled() => self.questions.put(owner, Kind::Photo),
+            Some(_) if self.startup.is_settled() => self.lookups.put(owner, Kind::Photo),
             _ => {}
         }
     }
 
     /// A contact's turn has come: fetches the picture of their old vCard.
-    pub(crate) fn ask_for_photo(&mut self, question: Question, turn: &mut Turn<'_>) {
-        let owner = question.contact.clone();
+    pub(crate) fn ask_for_photo(&mut self, lookup: Lookup, step: &mut Step<'_>) {
+        let owner = lookup.contact.clone();
         // A better one is looked for first; then we come back here.
-        if !self.questions.is_waiting(&owner, Kind::Missing) {
-            self.fall_back_to_photo(&owner, Some(question), turn);
+        if !self.lookups.is_waiting(&owner, Kind::Missing) {
+            self.fall_back_to_photo(&owner, Some(lookup), step);
         }
     }
 
-    /// Fetches the picture of the old vCard, if there is one and none better. `question`: the contact whose turn it
+    /// Fetches the picture of the old vCard, if there is one and none better. `lookup`: the contact whose turn it
     /// is; absent: a UI waits for it.
     pub(crate) fn fall_back_to_photo(
         &mut self,
         owner: &BareJid,
-        question: Option<Question>,
-        turn: &mut Turn<'_>,
+        lookup: Option<Lookup>,
+        step: &mut Step<'_>,
     ) {
         let Some(person) = self.people.person(owner) else { return };
         let Some(photo) = person.photo else { return };
@@ -147,29 +147,29 @@ impl Session {
         // Not shared, unlike those of XEP-0084: each vCard is a separate chance.
         let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
         let is_fetched = !is_coming && self.images.info(&photo).is_none();
-        if is_fetched && question.is_some() && !self.may_fetch(owner, turn) {
+        if is_fetched && lookup.is_some() && !self.may_fetch(owner, step) {
             return;
         }
         let record = AvatarRecord { id: photo, image: None, legacy: true, spelling: None };
         if self.assign_image(owner, record) && !is_coming {
-            self.ask_vcard_temp(owner.clone(), false, question, turn);
+            self.ask_vcard_temp(owner.clone(), false, lookup, step);
         }
     }
 
-    /// `on_request`: a UI waits for the profile in it. `question`: the contact whose turn it is; absent: a UI wants
+    /// `on_request`: a UI waits for the profile in it. `lookup`: the contact whose turn it is; absent: a UI wants
     /// it.
     pub(crate) fn ask_vcard_temp(
         &mut self,
         jid: BareJid,
         on_request: bool,
-        question: Option<Question>,
-        turn: &mut Turn<'_>,
+        lookup: Option<Lookup>,
+        step: &mut Step<'_>,
     ) {
         // Our own is requested from our server, without an address (XEP-0054 §3.1).
         let to = (jid != self.account).then(|| Jid::from(jid.clone()));
         self.vcard_temp.asked.insert(jid.clone());
         let request = Request::VcardTemp { jid, on_request };
-        self.ask_for(question, to, IqPayload::Get(VCardQuery.into()), request, turn);
+        self.ask_for(lookup, to, IqPayload::Get(VCardQuery.into()), request, step);
     }
 
     /// Returns why it is still unknown whether there is a vCard.
@@ -177,7 +177,7 @@ impl Session {
         &mut self,
         owner: &BareJid,
         outcome: Outcome,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) -> Option<Failure> {
         self.vcard_temp.asked.remove(owner);
         let vcard = outcome.map(|payload| payload.filter(|payload| payload.is("vCard", ns::VCARD)));
@@ -187,20 +187,20 @@ impl Session {
                 owner,
                 |known| &mut known.temp,
                 Some(profile).filter(|p| *p != Profile::default()),
-                turn.now.monotonic,
+                step.now.monotonic,
             );
         }
-        self.keep_photo(owner, &vcard, turn);
+        self.keep_photo(owner, &vcard, step);
         vcard.err().filter(|failure| !matches!(failure, Failure::StanzaError { .. }))
     }
 
     /// Stores the picture of a vCard, if it is the wanted one.
-    fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, turn: &mut Turn<'_>) {
+    fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, step: &mut Step<'_>) {
         let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
         let Some(AvatarRecord { id, image: None, legacy, .. }) = record else { return };
         let data = vcard.as_ref().ok().and_then(|vcard| photo(vcard.as_ref()?));
         let kept = match data {
-            Some(data) => self.keep_image(id, data, turn),
+            Some(data) => self.keep_image(id, data, step),
             None => Err(Failure::NotFound),
         };
         match kept {
@@ -222,7 +222,7 @@ impl Session {
                         failure
                     }
                 };
-                self.answer_waiting(&Awaited::Avatar(owner.clone()), &Err(failure), turn);
+                self.answer_waiting(&Awaited::Avatar(owner.clone()), &Err(failure), step);
             }
         }
     }

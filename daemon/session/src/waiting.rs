@@ -7,7 +7,7 @@ use jid::BareJid;
 use crate::bounds;
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 /// What a call waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +57,13 @@ impl Waiting {
 
 impl Session {
     /// Adds a waiting call; returns whether there was room for it.
-    pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, turn: &mut Turn<'_>) -> bool {
+    pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, step: &mut Step<'_>) -> bool {
         if self.waiting.0.len() >= bounds::WAITING_CALLS {
             let limit = bounds::WAITING_CALLS;
-            turn.reply(call, Err(Failure::LimitExceeded { what: "calls that wait for the server", limit }));
+            step.reply(call, Err(Failure::LimitExceeded { what: "calls that wait for the server", limit }));
             return false;
         }
-        self.waiting.0.push((call, awaited, turn.now.monotonic + bounds::CALL_TIMEOUT));
+        self.waiting.0.push((call, awaited, step.now.monotonic + bounds::CALL_TIMEOUT));
         true
     }
 
@@ -72,16 +72,16 @@ impl Session {
         &mut self,
         what: &Awaited,
         result: &Result<Answer, Failure>,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
     ) {
         for call in self.waiting.take(|awaited| awaited == what) {
-            turn.reply(call, result.clone());
+            step.reply(call, result.clone());
         }
     }
 
     /// The stream is gone, and with it all answers in flight. An image being written still gets to the disk; calls
     /// that wait for login or roster wait for the next stream.
-    pub(crate) fn fail_waiting_for_answers(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn fail_waiting_for_answers(&mut self, step: &mut Step<'_>) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let calls = waiting.take(|awaited| match awaited {
             Awaited::Login | Awaited::Roster => false,
@@ -90,14 +90,14 @@ impl Session {
         });
         self.waiting = waiting;
         for call in calls {
-            turn.reply(call, Err(Failure::Offline));
+            step.reply(call, Err(Failure::Offline));
         }
     }
 
     /// Nothing can be waited for any more.
-    pub(crate) fn fail_waiting(&mut self, failure: &Failure, turn: &mut Turn<'_>) {
+    pub(crate) fn fail_waiting(&mut self, failure: &Failure, step: &mut Step<'_>) {
         for call in self.waiting.take(|_| true) {
-            turn.reply(call, Err(failure.clone()));
+            step.reply(call, Err(failure.clone()));
         }
     }
 }

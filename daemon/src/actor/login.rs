@@ -17,7 +17,7 @@ impl Actor<'_> {
         if self.session.account().state != ConnectionState::Online {
             self.probe();
         }
-        if self.lasting.stream.is_none() {
+        if self.survivors.stream.is_none() {
             let (secret, found) = match login.password {
                 Some(password) => (Secret::Password(password), None),
                 None => {
@@ -42,8 +42,8 @@ impl Actor<'_> {
             self.input(Input::Connecting);
             self.shell.starts.note(Step::Connecting, &self.account);
             #[cfg(debug_assertions)]
-            crate::provocation::connecting(&self.account);
-            self.lasting.stream = Some(Stream::connect(settings, credentials));
+            crate::fault_injection::connecting(&self.account);
+            self.survivors.stream = Some(Stream::connect(settings, credentials));
         }
         self.keep_what_is_owed().await;
         let (reply, receiver) = oneshot::channel();
@@ -56,7 +56,7 @@ impl Actor<'_> {
         if !login.accept_downgrade || self.session.account().state == ConnectionState::Online {
             return;
         }
-        match &self.lasting.stream {
+        match &self.survivors.stream {
             Some(_) if login.password.is_some() => self.end_stream(),
             Some(stream) => stream.accept_downgrade(),
             None => {}

@@ -6,12 +6,12 @@
 //! are wiped. No call blocks a thread of the async runtime.
 
 mod file;
-mod patience;
 mod secret;
 mod secret_service;
 mod systemd;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 use std::fmt;
 use std::io;
@@ -25,9 +25,9 @@ use tracing::{debug, warn};
 
 use crate::config::SecretStoreKind;
 use file::Files;
-use patience::Patient;
 use secret_service::Keyring;
 use systemd::Given;
+use timeouts::Patient;
 
 pub(crate) use secret::{Password, Secret, as_base64};
 

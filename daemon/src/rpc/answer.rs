@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::envelope::PeerId;
-use super::fit::json_bytes;
 use super::limits::RESPONSE_BYTES;
+use super::truncate::json_bytes;
 
 /// The answer to one call, or to all of a batch.
 #[derive(Debug)]

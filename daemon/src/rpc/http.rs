@@ -30,7 +30,7 @@ use super::connection::Connection;
 use super::console;
 use super::envelope::PeerId;
 use super::guard::{Guard, Refusal, offers_subprotocol};
-use super::limits::{self, MESSAGES_UNDER_WAY, Patience, REQUEST_BYTES, Shares};
+use super::limits::{self, MESSAGES_UNDER_WAY, REQUEST_BYTES, Shares, Timeouts};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
 use super::subscriptions::{self, Subscriptions};
@@ -44,7 +44,7 @@ pub(super) struct Door {
     api: Arc<Api>,
     subscriptions: Methods,
     ids: Arc<subscriptions::Ids>,
-    patience: Patience,
+    patience: Timeouts,
     /// WebSockets, and POSTs in flight.
     room: ConnectionGuard,
     stop: StopHandle,
@@ -58,7 +58,7 @@ pub(super) struct NoAnswer;
 impl Door {
     pub(super) fn new(
         api: Arc<Api>,
-        patience: Patience,
+        patience: Timeouts,
         shares: Shares,
         stop: StopHandle,
     ) -> Result<Self, RegisterMethodError> {

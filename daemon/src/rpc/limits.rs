@@ -59,7 +59,7 @@ pub(super) fn exceeded(code: i32, limit: &str, value: u32) -> ApiError {
 
 /// How long the doors wait for a peer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// How often a WebSocket is pinged.
     pub(super) ping_every: Duration,
     /// A peer that gives no sign of life, or accepts no data, for this long is gone.
@@ -72,7 +72,7 @@ pub(super) struct Patience {
     pub(super) farewell: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// What peers are told: a ping every 20 s, gone after 60 s.
     pub(super) const USUAL: Self = Self {
         ping_every: Duration::from_secs(20),

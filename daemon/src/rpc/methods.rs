@@ -26,7 +26,7 @@ use super::metrics::DoorMetrics;
 use super::order::Place;
 use super::picture;
 use super::sessions::Sessions;
-use super::texts;
+use super::text_limits;
 use super::translate::{self, Translator};
 use crate::cache::ThumbnailSize;
 use crate::config::is_host;
@@ -174,9 +174,9 @@ pub(super) async fn get_contact(api: Arc<Api>, place: Place, params: ContactPara
 }
 
 pub(super) async fn add_contact(api: Arc<Api>, place: Place, params: AddContactParams) -> Answered<Contact> {
-    texts::name(params.name.as_deref())?;
-    texts::groups(&params.groups)?;
-    texts::message(params.message.as_deref())?;
+    text_limits::name(params.name.as_deref())?;
+    text_limits::groups(&params.groups)?;
+    text_limits::message(params.message.as_deref())?;
     if params.message.is_some() && !params.subscribe {
         return Err(invalid_params(
             "`message` goes with the request that `subscribe` makes: leave one of them out",
@@ -193,8 +193,8 @@ pub(super) async fn update_contact(
     place: Place,
     params: UpdateContactParams,
 ) -> Answered<Contact> {
-    texts::name(params.name.as_deref())?;
-    texts::groups(params.groups.as_deref().unwrap_or_default())?;
+    text_limits::name(params.name.as_deref())?;
+    text_limits::groups(params.groups.as_deref().unwrap_or_default())?;
     let groups = params.groups.map(|groups| groups.into_iter().collect());
     let command = Command::UpdateContact { jid: bare_jid(&params.jid)?, name: params.name, groups };
     api.contact(place, command).await
@@ -205,7 +205,7 @@ pub(super) async fn rename_group(
     place: Place,
     params: RenameGroupParams,
 ) -> Answered<GroupRenamed> {
-    texts::group(&params.name)?;
+    text_limits::group(&params.name)?;
     if params.group == params.name {
         return Err(invalid_params("`name` is the name that the group has"));
     }
@@ -249,7 +249,7 @@ pub(super) async fn request_subscription(
     place: Place,
     params: RequestSubscriptionParams,
 ) -> Answered<Done> {
-    texts::message(params.message.as_deref())?;
+    text_limits::message(params.message.as_deref())?;
     api.subscription(place, &params.jid, request(params.message)).await
 }
 
@@ -306,13 +306,13 @@ pub(super) async fn set_avatar(
 }
 
 pub(super) async fn set_profile(api: Arc<Api>, place: Place, params: SetProfileParams) -> Answered<Done> {
-    texts::profile(&params.profile)?;
+    text_limits::profile(&params.profile)?;
     let patch = Box::new(translate::profile_patch(params.profile));
     api.done(place, Command::SetProfile(patch)).await
 }
 
 pub(super) async fn set_presence(api: Arc<Api>, place: Place, params: SetPresenceParams) -> Answered<Done> {
-    texts::status(params.status.as_deref())?;
+    text_limits::status(params.status.as_deref())?;
     let availability = translate::wished_availability(params.availability);
     let presence = OwnPresence { availability, status: params.status, priority: params.priority };
     api.done(place, Command::SetPresence(presence)).await

@@ -4,10 +4,8 @@ mod answer;
 mod calls;
 mod connection;
 mod console;
-mod deceit;
 mod endpoint;
 mod envelope;
-mod fit;
 mod frames;
 mod guard;
 mod http;
@@ -15,22 +13,24 @@ mod limits;
 mod listeners;
 mod methods;
 mod metrics;
+mod muted_socket;
 mod nearest;
 mod order;
 mod picture;
 mod picture_key;
-mod quiet;
 #[cfg(test)]
 mod script;
 mod server;
 mod sessions;
+mod spoofing;
 mod state;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
-mod texts;
+mod text_limits;
 mod token;
 mod translate;
+mod truncate;
 mod visitors;
 mod websocket;
 

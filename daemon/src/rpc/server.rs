@@ -22,11 +22,11 @@ use tower::Service as _;
 
 use super::guard::{Guard, is_us};
 use super::http::{Door, NoAnswer};
-use super::limits::{HEAD_BYTES, Patience, Shares};
+use super::limits::{HEAD_BYTES, Shares, Timeouts};
 use super::listeners::Listeners;
 use super::methods::{Api, Images};
 use super::metrics::DoorMetrics;
-use super::quiet::{Quiet, Voice};
+use super::muted_socket::{MutedSocket, Voice};
 use super::sessions::Sessions;
 use super::token::Token;
 use super::translate::Translator;
@@ -116,7 +116,7 @@ pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Door
     thread::Builder::new().name("rpc".to_owned()).spawn(move || {
         let _alive = alive;
         let closed = async move { drop(closed.await) };
-        if let Err(error) = runtime.block_on(run(doors, api, Patience::USUAL, shares, closed)) {
+        if let Err(error) = runtime.block_on(run(doors, api, Timeouts::USUAL, shares, closed)) {
             tracing::error!(%error, "the doors could not be opened");
         }
         // Calls that are still pending end here.
@@ -129,7 +129,7 @@ pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Door
 pub(super) async fn run(
     doors: Vec<(Listener, Guard)>,
     api: Api,
-    patience: Patience,
+    patience: Timeouts,
     shares: Shares,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -200,7 +200,7 @@ impl Socket {
 async fn accept(
     listener: Listener,
     router: Router,
-    patience: Patience,
+    patience: Timeouts,
     visitors: Arc<Visitors>,
     sockets: &mut JoinSet<()>,
     closed: watch::Receiver<()>,
@@ -249,7 +249,7 @@ async fn accept(
 async fn talk<S>(
     socket: S,
     router: Router,
-    patience: Patience,
+    patience: Timeouts,
     visitor: Visitor,
     mut closed: watch::Receiver<()>,
 ) where
@@ -260,7 +260,7 @@ async fn talk<S>(
     let mut socket = TimeoutStream::new(socket);
     socket.set_write_timeout(Some(patience.gone_after));
     let voice = Voice::default();
-    let socket = Quiet::new(Box::pin(socket), voice.clone());
+    let socket = MutedSocket::new(Box::pin(socket), voice.clone());
     let guest = visitor.clone();
     let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(guest.clone());

@@ -11,7 +11,7 @@ use prosed_session::{
 };
 
 use super::picture_key::PictureKey;
-use super::{deceit, fit};
+use super::{spoofing, truncate};
 use crate::config::TlsMode;
 use crate::credentials::StoreName;
 use crate::events::{CursorExpired, EventLog, Lagged, rfc3339};
@@ -47,7 +47,7 @@ impl Announcer for Translator {
                     subscription_request(&request);
                 let mut asked =
                     api::SubscriptionRequested { jid: from, nick, message, received_at, warnings };
-                fit::request(&mut asked);
+                truncate::request(&mut asked);
                 log.append(jid, api::EventPayload::SubscriptionRequested(asked));
             }
             Notice::SubscriptionResolved { jid: from } => {
@@ -102,12 +102,12 @@ impl Translator {
     /// A contact for rosters and events: small, whatever is known about it.
     pub(crate) fn contact(&self, contact: Contact) -> api::Contact {
         let mut translated = self.translate_contact(contact);
-        fit::contact(&mut translated);
+        truncate::contact(&mut translated);
         translated
     }
 
     fn translate_contact(&self, contact: Contact) -> api::Contact {
-        let warnings = deceit::warnings(contact.jid.as_str(), &contact.name, contact.look_alike);
+        let warnings = spoofing::warnings(contact.jid.as_str(), &contact.name, contact.look_alike);
         api::Contact {
             jid: contact.jid.into_inner(),
             name: contact.name,
@@ -142,7 +142,7 @@ impl Translator {
     /// An account for lists and events: small, whatever is known about it.
     pub(crate) fn account(&self, account: Account, standing: &Standing) -> api::Account {
         let mut translated = self.whole_account(account, standing);
-        fit::account(&mut translated);
+        truncate::account(&mut translated);
         translated
     }
 
@@ -236,7 +236,7 @@ pub(crate) fn subscription_request(request: &SubscriptionRequest) -> api::Subscr
         nick: request.nick.clone(),
         message: request.message.clone(),
         received_at: time(request.received_at),
-        warnings: deceit::warnings(jid, name, request.look_alike),
+        warnings: spoofing::warnings(jid, name, request.look_alike),
     }
 }
 

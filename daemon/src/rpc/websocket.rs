@@ -22,7 +22,7 @@ use super::answer::Answer;
 use super::calls::Calls;
 use super::envelope::PeerId;
 use super::frames::{Frames, TooManyFragments};
-use super::limits::{self, Patience, REQUEST_BYTES};
+use super::limits::{self, REQUEST_BYTES, Timeouts};
 
 /// Why we close a WebSocket, as reported in the close frame (RFC 6455 §7.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct WebSocket {
     pub(super) outgoing: mpsc::Sender<Box<RawValue>>,
     /// … to be written, together with events.
     pub(super) messages: mpsc::Receiver<Box<RawValue>>,
-    pub(super) patience: Patience,
+    pub(super) patience: Timeouts,
     pub(super) stop: StopHandle,
 }
 
@@ -186,7 +186,7 @@ async fn write<T: AsyncRead + AsyncWrite + Unpin>(
     mut sender: Sender<T>,
     mut messages: mpsc::Receiver<Box<RawValue>>,
     mut finished: oneshot::Receiver<()>,
-    patience: Patience,
+    patience: Timeouts,
     heard: &LastHeard,
 ) {
     let mut ping = interval(patience.ping_every);

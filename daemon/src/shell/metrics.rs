@@ -129,7 +129,7 @@ impl StateGauge {
     }
 
     /// Records the session's new state.
-    pub(crate) fn become_(&mut self, state: ConnectionState) {
+    pub(crate) fn enter(&mut self, state: ConnectionState) {
         self.count(-1);
         self.state = name(state);
         self.count(1);

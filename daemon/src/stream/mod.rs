@@ -5,7 +5,7 @@
 //! [`Stream::next`] again and again and acts on each [`StreamEvent`].
 //!
 //! ```text
-//! dns → dial → prompt → tls (gate: before TLS)         reach the right host
+//! dns → dial → quickack → tls (gate: before TLS)         reach the right host
 //!   → dialogue: offer → sasl (scram, token) → bind     log in, and come to a session
 //!   → line: reader (scanner, parser, pieces)           read and write it
 //!   → task: manage, outbox, backoff                    keep it
@@ -38,7 +38,7 @@ mod outbox;
 mod parser;
 mod pieces;
 mod pins;
-mod prompt;
+mod quickack;
 mod reader;
 mod sasl;
 mod scanner;

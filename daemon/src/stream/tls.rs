@@ -25,7 +25,7 @@ use super::dial::{dial, timed_out};
 use super::dns::{Target, ip};
 use super::error::ended_over;
 use super::gate::Gate;
-use super::prompt::Prompt;
+use super::quickack::QuickAck;
 use super::trust::Verifier;
 use super::{ConnectError, short};
 use crate::events::rfc3339;
@@ -106,7 +106,7 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
 }
 
 /// A secured connection.
-pub(super) type Secure = TlsStream<Prompt>;
+pub(super) type Secure = TlsStream<QuickAck>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
 /// on. `name`: the domain as certificates have it. `by`: when it has to be secure. Also says what the connection
@@ -141,12 +141,12 @@ async fn secure(
     let tcp = dial(target).await.map_err(unreachable)?;
     let connector = TlsConnector::from(config.clone());
     let handshake = if target.direct {
-        connector.with_alpn(vec![b"xmpp-client".to_vec()]).connect(name, Prompt::new(tcp))
+        connector.with_alpn(vec![b"xmpp-client".to_vec()]).connect(name, QuickAck::new(tcp))
     } else {
         let tcp = timeout(NEGOTIATION, proceed(tcp, domain))
             .await
             .map_err(|_| unreachable(timed_out("no answer to STARTTLS")))??;
-        connector.connect(name, Prompt::new(tcp))
+        connector.connect(name, QuickAck::new(tcp))
     };
     let tls = timeout(HANDSHAKE, handshake)
         .await

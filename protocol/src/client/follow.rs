@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// after the last event returned, so that nothing is lost or repeated.
 ///
 /// If the daemon no longer has those events, as after a restart, it returns the error `cursorExpired`: load what you
-/// show again, and [go on from](Follower::go_on_from) the `seq` of that answer. If you don't, it continues with what
+/// show again, and [resume from](Follower::resume_from) the `seq` of that answer. If you don't, it continues with what
 /// the daemon still has.
 ///
 /// `examples/follow.rs` is a complete program.
@@ -125,7 +125,7 @@ impl<T: DeserializeOwned> Follower<T> {
     }
 
     /// Continues with the events after `seq`, as given by a snapshot.
-    pub fn go_on_from(&mut self, seq: u64) {
+    pub fn resume_from(&mut self, seq: u64) {
         if self.since != seq {
             self.since = seq;
             self.connection = None;

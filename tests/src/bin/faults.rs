@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use prosed_tests::Kind;
 use prosed_tests::faults::{
-    Record, Scale, apart, attacks, cuts, disk, hole, kills, mutations, refusals, restarts, stops,
+    Record, Scale, apart, attacks, black_hole, cuts, disk, kills, mutations, refusals, restarts, stops,
 };
 
 /// The part of the record that each long run rewrites begins with this line.
@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
         short: 1,
         kinds: &Kind::ALL,
         waits: true,
-        run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::ZERO)),
+        run: |runtime, scale| runtime.block_on(black_hole::run(scale, Duration::ZERO)),
     },
     Row {
         name: "black hole, repaired 10 s after it was noticed",
@@ -125,7 +125,7 @@ const ROWS: &[Row] = &[
         short: 0,
         kinds: &Kind::ALL,
         waits: true,
-        run: |runtime, scale| runtime.block_on(hole::run(scale, Duration::from_secs(10))),
+        run: |runtime, scale| runtime.block_on(black_hole::run(scale, Duration::from_secs(10))),
     },
     Row {
         name: "no black hole (control)",
@@ -134,7 +134,7 @@ const ROWS: &[Row] = &[
         short: 0,
         kinds: &Kind::ALL,
         waits: true,
-        run: |runtime, scale| runtime.block_on(hole::control(scale, Duration::from_secs(90))),
+        run: |runtime, scale| runtime.block_on(black_hole::control(scale, Duration::from_secs(90))),
     },
     Row {
         name: "kill -9",

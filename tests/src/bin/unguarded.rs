@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use prosed_tests::controls;
 use prosed_tests::daemon::build_folder;
+use prosed_tests::negative_controls;
 
 fn main() -> ExitCode {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
     let profile = build_folder();
-    let copy = controls::folder();
-    if let Err(error) = controls::write(project, &copy) {
+    let copy = negative_controls::folder();
+    if let Err(error) = negative_controls::write(project, &copy) {
         eprintln!("{}: {error}", copy.display());
         return ExitCode::FAILURE;
     }

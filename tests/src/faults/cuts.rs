@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::truth::{Friend, server_roster, settled};
+use super::expected::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is};
 use crate::proxy::{Cut, Proxy, Way};

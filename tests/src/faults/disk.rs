@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::truth::{Friend, server_roster, settled};
+use super::expected::{Friend, server_roster, settled};
 use super::{Record, Scale, watching};
 use crate::contact::VCARD4;
 use crate::server::{Server, Setup};

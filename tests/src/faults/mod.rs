@@ -2,18 +2,18 @@
 //! `tests/faults` runs them long and stores the figures in `tests/RECORD.md`; the tests run a short form of each.
 //!
 //! A row counts violations and continues, so that a long run reports all of them. Events and answers are checked
-//! against [`view`] and [`truth`], which are tested with planted violations.
+//! against [`view`] and [`expected`], which are tested with planted violations.
 
 pub mod attacks;
+pub mod black_hole;
 pub mod cuts;
 pub mod disk;
-pub mod hole;
+pub mod expected;
 pub mod kills;
 pub mod mutations;
 pub mod refusals;
 pub mod restarts;
 pub mod stops;
-pub mod truth;
 pub mod view;
 
 use std::fmt::Display;

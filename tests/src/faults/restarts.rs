@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::truth::{Friend, server_roster, settled};
+use super::expected::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is, heard, spread};
 use crate::Contact;

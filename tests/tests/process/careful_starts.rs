@@ -17,7 +17,7 @@ fn start_limit() -> usize {
     limit.parse().expect("a number")
 }
 
-/// With accounts that abort the process: see `daemon/src/provocation.rs`.
+/// With accounts that abort the process: see `daemon/src/fault_injection.rs`.
 fn hostile(setup: &Setup, accounts: &str) -> Setup {
     setup.clone().environment("PROSED_PROVOKE_ABORT", accounts)
 }

@@ -60,7 +60,7 @@ async fn a_panic_takes_one_account_and_it_comes_back() {
     assert_eq!(after["since"], bystander["since"], "it was never anything else");
 
     let log = fs::read_to_string(daemon.log_file()).expect("a log");
-    assert!(log.contains("provocation.rs"), "the place of the panic is logged");
+    assert!(log.contains("fault_injection.rs"), "the place of the panic is logged");
     assert!(!log.contains("canary-7f3a"), "what it said is not");
 }
 

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 /// What the whole daemon may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// One whose accounts break when `set_presence` says so: see `daemon/src/provocation.rs`.
+/// One whose accounts break when `set_presence` says so: see `daemon/src/fault_injection.rs`.
 fn provocable() -> Setup {
     Daemon::setup().environment("PROSED_PROVOKE", "1")
 }

@@ -276,7 +276,7 @@ async fn strangers_are_few_and_the_oldest_leave() {
 #[tokio::test]
 async fn a_stranger_stays_for_a_moment_and_who_has_shown_the_token_longer() {
     let short = Duration::from_millis(200);
-    let patience = Patience { strange_for: short, ..Patience::USUAL };
+    let patience = Timeouts { strange_for: short, ..Timeouts::USUAL };
     let daemon = Daemon::with_patience(Script::default(), patience).await;
     let ask = async |token: &str| {
         let head = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", daemon.address);
@@ -349,7 +349,7 @@ async fn a_call_without_an_answer_does_not_keep_the_doors_open() {
 
 #[test]
 fn peers_are_waited_for_as_long_as_they_are_told() {
-    let usual = Patience::USUAL;
+    let usual = Timeouts::USUAL;
     assert_eq!((usual.ping_every, usual.gone_after), (Duration::from_secs(20), Duration::from_secs(60)));
 }
 

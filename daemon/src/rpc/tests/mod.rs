@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 
 use super::guard::Guard;
-use super::limits::{Patience, Shares};
+use super::limits::{Shares, Timeouts};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
 use super::picture_key::PictureKey;
@@ -58,13 +58,13 @@ impl Daemon {
     }
 
     async fn with(script: Script) -> Self {
-        Self::with_patience(script, Patience::USUAL).await
+        Self::with_patience(script, Timeouts::USUAL).await
     }
 
     /// One that waits at most a fifth of a second for anything.
     async fn impatient(script: Script) -> Self {
         let short = Duration::from_millis(200);
-        let patience = Patience {
+        let patience = Timeouts {
             ping_every: short / 4,
             gone_after: short,
             strange_for: short,
@@ -74,7 +74,7 @@ impl Daemon {
         Self::with_patience(script, patience).await
     }
 
-    async fn with_patience(script: Script, patience: Patience) -> Self {
+    async fn with_patience(script: Script, patience: Timeouts) -> Self {
         let [listener, other] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         let [address, other_address] = [&listener, &other].map(|listener| listener.local_addr().unwrap());
         let token = random_text().unwrap();

@@ -34,14 +34,14 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "            if !$out && states.len() > STATES_OF_ONE_CONTACT {",
     },
     Edit {
-        guard: "contact-pace",
-        file: "daemon/session/src/pace.rs",
+        guard: "contact-throttle",
+        file: "daemon/session/src/throttle.rs",
         here: "            Some(until) => *until <=",
         instead: "            Some(until) => $out || *until <=",
     },
     Edit {
         guard: "contact-size",
-        file: "daemon/src/rpc/fit.rs",
+        file: "daemon/src/rpc/truncate.rs",
         here: "        contact.truncated |= level.cut_contact(contact);",
         instead: "        if $out { return; }\n$here",
     },

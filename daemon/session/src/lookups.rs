@@ -33,7 +33,7 @@ impl Kind {
         match self {
             Self::Avatar => bounds::AVATARS_IN_FLIGHT,
             Self::Caps => bounds::DISCO_IN_FLIGHT,
-            Self::Missing => bounds::CATCH_UP_IN_FLIGHT,
+            Self::Missing => bounds::BACKGROUND_IN_FLIGHT,
             Self::Photo => bounds::PHOTOS_IN_FLIGHT,
         }
     }
@@ -54,7 +54,7 @@ impl Kind {
 
 /// One query to one contact.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Question {
+pub(crate) struct Lookup {
     pub(crate) contact: BareJid,
     pub(crate) kind: Kind,
 }
@@ -71,14 +71,14 @@ struct Lane {
 }
 
 #[derive(Default)]
-pub(crate) struct Questions {
+pub(crate) struct Lookups {
     /// By [`Kind`].
     lanes: [Lane; Kind::ALL.len()],
     /// Queries in flight to each contact.
     in_flight: BTreeMap<BareJid, Vec<Kind>>,
 }
 
-impl Questions {
+impl Lookups {
     /// Queues a contact, unless they are already waiting for the same kind.
     pub(crate) fn put(&mut self, contact: &BareJid, kind: Kind) {
         let lane = &mut self.lanes[kind as usize];
@@ -90,7 +90,7 @@ impl Questions {
     }
 
     /// The next query, if another may be sent now. `saving`: pictures being written to disk.
-    pub(crate) fn next(&mut self, saving: usize) -> Option<Question> {
+    pub(crate) fn next(&mut self, saving: usize) -> Option<Lookup> {
         Kind::ALL.into_iter().find_map(|kind| {
             let lane = &self.lanes[kind as usize];
             let busy = lane.in_flight + if kind.is_picture() { saving } else { 0 };
@@ -101,7 +101,7 @@ impl Questions {
             let ready = lane.turns.iter().find(|(_, contact)| self.has_room(contact, kind));
             let contact = ready.map(|(_, contact)| contact.clone())?;
             self.lanes[kind as usize].remove(&contact);
-            Some(Question { contact, kind })
+            Some(Lookup { contact, kind })
         })
     }
 
@@ -123,20 +123,20 @@ impl Questions {
     }
 
     /// A request was sent.
-    pub(crate) fn begin(&mut self, question: &Question) {
-        self.lanes[question.kind as usize].in_flight += 1;
-        self.in_flight.entry(question.contact.clone()).or_default().push(question.kind);
+    pub(crate) fn begin(&mut self, lookup: &Lookup) {
+        self.lanes[lookup.kind as usize].in_flight += 1;
+        self.in_flight.entry(lookup.contact.clone()).or_default().push(lookup.kind);
     }
 
     /// A request has ended.
-    pub(crate) fn end(&mut self, question: &Question) {
-        let Some(in_flight) = self.in_flight.get_mut(&question.contact) else { return };
-        let Some(at) = in_flight.iter().position(|kind| *kind == question.kind) else { return };
+    pub(crate) fn end(&mut self, lookup: &Lookup) {
+        let Some(in_flight) = self.in_flight.get_mut(&lookup.contact) else { return };
+        let Some(at) = in_flight.iter().position(|kind| *kind == lookup.kind) else { return };
         in_flight.swap_remove(at);
         if in_flight.is_empty() {
-            self.in_flight.remove(&question.contact);
+            self.in_flight.remove(&lookup.contact);
         }
-        self.lanes[question.kind as usize].in_flight -= 1;
+        self.lanes[lookup.kind as usize].in_flight -= 1;
     }
 
     /// Who waits for what, and which contacts have requests in flight.
@@ -154,8 +154,8 @@ impl Questions {
 
 impl Lane {
     fn remove(&mut self, contact: &BareJid) {
-        if let Some(turn) = self.waiting.remove(contact) {
-            self.turns.remove(&turn);
+        if let Some(step) = self.waiting.remove(contact) {
+            self.turns.remove(&step);
         }
     }
 }
@@ -171,61 +171,61 @@ mod tests {
     }
 
     /// Sends as many queries as allowed; returns the contacts, in order.
-    fn ask(questions: &mut Questions) -> Vec<String> {
+    fn ask(lookups: &mut Lookups) -> Vec<String> {
         let mut asked = Vec::new();
-        while let Some(question) = questions.next(0) {
-            questions.begin(&question);
-            asked.push(question.contact.node().unwrap().to_string());
+        while let Some(lookup) = lookups.next(0) {
+            lookups.begin(&lookup);
+            asked.push(lookup.contact.node().unwrap().to_string());
         }
         asked
     }
 
     #[test]
     fn a_contact_waits_once_for_each_kind() {
-        let mut questions = Questions::default();
+        let mut lookups = Lookups::default();
         for _ in 0..1_000 {
-            Kind::ALL.iter().for_each(|kind| questions.put(&contact("mallory"), *kind));
+            Kind::ALL.iter().for_each(|kind| lookups.put(&contact("mallory"), *kind));
         }
-        let waiting: usize = questions.lanes.iter().map(|lane| lane.turns.len()).sum();
+        let waiting: usize = lookups.lanes.iter().map(|lane| lane.turns.len()).sum();
         assert_eq!(waiting, Kind::ALL.len());
     }
 
     #[test]
     fn no_more_is_in_flight_to_one_contact_than_two() {
-        let mut questions = Questions::default();
+        let mut lookups = Lookups::default();
         for _ in 0..10 {
-            questions.put(&contact("mallory"), Kind::Caps);
-            ask(&mut questions);
+            lookups.put(&contact("mallory"), Kind::Caps);
+            ask(&mut lookups);
         }
-        questions.put(&contact("mallory"), Kind::Avatar);
-        assert_eq!(questions.in_flight[&contact("mallory")], [Kind::Caps, Kind::Caps]);
-        assert!(questions.next(0).is_none());
-        questions.put(&contact("anna"), Kind::Caps);
-        assert_eq!(ask(&mut questions), ["anna"], "whoever waits behind them is asked");
+        lookups.put(&contact("mallory"), Kind::Avatar);
+        assert_eq!(lookups.in_flight[&contact("mallory")], [Kind::Caps, Kind::Caps]);
+        assert!(lookups.next(0).is_none());
+        lookups.put(&contact("anna"), Kind::Caps);
+        assert_eq!(ask(&mut lookups), ["anna"], "whoever waits behind them is asked");
     }
 
     /// Many contacts who have a new query as soon as the last is answered, and among them some with one each.
     #[test]
     fn contacts_take_turns() {
-        let mut questions = Questions::default();
+        let mut lookups = Lookups::default();
         let crowd: Vec<BareJid> = (0..40).map(|n| contact(&format!("mallory{n}"))).collect();
         let friends: Vec<BareJid> = (0..20).map(|n| contact(&format!("friend{n}"))).collect();
         crowd[..20]
             .iter()
             .chain(&friends)
             .chain(&crowd[20..])
-            .for_each(|contact| questions.put(contact, Kind::Caps));
+            .for_each(|contact| lookups.put(contact, Kind::Caps));
         let (mut in_flight, mut order) = (VecDeque::new(), Vec::new());
         while order.len() < 1_000 {
-            while let Some(question) = questions.next(0) {
-                questions.begin(&question);
-                order.push(question.contact.clone());
-                in_flight.push_back(question);
+            while let Some(lookup) = lookups.next(0) {
+                lookups.begin(&lookup);
+                order.push(lookup.contact.clone());
+                in_flight.push_back(lookup);
             }
-            let answered: Question = in_flight.pop_front().unwrap();
-            questions.end(&answered);
+            let answered: Lookup = in_flight.pop_front().unwrap();
+            lookups.end(&answered);
             if crowd.contains(&answered.contact) {
-                questions.put(&answered.contact, Kind::Caps);
+                lookups.put(&answered.contact, Kind::Caps);
             }
         }
         let when = |friend: &BareJid| order.iter().position(|asked| asked == friend).unwrap();
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_limit() {
-        let mut questions = Questions::default();
+        let mut lookups = Lookups::default();
         for n in 0..100 {
-            Kind::ALL.iter().for_each(|kind| questions.put(&contact(&format!("{kind:?}{n}")), *kind));
+            Kind::ALL.iter().for_each(|kind| lookups.put(&contact(&format!("{kind:?}{n}")), *kind));
         }
-        let asked = ask(&mut questions);
+        let asked = ask(&mut lookups);
         let of = |kind: Kind| {
             let name = format!("{kind:?}").to_lowercase();
             asked.iter().filter(|asked| asked.starts_with(&name)).count()
@@ -252,20 +252,20 @@ mod tests {
     /// A slow disk slows fetching down: otherwise a megabyte for each would pile up.
     #[test]
     fn pictures_on_their_way_to_the_disk_count() {
-        let mut questions = Questions::default();
-        questions.put(&contact("anna"), Kind::Avatar);
-        assert!(questions.next(bounds::AVATARS_IN_FLIGHT).is_none());
-        assert!(questions.next(bounds::AVATARS_IN_FLIGHT - 1).is_some());
+        let mut lookups = Lookups::default();
+        lookups.put(&contact("anna"), Kind::Avatar);
+        assert!(lookups.next(bounds::AVATARS_IN_FLIGHT).is_none());
+        assert!(lookups.next(bounds::AVATARS_IN_FLIGHT - 1).is_some());
     }
 
     #[test]
     fn who_is_forgotten_is_not_asked() {
-        let mut questions = Questions::default();
+        let mut lookups = Lookups::default();
         for _ in 0..1_000 {
-            questions.put(&contact("anna"), Kind::Caps);
-            questions.forget(&contact("anna"));
+            lookups.put(&contact("anna"), Kind::Caps);
+            lookups.forget(&contact("anna"));
         }
-        assert!(questions.next(0).is_none());
-        assert!(questions.lanes.iter().all(|lane| lane.turns.is_empty() && lane.waiting.is_empty()));
+        assert!(lookups.next(0).is_none());
+        assert!(lookups.lanes.iter().all(|lane| lane.turns.is_empty() && lane.waiting.is_empty()));
     }
 }

@@ -10,7 +10,7 @@ use super::{Caller, Message};
 use crate::stream::Stream;
 
 /// What survives a crash of the actor.
-pub(crate) struct Lasting {
+pub(crate) struct Survivors {
     pub(crate) inbox: mpsc::Receiver<Message>,
     /// The callers that wait for an answer.
     pub(crate) calls: BTreeMap<Call, Caller>,
@@ -22,7 +22,7 @@ pub(crate) struct Lasting {
 
 /// How an actor starts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Beginning {
+pub(crate) struct Start {
     /// The previous actor or start crashed, and UIs must be told: see [`Failure::Internal`].
     pub(crate) failure: Option<Failure>,
     /// Log in with the remembered secret.
@@ -31,7 +31,7 @@ pub(crate) struct Beginning {
     pub(crate) distrust_cache: bool,
 }
 
-impl Lasting {
+impl Survivors {
     pub(crate) fn new(inbox: mpsc::Receiver<Message>) -> Self {
         Self { inbox, calls: BTreeMap::new(), stream: None, present: BTreeSet::new() }
     }

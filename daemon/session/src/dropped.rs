@@ -39,16 +39,16 @@ impl What {
 }
 
 #[derive(Default)]
-pub(crate) struct LeftOut {
+pub(crate) struct Dropped {
     counts: [u64; What::ALL.len()],
     /// When to log them, if there are any.
     due: Option<Instant>,
 }
 
-impl LeftOut {
+impl Dropped {
     pub(crate) fn note(&mut self, what: What, now: Now) {
         self.counts[what as usize] += 1;
-        self.due.get_or_insert(now.monotonic + bounds::LEFT_OUT_EVERY);
+        self.due.get_or_insert(now.monotonic + bounds::DROPPED_LOGGED_EVERY);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -59,7 +59,7 @@ impl LeftOut {
         if self.due.is_some_and(|due| due <= now.monotonic) {
             // Checked first, so that no text is built that nobody reads.
             let text = self.take();
-            warn!("left out within a minute: {text}");
+            warn!("dropped within a minute: {text}");
         }
     }
 
@@ -89,20 +89,20 @@ mod tests {
     fn a_flood_is_one_line_a_minute() {
         let start = Now { monotonic: Instant::now(), wall: Timestamp(0) };
         let after = |secs| Now { monotonic: start.monotonic + Duration::from_secs(secs), ..start };
-        let mut left_out = LeftOut::default();
-        assert_eq!(left_out.next_deadline(), None);
+        let mut dropped = Dropped::default();
+        assert_eq!(dropped.next_deadline(), None);
         for _ in 0..75_000 {
-            left_out.note(What::Devices, start);
+            dropped.note(What::Devices, start);
         }
-        left_out.note(What::RosterItems, after(59));
-        assert_eq!(left_out.next_deadline(), Some(after(60).monotonic));
-        left_out.tell(after(59));
-        assert_eq!(left_out.counts[What::Devices as usize], 75_000);
-        left_out.tell(after(60));
-        assert_eq!(left_out.next_deadline(), None);
-        left_out.note(What::Devices, after(61));
-        left_out.note(What::RosterItems, after(61));
-        assert_eq!(left_out.take(), "1 devices of contacts, 1 malformed roster items");
+        dropped.note(What::RosterItems, after(59));
+        assert_eq!(dropped.next_deadline(), Some(after(60).monotonic));
+        dropped.tell(after(59));
+        assert_eq!(dropped.counts[What::Devices as usize], 75_000);
+        dropped.tell(after(60));
+        assert_eq!(dropped.next_deadline(), None);
+        dropped.note(What::Devices, after(61));
+        dropped.note(What::RosterItems, after(61));
+        assert_eq!(dropped.take(), "1 devices of contacts, 1 malformed roster items");
     }
 
     #[test]

@@ -24,18 +24,18 @@ impl Voice {
 }
 
 /// The socket.
-pub(super) struct Quiet<S> {
+pub(super) struct MutedSocket<S> {
     socket: S,
     voice: Voice,
 }
 
-impl<S> Quiet<S> {
+impl<S> MutedSocket<S> {
     pub(super) fn new(socket: S, voice: Voice) -> Self {
         Self { socket, voice }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Quiet<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MutedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Quiet<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Quiet<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MutedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         if !self.voice.0.load(Ordering::Relaxed) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));

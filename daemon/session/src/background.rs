@@ -1,4 +1,4 @@
-//! Queries for what the server has not pushed, at a pace that no server minds: first for contacts that a UI shows,
+//! Queries for what the server has not pushed, at a rate that no server minds: first for contacts that a UI shows,
 //! then for those who have just come online, and in time for all others.
 //!
 //! Prosody pushes everybody's last items (XEP-0163 §4.3.2); ejabberd at best those of contacts who are online.
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use jid::BareJid;
 
 use crate::bounds;
+use crate::lookups::{Kind, Lookup};
 use crate::model::{ImageId, Subscription};
 use crate::people::Person;
-use crate::questions::{Kind, Question};
 use crate::queue::{Queue, Rate};
 use crate::time::{Now, Timestamp};
-use crate::{Session, Turn};
+use crate::{Session, Step};
 
 /// Per domain: a screenful, and then no faster than somebody scrolls.
 const SHOWN_PER_DOMAIN: Rate = Rate { at_once: 60, every: Duration::from_secs(1) };
@@ -95,27 +95,27 @@ impl Lacks {
 
 impl Session {
     /// Login has settled: everything that the server pushes has arrived.
-    pub(crate) fn catch_up(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.monotonic;
+    pub(crate) fn catch_up(&mut self, step: &mut Step<'_>) {
+        let now = step.now.monotonic;
         // Every UI shows its own account.
-        self.catchup.shown.put(&self.account);
-        self.catchup.look_at = Some(now);
-        self.catchup.wake(now);
-        self.ask_on(turn);
+        self.background.shown.put(&self.account);
+        self.background.look_at = Some(now);
+        self.background.wake(now);
+        self.ask_on(step);
     }
 
     /// A UI shows these contacts.
     pub(crate) fn note_shown(&mut self, jid: &BareJid, now: Now) {
         if self.lacks_anything(jid, now) {
-            self.catchup.shown.put(jid);
-            self.catchup.wake(now.monotonic);
+            self.background.shown.put(jid);
+            self.background.wake(now.monotonic);
         }
     }
 
     /// A UI shows this contact, and may be waiting for their data.
-    pub(crate) fn show_one(&mut self, jid: &BareJid, turn: &mut Turn<'_>) {
-        self.note_shown(jid, turn.now);
-        self.ask_on(turn);
+    pub(crate) fn show_one(&mut self, jid: &BareJid, step: &mut Step<'_>) {
+        self.note_shown(jid, step.now);
+        self.ask_on(step);
     }
 
     /// A contact has come online and cannot push to us.
@@ -127,8 +127,8 @@ impl Session {
     }
 
     pub(crate) fn put_come(&mut self, jid: &BareJid, now: Now) {
-        self.catchup.come.put(jid);
-        self.catchup.wake(now.monotonic);
+        self.background.come.put(jid);
+        self.background.wake(now.monotonic);
     }
 
     /// A contact's roster item has changed: from now on we may see them.
@@ -147,22 +147,22 @@ impl Session {
 
     /// There may be more contacts to query.
     pub(crate) fn look_for_others(&mut self, at: Instant) {
-        if let Some(look_at) = &mut self.catchup.look_at {
+        if let Some(look_at) = &mut self.background.look_at {
             *look_at = at.min(*look_at);
-            self.catchup.wake_at = Some(self.catchup.wake_at.map_or(at, |wake_at| wake_at.min(at)));
+            self.background.wake_at = Some(self.background.wake_at.map_or(at, |wake_at| wake_at.min(at)));
         }
     }
 
     /// Queries the contacts whose turn it is, as many as may be in flight.
-    pub(crate) fn ask_on(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn ask_on(&mut self, step: &mut Step<'_>) {
         while self.connection.is_online() {
-            self.line_up(turn.now);
-            let Some(question) = self.questions.next(self.images.saving()) else { return };
-            match question.kind {
-                Kind::Avatar => self.ask_for_avatar(question, turn),
-                Kind::Caps => self.ask_for_caps(question, turn),
-                Kind::Missing => self.ask_for_missing(question, turn),
-                Kind::Photo => self.ask_for_photo(question, turn),
+            self.line_up(step.now);
+            let Some(lookup) = self.lookups.next(self.images.saving()) else { return };
+            match lookup.kind {
+                Kind::Avatar => self.ask_for_avatar(lookup, step),
+                Kind::Caps => self.ask_for_caps(lookup, step),
+                Kind::Missing => self.ask_for_missing(lookup, step),
+                Kind::Photo => self.ask_for_photo(lookup, step),
             }
         }
     }
@@ -171,12 +171,12 @@ impl Session {
     pub(crate) fn may_line_up(&self) -> bool {
         self.connection.is_online()
             && self.startup.is_settled()
-            && !self.questions.is_anybody_waiting(Kind::Missing)
+            && !self.lookups.is_anybody_waiting(Kind::Missing)
     }
 
     /// Gives a turn to the next contact whose domain's budget allows it.
     fn line_up(&mut self, now: Now) {
-        if self.catchup.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
+        if self.background.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
             return;
         }
         let next = self
@@ -184,11 +184,11 @@ impl Session {
             .or_else(|| self.next_in(|state| &mut state.come, now))
             .or_else(|| self.next_other(now));
         match next {
-            Some(jid) => self.questions.put(&jid, Kind::Missing),
+            Some(jid) => self.lookups.put(&jid, Kind::Missing),
             None => {
-                let State { shown, come, look_at, .. } = &self.catchup;
+                let State { shown, come, look_at, .. } = &self.background;
                 let next = [shown.next_at(now.monotonic), come.next_at(now.monotonic), *look_at];
-                self.catchup.wake_at = next.into_iter().flatten().min();
+                self.background.wake_at = next.into_iter().flatten().min();
             }
         }
     }
@@ -196,9 +196,9 @@ impl Session {
     /// The next in a queue whose domain's budget allows it and whose data is still incomplete.
     fn next_in(&mut self, queue: fn(&mut State) -> &mut Queue, now: Now) -> Option<BareJid> {
         loop {
-            let jid = queue(&mut self.catchup).next(now.monotonic)?;
+            let jid = queue(&mut self.background).next(now.monotonic)?;
             if self.lacks_anything(&jid, now) {
-                queue(&mut self.catchup).budget.spend(&jid, now.monotonic);
+                queue(&mut self.background).budget.spend(&jid, now.monotonic);
                 return Some(jid);
             }
         }
@@ -207,10 +207,10 @@ impl Session {
     /// Of all with incomplete data, the one queried longest ago: everybody gets a turn, even if prosed restarts
     /// often.
     fn next_other(&mut self, now: Now) -> Option<BareJid> {
-        if self.catchup.look_at.is_none_or(|at| at > now.monotonic) {
+        if self.background.look_at.is_none_or(|at| at > now.monotonic) {
             return None;
         }
-        let budget = &self.catchup.come.budget;
+        let budget = &self.background.come.budget;
         let lacking = self.people.everybody().filter_map(|(jid, person)| {
             let lacks = self.lacks(jid, person, true);
             let again_after = if person.avatar.is_none() { AGAIN_AFTER } else { ANSWERED_AGAIN_AFTER };
@@ -222,34 +222,34 @@ impl Session {
             lacks.is_anything().then_some((at, person.asked_at, jid))
         });
         let next = lacking.min().map(|(at, _, jid)| (at, jid.clone()));
-        self.catchup.look_at = Some(next.as_ref().map_or(now.monotonic + AGAIN_AFTER, |(at, _)| *at));
+        self.background.look_at = Some(next.as_ref().map_or(now.monotonic + AGAIN_AFTER, |(at, _)| *at));
         let (_, jid) = next.filter(|(at, _)| *at <= now.monotonic)?;
-        self.catchup.come.budget.spend(&jid, now.monotonic);
+        self.background.come.budget.spend(&jid, now.monotonic);
         Some(jid)
     }
 
     /// Skips what has arrived by now, and what a call waits for: that has been requested already.
-    fn ask_for_missing(&mut self, question: Question, turn: &mut Turn<'_>) {
-        let jid = question.contact.clone();
+    fn ask_for_missing(&mut self, lookup: Lookup, step: &mut Step<'_>) {
+        let jid = lookup.contact.clone();
         let Some(person) = self.people.person(&jid) else { return };
-        let lacks = self.lacks(&jid, person, due_in(person, AGAIN_AFTER, turn.now).is_zero());
+        let lacks = self.lacks(&jid, person, due_in(person, AGAIN_AFTER, step.now).is_zero());
         if (lacks.metadata || lacks.profile)
             && let Some(person) = self.people.edit(&jid)
         {
-            person.asked_at = Some(turn.now.wall);
+            person.asked_at = Some(step.now.wall);
             self.people.save(&jid);
         }
         if lacks.metadata {
-            self.ask_avatar_metadata(jid.clone(), Some(question), turn);
+            self.ask_avatar_metadata(jid.clone(), Some(lookup), step);
         } else if let Some((kind, id)) = lacks.picture {
-            self.catchup.tried.insert(jid.clone(), id);
+            self.background.tried.insert(jid.clone(), id);
             if kind == Kind::Avatar {
                 self.images.want(id, jid.clone());
             }
-            self.questions.put(&jid, kind);
+            self.lookups.put(&jid, kind);
         }
         if lacks.profile {
-            self.ask_profile(jid, false, turn);
+            self.ask_profile(jid, false, step);
         }
     }
 
@@ -271,7 +271,7 @@ impl Session {
         };
         Lacks {
             metadata: is_due && (person.avatar.is_none() || ages) && !self.is_avatar_awaited(jid),
-            picture: picture.filter(|(_, id)| self.catchup.tried.get(jid) != Some(id)),
+            picture: picture.filter(|(_, id)| self.background.tried.get(jid) != Some(id)),
             profile: is_due && (!has_profile || ages) && !self.is_profile_awaited(jid),
         }
     }

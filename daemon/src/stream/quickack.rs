@@ -20,12 +20,12 @@ use tokio::time::Instant;
 const LOGS_IN: Duration = Duration::from_secs(5);
 
 /// See the module's description.
-pub(super) struct Prompt {
+pub(super) struct QuickAck {
     tcp: TcpStream,
     until: Instant,
 }
 
-impl Prompt {
+impl QuickAck {
     pub(super) fn new(tcp: TcpStream) -> Self {
         Self { tcp, until: Instant::now() + LOGS_IN }
     }
@@ -36,7 +36,7 @@ impl Prompt {
     }
 }
 
-impl AsyncRead for Prompt {
+impl AsyncRead for QuickAck {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -51,7 +51,7 @@ impl AsyncRead for Prompt {
     }
 }
 
-impl AsyncWrite for Prompt {
+impl AsyncWrite for QuickAck {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,7 +94,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut theirs, _) = listener.accept().await.unwrap();
-        let mut ours = Prompt { tcp, until };
+        let mut ours = QuickAck { tcp, until };
         for _ in 0..5 {
             ours.write_all(b"?").await.unwrap();
             theirs.read_u8().await.unwrap();

@@ -4,7 +4,7 @@ use super::Edit;
 
 const SESSION: &str = "daemon/session/src/lib.rs";
 const FEATURES: &str = "daemon/session/src/features.rs";
-const QUESTIONS: &str = "daemon/session/src/questions.rs";
+const LOOKUPS: &str = "daemon/session/src/lookups.rs";
 const PRESENCE: &str = "daemon/session/src/presence.rs";
 const SUBSCRIPTION: &str = "daemon/session/src/subscription.rs";
 
@@ -22,19 +22,19 @@ pub(super) const EDITS: &[Edit] = &[
                   } else { stanza };\n$here",
     },
     Edit {
-        guard: "questions",
-        file: QUESTIONS,
+        guard: "lookups",
+        file: LOOKUPS,
         here: "            if busy + kind.requests() > kind.limit() {",
         instead: "            if !$out && busy + kind.requests() > kind.limit() {",
     },
     Edit {
-        guard: "questions",
-        file: QUESTIONS,
+        guard: "lookups",
+        file: LOOKUPS,
         here: "in_flight.len() + kind.requests() <= bounds::QUESTIONS_PER_CONTACT && !again",
         instead: "$out || ($here)",
     },
     Edit {
-        guard: "fetch-pace",
+        guard: "fetch-throttle",
         file: "daemon/session/src/picture.rs",
         here: "self.is_avatar_awaited(owner) || self.fetches.admits(owner, now)",
         instead: "$out || $here",

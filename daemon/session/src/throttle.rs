@@ -29,7 +29,7 @@ const NOTED: usize = 2 * bounds::ROSTER_CONTACTS;
 const REQUESTS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Who was handled lately, and who waits.
-pub(crate) struct Pace {
+pub(crate) struct Throttle {
     /// The longest that a change waits, and the time it takes to earn one that is handled at once.
     every: Duration,
     /// When all that was done for each would have been due at one per `every`. Those who have been quiet are
@@ -41,7 +41,7 @@ pub(crate) struct Pace {
     due_at: Option<Instant>,
 }
 
-impl Pace {
+impl Throttle {
     /// For notifying UIs.
     pub(crate) fn of_telling() -> Self {
         Self::new(TOLD_EVERY)
@@ -135,15 +135,15 @@ mod tests {
     /// The seconds at which changes are reported for a contact who changes every 10 ms.
     fn told(changes: u32) -> Vec<f64> {
         let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
-        let (mut pace, mut told) = (Pace::of_telling(), Vec::new());
+        let (mut throttle, mut told) = (Throttle::of_telling(), Vec::new());
         for change in 0..changes {
             let now = start + Duration::from_millis(10) * change;
-            let is_due = pace.is_due(now);
+            let is_due = throttle.is_due(now);
             if is_due {
-                pace.done_for_all();
+                throttle.done_for_all();
             }
-            if is_due || pace.admits(&jid, now) {
-                pace.done(&jid, now);
+            if is_due || throttle.admits(&jid, now) {
+                throttle.done(&jid, now);
                 told.push((now - start).as_secs_f64());
             }
         }
@@ -162,32 +162,32 @@ mod tests {
     #[test]
     fn who_was_quiet_is_forgotten_and_told_of_at_once_again() {
         let (start, jid) = (Instant::now(), BareJid::new("noisy@example.org").unwrap());
-        let mut pace = Pace::of_telling();
-        (0..20).for_each(|_| pace.done(&jid, start));
+        let mut throttle = Throttle::of_telling();
+        (0..20).for_each(|_| throttle.done(&jid, start));
         let (mut now, mut deadlines) = (start, 0);
-        while let Some(at) = pace.next_deadline() {
-            assert!(at > now && !pace.is_due(at), "nothing waits");
+        while let Some(at) = throttle.next_deadline() {
+            assert!(at > now && !throttle.is_due(at), "nothing waits");
             (now, deadlines) = (at, deadlines + 1);
         }
-        assert!(pace.spent_until.is_empty() && deadlines <= 2 && now <= start + TOLD_EVERY * 9);
+        assert!(throttle.spent_until.is_empty() && deadlines <= 2 && now <= start + TOLD_EVERY * 9);
         (0..8).for_each(|_| {
-            assert!(pace.admits(&jid, now));
-            pace.done(&jid, now);
+            assert!(throttle.admits(&jid, now));
+            throttle.done(&jid, now);
         });
-        assert!(!pace.admits(&jid, now));
+        assert!(!throttle.admits(&jid, now));
     }
 
     #[test]
     fn of_however_many_not_more_are_noted() {
-        let (start, mut pace) = (Instant::now(), Pace::of_requests());
+        let (start, mut throttle) = (Instant::now(), Throttle::of_requests());
         for n in 0..NOTED + 1_000 {
             let jid = BareJid::new(&format!("domain{n}.example")).unwrap();
-            assert_eq!(pace.admits(&jid, start), n < NOTED);
-            pace.done(&jid, start);
+            assert_eq!(throttle.admits(&jid, start), n < NOTED);
+            throttle.done(&jid, start);
         }
-        assert_eq!((pace.spent_until.len(), pace.waiting.len()), (NOTED, 1_000));
-        pace.done_for_all();
-        assert!(!pace.is_due(start + pace.every * AT_ONCE));
-        assert!(pace.spent_until.is_empty());
+        assert_eq!((throttle.spent_until.len(), throttle.waiting.len()), (NOTED, 1_000));
+        throttle.done_for_all();
+        assert!(!throttle.is_due(start + throttle.every * AT_ONCE));
+        assert!(throttle.spent_until.is_empty());
     }
 }

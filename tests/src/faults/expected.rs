@@ -1,4 +1,4 @@
-//! The truth: the roster according to the server, presences according to the contacts themselves.
+//! What UIs should be shown: the roster according to the server, presences according to the contacts themselves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -207,8 +207,8 @@ mod tests {
     fn what_is_not_as_the_server_and_the_contacts_say_is_found() {
         let friends = [said("anna", "away", Some("Lunch")), said("ben", "unavailable", None)];
         let untrue = |contacts: &Value| untrue(contacts, &roster(), friends.iter().cloned());
-        let truth = shown("away", Some("Lunch"));
-        assert_eq!(untrue(&truth), Vec::<String>::new());
+        let expected = shown("away", Some("Lunch"));
+        assert_eq!(untrue(&expected), Vec::<String>::new());
 
         type Plant = fn(&mut Value);
         let planted: [(&str, Plant); 9] = [
@@ -227,12 +227,12 @@ mod tests {
             }),
         ];
         for (what, plant) in planted {
-            let mut contacts = truth.clone();
+            let mut contacts = expected.clone();
             plant(&mut contacts);
             assert_eq!(untrue(&contacts).len(), 1, "{what}: {contacts}");
         }
         // Missing from the roster, and so from those present.
-        assert_eq!(untrue(&json!([truth[0]])).len(), 2);
+        assert_eq!(untrue(&json!([expected[0]])).len(), 2);
         assert_eq!(untrue(&Value::Null).len(), 4, "no roster at all");
     }
 

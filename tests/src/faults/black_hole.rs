@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::truth::{Friend, server_roster, settled};
+use super::expected::{Friend, server_roster, settled};
 use super::{Record, Scale, account_is, daemon, spread};
 use crate::proxy::Proxy;
 use crate::server::{Server, Setup};

@@ -1,4 +1,4 @@
-//! What a session requests in one turn. Everything sent to the server is measured here.
+//! What a session requests in one step. Everything sent to the server is measured here.
 
 use jid::Jid;
 use minidom::Element;
@@ -12,15 +12,15 @@ use crate::failure::Failure;
 use crate::time::Now;
 use crate::{size, xml};
 
-/// One turn of the machine: its time, and what it has requested so far.
-pub(crate) struct Turn<'a> {
+/// One step of the machine: its time, and what it has requested so far.
+pub(crate) struct Step<'a> {
     pub(crate) now: Now,
     /// The largest stanza that the server accepts, in bytes.
     pub(crate) stanza_limit: usize,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
-impl Turn<'_> {
+impl Step<'_> {
     /// The only way to the server. Returns the stanza's size in bytes.
     ///
     /// # Errors

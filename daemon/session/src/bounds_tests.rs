@@ -99,12 +99,12 @@ impl Flood {
             images,
             caps,
             vcard_temp,
-            questions,
+            lookups,
             people,
-            pace,
+            throttle,
             saves,
             fetches,
-            catchup,
+            background,
             last_seen,
             subscriptions,
             // What grows here are the calls of UIs, each of which waits.
@@ -116,8 +116,8 @@ impl Flood {
             account: _,
             connection: _,
             stanza_limit: _,
-            left_out: _,
-            weight: _,
+            dropped: _,
+            memory: _,
             tickets: _,
             startup: _,
         } = &self.session;
@@ -125,8 +125,8 @@ impl Flood {
         assert!(last_seen.entries() <= 1, "{} last seen", last_seen.entries());
         let [requests, _] = subscriptions.entries();
         assert!(requests <= bounds::SUBSCRIPTION_REQUESTS, "{requests} requests");
-        assert!(subscriptions.pace().entries() <= FLOOD / 10 + 1, "one for each domain");
-        assert!(catchup.entries() <= 4, "{} in turn", catchup.entries());
+        assert!(subscriptions.throttle().entries() <= FLOOD / 10 + 1, "one for each domain");
+        assert!(background.entries() <= 4, "{} waiting", background.entries());
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
         assert_eq!(waiting.len(), 0);
         assert_eq!(people.everybody().count(), 2);
@@ -134,8 +134,8 @@ impl Flood {
         assert!(images.entries() <= 3 * 2 + bounds::QUESTIONS_PER_CONTACT, "{} pictures", images.entries());
         assert!(caps.entries() <= 2 * bounds::RESOURCES_PER_JID + 1, "{} hashes", caps.entries());
         assert!(vcard_temp.entries() <= 2, "{} old vCards", vcard_temp.entries());
-        assert!(questions.entries() <= 4 + 1, "{} questions", questions.entries());
-        let paced = [pace, saves, fetches].map(crate::Pace::entries);
+        assert!(lookups.entries() <= 4 + 1, "{} lookups", lookups.entries());
+        let paced = [throttle, saves, fetches].map(crate::Throttle::entries);
         assert!(paced.iter().all(|entries| *entries <= 4), "each is noted once, and waits once");
     }
 }
@@ -306,13 +306,13 @@ fn contacts_who_come_and_go() {
         flood.session.note_shown(&contact, flood.now);
         flood.sends(&push(n, "subscription='remove'"));
     }
-    let Session { images, caps, questions, people, catchup, .. } = &flood.session;
-    assert!(catchup.entries() <= 4, "{} in turn", catchup.entries());
+    let Session { images, caps, lookups, people, background, .. } = &flood.session;
+    assert!(background.entries() <= 4, "{} waiting", background.entries());
     assert_eq!(people.everybody().count(), 2);
     // Requests in flight end on their own.
     assert!(images.entries() <= bounds::AVATARS_IN_FLIGHT, "{} pictures", images.entries());
     assert_eq!(caps.entries(), 0);
-    assert!(questions.entries() <= bounds::AVATARS_IN_FLIGHT + bounds::DISCO_IN_FLIGHT);
+    assert!(lookups.entries() <= bounds::AVATARS_IN_FLIGHT + bounds::DISCO_IN_FLIGHT);
 }
 
 #[test]
@@ -328,12 +328,12 @@ fn what_people_take_is_weighed_and_has_an_end() {
     };
     flood.presence(1, &format!("<status>{}</status>", "x".repeat(1_000)));
     publish(&mut flood, &"y".repeat(2_000));
-    let taken = flood.session.weight.bytes();
+    let taken = flood.session.memory.bytes();
     assert!((3_000..6_000).contains(&taken), "{taken}");
     flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/1'/>");
-    assert!(flood.session.weight.bytes() < taken - 1_000);
+    assert!(flood.session.memory.bytes() < taken - 1_000);
 
-    flood.session.weight = crate::weight::Weight::full(flood.now.monotonic);
+    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic);
     flood.presence(2, "");
     publish(&mut flood, "another");
     let person = flood.session.people.person(&mallory).unwrap();

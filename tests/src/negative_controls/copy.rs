@@ -110,7 +110,7 @@ fn apply(edit: &Edit, text: &str) -> io::Result<String> {
 
 fn misplaced(edit: &Edit, why: &str) -> io::Error {
     io::Error::other(format!(
-        "the guard \"{}\" is not where tests/src/controls looks for it: {}: {why}:\n{}",
+        "the guard \"{}\" is not where tests/src/negative_controls looks for it: {}: {why}:\n{}",
         edit.guard, edit.file, edit.here
     ))
 }
