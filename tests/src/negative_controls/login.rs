@@ -20,7 +20,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "tls",
         file: TLS,
-        here: "pub(super) type Secure = TlsStream<Prompt>;",
+        here: "pub(super) type Secure = TlsStream<QuickAck>;",
         instead: "pub(super) trait Bytes: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}\n\
                   impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Bytes for T {}\n\
                   pub(super) type Secure = Box<dyn Bytes>;",
