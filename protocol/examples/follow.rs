@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prosed_protocol::client::{Client, ClientError, Follower};
 use prosed_protocol::endpoint::runtime_dir;
-use prosed_protocol::{Contact, ErrorKind, EventName, EventPayload, LoadRosterParams, SubscribeParams, api};
+use prosed_protocol::{Contact, ErrorKind, EventName, EventPayload, SubscribeParams};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         match events.next().await.map(|event| event.payload) {
             Ok(EventPayload::ContactChanged(change)) => change.contacts.iter().for_each(show),
             Ok(_) => {}
-            // The daemon has restarted: so do we.
+            // The daemon has restarted: start over.
             Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => {
                 events.resume_from(load(&dir).await?);
             }
@@ -26,9 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Shows everybody; answers the number to go on from.
+/// Shows everybody, and returns the number to go on from.
 async fn load(dir: &Path) -> Result<u64, ClientError> {
-    let roster = Client::find(dir).await?.call::<api::LoadRoster>(LoadRosterParams::default()).await?;
+    let roster = Client::find(dir).await?.load_roster(None).await?;
     roster.contacts.iter().for_each(show);
     Ok(roster.seq)
 }

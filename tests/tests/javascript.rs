@@ -73,6 +73,7 @@ async fn test_with(packages: &[&str], flags: &[&str], files: &[&str]) {
             .args(["--test", "--test-concurrency=1", "--test-reporter=tap"])
             .args(files.iter().map(|file| format!("test/{file}.test.js")))
             .current_dir(project.0.path())
+            .env("PROSED_CONTRACT", top().join("protocol/openrpc.json"))
             .env("PROSED_STAGE", stage.port().to_string())
             .env("PROSED_RUNTIME_DIR", scene.daemon.runtime_dir());
     });
@@ -87,13 +88,13 @@ async fn test_with(packages: &[&str], flags: &[&str], files: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_package_ws_over_the_unix_socket() {
-    test_with(&["ws"], &[], &["words", "calls", "events", "floods", "forgotten"]).await;
+    test_with(&["ws"], &[], &["words", "pages", "calls", "events", "floods", "forgotten"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_nothing_but_node_over_the_port() {
     // As every Node from 22 on has it.
-    test_with(&[], &["--experimental-websocket"], &["words", "calls", "events", "forgotten"]).await;
+    test_with(&[], &["--experimental-websocket"], &["words", "pages", "calls", "events", "forgotten"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ import { watchRoster } from "./roster.js";
 /** How long a call waits for a lost connection to come back, in milliseconds: people don't wait longer. */
 const CALL_PATIENCE = 10_000;
 
-/** Contacts in a page of a roster: some 4 MiB at most. */
+/** Contacts in a page of a roster: at most some 4 MiB. */
 const ROSTER_PAGE = 1000;
 
 export class Prosed extends EventTarget {
@@ -36,20 +36,41 @@ export class Prosed extends EventTarget {
     return connection.call(method, params, signal);
   }
 
-  /** All of it, whatever its size: page by page. Who says `limit` or `after` gets that page. */
+  /** All of it, whatever its size: page by page. With `limit` or `after`, it is just that page. */
   async loadRoster(params = {}, options) {
     if (params.limit !== undefined || params.after !== undefined) {
       return this.call("load_roster", params, options);
     }
-    const roster = await this.call("load_roster", { ...params, limit: ROSTER_PAGE }, options);
+    return this.#complete(await this.call("load_roster", { ...params, limit: ROSTER_PAGE }, options), options);
+  }
+
+  /** All of it: rosters are loaded page by page. With `limit`, it is just that. */
+  async loadState(params = {}, options) {
+    if (params.limit !== undefined) return this.call("load_state", params, options);
+    const state = await this.call("load_state", { ...params, limit: ROSTER_PAGE }, options);
+    for (const { roster } of state.accounts) {
+      try {
+        if (roster) await this.#complete(roster, options);
+      } catch (error) {
+        // Forgotten meanwhile: an event after `seq` reports it.
+        if (error.kind !== "accountUnknown") throw error;
+      }
+    }
+    return state;
+  }
+
+  /**
+   * Adds the pages that a roster lacks. Its `seq` stays that of the first page: events after it may repeat what a later
+   * page already had, and the newest state comes last.
+   */
+  async #complete(roster, options) {
+    const { account, contacts } = roster;
     while (!roster.complete) {
-      const { account, contacts } = roster;
-      const page = { account, limit: ROSTER_PAGE, after: contacts.at(-1).jid };
+      const page = { account, limit: ROSTER_PAGE, after: contacts.at(-1)?.jid };
       const more = await this.call("load_roster", page, options);
       contacts.push(...more.contacts);
       roster.complete = more.complete;
     }
-    // The first page's `seq` stands: what has happened since is told again, and the newest state comes last.
     return roster;
   }
 

@@ -36,22 +36,6 @@ test("connects to an address that it is given", async (t) => {
   assert.equal(prosed.avatarUrl(undefined, 64), undefined);
 });
 
-test("loads a roster page by page", async () => {
-  const all = Array.from({ length: 2001 }, (_, number) => ({ jid: `c${number}` }));
-  const asked = [];
-  const call = async (method, { limit, after }) => {
-    asked.push({ method, limit, after });
-    const begin = all.findIndex(({ jid }) => jid === after) + 1;
-    const contacts = all.slice(begin, begin + limit);
-    return { account: me, seq: 41 + asked.length, contacts, complete: contacts.at(-1) === all.at(-1) };
-  };
-  const prosed = Object.assign(Object.create(Prosed.prototype), { call });
-  const { contacts, seq, complete } = await prosed.loadRoster();
-  assert.deepEqual([contacts, seq, complete, asked.length], [all, 42, true, 3]);
-  const page = await prosed.loadRoster({ limit: 2, after: "c0" });
-  assert.deepEqual([page.contacts, page.complete], [all.slice(1, 3), false]);
-});
-
 test("has a method for each of the API", async () => {
   const prosed = await connect();
   const { methods } = await prosed.discover();

@@ -3,6 +3,7 @@
 mod door;
 mod events;
 mod follow;
+mod paging;
 
 use std::path::Path;
 use std::time::Duration;

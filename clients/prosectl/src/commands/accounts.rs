@@ -5,8 +5,7 @@ use std::pin::pin;
 use prosed_protocol::api::{self, Done, NoParams};
 use prosed_protocol::client::Client;
 use prosed_protocol::{
-    AccountParams, ErrorKind, EventName, LoadStateParams, LoginParams, LogoutParams, SetPresenceParams,
-    SubscribeParams,
+    AccountParams, ErrorKind, EventName, LoginParams, LogoutParams, SetPresenceParams, SubscribeParams,
 };
 use serde_json::Value;
 
@@ -83,8 +82,8 @@ pub(crate) async fn logout(
 }
 
 pub(crate) async fn state(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
-    let params = LoadStateParams { account: prosed.account(), limit: None };
-    output.one(prosed.ask::<api::LoadState>(params).await?, people::accounts::everything)
+    let state = prosed.client().await?.load_state_raw(prosed.account().as_deref()).await?;
+    output.one(state, people::accounts::everything)
 }
 
 pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {

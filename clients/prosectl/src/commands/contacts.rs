@@ -1,43 +1,18 @@
 //! The roster.
 
-use std::num::NonZeroU32;
-
 use prosed_protocol::api::{self, Done};
-use prosed_protocol::client::Client;
 use prosed_protocol::{
-    AddContactParams, ContactParams, LoadRosterParams, RenameGroupParams, ShowContactsParams,
-    UpdateContactParams,
+    AddContactParams, ContactParams, RenameGroupParams, ShowContactsParams, UpdateContactParams,
 };
-use serde_json::Value;
 
-use super::{Prosed, ask};
+use super::Prosed;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::people;
 
-/// Contacts in a page: some 4 MiB at most.
-const PAGE: u32 = 1_000;
-
 pub(crate) async fn roster(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
-    let contacts = all(&prosed.client().await?, prosed.account()).await?;
-    output.list(contacts, people::contacts::roster)
-}
-
-/// All contacts, page by page: a roster may be larger than an answer.
-pub(super) async fn all(client: &Client, account: Option<String>) -> Result<Value, Failure> {
-    let mut params = LoadRosterParams { account, limit: NonZeroU32::new(PAGE), after: None };
-    let mut contacts = Vec::new();
-    loop {
-        let mut page = ask::<api::LoadRoster>(client, params.clone()).await?;
-        if let Some(Value::Array(more)) = page.get_mut("contacts").map(Value::take) {
-            contacts.extend(more);
-        }
-        let last = contacts.last().and_then(|contact: &Value| contact["jid"].as_str()).map(str::to_owned);
-        if page["complete"] != false || last == params.after {
-            return Ok(contacts.into());
-        }
-        params.after = last;
-    }
+    let mut roster = prosed.client().await?.load_roster_raw(prosed.account().as_deref()).await?;
+    output.list(roster["contacts"].take(), people::contacts::roster)
 }
 
 pub(crate) async fn one(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use prosed_protocol::client::{Client, ClientError, Follower};
 use prosed_protocol::{Account, ErrorKind};
 use serde_json::{Map, Value};
 
-use super::{Prosed, contacts};
+use super::Prosed;
 use crate::arguments::Events;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -45,10 +45,10 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
 /// The contacts of all accounts as they are, of those that can say so.
 async fn learn(client: &Client, known: &mut Known) -> Result<(), Failure> {
     for Account { account, .. } in client.call::<api::ListAccounts>(NoParams {}).await? {
-        match contacts::all(client, Some(account.clone())).await {
-            Ok(roster) => known.learn(&account, serde_json::from_value(roster).unwrap_or_default()),
-            Err(failure) if failure.kind().is_some() => {}
-            Err(failure) => return Err(failure),
+        match client.load_roster(Some(&account)).await {
+            Ok(roster) => known.learn(&account, roster.contacts),
+            Err(error) if error.kind().is_some() => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

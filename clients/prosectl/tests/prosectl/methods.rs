@@ -26,7 +26,7 @@ fn commands() -> Vec<(&'static [&'static str], Calls)> {
             ),
         ),
         (&["logout", "--forget"], one("logout", json!({"forget": true}))),
-        (&["state"], one("load_state", json!({}))),
+        (&["state"], one("load_state", json!({"limit": 1000}))),
         (&["reconnect"], one("reconnect", json!({}))),
         (&["accounts"], one("list_accounts", json!({}))),
         (

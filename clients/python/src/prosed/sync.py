@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, unix_connect
 from websockets.sync.client import connect as tcp_connect
 
-from ._api import CursorExpired, Event, EventName, Lagged, Methods, Roster
+from ._api import AccountUnknown, CursorExpired, Event, EventName, Lagged, Methods, Roster, State
 from ._doors import TRANSIENT, find_runtime_dir, open_connection
 from ._wire import (
     CALL_TIMEOUT,
@@ -161,24 +161,49 @@ class Client(Methods):
     ) -> Roster:
         """All contacts of an account, whatever their number: they are loaded page by page.
 
-        Who says `limit` or `after` gets that page. Else `seq` is that of the first page: events
-        since then may bring once more what a later page had already, the newest state last.
+        With `limit` or `after`, it is just that page. Otherwise `seq` is that of the first page: events
+        after it may repeat what a later page already had, and the newest state comes last.
 
         Args:
             account: The account: a bare JID. Optional if there is only one.
-            limit: At most so many contacts.
-            after: Only contacts behind this bare JID.
+            limit: At most this many contacts.
+            after: Only contacts after this bare JID.
         """
         if limit is not None or after is not None:
             return super().load_roster(account=account, limit=limit, after=after)
-        roster = super().load_roster(account=account, limit=ROSTER_PAGE)
-        while not roster.complete:
-            more = super().load_roster(
-                account=roster.account, limit=ROSTER_PAGE, after=roster.contacts[-1].jid
-            )
-            contacts = roster.contacts + more.contacts
-            roster = replace(roster, contacts=contacts, complete=more.complete)
-        return roster
+        return self._complete(super().load_roster(account=account, limit=ROSTER_PAGE))
+
+    def load_state(self, *, account: str | None = None, limit: int | None = None) -> State:
+        """All accounts with all of their contacts and subscription requests. Rosters are loaded page by
+        page, as by `load_roster`.
+
+        If an account is forgotten meanwhile, its roster stays incomplete, and an event after `seq`
+        reports that it is gone.
+
+        Args:
+            account: Only this account: a bare JID. Absent: all accounts.
+            limit: At most this many contacts across all rosters, and no further pages.
+        """
+        if limit is not None:
+            return super().load_state(account=account, limit=limit)
+        state = super().load_state(account=account, limit=ROSTER_PAGE)
+        accounts = []
+        for one in state.accounts:
+            if one.roster is not None:
+                with suppress(AccountUnknown):
+                    one = replace(one, roster=self._complete(one.roster))
+            accounts.append(one)
+        return replace(state, accounts=accounts)
+
+    def _complete(self, roster: Roster) -> Roster:
+        """With the pages that it lacks."""
+        contacts, complete = list(roster.contacts), roster.complete
+        while not complete:
+            after = contacts[-1].jid if contacts else None
+            page = super().load_roster(account=roster.account, limit=ROSTER_PAGE, after=after)
+            contacts += page.contacts
+            complete = page.complete
+        return replace(roster, contacts=contacts, complete=True)
 
     @overload
     def events(
