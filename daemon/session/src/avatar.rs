@@ -18,7 +18,7 @@ use crate::lookups::{Kind, Lookup};
 use crate::model::{AvatarRecord, ImageId, ImageInfo};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
-use crate::request::{AvatarPart, Outcome, Request};
+use crate::request::{AvatarPart, AvatarQuery, Outcome, Request};
 use crate::size::picture_bytes;
 use crate::waiting::Awaited;
 use crate::{Session, Step, bounds, xml};
@@ -98,10 +98,6 @@ impl Session {
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
                     self.images.give_up(&id, owner);
                 }
-                // The request in flight used the earlier spelling.
-                let asked = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
-                let asked = asked.filter(|asked| asked.id == id && self.images.is_coming(&id));
-                let spelling = spelling.or_else(|| asked?.spelling.clone());
                 let record = AvatarRecord { id, image: None, legacy: false, spelling };
                 match self.assign_image(owner, record) {
                     true if awaited => self.fetch_avatar(owner.clone(), id, None, step),
@@ -131,23 +127,33 @@ impl Session {
         lookup: Option<Lookup>,
         step: &mut Step<'_>,
     ) {
-        self.images.want(id, owner.clone());
-        self.images.asked(id, owner.clone());
-        let record = self.people.person(&owner).and_then(|person| person.avatar.as_ref()?.as_ref());
-        let spelling = record.filter(|record| record.id == id).and_then(|record| record.spelling.clone());
-        let query = pep::items_query(ns::AVATAR_DATA, Some(&spelling.unwrap_or_else(|| id.to_string())));
-        let to = Jid::from(owner.clone());
-        self.ask_for(lookup, Some(to), query, Request::AvatarData { jid: owner, id }, step);
+        let spelling = self.spelling(&owner, id);
+        self.query_avatar(AvatarQuery { owner, id, spelling, may_retry: true }, lookup, step);
+    }
+
+    fn query_avatar(&mut self, query: AvatarQuery, lookup: Option<Lookup>, step: &mut Step<'_>) {
+        self.images.want(query.id, query.owner.clone());
+        self.images.asked(query.id, query.owner.clone());
+        let payload = pep::items_query(ns::AVATAR_DATA, Some(&query.spelling));
+        let to = Some(Jid::from(query.owner.clone()));
+        self.ask_for(lookup, to, payload, Request::AvatarData(query), step);
+    }
+
+    /// How an image's owner spells its id.
+    fn spelling(&self, owner: &BareJid, id: ImageId) -> String {
+        let record = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
+        let theirs = record.filter(|record| record.id == id).and_then(|record| record.spelling.clone());
+        theirs.unwrap_or_else(|| id.to_string())
     }
 
     /// 2.1.7.
     pub(crate) fn handle_avatar_data_result(
         &mut self,
-        owner: BareJid,
-        id: ImageId,
+        query: AvatarQuery,
         outcome: Outcome,
         step: &mut Step<'_>,
     ) {
+        let AvatarQuery { owner, id, spelling, may_retry } = query;
         self.images.answered(&id, &owner);
         let kept = outcome.and_then(|payload| {
             // Replaced in the meantime, and not used by anybody else.
@@ -159,10 +165,12 @@ impl Session {
         });
         if let Err(failure) = kept {
             debug!(%failure, "no avatar");
-            // A server that converts between vCards and avatars (ejabberd's mod_avatar) republishes it with our
-            // spelling, and may still announce the owner's.
-            if failure.is_not_found() && self.spell_as_we_do(&owner, id) {
-                return self.fetch_avatar(owner, id, None, step);
+            if failure.is_not_found()
+                && may_retry
+                && let Some(other) = self.other_spelling(&owner, id, &spelling)
+            {
+                let query = AvatarQuery { owner, id, spelling: other, may_retry: false };
+                return self.query_avatar(query, None, step);
             }
             self.images.give_up(&id, &owner);
             self.fetch_from_another(id);
@@ -173,14 +181,20 @@ impl Session {
         }
     }
 
-    /// Forgets how an image's owner spells its id; returns whether their spelling differed from ours.
-    fn spell_as_we_do(&mut self, owner: &BareJid, id: ImageId) -> bool {
-        let record = self.people.edit(owner).and_then(|person| person.avatar.as_mut()?.as_mut());
-        let was_theirs = record.is_some_and(|record| record.id == id && record.spelling.take().is_some());
-        if was_theirs {
-            self.people.save(owner);
+    /// The owner may have announced another spelling in the meantime. If not: a server that converts between vCards
+    /// and avatars (ejabberd's mod_avatar) republishes the image with our spelling, and may still announce theirs.
+    fn other_spelling(&mut self, owner: &BareJid, id: ImageId, asked: &str) -> Option<String> {
+        let theirs = self.spelling(owner, id);
+        if theirs != asked {
+            return Some(theirs);
         }
-        was_theirs
+        let ours = id.to_string();
+        if ours == asked {
+            return None;
+        }
+        self.people.edit(owner)?.avatar.as_mut()?.as_mut()?.spelling = None;
+        self.people.save(owner);
+        Some(ours)
     }
 
     /// This owner does not have the wanted image: another may.

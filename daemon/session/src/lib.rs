@@ -427,7 +427,7 @@ impl Session {
                 let failure = self.handle_avatar_metadata_result(&jid, known, outcome, step);
                 self.conclude_avatar(jid, failure, step);
             }
-            Request::AvatarData { jid, id } => self.handle_avatar_data_result(jid, id, outcome, step),
+            Request::AvatarData(query) => self.handle_avatar_data_result(query, outcome, step),
             Request::Vcard { jid, source, on_request } => {
                 match self.handle_vcard_result(&jid, source, outcome, step) {
                     None => self.ask_next_profile(jid, source, on_request, step),

@@ -20,9 +20,20 @@ pub(crate) enum Request {
     EnableCarbons,
     Disco { asked: CapsQuery },
     AvatarMetadata { jid: BareJid, known: Option<Option<ImageId>> },
-    AvatarData { jid: BareJid, id: ImageId },
+    AvatarData(AvatarQuery),
     Vcard { jid: BareJid, source: VcardSource, on_request: bool },
     VcardTemp { jid: BareJid, on_request: bool },
+}
+
+/// The query for an avatar's image.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AvatarQuery {
+    pub(crate) owner: BareJid,
+    pub(crate) id: ImageId,
+    /// The item that is asked for: the id as its owner or as we spell it.
+    pub(crate) spelling: String,
+    /// Whether to ask for another spelling if there is no such item.
+    pub(crate) may_retry: bool,
 }
 
 /// How a request ended: the payload of its result, or the reason that there is none.
