@@ -8,13 +8,17 @@ use prosed_tests::hostile::Hostile;
 use prosed_tests::server::Setup;
 use prosed_tests::ui::RpcError;
 use prosed_tests::xml::{find, print};
-use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
+use prosed_tests::{Contact, Daemon, Kind, Server, Ui, daemon, on_both_servers, png};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
 const ME: &str = "me@prosed.test";
 
-on_both_servers!(a_photo_becomes_an_avatar, what_is_too_large_costs_nobody_the_session);
+on_both_servers!(
+    a_photo_becomes_an_avatar,
+    what_is_too_large_costs_nobody_the_session,
+    it_would_cost_the_session_if_nobody_measured
+);
 
 /// A JPEG with the grain of a camera: as PNG, 384 pixels a side take more than a server takes at a time.
 fn photo() -> String {
@@ -50,7 +54,11 @@ fn is_final(error: &RpcError, bytes: u64) {
 }
 
 async fn start(server: &Server) -> (Daemon, Ui) {
-    let daemon = Daemon::start(Daemon::setup().trust(server)).await;
+    start_as(Daemon::setup(), server).await
+}
+
+async fn start_as(setup: daemon::Setup, server: &Server) -> (Daemon, Ui) {
+    let daemon = Daemon::start(setup.trust(server)).await;
     let ui = Ui::watching(&daemon).await;
     ui.call("login", server.login("me")).await.expect("logged in");
     (daemon, ui)
@@ -94,6 +102,14 @@ async fn what_is_too_large_costs_nobody_the_session(kind: Kind) {
         is_final(&error, 64 * 1024);
     }
     stayed(&ui, &since).await;
+}
+
+async fn it_would_cost_the_session_if_nobody_measured(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let (_daemon, ui) = start_as(Daemon::setup().without("stanza-size"), &server).await;
+    let (method, params) = too_large().into_iter().next().expect("a call");
+    ui.call(method, params).await.expect_err("the server ends the stream");
+    ui.event("accountChanged", |event| event["info"]["state"] != "online").await;
 }
 
 /// A server that announces how little it accepts, and ends the stream over more.

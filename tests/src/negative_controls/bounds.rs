@@ -52,6 +52,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "if $out || *explained + record.bytes() <= bounds::CAPS_BYTES_PER_CONTACT {",
     },
     Edit {
+        guard: "stanza-size",
+        file: "daemon/session/src/step.rs",
+        here: "if bytes > limit {",
+        instead: "if !$out && bytes > limit {",
+    },
+    Edit {
         guard: "devices",
         file: PRESENCE,
         here: "if before.is_none() && is_too_much {",
