@@ -48,11 +48,11 @@ error_kinds! {
     /// The message is not JSON (JSON-RPC 2.0).
     ParseError = -32700, false, "This is not JSON: send a JSON-RPC 2.0 request in UTF-8.";
     /// The parameters are unknown, missing or of the wrong type; `message` lists those that exist (JSON-RPC 2.0).
-    InvalidParams = -32602, false, "The parameters are wrong: see the method's in rpc.discover.";
+    InvalidParams = -32602, false, "The parameters are wrong: rpc.discover describes those of each method.";
     /// There is no such method; `message` lists those with similar names (JSON-RPC 2.0).
     MethodNotFound = -32601, false, "There is no such method: rpc.discover lists all.";
     /// It is JSON but not a request (JSON-RPC 2.0).
-    InvalidRequest = -32600, false, "This is not a JSON-RPC 2.0 request: see message, and correct it.";
+    InvalidRequest = -32600, false, "This is not a JSON-RPC 2.0 request: send an object with jsonrpc, id, method and params.";
     /// The server refused the credentials. Final until there are new ones.
     NotAuthorized = 1001, false, "The server refused the credentials: log in again with the right password.";
     /// No password was given, and none is remembered.
@@ -66,9 +66,9 @@ error_kinds! {
     /// DNS or TCP failed, or the server did not answer in time.
     ServerUnreachable = 1101, true, "The server can't be reached: check the network, or name host and port.";
     /// The certificate or the handshake is bad; `text` has the details.
-    TlsFailed = 1102, false, "There is no trustworthy TLS connection to the server: see text, and ask its operator.";
+    TlsFailed = 1102, false, "The server's TLS connection is not trusted: ask its operator, or name its certificate as extra_ca in config.toml.";
     /// The server violated XMPP, or lied to us.
-    ProtocolViolation = 1103, false, "The server broke the XMPP protocol: see text, and ask its operator.";
+    ProtocolViolation = 1103, false, "The server broke the XMPP protocol, which prosed can't work around: ask its operator.";
     /// Another client took our resource.
     SessionReplaced = 1104, false, "Another client took over this session: log in again to take it back.";
     /// The call needs the server, and the session is down.
@@ -84,7 +84,7 @@ error_kinds! {
     /// Not an image that prosed accepts, too large, or not what it claims to be.
     InvalidMedia = 1204, false, "This image is not acceptable: use a PNG, JPEG, WebP or GIF of at most 1 MiB.";
     /// The server or the peer answered with a stanza error; `condition` and `text` are theirs.
-    StanzaError = 1301, false, "The server or the contact refused this: see condition and text.";
+    StanzaError = 1301, false, "The server or the contact refused this: change the request, or ask the server's operator.";
     /// The server or the peer did not answer in time.
     RequestTimedOut = 1302, true, "No answer came in time: try again.";
     /// `since` is older than the oldest retained event, which is `oldest`, or from before this start.
@@ -95,7 +95,7 @@ error_kinds! {
     SubscriptionNeedsWebSocket = 1403, false, "Subscriptions need a WebSocket: connect to one, or poll with get_events.";
     /// A limit was reached: `limit` names it, `value` is its value. `retryable` says whether it is worth trying again.
     /// Some limits of a connection have their own codes.
-    LimitExceeded = 1404, true, "A limit was reached: see limit and value, and ask for less at a time.";
+    LimitExceeded = 1404, true, "A limit was reached: ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
     StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
     /// A bug in prosed ended the account's session; other accounts are not affected.
@@ -191,8 +191,9 @@ impl ApiError {
 
     /// `limitExceeded`, with the limit's name and value.
     pub fn limit_exceeded(limit: impl Into<String>, value: u64) -> Self {
-        let mut error = Self::new(ErrorKind::LimitExceeded);
-        error.data.limit = Some(limit.into());
+        let (mut error, limit) = (Self::new(ErrorKind::LimitExceeded), limit.into());
+        error.message = format!("A limit was reached ({limit}: at most {value}): ask for less at a time.");
+        error.data.limit = Some(limit);
         error.data.value = Some(value);
         error
     }
@@ -228,6 +229,11 @@ impl ApiError {
         self
     }
 
+    /// `stanzaError`, with the XMPP condition (RFC 6120 §8.3.3) and a message for it.
+    pub fn refused(condition: &str) -> Self {
+        Self::new(ErrorKind::StanzaError).message(refusal(condition)).condition(condition)
+    }
+
     /// The XMPP condition.
     pub fn condition(mut self, condition: impl Into<String>) -> Self {
         self.data.condition = Some(condition.into());
@@ -238,6 +244,31 @@ impl ApiError {
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.data.text = Some(text.into()).filter(|text| !text.is_empty());
         self
+    }
+}
+
+/// What a refusal with this condition means, and what to do.
+fn refusal(condition: &str) -> &'static str {
+    match condition {
+        "item-not-found" => "The server or the contact has nothing of this name: check the JID.",
+        "jid-malformed" => "The server does not accept this JID: check how it is spelled.",
+        "remote-server-not-found" => {
+            "The contact's server can't be found: check the part of the JID after the @."
+        }
+        "remote-server-timeout" => "The contact's server does not answer: try again later.",
+        "forbidden" | "not-allowed" | "not-authorized" => {
+            "The server or the contact does not allow this: ask the server's operator, or the contact."
+        }
+        "registration-required" | "subscription-required" => {
+            "The server or the contact allows this only to those whom they know: subscribe or register first."
+        }
+        "policy-violation" => "This breaks a rule of the server: ask its operator which one.",
+        "resource-constraint" => "The server or the contact has no room or time for this: try again later.",
+        "feature-not-implemented" | "service-unavailable" => {
+            "The server or the contact does not offer this: do without it, or ask the server's operator."
+        }
+        "internal-server-error" => "The server failed internally: try again later, or ask its operator.",
+        _ => ErrorKind::StanzaError.message(),
     }
 }
 
@@ -278,6 +309,21 @@ mod tests {
     fn each_message_is_one_sentence() {
         for kind in ErrorKind::ALL {
             assert!(kind.message().ends_with('.'), "{kind}: {}", kind.message());
+        }
+    }
+
+    /// People may be shown the message alone.
+    #[test]
+    fn no_message_only_refers_to_a_field() {
+        let kinds = ErrorKind::ALL.iter().map(|kind| kind.message().to_owned());
+        let conditions = ["item-not-found", "forbidden", "policy-violation", "gone", "not-one-of-xmpp"];
+        let refusals = conditions.map(|condition| ApiError::refused(condition).message);
+        let limit = ApiError::limit_exceeded("calls in a batch", 32).message;
+        assert_eq!(limit, "A limit was reached (calls in a batch: at most 32): ask for less at a time.");
+        for message in kinds.chain(refusals).chain([limit]) {
+            let fields = ["text", "message", "condition", "limit", "value"];
+            assert!(!fields.iter().any(|field| message.contains(&format!("see {field}"))), "{message}");
+            assert!(message.contains(": "), "it does not say what to do: {message}");
         }
     }
 

@@ -406,13 +406,11 @@ pub(crate) fn failure(failure: &Failure, account: &BareJid) -> ApiError {
         Failure::ContactUnknown => ApiError::new(ErrorKind::ContactUnknown),
         Failure::NotFound => ApiError::new(ErrorKind::NotFound),
         Failure::InvalidMedia { text } => ApiError::new(ErrorKind::InvalidMedia).text(text),
-        Failure::StanzaError { condition, text } => {
-            ApiError::new(ErrorKind::StanzaError).condition(condition).text(text)
-        }
+        Failure::StanzaError { condition, text } => ApiError::refused(condition).text(text),
         Failure::RequestTimedOut => ApiError::new(ErrorKind::RequestTimedOut),
         Failure::LimitExceeded { what, limit } => ApiError::limit_exceeded(*what, *limit as u64),
         Failure::TooLarge { limit } => ApiError::limit_exceeded("bytes of a stanza", *limit as u64)
-            .message("This is more than the server takes at a time: see value, and make it smaller.")
+            .message(format!("The server accepts at most {limit} bytes at a time: make it smaller."))
             .retryable(false),
         Failure::StorageFailed => ApiError::new(ErrorKind::StorageFailed),
         Failure::Internal { again: true } => ApiError::new(ErrorKind::InternalError),
