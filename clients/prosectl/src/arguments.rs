@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The account to use: a bare JID. May be left out if there is only one.
-    #[arg(long, global = true, value_name = "JID")]
+    #[arg(long, global = true, value_name = "JID", value_parser = jid)]
     pub(crate) account: Option<String>,
     /// The daemon's runtime directory [default: $XDG_RUNTIME_DIR/prosed, else $XDG_DATA_HOME/prosed/run, else
     /// ~/.local/share/prosed/run].
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Log an account out, until the next login.
     Logout {
         /// The account; may be left out if there is only one.
-        #[arg(value_name = "JID", conflicts_with = "account")]
+        #[arg(value_name = "JID", value_parser = jid, conflicts_with = "account")]
         jid: Option<String>,
         /// Also erase its cache and password.
         #[arg(long)]
@@ -70,12 +70,13 @@ pub(crate) enum Command {
     /// Fetch the pictures and profiles of these contacts first.
     Show {
         /// Whose: bare JIDs.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "JID", value_parser = jid)]
         jids: Vec<String>,
     },
     /// Add a contact, and ask to see their presence.
     Add {
         /// Whom to add.
+        #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list.
         #[arg(long)]
@@ -93,6 +94,7 @@ pub(crate) enum Command {
     /// Change a contact's name or groups.
     Update {
         /// Whose.
+        #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list; an empty one removes it.
         #[arg(long)]
@@ -107,6 +109,7 @@ pub(crate) enum Command {
     /// Rename a contact.
     Rename {
         /// Whom.
+        #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list. Without one, their own is shown.
         name: Option<String>,
@@ -121,6 +124,7 @@ pub(crate) enum Command {
     /// Put a contact into these groups, and in no others.
     Groups {
         /// Whom.
+        #[arg(value_parser = jid)]
         jid: String,
         /// All of their groups; without any, they are in no group.
         #[arg(value_name = "GROUP")]
@@ -137,6 +141,7 @@ pub(crate) enum Command {
     /// Ask to see somebody's presence.
     Request {
         /// Whom to ask: a bare JID.
+        #[arg(value_parser = jid)]
         jid: String,
         /// What to say to them with the request.
         message: Option<String>,
@@ -146,6 +151,7 @@ pub(crate) enum Command {
     /// Show or save somebody's picture.
     Avatar {
         /// Whose; without: your own.
+        #[arg(value_parser = jid)]
         jid: Option<String>,
         /// Save it to this file; `-` is standard output.
         #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -154,6 +160,7 @@ pub(crate) enum Command {
     /// Show somebody's profile.
     Profile {
         /// Whose; without: your own.
+        #[arg(value_parser = jid)]
         jid: Option<String>,
         /// Ask the server, even where the profile is known.
         #[arg(long)]
@@ -183,7 +190,7 @@ pub(crate) enum Command {
     /// Find out what is wrong with prosed on this computer, and how to fix it.
     Doctor {
         /// Check this account's server as well, logged in or not.
-        #[arg(value_name = "JID")]
+        #[arg(value_name = "JID", value_parser = jid)]
         jids: Vec<String>,
     },
     /// Print the description of the API: an OpenRPC document.
@@ -240,12 +247,14 @@ pub(crate) enum EndpointPart {
 #[derive(Args)]
 pub(crate) struct Whom {
     /// Who is meant: a bare JID.
+    #[arg(value_parser = jid)]
     pub(crate) jid: String,
 }
 
 #[derive(Args)]
 pub(crate) struct Login {
     /// The account: a bare JID.
+    #[arg(value_parser = jid)]
     pub(crate) jid: String,
     /// Read the password from standard input: its first line.
     #[arg(long, conflicts_with = "password_command")]
@@ -396,6 +405,20 @@ impl From<Presence> for Availability {
     }
 }
 
+/// Checks that a JID has a domain. The daemon checks the rest, but would take a single word for a domain of its own, and
+/// add a contact that nobody meant. A gateway's JID is only a domain: it has a dot, or is `localhost`.
+fn jid(text: &str) -> Result<String, String> {
+    let (address, _) = text.split_once('/').unwrap_or((text, ""));
+    let is_host = address.contains(['.', ':', '\u{3002}', '\u{ff0e}', '\u{ff61}']);
+    if address.contains('@') || is_host || address.eq_ignore_ascii_case("localhost") {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "the server is missing: write {}@example.org, with the server in place of example.org",
+        address.trim()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -417,6 +440,46 @@ mod tests {
             .map(|argument| argument.get_id().as_str())
             .collect();
         assert_eq!(values, ["jid", "password_command", "resource", "host", "port", "tls"]);
+    }
+
+    #[test]
+    fn a_single_word_is_no_jid() {
+        let mut checked = 0;
+        let mut prosectl = Arguments::command();
+        prosectl.build();
+        for command in prosectl.get_subcommands() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                if !matches!(id, "jid" | "jids" | "account") {
+                    continue;
+                }
+                checked += 1;
+                let (name, option) =
+                    (command.get_name(), argument.get_long().map(|long| format!("--{long}")));
+                let mut words = vec!["prosectl".to_owned(), name.to_owned()];
+                words.extend(option);
+                let parse = |jid: &str| {
+                    let words = words.iter().map(String::as_str).chain([jid]);
+                    Arguments::try_parse_from(words).map(drop).map_err(|error| error.to_string())
+                };
+                for jid in ["me", "me/phone", "me/phone@home.example", " "] {
+                    let error = parse(jid).unwrap_err();
+                    assert!(error.contains("@example.org, with the server"), "{name} {id}: {error}");
+                }
+                for jid in [
+                    "me@localhost",
+                    "me@example.org/phone",
+                    "irc.example.org",
+                    "localhost",
+                    "[::1]",
+                    "例え。テスト",
+                ] {
+                    let error = parse(jid).err().unwrap_or_default();
+                    assert!(!error.contains("invalid value"), "{name} {id}: {error}");
+                }
+            }
+        }
+        assert!(checked > 50, "{checked}: each command has --account, and many have a JID");
     }
 
     #[test]

@@ -296,8 +296,8 @@ async fn a_server_that_is_not_there_or_not_itself_is_a_fault() {
     let (message, _) = computer.finds(server, "warn").await;
     assert!(message.contains("expires in 0 days"), "{message}");
     computer.programs.put("prosed", "echo \"error: invalid value '$1'\" >&2; exit 2");
-    let (found, code) = computer.examine(&["no jid"]).await;
-    let about = found.iter().find(|one| one["check"] == "server of no jid").unwrap();
+    let (found, code) = computer.examine(&["no jid@"]).await;
+    let about = found.iter().find(|one| one["check"] == "server of no jid@").unwrap();
     assert_eq!((code, &about["result"]), (10, &"fail".into()));
 }
 
