@@ -90,6 +90,7 @@ enum Found {
     Error {
         error: ErrorKind,
         text: String,
+        next_step: String,
     },
 }
 
@@ -123,13 +124,37 @@ pub(crate) async fn server(
             not_after: valid.map(|(_, not_after)| time(not_after)),
         },
         Err(error) => Found::Error {
-            error: match error {
+            error: match &error {
                 ConnectError::Tls { .. } => ErrorKind::TlsFailed,
                 ConnectError::Protocol { .. } => ErrorKind::ProtocolViolation,
                 _ => ErrorKind::ServerUnreachable,
             },
             text: error.to_string(),
+            next_step: next_step(&error, account),
         },
     };
     Ok((reached, toml::to_string(&found)?))
+}
+
+/// What the user can do about it.
+fn next_step(error: &ConnectError, account: &BareJid) -> String {
+    match error {
+        ConnectError::Unreachable { .. } => format!(
+            "check the network and the JID; if DNS doesn't have the server, name it: prosectl login {account} --host \
+             HOST --port PORT"
+        ),
+        ConnectError::Tls { .. } => {
+            "check this computer's clock (date), then ask the server's operator; if the server has \
+                                     a certificate of its own, name it as extra_ca under [tls] in config.toml"
+                .to_owned()
+        }
+        ConnectError::Protocol { .. } => {
+            "check that this is the port of an XMPP server, then ask the server's operator".to_owned()
+        }
+        ConnectError::NotAuthorized { .. } => format!("check the password: prosectl login {account}"),
+        ConnectError::AccountDisabled { .. } | ConnectError::Downgrade { .. } => {
+            "ask the server's operator".to_owned()
+        }
+        ConnectError::Replaced => format!("log in again: prosectl login {account}"),
+    }
 }

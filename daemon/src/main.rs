@@ -142,7 +142,7 @@ fn run(flags: Flags) -> Result<(), Failed> {
         return if reached {
             Ok(())
         } else {
-            Err((Exit::Other, anyhow!("{account} can't log in: `text` says why")))
+            Err((Exit::Other, anyhow!("{account} can't log in: `text` says why, and `next_step` what to do")))
         };
     }
     service::harden().map_err(failed(Exit::Other))?;

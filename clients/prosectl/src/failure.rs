@@ -8,6 +8,8 @@ use prosed_protocol::{ApiError, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::service::Service;
+
 /// The exit code for each kind of error. Part of our promise to scripts: never reused.
 /// 11 to 69 but for [`UNAVAILABLE`] say what prosed answered; the others are those of `sysexits.h`.
 const EXIT_CODES: &[(ErrorKind, u8)] = &[
@@ -110,13 +112,11 @@ pub(crate) fn help() -> String {
 pub(crate) enum Failure {
     #[error("without a home directory, prosed can't be found: name its folder with --runtime-dir")]
     NoHome,
-    #[error("prosed is not running ({0}): start it with `systemctl --user start prosed`, or run `prosed`")]
+    #[error("prosed is not running ({0}): {how}", how = Service::find().start_in_words())]
     NotRunning(String),
     #[error("{0}. Perhaps another user's program has prosed's port or socket: `prosectl doctor` says more")]
     Impostor(ClientError),
-    #[error(
-        "prosed does not answer ({0}): restart it with `systemctl --user restart prosed`, or run `prosed`"
-    )]
+    #[error("prosed does not answer ({0}): {how}", how = Service::find().restart_in_words())]
     NoAnswer(String),
     #[error(
         "prosed refused the connection with HTTP status {0}: the token may not be the running daemon's; restart prosed"
@@ -316,10 +316,10 @@ mod tests {
         let failure =
             Failure::from(ClientError::Endpoint(EndpointError::Absent("/run/x/endpoint.json".into())));
         assert_eq!(failure.exit_code(), 69);
+        let how = Service::find().start_in_words();
         assert_eq!(
             failure.to_string(),
-            "prosed is not running (there is no /run/x/endpoint.json): \
-             start it with `systemctl --user start prosed`, or run `prosed`"
+            format!("prosed is not running (there is no /run/x/endpoint.json): {how}")
         );
     }
 

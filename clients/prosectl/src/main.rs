@@ -10,6 +10,7 @@ mod output;
 mod pages;
 mod password;
 mod people;
+mod service;
 mod table;
 mod token;
 

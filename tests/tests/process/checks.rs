@@ -18,6 +18,13 @@ fn toml(output: &Output) -> toml::Table {
     String::from_utf8_lossy(&output.stdout).parse().expect("TOML")
 }
 
+/// What to do, of an answer that says what is wrong.
+fn last_line(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = said.lines().last().and_then(|line| line.strip_prefix("next_step = "));
+    last.unwrap_or_else(|| panic!("no next step: {said}")).to_owned()
+}
+
 #[test]
 fn a_configuration_comes_to_what_it_would_say_itself() {
     let home = tempfile::tempdir().expect("a folder");
@@ -73,10 +80,12 @@ async fn a_server_is_reached_as_by_a_login() {
         (distrusting.status.code(), toml(&distrusting)["error"].as_str()),
         (Some(1), Some("tlsFailed"))
     );
+    assert!(last_line(&distrusting).contains("extra_ca"), "{distrusting:?}");
     drop(server);
     let config = ["--config", config, "--check-server", "me@prosed.test"];
     let gone = prosed(home.path(), &config);
     assert_eq!((gone.status.code(), toml(&gone)["error"].as_str()), (Some(1), Some("serverUnreachable")));
+    assert!(last_line(&gone).contains("prosectl login me@prosed.test --host"), "{gone:?}");
     assert_eq!(prosed(home.path(), &["--check-server", "@"]).status.code(), Some(2));
     assert!(!home.path().join(".local").exists(), "looking changes nothing");
 }

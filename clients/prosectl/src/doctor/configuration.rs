@@ -9,16 +9,16 @@ use serde::Deserialize;
 use super::daemon::Running;
 use super::tools::{SOON, Silence, ask_prosed};
 use super::{Finding, first_line};
+use crate::service::Service;
 
 const CHECK: &str = "configuration";
-const RESTART: &str = "prosed --check-config && systemctl --user restart prosed";
-/// Where the daemon serves unless it is told otherwise.
-const USUAL_PORT: u16 = 5299;
 
 /// What `prosed --check-config` says, as far as we need it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Configuration {
     pub(super) listen: Option<SocketAddr>,
+    /// Whether it opens no port. Absent if that is unknown.
+    pub(super) no_listen: Option<bool>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
@@ -40,13 +40,9 @@ struct Secrets {
 }
 
 impl Configuration {
-    /// Where nobody can say what it is: the usual one.
-    pub(super) fn assumed(runtime_dir: Option<&Path>) -> Self {
-        Self {
-            listen: Some(([127, 0, 0, 1], USUAL_PORT).into()),
-            runtime_dir: runtime_dir.map(Path::to_owned),
-            ..Self::default()
-        }
+    /// One that can't be read: nothing is known but where programs look for the daemon.
+    pub(super) fn unknown(runtime_dir: Option<&Path>) -> Self {
+        Self { runtime_dir: runtime_dir.map(Path::to_owned), ..Self::default() }
     }
 
     /// Where secrets are written to.
@@ -57,7 +53,11 @@ impl Configuration {
 
 /// The running daemon's, which may have been started with other options and in another environment than
 /// ours; else what one that starts now would have.
-pub(super) async fn look(dir: Option<&Path>, running: &Running) -> (Option<Configuration>, [Finding; 1]) {
+pub(super) async fn look(
+    dir: Option<&Path>,
+    running: &Running,
+    service: Service,
+) -> (Option<Configuration>, [Finding; 1]) {
     let settings = dir.map(|dir| dir.join(SETTINGS_NAME)).filter(|path| running.answers() && path.exists());
     let said = match ask_prosed(settings.as_deref(), &["--check-config"], SOON).await {
         Ok(said) => said,
@@ -81,7 +81,8 @@ pub(super) async fn look(dir: Option<&Path>, running: &Running) -> (Option<Confi
             let first = first_line(told.as_deref().unwrap_or(&said.out));
             let finding = match settings.as_deref().and_then(|settings| changed_since(first, settings)) {
                 Some(file) => {
-                    Finding::warn(CHECK, format!("{file} has changed since prosed started."), RESTART)
+                    let message = format!("{file} has changed since prosed started.");
+                    Finding::warn(CHECK, message, service.restart(running.pid()))
                 }
                 None => {
                     let message = first.trim_start_matches(['#', ' ']).replace(". It comes to:", ".");

@@ -9,10 +9,9 @@ use super::Finding;
 use super::tools::{SOON, ask_prosed};
 use crate::commands::Prosed;
 use crate::failure::Failure;
+use crate::service::Service;
 
 const CHECK: &str = "daemon";
-const START: &str = "systemctl --user start prosed";
-const RESTART: &str = "systemctl --user restart prosed";
 
 /// What there is of a running daemon.
 pub(super) struct Running {
@@ -43,6 +42,11 @@ impl Running {
         self.endpoint.as_ref().filter(|_| self.answers()).map(|endpoint| endpoint.pid)
     }
 
+    /// The process that wrote the endpoint, which may have ended.
+    fn left_pid(&self) -> Option<u32> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.pid)
+    }
+
     /// The accounts that it has; none where it does not run.
     pub(super) fn accounts(&self) -> &[Account] {
         self.answer.as_ref().map_or(&[], |(_, accounts)| accounts)
@@ -53,23 +57,25 @@ async fn accounts(client: &Client) -> Result<Vec<Account>, Failure> {
     Ok(client.call::<api::ListAccounts>(NoParams {}).await?)
 }
 
-pub(super) async fn look(running: &Running) -> Vec<Finding> {
+pub(super) async fn look(running: &Running, service: Service) -> Vec<Finding> {
     let (version, _) = match &running.answer {
         Ok(answer) => answer,
         Err(Failure::NotRunning(why)) => {
             let message = format!("prosed is not running: {why}.");
-            return vec![Finding::fail(CHECK, message, START)];
+            return vec![Finding::fail(CHECK, message, service.start())];
         }
-        Err(failure) => return vec![Finding::fail(CHECK, format!("{failure}."), RESTART)],
+        Err(failure) => {
+            return vec![Finding::fail(CHECK, format!("{failure}."), service.restart(running.left_pid()))];
+        }
     };
     let pid = running.pid().map(|pid| format!(", process {pid}")).unwrap_or_default();
     let mut found = vec![Finding::ok(CHECK, format!("{} {} runs{pid}.", version.name, version.version))];
-    found.push(which(version, installed().await.as_deref()));
+    found.push(which(version, installed().await.as_deref(), service.restart(running.pid())));
     found
 }
 
 /// Whether it is the one that is installed, and one that we can speak with.
-fn which(version: &Version, installed: Option<&str>) -> Finding {
+fn which(version: &Version, installed: Option<&str>, restart: String) -> Finding {
     let check = "version";
     let ours = env!("CARGO_PKG_VERSION");
     if version.api_compatible > API_LEVEL || version.api_level < API_LEVEL {
@@ -82,7 +88,7 @@ fn which(version: &Version, installed: Option<&str>) -> Finding {
     match installed {
         Some(installed) if installed != version.version => {
             let message = format!("prosed {installed} is installed, and {} still runs.", version.version);
-            Finding::warn(check, message, RESTART)
+            Finding::warn(check, message, restart)
         }
         _ if ours != version.version => {
             let message = format!("prosectl is {ours}, and prosed {}.", version.version);
@@ -112,7 +118,8 @@ mod tests {
             api_level,
             api_compatible,
         };
-        let verdict = |version: Version, installed: Option<&str>| which(&version, installed).result;
+        let verdict =
+            |version: Version, installed: Option<&str>| which(&version, installed, String::new()).result;
         assert_eq!(verdict(version(ours, 1, API_LEVEL), Some(ours)), Verdict::Ok);
         assert_eq!(verdict(version(ours, 1, API_LEVEL + 1), None), Verdict::Ok);
         assert_eq!(verdict(version(ours, 1, API_LEVEL), Some("99.0.0")), Verdict::Warn);

@@ -67,19 +67,20 @@ impl Finding {
 pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output) -> Result<(), Failure> {
     let mut report = Report { output, failures: 0 };
     let running = Running::find(prosed).await;
-    let (configuration, found) = configuration::look(prosed.dir().ok(), &running).await;
+    let (service, units) = systemd::look().await;
+    let (configuration, found) = configuration::look(prosed.dir().ok(), &running, service).await;
     report.tell(found)?;
-    let configuration = configuration.unwrap_or_else(|| Configuration::assumed(prosed.dir().ok()));
+    let configuration = configuration.unwrap_or_else(|| Configuration::unknown(prosed.dir().ok()));
     report.tell(port::origins(&configuration))?;
-    report.tell(daemon::look(&running).await)?;
-    report.tell(systemd::look().await)?;
-    report.tell(port::look(&configuration, &running).await)?;
-    report.tell(socket::look(&configuration, &running))?;
+    report.tell(daemon::look(&running, service).await)?;
+    report.tell(units)?;
+    report.tell(port::look(&configuration, &running, service).await)?;
+    report.tell(socket::look(&configuration, &running, service))?;
     report.tell(folders::look(&configuration, &running))?;
     report.tell(secrets::look(&configuration).await)?;
     let mut certificates = Vec::new();
     for account in running.accounts() {
-        let (found, certificate) = servers::account(account, &configuration).await;
+        let (found, certificate) = servers::account(account, &configuration, service).await;
         report.tell(found)?;
         certificates.extend(certificate);
     }

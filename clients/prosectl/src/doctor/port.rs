@@ -11,23 +11,32 @@ use tokio::time::timeout;
 use super::Finding;
 use super::configuration::Configuration;
 use super::daemon::Running;
+use crate::service::Service;
 
 const CHECK: &str = "port";
 const ORIGINS: &str = "origins";
 /// It is on this machine.
 const CONNECT: Duration = Duration::from_secs(5);
 
-pub(super) async fn look(configuration: &Configuration, running: &Running) -> [Finding; 1] {
-    let found = match (&running.endpoint, configuration.listen) {
-        (Some(endpoint), _) if running.answers() => ours(endpoint).await,
-        (_, Some(address)) => free(address).await,
-        (_, None) => Finding::ok(CHECK, "prosed is configured to open none."),
-    };
-    [found]
+/// Nothing is known about the port of a daemon that does not run and whose configuration can't be read.
+pub(super) async fn look(
+    configuration: &Configuration,
+    running: &Running,
+    service: Service,
+) -> Option<Finding> {
+    match (&running.endpoint, configuration.listen) {
+        (Some(endpoint), _) if running.answers() => {
+            Some(ours(endpoint, &service.restart(running.pid())).await)
+        }
+        (_, Some(address)) => Some(free(address).await),
+        (_, None) => {
+            configuration.no_listen.map(|_| Finding::ok(CHECK, "prosed is configured to open none."))
+        }
+    }
 }
 
 /// Whether the running daemon is behind its port, and takes the token that programs find.
-async fn ours(endpoint: &Endpoint) -> Finding {
+async fn ours(endpoint: &Endpoint, restart: &str) -> Finding {
     let Some(url) = &endpoint.url else {
         return Finding::ok(CHECK, "The daemon opens none: its Unix socket is its only door.");
     };
@@ -37,13 +46,13 @@ async fn ours(endpoint: &Endpoint) -> Finding {
         Err(ClientError::Impostor(_) | ClientError::Refused(401)) => Finding::fail(
             CHECK,
             format!("What listens at {url} does not know the token of {}.", endpoint.token_file.display()),
-            "systemctl --user restart prosed",
+            restart,
         ),
         // Of which more is said where files are looked at.
         Err(ClientError::Token(_)) => {
             Finding::ok(CHECK, format!("{url} was not tried, because there is no token."))
         }
-        Err(error) => Finding::fail(CHECK, format!("{url}: {error}."), "systemctl --user restart prosed"),
+        Err(error) => Finding::fail(CHECK, format!("{url}: {error}."), restart),
     }
 }
 
@@ -94,7 +103,7 @@ mod tests {
     fn an_origin_that_anybody_can_play_is_warned_of() {
         let judge = |listed: &[&str]| {
             let allowed_origins = listed.iter().map(|&origin| origin.to_owned()).collect();
-            let mut configuration = Configuration::assumed(None);
+            let mut configuration = Configuration::unknown(None);
             configuration.allowed_origins = allowed_origins;
             let [found] = origins(&configuration);
             found.result

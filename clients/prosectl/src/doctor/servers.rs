@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::configuration::Configuration;
 use super::tools::{Silence, WITH_NETWORK, ask_prosed};
 use super::{Finding, first_line};
+use crate::service::Service;
 
 /// A server's certificate that ends so soon should have been renewed by now: Let's Encrypt's are renewed
 /// 30 days before.
@@ -27,13 +28,13 @@ pub(super) struct Certificate {
 #[serde(untagged)]
 enum Reached {
     Server { host: String, port: u16, tls: String, not_after: Option<String> },
-    Error { error: String, text: String },
+    Error { text: String, next_step: String },
 }
 
 /// What an account's server is found to be like.
 enum Server {
     Fine(Finding, Option<Certificate>),
-    /// An error's kind and text.
+    /// What is wrong, and what to do.
     Wrong(String, String),
     /// Nobody could look.
     Unknown,
@@ -43,8 +44,9 @@ enum Server {
 pub(super) async fn account(
     account: &Account,
     configuration: &Configuration,
+    service: Service,
 ) -> (Vec<Finding>, Option<Certificate>) {
-    let session = session(account);
+    let session = session(account, service);
     if account.state == ConnectionState::Offline {
         return (vec![session], None);
     }
@@ -64,7 +66,7 @@ fn check(jid: &str) -> String {
     format!("server of {jid}")
 }
 
-fn session(account: &Account) -> Finding {
+fn session(account: &Account, service: Service) -> Finding {
     let check = account.account.as_str();
     let error = account.error.as_ref();
     let text = error.map(|error| {
@@ -89,7 +91,7 @@ fn session(account: &Account) -> Finding {
                     "ask the server's operator".to_owned()
                 }
                 Some(ErrorKind::StorageFailed) => "df -h".to_owned(),
-                Some(ErrorKind::InternalError) => "journalctl --user -u prosed -n 50".to_owned(),
+                Some(ErrorKind::InternalError) => service.log(50),
                 _ => login,
             };
             Finding::fail(check, text.unwrap_or_else(|| "It has failed.".to_owned()), mend)
@@ -101,16 +103,7 @@ async fn server(jid: &str, configuration: &Configuration) -> (Option<Finding>, O
     let check = check(jid);
     match reach(jid, configuration, &check, SystemTime::now()).await {
         Server::Fine(finding, certificate) => (Some(finding), certificate),
-        Server::Wrong(kind, text) => {
-            let mend = if kind == "serverUnreachable" {
-                format!(
-                    "check the network and the JID, or name the server: prosectl login {jid} --host HOST --port PORT"
-                )
-            } else {
-                "ask the server's operator, and check that this computer's clock is right: date".to_owned()
-            };
-            (Some(Finding::fail(&check, format!("{text}."), mend)), None)
-        }
+        Server::Wrong(text, next_step) => (Some(Finding::fail(&check, format!("{text}."), next_step)), None),
         Server::Unknown => (None, None),
     }
 }
@@ -120,7 +113,9 @@ async fn reach(jid: &str, configuration: &Configuration, check: &str, now: Syste
     let said = match ask_prosed(configuration.running.as_deref(), &[&question], WITH_NETWORK).await {
         Ok(said) => said,
         Err(Silence::Absent) => return Server::Unknown,
-        Err(Silence::Broken(error)) => return Server::Wrong("serverUnreachable".to_owned(), error),
+        Err(Silence::Broken(error)) => {
+            return Server::Wrong(error, "prosed --check-server ".to_owned() + jid);
+        }
     };
     match toml::from_str(&said.out) {
         Ok(Reached::Server { host, port, tls, not_after }) => {
@@ -128,12 +123,15 @@ async fn reach(jid: &str, configuration: &Configuration, check: &str, now: Syste
             let certificate = not_after.map(|not_after| Certificate { not_after });
             Server::Fine(judge(check, &format!("{host}:{port} ({tls})"), certificate, now), certificate)
         }
-        Ok(Reached::Error { error, text }) => Server::Wrong(error, text),
+        Ok(Reached::Error { text, next_step }) => Server::Wrong(text, next_step),
         // A prosed that is older, or a JID that is none.
         Err(_) if said.errors.contains("--check-server") && said.errors.contains("unexpected") => {
             Server::Unknown
         }
-        Err(_) => Server::Wrong("invalidJid".to_owned(), first_line(&said.errors).to_owned()),
+        Err(_) => Server::Wrong(
+            first_line(&said.errors).to_owned(),
+            "check the JID, as in me@example.org".to_owned(),
+        ),
     }
 }
 
@@ -181,11 +179,11 @@ mod tests {
     #[test]
     fn a_session_says_what_it_needs() {
         let mut account: Account = serde_json::from_value(api::GetAccount::example().unwrap().1).unwrap();
-        assert_eq!(session(&account).result, Ok);
+        assert_eq!(session(&account, Service::Systemd).result, Ok);
         account.state = ConnectionState::Offline;
-        assert_eq!(session(&account).result, Ok);
+        assert_eq!(session(&account, Service::Systemd).result, Ok);
         account.state = ConnectionState::Suspended;
-        assert_eq!(session(&account).result, Warn);
+        assert_eq!(session(&account, Service::Systemd).result, Warn);
         account.state = ConnectionState::Failed;
         for (kind, mend) in [
             (ErrorKind::NotAuthorized, "prosectl login me@example.org"),
@@ -194,7 +192,7 @@ mod tests {
             (ErrorKind::InternalError, "journalctl --user -u prosed -n 50"),
         ] {
             account.error = Some(kind.into());
-            let finding = session(&account);
+            let finding = session(&account, Service::Systemd);
             assert_eq!((finding.result, finding.mend.as_deref()), (Fail, Some(mend)));
             assert!(finding.message.starts_with(kind.message()), "{finding:?}");
         }

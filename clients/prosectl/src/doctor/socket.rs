@@ -7,21 +7,22 @@ use prosed_protocol::endpoint::LONGEST_SOCKET_PATH;
 use super::Finding;
 use super::configuration::Configuration;
 use super::daemon::Running;
+use crate::service::Service;
 
 const CHECK: &str = "socket";
 
-pub(super) fn look(configuration: &Configuration, running: &Running) -> Option<Finding> {
+pub(super) fn look(configuration: &Configuration, running: &Running, service: Service) -> Option<Finding> {
     let endpoint = running.endpoint.as_ref().filter(|_| running.answers());
     if let Some(open) = endpoint.and_then(|endpoint| endpoint.socket.as_ref()) {
         return Some(Finding::ok(CHECK, format!("{} is open to your own programs.", open.display())));
     }
     let path = configuration.socket.as_deref()?;
     let has_port = endpoint.is_some() || configuration.listen.is_some();
-    Some(judge(path, endpoint.is_some(), has_port))
+    Some(judge(path, endpoint.is_some(), has_port, service))
 }
 
 /// Of a socket that is not open. `runs`: the daemon has tried, and serves its port alone.
-fn judge(path: &Path, runs: bool, has_port: bool) -> Finding {
+fn judge(path: &Path, runs: bool, has_port: bool, service: Service) -> Finding {
     let shown = path.display();
     let length = path.as_os_str().len();
     if length > LONGEST_SOCKET_PATH {
@@ -38,7 +39,7 @@ fn judge(path: &Path, runs: bool, has_port: bool) -> Finding {
     }
     if runs {
         let message = format!("{shown} could not be made: programs use the port and the token.");
-        return Finding::warn(CHECK, message, "journalctl --user -u prosed -n 20");
+        return Finding::warn(CHECK, message, service.log(20));
     }
     Finding::ok(CHECK, format!("prosed makes {shown}."))
 }
@@ -51,11 +52,11 @@ mod tests {
     #[test]
     fn a_path_that_is_too_long_is_explained() {
         let path = |length: usize| Path::new("/").join("x".repeat(length - 1));
-        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), false, true).result, Ok);
-        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), true, true).result, Warn);
+        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), false, true, Service::Systemd).result, Ok);
+        assert_eq!(judge(&path(LONGEST_SOCKET_PATH), true, true, Service::Systemd).result, Warn);
         let too_long = path(LONGEST_SOCKET_PATH + 1);
         for (runs, has_port, result) in [(false, true, Warn), (true, true, Warn), (false, false, Fail)] {
-            let found = judge(&too_long, runs, has_port);
+            let found = judge(&too_long, runs, has_port, Service::ByHand);
             assert_eq!(found.result, result);
             assert!(found.message.contains("at most 107 bytes, and this one has 108"), "{found:?}");
             assert!(found.mend.unwrap().contains("--socket"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tools::{SOON, Silence, ask};
 use super::{Finding, first_line};
+use crate::service::Service;
 
 const UNIT: &str = "unit";
 const LINGER: &str = "linger";
@@ -11,23 +12,28 @@ const INSTALL: &str = "cp systemd/prosed.service ~/.config/systemd/user/ && syst
                        && systemctl --user enable --now prosed";
 const ENABLE: &str = "systemctl --user enable --now prosed";
 const LOG: &str = "journalctl --user -u prosed -n 20";
+const BY_HAND: &str = "run prosed when you log in, from ~/.profile for example: prosed &";
 
-pub(super) async fn look() -> Vec<Finding> {
-    vec![unit().await, linger().await]
+/// Also what starts prosed, for the advice of all other checks.
+pub(super) async fn look() -> (Service, Vec<Finding>) {
+    let (service, unit) = unit().await;
+    (service, vec![unit, linger().await])
 }
 
-async fn unit() -> Finding {
+async fn unit() -> (Service, Finding) {
     let show = ["--user", "show", "prosed.service", "prosed.socket"];
     let properties = "--property=Id,UnitFileState,ActiveState,ExecMainStatus,NRestarts";
     match ask("systemctl", &[&show[..], &[properties]].concat(), SOON).await {
-        Ok(said) if said.success => judge(&said.out),
+        Ok(said) if said.success => (Service::Systemd, judge(&said.out)),
         Ok(said) => {
-            let message = format!("systemd does not answer for this user: {}.", first_line(&said.errors));
-            Finding::warn(UNIT, message, "systemctl --user status")
+            let message = format!("There is no systemd for this user: {}.", first_line(&said.errors));
+            (Service::ByHand, Finding::warn(UNIT, message, BY_HAND))
         }
-        Err(Silence::Absent) => Finding::ok(UNIT, "There is no systemd here: something else starts prosed."),
+        Err(Silence::Absent) => {
+            (Service::ByHand, Finding::ok(UNIT, "There is no systemd here: something else starts prosed."))
+        }
         Err(Silence::Broken(error)) => {
-            Finding::warn(UNIT, format!("systemd can't be asked: {error}."), "systemctl --user status")
+            (Service::ByHand, Finding::warn(UNIT, format!("systemd can't be asked: {error}."), BY_HAND))
         }
     }
 }

@@ -137,6 +137,10 @@ async fn a_wrong_configuration_is_shown_as_prosed_says_it() {
     let (found, code) = computer.examine(&[]).await;
     assert_eq!((code, &found[0]["result"]), (10, &"fail".into()));
     assert!(found[0]["message"].as_str().unwrap().contains("config.toml:3"), "{found:#?}");
+    // Which port a daemon would take is unknown then.
+    fs::remove_file(computer.path("endpoint.json")).unwrap();
+    let (found, _) = computer.examine(&[]).await;
+    assert!(!found.iter().any(|one| one["check"] == "port"), "{found:#?}");
 }
 
 #[tokio::test]
@@ -189,8 +193,37 @@ async fn a_unit_that_is_not_enabled_is_warned_of() {
     let (_, mend) = computer.finds("unit", "warn").await;
     assert_eq!(mend, "systemctl --user enable --now prosed");
     computer.programs.put("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
-    let (message, _) = computer.finds("unit", "warn").await;
-    assert!(message.contains("Failed to connect to bus"), "{message}");
+    let (message, mend) = computer.finds("unit", "warn").await;
+    assert!(message.contains("Failed to connect to bus") && !mend.contains("systemctl"), "{message} {mend}");
+}
+
+/// Whatever is wrong: where the user has no systemd, no advice needs one.
+#[tokio::test]
+async fn without_a_systemd_prosed_is_started_by_hand() {
+    let computer = Computer::new().await;
+    computer.programs.put("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
+    let at = computer.daemon.dir.path().display();
+    let advice = async |check: &str| {
+        let (advice, _) = computer.examine(&[]).await;
+        let mends: Vec<_> = advice.iter().filter_map(|one| one["mend"].as_str()).collect();
+        let needs = |mend: &&&str| mend.contains("systemctl") || mend.contains("journalctl");
+        assert_eq!(mends.iter().find(needs), None, "{advice:#?}");
+        let about = advice.iter().find(|one| one["check"] == check).expect(check);
+        about["mend"].as_str().expect("advice").to_owned()
+    };
+    let older = format!(
+        "case $1 in --version) echo prosed 99.0.0;; --check-config) cat {at}/config;; *) cat {at}/server;; esac"
+    );
+    computer.programs.put("prosed", &older);
+    assert_eq!(advice("version").await, "kill 1; prosed &");
+    set_mode(&computer.path("token"), 0o600);
+    fs::write(computer.path("token"), &TOKEN[..20]).unwrap();
+    assert_eq!(advice("port").await, "kill 1; prosed &");
+    computer.daemon.server.stop().unwrap();
+    computer.daemon.server.clone().stopped().await;
+    assert_eq!(advice("daemon").await, "kill 1; prosed &");
+    fs::remove_file(computer.path("endpoint.json")).unwrap();
+    assert_eq!(advice("daemon").await, "prosed &");
 }
 
 #[tokio::test]
@@ -286,12 +319,8 @@ async fn a_keyring_that_is_locked_is_told_of() {
 async fn a_server_that_is_not_there_or_not_itself_is_a_fault() {
     let computer = Computer::new().await;
     let server = "server of me@example.org";
-    for (kind, mend) in [("serverUnreachable", "prosectl login me@example.org --host"), ("tlsFailed", "date")]
-    {
-        computer.server(&format!("error = '{kind}'\ntext = 'DNS: it is gone'"));
-        let (message, how) = computer.finds(server, "fail").await;
-        assert!(message.contains("it is gone") && how.contains(mend), "{message} {how}");
-    }
+    computer.server("error = 'tlsFailed'\ntext = 'DNS: it is gone'\nnext_step = 'do this'");
+    assert_eq!(computer.finds(server, "fail").await, ("DNS: it is gone.".to_owned(), "do this".to_owned()));
     computer.server("host = 'h'\nport = 5222\ntls = 'direct'\nnot_after = '2001-01-01T00:00:00.000Z'");
     let (message, _) = computer.finds(server, "warn").await;
     assert!(message.contains("expires in 0 days"), "{message}");

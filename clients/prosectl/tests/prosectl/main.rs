@@ -16,16 +16,42 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use daemon::{Daemon, command, event, lines, prosectl};
+use daemon::{Daemon, command, event, lines};
 
 #[tokio::test]
-async fn without_a_daemon_it_says_so() {
+async fn without_a_daemon_it_says_how_to_start_it() {
     let dir = TempDir::new().unwrap();
-    let output = prosectl(dir.path(), &["roster"], b"").await;
-    assert_eq!(output.status.code(), Some(69));
-    assert!(output.stdout.is_empty());
-    let message = lines(&output.stderr)[0]["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("prosed is not running") && message.contains("systemctl"), "{message}");
+    let message = async || {
+        let output =
+            command(dir.path(), &["roster"]).env("XDG_RUNTIME_DIR", dir.path()).output().await.unwrap();
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(69), &b""[..]));
+        lines(&output.stderr)[0]["message"].as_str().unwrap().to_owned()
+    };
+    let by_hand = message().await;
+    assert!(
+        by_hand.starts_with("prosed is not running") && by_hand.contains("running `prosed`"),
+        "{by_hand}"
+    );
+    assert!(!by_hand.contains("systemctl"), "{by_hand}");
+    // Where the user's systemd listens.
+    std::fs::create_dir(dir.path().join("systemd")).unwrap();
+    std::fs::write(dir.path().join("systemd/private"), "").unwrap();
+    assert!(message().await.contains("`systemctl --user start prosed`"));
+}
+
+#[tokio::test]
+async fn a_single_word_is_refused_before_it_is_sent() {
+    let daemon = Daemon::start().await;
+    for arguments in
+        [&["add", "me"][..], &["login", "me"], &["rename", "me", "Me"], &["roster", "--account", "me"]]
+    {
+        let output = daemon.prosectl(arguments, "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("write me@example.org"), "{said}");
+    }
+    assert_eq!(daemon.asked(), []);
+    assert!(daemon.prosectl(&["add", "irc.example.org"], "").await.status.success());
+    assert_eq!(daemon.asked()[0].1["jid"], "irc.example.org");
 }
 
 #[tokio::test]
