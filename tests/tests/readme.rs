@@ -130,6 +130,15 @@ fn shim(folder: &Path, name: &str, script: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
 }
 
+#[test]
+fn the_demo_and_the_readme_agree_on_what_it_takes() {
+    for file in ["README.md", "tests/demo"] {
+        let text = fs::read_to_string(top().join(file)).expect("a text");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("takes 5 to 10 minutes on two cores, and 1.7 GB of disk"), "{file}");
+    }
+}
+
 /// Each time that somebody comes online, once; not who was there before, be it after a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_notifier_tells_of_those_who_come() {
