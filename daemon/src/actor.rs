@@ -232,6 +232,10 @@ impl<'a> Actor<'a> {
     async fn leave(&mut self, why: Leaving) -> Result<(), AccountError> {
         info!(account = %self.account, ?why, "account leaves");
         self.unkept = None;
+        if why == Leaving::Forgotten {
+            // What follows a failed login is done below, once.
+            self.survivors.calls.values_mut().for_each(|caller| caller.is_login = false);
+        }
         let (reply, _) = oneshot::channel();
         self.command(Command::Logout, reply, false);
         // Done before the stream is closed: a server may delay that until no time is left.
@@ -252,7 +256,7 @@ impl<'a> Actor<'a> {
             Leaving::Forgotten => {
                 self.hand_over().await;
                 let forgotten = self.shell.forget(&self.account).await;
-                if forgotten.is_ok() {
+                if forgotten.is_ok() || self.shell.registry.entry(&self.account).is_none() {
                     self.ended = Some(Ended::Gone);
                 }
                 forgotten

@@ -80,6 +80,25 @@ async fn sasl2_serves_where_it_is_offered() {
     assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
 }
 
+/// Nobody has been an account yet, and two things end it at once: its login fails, and it is forgotten.
+#[tokio::test]
+async fn an_account_forgotten_during_its_first_login_is_gone_once() {
+    let server = Hostile::listen().await;
+    let daemon = Daemon::start(Daemon::setup().trust_ca(&server.ca_pem)).await;
+    let ui = Ui::watching(&daemon).await;
+    let login = ui.send_call("login", server.login_starttls("me", "secret")).await;
+    let _silent = server.accept_tcp().await;
+    ui.call("logout", json!({ "forget": true })).await.expect("forgotten");
+    ui.answer(&login).await.expect_err("it was ended");
+    // Whatever is told about it comes before the answer to another call.
+    assert_eq!(ui.call("list_accounts", json!({})).await, Ok(json!([])));
+    ui.call("get_account", json!({})).await.expect_err("there is none");
+    sleep(Duration::from_millis(100)).await;
+    let gone: Vec<_> = ui.events().into_iter().filter(|event| event.get("info").is_none()).collect();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!(gone[0]["removed"], true);
+}
+
 /// What a server has once offered survives the daemon, with or without stored keys, until somebody accepts less.
 #[tokio::test]
 async fn a_bound_login_is_followed_by_no_other_kind_until_somebody_says_so() {

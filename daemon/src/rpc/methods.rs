@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use super::metrics::DoorMetrics;
 use super::order::Place;
-use super::picture;
+use super::picture::Decoder;
 use super::sessions::Sessions;
 use super::text_limits;
 use super::translate::{self, Translator};
@@ -50,6 +50,7 @@ pub(super) struct Api {
     pub(super) log: Arc<EventLog>,
     pub(super) translator: Translator,
     pub(super) images: Images,
+    pub(super) decoder: Decoder,
     /// What the doors count …
     pub(super) counts: DoorMetrics,
     /// … and all metrics.
@@ -83,6 +84,11 @@ pub(super) async fn login(api: Arc<Api>, place: Place, params: LoginParams) -> A
         return Err(invalid_params(
             "host is not a host name or an IP address; the port is a parameter of its own",
         ));
+    }
+    if let Some(resource) = &params.resource
+        && let Err(error) = place.account.with_resource_str(resource)
+    {
+        return Err(invalid_params(format!("resource can't be the resource of a JID: {error}")));
     }
     if params.port == Some(0) {
         return Err(invalid_params("port is one of 1 to 65535"));
@@ -296,9 +302,7 @@ pub(super) async fn set_avatar(
     place: Place,
     params: SetAvatarParams,
 ) -> Answered<PublishedAvatar> {
-    // Decoding takes a moment, and must not delay other calls.
-    let images = tokio::task::spawn_blocking(move || picture::pngs(&params.data)).await;
-    let images = images.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))??;
+    let images = api.decoder.pngs(params.data).await?;
     match api.ask(place, Command::SetAvatar { images }).await?.answer {
         Answer::Published(id) => Ok(PublishedAvatar { id: id.map(|id| id.to_string()) }),
         other => Err(unexpected(&other)),

@@ -5,6 +5,7 @@
 //! one before, down to one that every server accepts.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, ImageReader, ImageResult};
 use prosed_protocol::{ApiError, ErrorKind};
 use prosed_session::{bounds, picture_bytes};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use crate::decode;
 
@@ -24,12 +27,43 @@ const STANZA_BYTES: usize = 256 * 1024;
 /// The maximum side of an input picture, in pixels.
 const SIDE_MAX: u32 = 8192;
 
+/// Pictures decoded at the same time, whoever sends them: each takes up to 256 MiB of memory meanwhile, and a batch
+/// holds 32.
+const AT_ONCE: usize = 2;
+
+/// Converts the pictures of all UIs.
+#[derive(Debug, Clone)]
+pub(super) struct Decoder(Arc<Semaphore>);
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Decoder {
+    /// See [`pngs`]. It takes a moment, which must not delay other calls.
+    ///
+    /// # Errors
+    /// `invalidMedia`, with the reason.
+    pub(super) async fn pngs(&self, base64: String) -> Result<Vec<Vec<u8>>, ApiError> {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.0).acquire_owned().await;
+        let decoded = spawn_blocking(move || {
+            // Held to the end, even if the caller has gone away.
+            let _place = place;
+            pngs(&base64)
+        });
+        decoded.await.map_err(|_| ApiError::new(ErrorKind::InvalidMedia))?
+    }
+}
+
 /// The picture as PNGs, the largest first; the last fits into a stanza that any server accepts. A PNG that may be
 /// published unchanged is kept. None: remove the picture.
 ///
 /// # Errors
 /// `invalidMedia`, with the reason.
-pub(super) fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
+fn pngs(base64: &str) -> Result<Vec<Vec<u8>>, ApiError> {
     let invalid = |text: &str| ApiError::new(ErrorKind::InvalidMedia).text(text);
     let data = STANDARD.decode(base64.trim()).map_err(|_| invalid("not base64"))?;
     if data.is_empty() {
@@ -93,6 +127,7 @@ fn encode(image: &DynamicImage) -> ImageResult<Vec<u8>> {
 mod tests {
     use image::codecs::png::PngDecoder;
     use image::{ColorType, ImageDecoder as _, RgbImage, RgbaImage};
+    use tokio::time::{Duration, timeout};
 
     use super::*;
     use crate::decode::sideways;
@@ -214,6 +249,17 @@ mod tests {
             assert!(shown_width <= SIDE && shown_height <= SIDE);
             fitting(&pngs, bounds::STANZA_BYTES_LEAST);
         }
+    }
+
+    #[tokio::test]
+    async fn few_are_decoded_at_the_same_time() {
+        let decoder = Decoder::default();
+        let busy = decoder.0.acquire_many(AT_ONCE as u32).await.unwrap();
+        let mut one = Box::pin(decoder.pngs(black(1, 1, ImageFormat::Png)));
+        assert!(timeout(Duration::from_millis(300), &mut one).await.is_err(), "it waits");
+        drop(busy);
+        assert_eq!(one.await.unwrap().len(), 1);
+        assert_eq!(decoder.0.available_permits(), AT_ONCE);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::listeners::Listeners;
 use super::methods::{Api, Images};
 use super::metrics::DoorMetrics;
 use super::muted_socket::{MutedSocket, Voice};
+use super::picture::Decoder;
 use super::sessions::Sessions;
 use super::token::Token;
 use super::translate::Translator;
@@ -95,7 +96,8 @@ pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Door
     let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins, descriptors } =
         services;
     let metrics = Arc::new(metrics);
-    let api = Api { sessions: Sessions::Real(accounts), log, translator, images, counts, metrics };
+    let decoder = Decoder::default();
+    let api = Api { sessions: Sessions::Real(accounts), log, translator, images, decoder, counts, metrics };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let mut doors = Vec::new();

@@ -17,12 +17,15 @@ pub(super) fn name(text: Option<&str>) -> Answered<()> {
     one("name", text, NAME_CHARS)
 }
 
-/// A contact's groups.
+/// A contact's groups, none of which may have an empty name (RFC 6121 §2.3.3). Prosody would leave it out.
 pub(super) fn groups(groups: &[String]) -> Answered<()> {
+    if groups.iter().any(String::is_empty) {
+        return Err(invalid_params("`groups` holds an empty name: leave it out"));
+    }
     several("groups", groups, GROUPS)
 }
 
-/// A group's new name, which may not be empty (RFC 6121 §2.3.3).
+/// A group's new name, which may not be empty either.
 pub(super) fn group(name: &str) -> Answered<()> {
     if name.is_empty() {
         return Err(invalid_params("`name` is empty: a group has one"));
@@ -140,6 +143,15 @@ mod tests {
         message(Some(&text(1_000))).unwrap();
         assert_eq!(limit(message(Some(&text(1_001)))), ("characters in message".to_owned(), 1_000));
         status(None).unwrap();
+    }
+
+    #[test]
+    fn a_group_has_a_name() {
+        groups(&[]).unwrap();
+        for refused in [group(""), groups(&[text(1), String::new()])] {
+            let error = refused.unwrap_err();
+            assert!(error.code() == -32602 && error.message().contains("empty"), "{error:?}");
+        }
     }
 
     /// Each text of a profile, by name.

@@ -46,15 +46,20 @@ pub fn nodeprep(text: &str) -> Result<Cow<'_, str>, Error> {
 }
 
 /// A domain (RFC 7622 §3.2): A-labels become U-labels, in the form that IDNA gives them.
+///
+/// It is always `Owned`, which makes `jid` put the JID together from its parts. Otherwise `jid` keeps the text as it
+/// came, with the final dot that it has removed from the domain: another JID, whose resource begins at the wrong place.
 pub fn nameprep(text: &str) -> Result<Cow<'_, str>, Error> {
     let (domain, valid) = Uts46::new().to_unicode(text.as_bytes(), AsciiDenyList::URL, Hyphens::Check);
-    valid.map(|()| domain).map_err(|_| Error)
+    valid.map(|()| domain.into_owned().into()).map_err(|_| Error)
 }
 
 /// A resource (RFC 7622 §3.4). It is opaque, and goes back as it came: only its own server says which are the same.
-/// Besides what OpaqueString takes, this takes what people use and servers let through, joined and coloured emoji.
+/// Besides what OpaqueString takes, this takes what people use and servers let through, joined and coloured emoji; but
+/// not what XML can't hold (XML 1.0 §2.2).
 pub fn resourceprep(text: &str) -> Result<Cow<'_, str>, Error> {
-    if text.contains(char::is_control) { Err(Error) } else { Ok(Cow::Borrowed(text)) }
+    let is_prohibited = |char: char| char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}');
+    if text.contains(is_prohibited) { Err(Error) } else { Ok(Cow::Borrowed(text)) }
 }
 
 /// A password (SASLprep, RFC 4013), as one that is asked for rather than stored: newer characters may be in it.
@@ -140,7 +145,7 @@ mod tests {
             let text = format!("a@test.example/{resource}");
             assert_eq!(read(&text), text);
         }
-        for resource in ["", "\u{7}", "a\nb", "\u{85}", &"x".repeat(1024)] {
+        for resource in ["", "\u{7}", "a\nb", "\u{85}", "\u{fffe}", "a\u{ffff}", &"x".repeat(1024)] {
             assert!(Jid::new(&format!("a@b/{resource}")).is_err(), "{resource:?}");
         }
         assert!(Jid::new(&format!("a@b/{}", "x".repeat(1023))).is_ok());
@@ -187,6 +192,7 @@ mod tests {
             "XN--MLLER-KVA.Example",
             "MÜLLER.example.",
             "mu\u{308}ller。example",
+            "xn--mller-kva｡example.",
             "ｍüller．ｅxample",
         ] {
             assert_eq!(read(&format!("me@{text}/r")), "me@müller.example/r", "{text}");
@@ -201,6 +207,26 @@ mod tests {
             ("xn--ls8h.example", "💩.example"),
         ] {
             assert_eq!(read(text), domain);
+        }
+        // One final dot is no part of it, wherever it is.
+        for (text, jid) in [
+            ("b.example.", "b.example"),
+            ("a@b.example.", "a@b.example"),
+            ("b.example./r", "b.example/r"),
+            ("a@b.example./r", "a@b.example/r"),
+        ] {
+            let read = Jid::new(text).unwrap();
+            assert_eq!((read.as_str(), read.domain().as_str()), (jid, "b.example"));
+            assert_eq!(
+                read.resource().map(ToString::to_string),
+                text.split_once('/').map(|_| "r".to_owned())
+            );
+        }
+        // Others are refused.
+        for dots in ["..", ".。", "。", "．", "｡", "。."] {
+            for text in [format!("b.example{dots}"), dots.to_owned()] {
+                assert!(Jid::new(&text).is_err(), "{text}");
+            }
         }
         for text in ["", "a@", "a@b@c", "-b.example", "b..example", "xn--a.example", "b c", "[::", "a@/r"] {
             assert!(Jid::new(text).is_err(), "{text}");

@@ -26,6 +26,7 @@ use super::guard::Guard;
 use super::limits::{Shares, Timeouts};
 use super::methods::Api;
 use super::metrics::DoorMetrics;
+use super::picture::Decoder;
 use super::picture_key::PictureKey;
 use super::script::Script;
 use super::server::Listener;
@@ -93,6 +94,7 @@ impl Daemon {
                 let image = (id == ImageId([0xab; 20])).then(|| (ImageType::Png, bytes.into_bytes()));
                 async move { image }.boxed()
             }),
+            decoder: Decoder::default(),
             counts,
             metrics: Arc::new(metrics),
         };
