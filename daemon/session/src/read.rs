@@ -19,7 +19,7 @@ use crate::xml;
 
 /// The stanza in this element, without its malformed parts; absent: it is not one.
 pub fn read_stanza(element: Element) -> Option<Stanza> {
-    if element.ns() != ns::JABBER_CLIENT {
+    if !element.has_ns(ns::JABBER_CLIENT) {
         return None;
     }
     match element.name() {
@@ -90,7 +90,7 @@ fn message(mut stanza: Element) -> Option<Message> {
     message.from = from(&stanza)?;
     message.id = id(&stanza).map(Id);
     for child in stanza.take_contents_as_children() {
-        if child.ns() != ns::JABBER_CLIENT {
+        if !child.has_ns(ns::JABBER_CLIENT) {
             message.payloads.push(child);
             continue;
         }
@@ -126,7 +126,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
     let mut statuses = BTreeMap::new();
     let mut priority = None;
     for child in stanza.take_contents_as_children() {
-        if child.ns() != ns::JABBER_CLIENT {
+        if !child.has_ns(ns::JABBER_CLIENT) {
             presence.payloads.push(child);
             continue;
         }

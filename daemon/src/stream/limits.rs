@@ -1,22 +1,21 @@
-//! What our XML parser can handle, and how it is exceeded.
+//! The limits of what is read, and how they are exceeded.
 
-/// Nesting depth, including the stanza itself. Trees are read and dropped recursively: 20,000 levels
+/// Nesting depth, including the stanza itself. Trees are compared and dropped recursively: 20,000 levels
 /// overflow the stack and abort the process. Real stanzas stay below 20.
 pub(super) const MAX_DEPTH: u32 = 64;
-/// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64. Parsing takes time quadratic in this.
+/// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64.
 pub(super) const MAX_TEXT: usize = 2 << 20;
 /// Attributes of one element, namespace declarations included.
 pub(super) const MAX_ATTRIBUTES: u32 = 128;
-/// Bytes of a name or of an attribute's raw value; at 8,192 decoded bytes the parser fails the whole stream. The rest
-/// is margin.
+/// Bytes of a name or of an attribute's raw value. The XMPP libraries take 8,192; the rest is margin.
 pub(super) const MAX_TOKEN: usize = 8192 - 64;
-/// Elements of one stanza: each costs the parser a few hundred bytes of memory. A roster of 10,000
+/// Elements of one stanza: each takes a few hundred bytes of memory. A roster of 10,000
 /// contacts in three groups each has 40,000.
 pub(super) const MAX_ELEMENTS: u32 = 100_000;
 /// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
 pub(super) const MAX_STANZA: usize = 16 << 20;
 
-/// Nesting depth before login: the features of a server with everything have 5. At this stage the parser builds trees
+/// Nesting depth before login: the features of a server with everything have 5. At this stage trees are built
 /// of anything.
 pub(super) const LOGIN_DEPTH: u32 = 16;
 /// Total elements before login: known servers send at most 60.

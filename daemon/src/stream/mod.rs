@@ -7,7 +7,7 @@
 //! ```text
 //! dns → dial → quickack → tls (gate: before TLS)         reach the right host
 //!   → dialogue: offer → sasl (scram, token) → bind     log in, and come to a session
-//!   → line: reader (scanner, parser, pieces)           read and write it
+//!   → line: reader (scanner, tree)                      read and write it
 //!   → task: manage, outbox, backoff                    keep it
 //!   → Stream
 //! ```
@@ -34,9 +34,9 @@ mod manage;
 mod namespaces;
 mod network;
 mod offer;
+#[cfg(test)]
+mod oracle;
 mod outbox;
-mod parser;
-mod pieces;
 mod pins;
 mod quickack;
 mod reader;
@@ -45,8 +45,10 @@ mod scanner;
 mod scram;
 mod stage;
 mod task;
+mod text;
 mod tls;
 mod token;
+mod tree;
 mod trust;
 mod unit;
 

@@ -1,132 +1,149 @@
-//! What Namespaces in XML 1.0 forbids and our XML parsers let pass.
-//!
-//! Two parsers read a default namespace declared twice in one tag in two ways; the namespace of declarations cannot
-//! be declared (§3); and a prefix cannot be undeclared (§5). All of it is refused before parsing, so there is only
-//! one reading. Other errors are left to the parser.
+//! What prefixes mean (Namespaces in XML 1.0), and what may not be declared.
 
-/// What may not be declared (Namespaces in XML 1.0, §3).
-const XMLNS: &[u8] = b"http://www.w3.org/2000/xmlns/";
+use std::collections::BTreeMap;
 
-/// The declarations of one start tag, fed in pieces.
+use minidom::rxml::{Namespace, XMLNS_XML, XMLNS_XMLNS};
+
+use super::limits::Broken;
+use super::text::is_name;
+
+/// The declarations that are in force. Whatever opens an element gives the level on which it stands.
 #[derive(Default)]
-pub(super) struct Declarations {
-    /// There already is a default namespace.
-    has_default: bool,
-    current: Current,
-    /// The raw value of the current declaration.
-    value: Vec<u8>,
+pub(super) struct Namespaces {
+    /// The default namespaces, the innermost last: their levels, and where in `names` each begins.
+    defaults: Vec<(usize, usize)>,
+    names: String,
+    /// What each prefix means, the innermost last.
+    prefixes: BTreeMap<String, Vec<(usize, Namespace<'static>)>>,
+    /// The prefixes that were declared, and on which level.
+    declared: Vec<(usize, String)>,
 }
 
-/// Which attribute's value is being read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Current {
-    /// `xmlns`
-    Default,
-    /// `xmlns:…`
-    Prefix,
-    #[default]
-    Other,
-}
-
-impl Declarations {
-    pub(super) fn begin_tag(&mut self) {
-        self.has_default = false;
-    }
-
-    /// An attribute whose name starts with this begins; seven bytes are enough.
-    pub(super) fn begin(&mut self, name: &[u8]) {
-        self.value.clear();
-        self.current = match name {
-            b"xmlns" => Current::Default,
-            name if name.starts_with(b"xmlns:") => Current::Prefix,
-            _ => Current::Other,
-        };
-    }
-
-    /// More of its value.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        if self.current != Current::Other {
-            self.value.extend_from_slice(bytes);
+impl Namespaces {
+    /// A declaration in a start tag on this level.
+    ///
+    /// # Errors
+    /// It is forbidden (§3, §5), or the second one of the same in a tag.
+    pub(super) fn declare(&mut self, level: usize, prefix: Option<&str>, name: &str) -> Result<(), Broken> {
+        if name == XMLNS_XMLNS || (name == XMLNS_XML) != (prefix == Some("xml")) {
+            return Err(Broken::Namespace);
         }
-    }
-
-    /// Its value ends; true if nothing is wrong.
-    pub(super) fn end(&mut self) -> bool {
-        match std::mem::take(&mut self.current) {
-            Current::Other => return true,
-            Current::Default if std::mem::replace(&mut self.has_default, true) => return false,
-            Current::Prefix if self.value.is_empty() => return false,
-            Current::Default | Current::Prefix => {}
-        }
-        !means(&self.value, XMLNS)
-    }
-}
-
-/// Whether a value, with its references expanded, equals this text. A value that can't be expanded equals nothing:
-/// the parser will report it.
-fn means(mut value: &[u8], text: &[u8]) -> bool {
-    for &expected in text {
-        let (found, len) = match value.first() {
-            Some(b'&') => {
-                let Some(end) = value.iter().position(|&byte| byte == b';') else { return false };
-                let expanded = character(&value[1..end]);
-                (expanded.and_then(|expanded| u8::try_from(expanded).ok()), end + 1)
+        let Some(prefix) = prefix else {
+            if self.defaults.last().is_some_and(|(declared, _)| *declared == level) {
+                return Err(Broken::Namespace);
             }
-            Some(&byte) => (Some(byte), 1),
-            None => return false,
+            self.defaults.push((level, self.names.len()));
+            self.names.push_str(name);
+            return Ok(());
         };
-        if found != Some(expected) {
-            return false;
+        if name.is_empty() || prefix == "xmlns" || !is_name(prefix) {
+            return Err(Broken::Namespace);
         }
-        value = &value[len..];
+        let meanings = self.prefixes.entry(prefix.to_owned()).or_default();
+        if meanings.last().is_some_and(|(declared, _)| *declared == level) {
+            return Err(Broken::Namespace);
+        }
+        meanings.push((level, Namespace::from(name.to_owned())));
+        self.declared.push((level, prefix.to_owned()));
+        Ok(())
     }
-    value.is_empty()
-}
 
-/// The character for a reference such as `#x41` (XML 1.0 §4.1). Named references are not included: none of them
-/// occurs in a namespace that matters.
-pub(super) fn character(reference: &[u8]) -> Option<char> {
-    let number = std::str::from_utf8(reference).ok()?.strip_prefix('#')?;
-    let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
-    let is_number = digits.bytes().all(|digit| char::from(digit).is_digit(radix));
-    is_number.then(|| u32::from_str_radix(digits, radix).ok()).flatten().and_then(char::from_u32)
+    /// The namespace of an element whose name has this prefix, or none; absent: the prefix is not declared.
+    pub(super) fn of_element(&self, prefix: Option<&str>) -> Option<&str> {
+        match prefix {
+            None => Some(self.defaults.last().map_or("", |(_, from)| &self.names[*from..])),
+            Some("xml") => Some(XMLNS_XML),
+            Some(prefix) => Some(&self.prefixes.get(prefix)?.last()?.1),
+        }
+    }
+
+    /// The namespace of an attribute; absent: its prefix is not declared. Without a prefix it has none (§6.2).
+    pub(super) fn of_attribute(&self, prefix: Option<&str>) -> Option<Namespace<'static>> {
+        match prefix {
+            None => Some(Namespace::NONE),
+            Some("xml") => Some(Namespace::XML),
+            Some(prefix) => Some(self.prefixes.get(prefix)?.last()?.1.clone()),
+        }
+    }
+
+    /// The element on this level has ended.
+    pub(super) fn end(&mut self, level: usize) {
+        if let Some((_, from)) = self.defaults.pop_if(|(declared, _)| *declared == level) {
+            self.names.truncate(from);
+        }
+        while let Some((_, prefix)) = self.declared.pop_if(|(declared, _)| *declared == level) {
+            if let Some(meanings) = self.prefixes.get_mut(&prefix) {
+                meanings.pop();
+                if meanings.is_empty() {
+                    self.prefixes.remove(&prefix);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Whether a tag with these attributes is allowed, also with values in pieces.
-    fn passes(attributes: &[(&str, &str)]) -> bool {
-        let run = |piece: usize| {
-            let mut declarations = Declarations::default();
-            declarations.begin_tag();
-            attributes.iter().all(|(name, value)| {
-                declarations.begin(name.as_bytes());
-                value.as_bytes().chunks(piece).for_each(|piece| declarations.add(piece));
-                declarations.end()
-            })
+    #[test]
+    fn the_innermost_declaration_counts_until_its_element_ends() {
+        let mut namespaces = Namespaces::default();
+        assert_eq!(namespaces.of_element(None), Some(""));
+        for (level, prefix, name) in [
+            (0, None, "urn:a"),
+            (0, Some("p"), "urn:p"),
+            (2, None, ""),
+            (2, Some("p"), "urn:q"),
+            (3, None, "urn:b"),
+        ] {
+            namespaces.declare(level, prefix, name).unwrap();
+        }
+        let now = |namespaces: &Namespaces| {
+            let [plain, prefixed] =
+                [None, Some("p")].map(|prefix| namespaces.of_element(prefix).map(str::to_owned));
+            assert_eq!(namespaces.of_attribute(Some("p")).as_deref(), prefixed.as_deref());
+            (plain.unwrap(), prefixed)
         };
-        assert_eq!(run(1), run(1000));
-        run(1)
+        assert_eq!(now(&namespaces), ("urn:b".to_owned(), Some("urn:q".to_owned())));
+        namespaces.end(3);
+        assert_eq!(now(&namespaces), (String::new(), Some("urn:q".to_owned())));
+        namespaces.end(2);
+        namespaces.end(1);
+        assert_eq!(now(&namespaces), ("urn:a".to_owned(), Some("urn:p".to_owned())));
+        namespaces.end(0);
+        assert_eq!(now(&namespaces), (String::new(), None));
+        assert_eq!(namespaces.of_attribute(None), Some(Namespace::NONE));
+        assert!(namespaces.names.is_empty() && namespaces.prefixes.is_empty());
     }
 
     #[test]
     fn what_may_be_declared_and_what_may_not() {
-        assert!(passes(&[("xmlns", "urn:x"), ("xmlns:x", "urn:x"), ("xmlnsx", ""), ("x", "")]));
-        assert!(passes(&[("xmlns", "")]));
-        assert!(passes(&[("x", "http://www.w3.org/2000/xmlns/")]));
-        assert!(passes(&[("xmlns", "http://www.w3.org/2000/xmlns")]));
-        assert!(!passes(&[("xmlns", "urn:x"), ("a", ""), ("xmlns", "urn:x")]));
-        assert!(!passes(&[("xmlns:x", "")]));
-        for written in [
-            "http://www.w3.org/2000/xmlns/",
-            "http:&#47;&#x2f;www.w3.org/2000/xmlns&#0047;",
-            "&#x0000068;ttp://www.w3.org/2000/xmlns/",
+        const XML: &str = "http://www.w3.org/XML/1998/namespace";
+        const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+        let passes = |declarations: &[(Option<&str>, &str)]| {
+            let mut namespaces = Namespaces::default();
+            declarations.iter().all(|(prefix, name)| namespaces.declare(1, *prefix, name).is_ok())
+        };
+        assert!(passes(&[(None, "urn:x"), (Some("x"), "urn:x"), (Some("y"), "urn:x")]));
+        assert!(passes(&[(None, "")]));
+        assert!(passes(&[(Some("xml"), XML)]));
+        assert!(!passes(&[(None, "urn:x"), (None, "urn:x")]));
+        assert!(!passes(&[(Some("x"), "urn:x"), (Some("x"), "urn:y")]));
+        for (prefix, name) in [
+            (Some("x"), ""),
+            (Some(""), "urn:x"),
+            (Some("1"), "urn:x"),
+            (Some("a:b"), "urn:x"),
+            (None, XMLNS),
+            (Some("x"), XMLNS),
+            (Some("xmlns"), XMLNS),
+            (Some("xmlns"), "urn:x"),
+            (None, XML),
+            (Some("x"), XML),
+            (Some("xml"), "urn:x"),
         ] {
-            assert!(!passes(&[("xmlns", written)]) && !passes(&[("xmlns:x", written)]), "{written}");
+            assert!(!passes(&[(prefix, name)]), "{prefix:?} {name}");
         }
-        assert!(passes(&[("xmlns", "http://www.w3.org/2000/xmlns&")]));
-        assert!(passes(&[("xmlns", "http://www.w3.org/2000/xmlns&#x10000002f;")]));
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes in, stanzas out: everything read behind TLS passes through here.
 //!
-//! **A stanza is parsed when it is complete.** Only then is it known to be within the limits. Until then its bytes stay
-//! in the read buffer, at most [`MAX_STANZA`](super::limits::MAX_STANZA) of them.
+//! **A stanza is read as it arrives**, in one pass: the [scanner](super::scanner) checks that it stays within the
+//! [limits](super::limits), and its tree grows with it. Nothing else of it is kept.
 //!
 //! **An offending stanza is replaced by a small one**, so that stream management's counters stay true and no
 //! contact can end our stream, let alone by a stanza that an archive delivers again:
@@ -22,17 +22,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use minidom::Element;
+use minidom::rxml::xml_ncname;
+use prosed_session::read_stanza;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
-use xmpp_parsers::message::Message;
+use xmpp_parsers::message::{Message, MessageType};
 use xmpp_parsers::ns;
 use xmpp_parsers::stanza::Stanza;
 
 use super::dial::timed_out;
 use super::limits::{Broken, Offence};
-use super::parser::Parser;
-use super::pieces::Pieces;
-use super::scanner::{Found, Head, Kind, Scanner, Span};
+use super::scanner::{Found, Kind, Scanner};
 use super::stage::Stage;
 
 /// How much is read at once: a TLS record.
@@ -43,8 +43,6 @@ pub(super) const PIECE: usize = 64 * 1024;
 /// an end would keep a useless connection alive. On the slowest usable link, 5 kB/s, a roster of 10,000 contacts takes
 /// seven minutes.
 const STANZA_TIME: Duration = Duration::from_secs(600);
-/// A buffer that has grown beyond this is freed once it is empty.
-const KEEP: usize = 64 * 1024;
 
 /// What was received.
 #[derive(Debug, PartialEq)]
@@ -63,22 +61,18 @@ pub(super) enum Received {
 pub(super) struct Reader<S> {
     inner: S,
     scanner: Scanner,
-    /// `start..scanned` is the unit being read; the rest has not been scanned.
+    /// What was read at once; up to here it is scanned.
     buffer: Vec<u8>,
-    start: usize,
     scanned: usize,
-    /// The peer's latest stream header, as it was written.
-    header: Vec<u8>,
-    parser: Parser,
-    /// The unit is complete and being parsed in pieces; this many bytes of it are parsed.
-    pieces: Option<(Pieces, usize)>,
     /// What replaces the stanza being read.
     replacement: Option<Stanza>,
     /// When the first byte of the unit arrived.
     began: Option<Instant>,
     /// How many reads have brought something.
     heard: u64,
-    /// Bytes of the last unit.
+    /// Bytes of the unit since other tasks last had their turn.
+    turn: usize,
+    /// The same of the last unit, when it ended.
     last: usize,
 }
 
@@ -89,14 +83,11 @@ impl<S> Reader<S> {
             inner,
             scanner: Scanner::new(stage),
             buffer: Vec::new(),
-            start: 0,
             scanned: 0,
-            header: Vec::new(),
-            parser: Parser::default(),
-            pieces: None,
             replacement: None,
             began: None,
             heard: 0,
+            turn: 0,
             last: 0,
         }
     }
@@ -110,7 +101,7 @@ impl<S> Reader<S> {
         self.heard
     }
 
-    /// Bytes of the last unit; of one parsed in pieces, those of the last piece.
+    /// Bytes of the last unit, since other tasks last had their turn.
     pub(super) fn last(&self) -> usize {
         self.last
     }
@@ -120,11 +111,11 @@ impl<S> Reader<S> {
     /// # Errors
     /// The server has sent something before it saw our header.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        if !self.buffer[self.start..].trim_ascii().is_empty() {
+        if !self.buffer[self.scanned..].trim_ascii().is_empty() {
             return Err(invalid(Broken::Header));
         }
         self.buffer.clear();
-        (self.start, self.scanned) = (0, 0);
+        self.scanned = 0;
         self.scanner = Scanner::new(Stage::Session);
         Ok(())
     }
@@ -134,100 +125,59 @@ impl<S> Reader<S> {
         self.scanner.logged_in();
     }
 
-    /// Scans the buffer up to the end of the next unit.
+    /// Reads the buffer up to the end of the next unit, or of this turn.
     fn scan(&mut self) -> io::Result<Option<Received>> {
-        while self.pieces.is_none() && self.scanned < self.buffer.len() {
-            let (read, found) = self.scanner.scan(&self.buffer[self.scanned..]);
+        while self.scanned < self.buffer.len() && self.turn < PIECE {
+            let end = self.buffer.len().min(self.scanned + PIECE - self.turn);
+            let (read, found) = self.scanner.scan(&self.buffer[self.scanned..end]);
             self.scanned += read;
+            self.turn += read;
             match found {
                 Found::Nothing => {}
-                Found::Unit(unit) => {
+                Found::Unit(kind) => {
                     self.began = None;
-                    if let Some(received) = self.read_unit(unit.kind)? {
-                        self.last = self.scanned - self.start;
-                        self.start = self.scanned;
+                    self.last = std::mem::take(&mut self.turn);
+                    if let Some(received) = self.received(kind)? {
                         return Ok(Some(received));
-                    }
-                    if self.pieces.is_none() {
-                        self.start = self.scanned;
                     }
                 }
                 Found::Offence(offence) => self.replace(offence),
                 Found::Broken(broken) => return Err(invalid(broken)),
             }
-            if self.replacement.is_some() {
-                // The rest of the stanza only serves to find its end.
-                self.buffer.drain(self.start..self.scanned);
-                self.scanned = self.start;
-            }
         }
         Ok(None)
     }
 
-    /// Parses the unit that has just ended; absent: it is of no interest, or is parsed in pieces from here on.
-    fn read_unit(&mut self, kind: Kind) -> io::Result<Option<Received>> {
-        let unit = &self.buffer[self.start..self.scanned];
-        match kind {
+    /// What has just ended; absent: it is of no interest.
+    fn received(&mut self, kind: Kind) -> io::Result<Option<Received>> {
+        Ok(match kind {
             Kind::Iq | Kind::Message | Kind::Presence => {
-                if let Some(replacement) = self.replacement.take() {
-                    return Ok(Some(Received::Stanza(Some(Box::new(replacement)))));
-                }
-                if let Some(stanza) = self.parser.stanza(&self.header, unit) {
-                    return Ok(Some(Received::Stanza(Some(Box::new(stanza)))));
-                }
-                let pieces = Pieces::new(&self.header).ok_or_else(|| invalid(Broken::Syntax))?;
-                self.pieces = Some((pieces, 0));
-                Ok(None)
+                let replacement = self.replacement.take();
+                let stanza = replacement.or_else(|| self.scanner.take().and_then(read_stanza));
+                Some(Received::Stanza(stanza.map(Box::new)))
             }
             Kind::Header => {
-                self.header = unit.to_vec();
-                let root =
-                    Pieces::new(unit).and_then(Pieces::into_root).ok_or_else(|| invalid(Broken::Syntax))?;
+                let root = self.scanner.take();
                 // Of a server that does not say 1.0 nothing can be expected (RFC 6120 §4.7.5).
-                let is_sound = root.is("stream", ns::STREAM) && root.attr("version").is_some();
-                if is_sound { Ok(Some(Received::Header)) } else { Err(invalid(Broken::Header)) }
+                let is_sound =
+                    root.is_some_and(|root| root.is("stream", ns::STREAM) && root.attr("version").is_some());
+                if !is_sound {
+                    return Err(invalid(Broken::Header));
+                }
+                Some(Received::Header)
             }
-            Kind::Element => {
-                let element = Pieces::new(&self.header).and_then(|mut pieces| {
-                    pieces.read(unit)?;
-                    pieces.element()
-                });
-                element.map(Received::Element).map(Some).ok_or_else(|| invalid(Broken::Syntax))
-            }
-            Kind::Other if self.scanner.at_end() => Ok(Some(Received::End)),
-            Kind::Other => Ok(None),
-        }
-    }
-
-    /// Parses the next piece; absent: more follow.
-    fn read_piece(&mut self) -> io::Result<Option<Received>> {
-        let Some((mut pieces, read)) = self.pieces.take() else { return Ok(None) };
-        let stanza = &self.buffer[self.start..self.scanned];
-        let end = stanza.len().min(read + PIECE);
-        pieces.read(&stanza[read..end]).ok_or_else(|| invalid(Broken::Syntax))?;
-        if end < stanza.len() {
-            self.pieces = Some((pieces, end));
-            return Ok(None);
-        }
-        // Its other pieces have had turns of their own.
-        self.last = end - read;
-        self.start = self.scanned;
-        Ok(Some(Received::Stanza(pieces.stanza().map(Box::new))))
+            Kind::Element => self.scanner.take().map(Received::Element),
+            Kind::Other => self.scanner.at_end().then_some(Received::End),
+        })
     }
 
     fn replace(&mut self, offence: Offence) {
         let kind = self.scanner.kind();
         tracing::warn!(?kind, ?offence, "a stanza that exceeds our limits was dropped");
-        let written = match self.scanner.head() {
-            Some(head) => replacement(kind, head, &self.buffer[self.start..self.scanned]),
-            None => EMPTY.to_vec(),
-        };
-        let stanza = Pieces::new(&self.header).and_then(|mut pieces| {
-            pieces.read(&written)?;
-            pieces.stanza()
-        });
-        // Its attributes may be malformed, too.
-        self.replacement = Some(stanza.unwrap_or_else(|| Message::new(None).into()));
+        let stanza = self.scanner.give_up().and_then(|stanza| read_stanza(replacement(kind, &stanza)));
+        // Its attributes may be malformed, too, or be what offends.
+        let nothing = || Message::new_with_type(MessageType::Normal, None).into();
+        self.replacement = Some(stanza.unwrap_or_else(nothing));
     }
 
     /// A unit that has begun must end in time.
@@ -247,29 +197,17 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     /// The connection fails, or what arrives can't be part of an XMPP stream.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
         loop {
-            if self.pieces.is_some() {
-                if let Some(received) = self.read_piece()? {
-                    return Poll::Ready(Ok(received));
-                }
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if let Some(received) = self.scan()? {
                 return Poll::Ready(Ok(received));
             }
-            if self.pieces.is_some() {
-                continue;
+            if self.turn >= PIECE {
+                self.turn = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             self.check_time()?;
-            // What is kept is the beginning of one unit; it moves to the front once.
-            if self.start > 0 {
-                self.buffer.drain(..self.start);
-                self.scanned -= self.start;
-                self.start = 0;
-            }
-            if self.buffer.is_empty() && self.buffer.capacity() > KEEP {
-                self.buffer = Vec::new();
-            }
+            self.buffer.clear();
+            self.scanned = 0;
             self.buffer.reserve(CHUNK);
             let read = ready!(pin!(self.inner.read_buf(&mut self.buffer)).poll(cx))?;
             if read == 0 {
@@ -289,45 +227,30 @@ fn invalid(broken: Broken) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, broken)
 }
 
-/// In place of a stanza whose own start tag offends.
-const EMPTY: &[u8] = b"<message xmlns='jabber:client'/>";
-
-/// What takes the place of a stanza whose first bytes are these.
-fn replacement(kind: Kind, head: Head, stanza: &[u8]) -> Vec<u8> {
-    let value = |span: Option<Span>| span.and_then(|(from, to)| stanza.get(from..to));
-    let asks = value(head.type_).is_some_and(|type_| matches!(type_.get(1..4), Some(b"get" | b"set")));
-    let (name, type_, content): (&[u8], Option<&[u8]>, &[u8]) = match kind {
-        Kind::Iq if asks => (b"iq", value(head.type_), b"<dropped xmlns='urn:x-prosed:limits'/>"),
-        Kind::Iq => (
-            b"iq",
-            Some(b"'error'"),
-            b"<error type='cancel'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
-        ),
-        Kind::Presence => (b"presence", value(head.type_), b""),
-        _ => (b"message", value(head.type_), b""),
-    };
-    let mut out = Vec::with_capacity(512);
-    out.push(b'<');
-    out.extend_from_slice(name);
-    out.extend_from_slice(b" xmlns='jabber:client'");
-    let attributes: [(&[u8], Option<&[u8]>); 4] = [
-        (b" from=", value(head.from)),
-        (b" to=", value(head.to)),
-        (b" id=", value(head.id)),
-        (b" type=", type_),
-    ];
-    for (name, value) in attributes {
-        if let Some(value) = value {
-            out.extend_from_slice(name);
-            out.extend_from_slice(value);
+/// What takes the place of a stanza that begins like this.
+fn replacement(kind: Kind, stanza: &Element) -> Element {
+    let type_ = stanza.attr("type");
+    let (name, type_, content) = match kind {
+        Kind::Iq if matches!(type_, Some("get" | "set")) => {
+            ("iq", type_, Some(Element::bare("dropped", "urn:x-prosed:limits")))
         }
-    }
-    out.push(b'>');
-    out.extend_from_slice(content);
-    out.extend_from_slice(b"</");
-    out.extend_from_slice(name);
-    out.push(b'>');
-    out
+        Kind::Iq => {
+            let condition = Element::bare("policy-violation", ns::XMPP_STANZAS);
+            let error = Element::builder("error", ns::JABBER_CLIENT)
+                .attr(xml_ncname!("type").to_owned(), "cancel")
+                .append(condition);
+            ("iq", Some("error"), Some(error.build()))
+        }
+        Kind::Presence => ("presence", type_, None),
+        _ => ("message", type_, None),
+    };
+    Element::builder(name, ns::JABBER_CLIENT)
+        .attr(xml_ncname!("from").to_owned(), stanza.attr("from"))
+        .attr(xml_ncname!("to").to_owned(), stanza.attr("to"))
+        .attr(xml_ncname!("id").to_owned(), stanza.attr("id"))
+        .attr(xml_ncname!("type").to_owned(), type_)
+        .append_all(content)
+        .build()
 }
 
 #[cfg(test)]

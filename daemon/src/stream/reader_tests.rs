@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use tokio::io::ReadBuf;
 
+use super::super::oracle::element;
 use super::*;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -92,9 +93,7 @@ fn filter(stream: &str) -> Vec<Received> {
 
 /// What one stanza is by itself, whatever it may be too large for.
 fn plain(stanza: &str) -> Received {
-    let mut pieces = Pieces::new(HEADER.as_bytes()).unwrap();
-    pieces.read(stanza.as_bytes()).unwrap();
-    Received::Stanza(Some(Box::new(pieces.stanza().unwrap())))
+    Received::Stanza(Some(Box::new(read_stanza(element(HEADER, stanza.as_bytes()).unwrap()).unwrap())))
 }
 
 /// What becomes of one stanza in a stream that goes on behind it.
@@ -146,9 +145,7 @@ fn ordinary_streams_are_read_as_they_are() {
     let expected: Vec<Received> = units
         .iter()
         .map(|unit| {
-            let mut pieces = Pieces::new(HEADER.as_bytes()).unwrap();
-            pieces.read(unit.as_bytes()).unwrap();
-            let element = pieces.element().unwrap();
+            let element = element(HEADER, unit.as_bytes()).unwrap();
             let is_stanza = element.ns() == ns::JABBER_CLIENT;
             if is_stanza { plain(unit) } else { Received::Element(element) }
         })
@@ -375,7 +372,10 @@ fn each_kind_of_stanza_is_replaced_by_one_that_does_no_harm() {
     let deep = "<x>".repeat(64) + &"</x>".repeat(64);
     let replaced = |head: &str, name: &str| becomes(&format!("<{head}>{deep}</{name}>"));
     assert_eq!(
-        replaced("c:message c:id='no' from='a@b/\"c' type='chat' id='1' to='d'", "c:message"),
+        replaced(
+            "c:message xmlns:c='jabber:client' c:id='no' from='a@b/\"c' type='chat' id='1' to='d'",
+            "c:message"
+        ),
         plain("<message xmlns='jabber:client' from='a@b/\"c' to='d' id='1' type='chat'/>")
     );
     assert_eq!(

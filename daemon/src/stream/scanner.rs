@@ -1,22 +1,22 @@
-//! Reads the outline of an XML stream, byte by byte, and says where stanzas end and when one of
-//! them goes beyond what the parser behind us can bear.
+//! Reads the outline of an XML stream and says where stanzas end, and when one of them goes beyond what we can bear;
+//! the rest of that one only serves to find its end.
 //!
 //! It understands just as much XML as XMPP allows (RFC 6120 §11: no comments, processing
-//! instructions or document types) and leaves well-formedness to the parser: names are not matched,
-//! entities not expanded. What it doesn't understand breaks the stream, so the two can't come to
-//! differ about where an element begins. Of namespaces it checks what the parser does not.
+//! instructions or document types). What it doesn't understand breaks the stream. Names, values and texts go to the
+//! [tree](super::tree) as they come, each at most as long as its limit.
 //!
 //! It also knows how far the stream has come ([`Stage`]): a stream has one header, and before the login
 //! is done a server has little to say.
 
 use memchr::memchr;
+use minidom::Element;
 
 use super::limits::{
     Broken, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT, MAX_TOKEN, Offence,
 };
-use super::namespaces::Declarations;
 use super::stage::{Progress, Stage};
-pub(super) use super::unit::{Found, Head, Kind, Span, Unit};
+use super::tree::Tree;
+pub(super) use super::unit::{Found, Kind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -26,6 +26,8 @@ enum State {
     Open,
     /// In a start tag's name.
     Name,
+    /// In a start tag, behind a name or value.
+    Behind,
     /// In a start tag, between attributes.
     Tag,
     /// In an attribute's name.
@@ -52,36 +54,6 @@ enum State {
 
 const CDATA: &[u8] = b"[CDATA[";
 
-/// The first bytes of a name: enough to tell those that matter from all others.
-#[derive(Debug, Clone, Copy, Default)]
-struct Word {
-    bytes: [u8; 12],
-    len: usize,
-}
-
-impl Word {
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-        }
-        self.len += 1;
-    }
-
-    /// The name's beginning.
-    fn start(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&self.bytes)
-    }
-
-    /// The whole name, or nothing where it is longer than any that matters.
-    fn get(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
 /// Fed with the bytes of a stream in any chunks.
 pub(super) struct Scanner {
     progress: Progress,
@@ -98,13 +70,9 @@ pub(super) struct Scanner {
     len: usize,
     kind: Kind,
     is_header: bool,
-    word: Word,
-    declarations: Declarations,
-    /// Where the value that is being read began.
-    value_from: usize,
-    head: Head,
-    head_done: bool,
+    /// What the stanza that is being read has gone beyond.
     offence: Option<Offence>,
+    tree: Tree,
 }
 
 impl Scanner {
@@ -121,12 +89,8 @@ impl Scanner {
             len: 0,
             kind: Kind::Other,
             is_header: false,
-            word: Word::default(),
-            declarations: Declarations::default(),
-            value_from: 0,
-            head: Head::default(),
-            head_done: false,
             offence: None,
+            tree: Tree::default(),
         }
     }
 
@@ -150,9 +114,14 @@ impl Scanner {
         self.kind
     }
 
-    /// The attributes of the stanza that is being read, once its whole start tag is.
-    pub(super) fn head(&self) -> Option<Head> {
-        self.head_done.then_some(self.head)
+    /// What has just been read to its end: the stream's root, a stanza, or another element.
+    pub(super) fn take(&mut self) -> Option<Element> {
+        self.tree.take()
+    }
+
+    /// The stanza that offends, as far as it was read, if at least its start tag was.
+    pub(super) fn give_up(&mut self) -> Option<Element> {
+        self.tree.give_up()
     }
 
     /// Reads on until something is found; also says how many bytes were read.
@@ -172,9 +141,9 @@ impl Scanner {
                     }
                 }
                 Found::Nothing => {}
-                Found::Unit(unit) => {
+                Found::Unit(kind) => {
                     self.begin_unit();
-                    return (at, Found::Unit(unit));
+                    return (at, Found::Unit(kind));
                 }
                 Found::Offence(_) | Found::Broken(_) => return (at, found),
             }
@@ -188,12 +157,10 @@ impl Scanner {
         self.len = 0;
         self.kind = Kind::Other;
         self.is_header = false;
-        self.head = Head::default();
-        self.head_done = false;
         self.offence = None;
     }
 
-    /// Reads at least one byte; long stretches of text and values in one go.
+    /// Reads at least one byte; names, texts and values in one go.
     fn step(&mut self, bytes: &[u8]) -> (usize, Found) {
         let byte = bytes[0];
         let found = match self.state {
@@ -201,7 +168,7 @@ impl Scanner {
             State::Text => {
                 let run = memchr(b'<', bytes).unwrap_or(bytes.len());
                 if run > 0 {
-                    return (run, self.add_text(run));
+                    return (run, self.add_text(&bytes[..run]));
                 }
                 self.state = State::Open;
                 Found::Nothing
@@ -209,7 +176,11 @@ impl Scanner {
             State::Open => match byte {
                 b'/' => {
                     self.state = State::Close;
-                    Found::Nothing
+                    self.token = 0;
+                    self.build(|tree| {
+                        tree.begin_tag();
+                        tree.end_text()
+                    })
                 }
                 b'!' if self.depth > 0 => {
                     self.state = State::Bang(0);
@@ -221,39 +192,39 @@ impl Scanner {
                 }
                 b'!' | b'?' => Found::Broken(Broken::Restricted),
                 _ if ends_name(byte) => Found::Broken(Broken::Syntax),
-                _ => self.open(byte),
+                _ => return self.open(bytes),
             },
             State::Name => match byte {
-                b'/' | b'>' | b' ' | b'\t' | b'\r' | b'\n' => {
+                b'<' | b'=' | b'\'' | b'"' => Found::Broken(Broken::Syntax),
+                _ if ends_name(byte) => {
+                    self.tree.end_name();
                     if self.depth == 1
                         && let Err(broken) = self.name_unit()
                     {
                         return (1, Found::Broken(broken));
                     }
-                    self.in_tag(byte)
+                    self.in_tag(bytes)
                 }
-                b'<' | b'=' | b'\'' | b'"' => Found::Broken(Broken::Syntax),
-                _ => self.add_name(byte, true),
+                _ => return self.add_name(bytes),
             },
-            State::Tag => self.in_tag(byte),
+            State::Behind | State::Tag => self.in_tag(bytes),
+            State::Attribute if !ends_name(byte) => return self.add_name(bytes),
             State::Attribute | State::Equals => match byte {
-                b'=' => {
-                    self.state = State::Quote;
-                    self.declarations.begin(self.word.start());
+                b'=' | b' ' | b'\t' | b'\r' | b'\n' => {
+                    if self.state == State::Attribute {
+                        self.tree.end_attribute_name();
+                        self.add_tag(&bytes[..1]);
+                    }
+                    self.state = if byte == b'=' { State::Quote } else { State::Equals };
                     Found::Nothing
                 }
-                b' ' | b'\t' | b'\r' | b'\n' => {
-                    self.state = State::Equals;
-                    Found::Nothing
-                }
-                _ if self.state == State::Equals || ends_name(byte) => Found::Broken(Broken::Syntax),
-                _ => self.add_name(byte, false),
+                _ => Found::Broken(Broken::Syntax),
             },
             State::Quote => match byte {
                 b'\'' | b'"' => {
                     self.state = State::Value(byte);
                     self.token = 0;
-                    self.value_from = self.len;
+                    self.tree.begin_value();
                     Found::Nothing
                 }
                 b' ' | b'\t' | b'\r' | b'\n' => Found::Nothing,
@@ -262,51 +233,58 @@ impl Scanner {
             State::Value(quote) => {
                 let run = memchr(quote, bytes).unwrap_or(bytes.len());
                 if run > 0 {
-                    self.declarations.add(&bytes[..run]);
+                    self.add_tag(&bytes[..run]);
                     return (run, self.add_token(run));
                 }
-                if self.depth == 1 {
-                    self.note_attribute();
-                }
-                self.state = State::Tag;
-                if self.declarations.end() { Found::Nothing } else { Found::Broken(Broken::Namespace) }
+                self.state = State::Behind;
+                self.tree.end_value();
+                self.add_tag(&bytes[..1]);
+                Found::Nothing
             }
             State::Empty => match byte {
-                b'>' => self.close(),
+                b'>' => self.build(Tree::start).or_else(|| self.build(Tree::end)).or_else(|| self.close()),
                 _ => Found::Broken(Broken::Syntax),
             },
             State::Close => match byte {
-                b'>' => self.close(),
+                b'>' => self.build(Tree::end_written).or_else(|| self.close()),
                 b'<' => Found::Broken(Broken::Syntax),
-                _ => Found::Nothing,
+                _ => {
+                    let run =
+                        bytes.iter().position(|byte| matches!(byte, b'<' | b'>')).unwrap_or(bytes.len());
+                    self.add_tag(&bytes[..run]);
+                    return (run, self.add_token(run));
+                }
             },
             State::Bang(read) => {
                 if byte != CDATA[read] {
                     Found::Broken(Broken::Restricted)
-                } else {
-                    self.state =
-                        if read + 1 == CDATA.len() { State::Cdata(0) } else { State::Bang(read + 1) };
+                } else if read + 1 < CDATA.len() {
+                    self.state = State::Bang(read + 1);
                     Found::Nothing
+                } else {
+                    self.state = State::Cdata(0);
+                    self.build(Tree::end_text)
                 }
             }
             State::Cdata(brackets) => {
                 if brackets == 0 {
                     let run = memchr(b']', bytes).unwrap_or(bytes.len());
                     if run > 0 {
-                        return (run, self.add_text(run));
+                        return (run, self.add_text(&bytes[..run]));
                     }
                 }
-                self.state = match byte {
-                    b']' => State::Cdata((brackets + 1).min(2)),
-                    b'>' if brackets == 2 => State::Text,
-                    _ => State::Cdata(0),
-                };
-                self.add_text(1)
+                if byte == b'>' && brackets == 2 {
+                    self.state = State::Text;
+                    self.build(Tree::end_cdata)
+                } else {
+                    self.state = State::Cdata(if byte == b']' { (brackets + 1).min(2) } else { 0 });
+                    self.add_text(&bytes[..1])
+                }
             }
             State::Declaration(question) => match byte {
                 b'>' if question => {
                     self.state = State::Text;
-                    Found::Unit(Unit { kind: Kind::Other, offence: None })
+                    Found::Unit(Kind::Other)
                 }
                 b'<' | b'>' => Found::Broken(Broken::Syntax),
                 _ => {
@@ -316,7 +294,7 @@ impl Scanner {
             },
             // White space may trail; it is not worth breaking a stream that has ended.
             State::End => match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => Found::Unit(Unit { kind: Kind::Other, offence: None }),
+                b' ' | b'\t' | b'\r' | b'\n' => Found::Unit(Kind::Other),
                 _ => Found::Broken(Broken::AfterEnd),
             },
         };
@@ -327,7 +305,7 @@ impl Scanner {
     fn between(&mut self, bytes: &[u8]) -> (usize, Found) {
         let space = bytes.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count();
         if space > 0 {
-            return (space, Found::Unit(Unit { kind: Kind::Other, offence: None }));
+            return (space, Found::Unit(Kind::Other));
         }
         if bytes[0] != b'<' {
             return (1, Found::Broken(Broken::StrayText));
@@ -337,41 +315,48 @@ impl Scanner {
         (1, Found::Nothing)
     }
 
-    /// An element begins with this byte of its name.
-    fn open(&mut self, byte: u8) -> Found {
+    /// An element begins with the first bytes of its name.
+    fn open(&mut self, bytes: &[u8]) -> (usize, Found) {
         self.state = State::Name;
         self.depth += 1;
         self.elements += 1;
         self.attributes = 0;
         self.token = 0;
         self.text = 0;
-        self.word.clear();
-        self.declarations.begin_tag();
         if let Err(broken) = self.progress.opened(self.depth) {
-            return Found::Broken(broken);
+            return (1, Found::Broken(broken));
+        }
+        let begun = self.build(|tree| {
+            tree.begin_tag();
+            tree.end_text()
+        });
+        if !matches!(begun, Found::Nothing) {
+            return (1, begun);
         }
         if self.depth > MAX_DEPTH {
-            return self.offend(Offence::Depth);
+            return (1, self.offend(Offence::Depth));
         }
         if self.elements > MAX_ELEMENTS {
-            return self.offend(Offence::Elements);
+            return (1, self.offend(Offence::Elements));
         }
-        self.add_name(byte, true)
+        self.add_name(bytes)
     }
 
-    /// Between the attributes of a start tag.
-    fn in_tag(&mut self, byte: u8) -> Found {
-        match byte {
+    /// Behind a name or value of a start tag.
+    fn in_tag(&mut self, bytes: &[u8]) -> Found {
+        match bytes[0] {
             b'>' => {
                 self.state = State::Text;
-                self.head_done = true;
-                if self.depth == 1 && self.is_header {
+                self.build(Tree::start).or_else(|| {
+                    if self.depth > 1 || !self.is_header {
+                        return Found::Nothing;
+                    }
                     // The root is not closed as long as the stream lives, and depth counts from it.
                     self.depth = 0;
                     self.progress.begun();
-                    return Found::Unit(Unit { kind: Kind::Header, offence: None });
-                }
-                Found::Nothing
+                    self.tree.begin_stream();
+                    Found::Unit(Kind::Header)
+                })
             }
             b'/' if self.depth == 1 && self.is_header => Found::Broken(Broken::Syntax),
             b'/' => {
@@ -379,19 +364,25 @@ impl Scanner {
                 Found::Nothing
             }
             b' ' | b'\t' | b'\r' | b'\n' => {
-                self.state = State::Tag;
+                if self.state != State::Tag {
+                    self.state = State::Tag;
+                    self.add_tag(&bytes[..1]);
+                }
                 Found::Nothing
             }
-            _ if ends_name(byte) => Found::Broken(Broken::Syntax),
+            byte if ends_name(byte) || self.state != State::Tag => Found::Broken(Broken::Syntax),
             _ => {
                 self.state = State::Attribute;
                 self.token = 0;
-                self.word.clear();
                 self.attributes += 1;
                 if self.attributes > MAX_ATTRIBUTES {
                     return self.offend(Offence::Attributes);
                 }
-                self.add_name(byte, false)
+                if self.offence.is_none() {
+                    self.tree.begin_attribute();
+                }
+                self.add_tag(&bytes[..1]);
+                self.add_token(1)
             }
         }
     }
@@ -399,25 +390,24 @@ impl Scanner {
     /// An element ends.
     fn close(&mut self) -> Found {
         self.text = 0;
-        self.head_done = true;
         if self.depth == 0 && self.progress.is_unopened() {
             return Found::Broken(Broken::Header);
         }
         if self.depth == 0 {
             self.state = State::End;
-            return Found::Unit(Unit { kind: Kind::Other, offence: None });
+            return Found::Unit(Kind::Other);
         }
         self.state = State::Text;
         self.depth -= 1;
         if self.depth > 0 {
             return Found::Nothing;
         }
-        Found::Unit(Unit { kind: self.kind, offence: self.offence })
+        Found::Unit(self.kind)
     }
 
     /// The name of what stands below the root, or of the root itself, is known.
     fn name_unit(&mut self) -> Result<(), Broken> {
-        let name = self.word.get();
+        let name = self.tree.local_name();
         self.is_header = name == b"stream";
         self.progress.named(name)?;
         match name {
@@ -429,26 +419,11 @@ impl Scanner {
         Ok(())
     }
 
-    fn note_attribute(&mut self) {
-        let span = Some((self.value_from, self.len + 1));
-        match self.word.get() {
-            b"from" => self.head.from = span,
-            b"to" => self.head.to = span,
-            b"id" => self.head.id = span,
-            b"type" => self.head.type_ = span,
-            _ => {}
-        }
-    }
-
-    /// One more byte of an element's or attribute's name. Of an element's name only what follows
-    /// the prefix tells its kind; an attribute with a prefix is none of those that we keep.
-    fn add_name(&mut self, byte: u8, element: bool) -> Found {
-        if element && byte == b':' {
-            self.word.clear();
-        } else {
-            self.word.push(byte);
-        }
-        self.add_token(1)
+    /// More of an element's or attribute's name.
+    fn add_name(&mut self, bytes: &[u8]) -> (usize, Found) {
+        let run = bytes.iter().position(|byte| ends_name(*byte)).unwrap_or(bytes.len());
+        self.add_tag(&bytes[..run]);
+        (run, self.add_token(run))
     }
 
     fn add_token(&mut self, len: usize) -> Found {
@@ -456,9 +431,30 @@ impl Scanner {
         if self.token > MAX_TOKEN { self.offend(Offence::Token) } else { Found::Nothing }
     }
 
-    fn add_text(&mut self, len: usize) -> Found {
-        self.text += len;
-        if self.text > MAX_TEXT { self.offend(Offence::Text) } else { Found::Nothing }
+    fn add_text(&mut self, bytes: &[u8]) -> Found {
+        self.text += bytes.len();
+        if self.text > MAX_TEXT {
+            return self.offend(Offence::Text);
+        }
+        if self.offence.is_none() {
+            self.tree.text(bytes);
+        }
+        Found::Nothing
+    }
+
+    /// More of a tag; [`Scanner::add_token`] bounds it.
+    fn add_tag(&mut self, bytes: &[u8]) {
+        if self.offence.is_none() {
+            self.tree.tag(bytes);
+        }
+    }
+
+    /// Goes on building, unless what is being read offends.
+    fn build(&mut self, step: impl FnOnce(&mut Tree) -> Result<(), Broken>) -> Found {
+        if self.offence.is_some() {
+            return Found::Nothing;
+        }
+        step(&mut self.tree).map_or_else(Found::Broken, |()| Found::Nothing)
     }
 
     fn offend(&mut self, offence: Offence) -> Found {

@@ -410,7 +410,7 @@ impl Task {
                 }
                 ControlFlow::Continue(())
             }
-            Received::Element(element) if element.ns() == ns::SM => {
+            Received::Element(element) if element.has_ns(ns::SM) => {
                 let managed = self.on_management(&element, line);
                 managed.map_or_else(
                     |disorder| ControlFlow::Break(self.disorder(disorder)),

@@ -16,35 +16,23 @@ pub(super) enum Kind {
     Other,
 }
 
-/// Where an attribute's value stands, its quotes included: offsets from the unit's first byte.
-pub(super) type Span = (usize, usize);
-
-/// The attributes that a replacement keeps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
-    pub from: Option<Span>,
-    pub to: Option<Span>,
-    pub id: Option<Span>,
-    pub type_: Option<Span>,
-}
-
-/// One thing below the stream's root that has just been read to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub kind: Kind,
-    pub offence: Option<Offence>,
-}
-
 /// What a scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// All bytes are read, and the unit goes on.
+    /// All bytes are read, and what is below the root goes on.
     Nothing,
-    /// A unit ends here.
-    Unit(Unit),
+    /// Something below the root, or the header, ends here.
+    Unit(Kind),
     /// The stanza that is being read offends. Reported once; what follows up to its end only
     /// serves to find that end.
     Offence(Offence),
     /// The stream can't be read on.
     Broken(Broken),
+}
+
+impl Found {
+    /// The next step's finding, where this one found nothing.
+    pub(super) fn or_else(self, next: impl FnOnce() -> Self) -> Self {
+        if self == Self::Nothing { next() } else { self }
+    }
 }
