@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
+use crate::params::of_object;
 use crate::patch::ProfilePatch;
 
 /// A roster item and what is known about its owner. Our own JID is never a contact.
@@ -408,6 +409,7 @@ pub struct SetProfileParams {
     pub account: Option<String>,
     /// The changes: absent fields stay unchanged, null removes a field. A note has at most 4000 characters, any other
     /// text 1000, and a list 20 entries.
+    #[serde(deserialize_with = "of_object")]
     pub profile: ProfilePatch,
 }
 

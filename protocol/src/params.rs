@@ -1,11 +1,15 @@
 //! From a call's raw parameters to typed ones, with errors that list the parameters that exist.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use jsonrpsee_types::ErrorObjectOwned;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::api::Method;
 use crate::error::{ApiError, ErrorKind};
@@ -22,43 +26,91 @@ pub fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
 ///
 /// # Errors
 ///
-/// -32602 for an unknown, missing or ill-typed parameter. The message lists those that exist, and never repeats a
-/// value: it could be a password.
+/// -32602 for an unknown, missing, repeated or ill-typed parameter. The message lists those that exist, and never
+/// repeats a value: it could be a password.
 pub fn parse_params<M: Method>(raw: Option<&str>) -> Result<M::Params, ErrorObjectOwned> {
-    let object = raw
-        .map_or(Ok(Map::new()), |raw| object(raw, M::POSITIONAL))
-        .map_err(|problem| invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>())))?;
-    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+    let wrong =
+        |problem: &str| invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>()));
+    let object = object(raw.unwrap_or("{}"), M::POSITIONAL).map_err(|problem| wrong(&problem))?;
+    // From the text, since a `Value` would hold only the last of several values for one name.
+    let mut json = serde_json::Deserializer::from_str(&object);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = without_value(&error.into_inner().to_string());
-        // These two name the field themselves.
-        let named = problem.starts_with("unknown field") || problem.starts_with("missing field");
+        let error = error.into_inner();
+        if !error.is_data() {
+            return wrong(&unreadable(&error));
+        }
+        let problem = without_value(&error.to_string());
+        // These name the field themselves.
+        let named = ["unknown field", "missing field", "duplicate field"]
+            .iter()
+            .any(|start| problem.starts_with(start));
         let problem = if named || path == "." { problem } else { format!("`{path}` {problem}") };
-        invalid_params(format!("{}: {problem}; {}", M::NAME, existing::<M::Params>()))
+        wrong(&problem)
     })
 }
 
-fn object(raw: &str, positional: Option<&str>) -> Result<Map<String, Value>, Cow<'static, str>> {
+/// It is JSON, since the call was parsed, but a number may be too large, or half a character escaped. The message
+/// contains no value.
+fn unreadable(error: &serde_json::Error) -> String {
+    format!("the parameters can't be read: {error}")
+}
+
+/// The parameters by name, as JSON.
+fn object<'a>(raw: &'a str, positional: Option<&str>) -> Result<Cow<'a, str>, Cow<'static, str>> {
     const BY_NAME: Cow<'static, str> = Cow::Borrowed("the parameters go by name, in one object");
-    // It is JSON, since the call was parsed, but it may be nested too deep. The message contains no value.
-    let value =
-        serde_json::from_str(raw).map_err(|error| format!("the parameters can't be read: {error}"))?;
-    match value {
-        Value::Object(object) => Ok(object),
-        Value::Null => Ok(Map::new()),
-        Value::Array(mut items) => match (items.pop(), positional) {
-            (None, _) => Ok(Map::new()),
-            _ if !items.is_empty() => Err(BY_NAME),
-            (Some(Value::Object(object)), _) => Ok(object),
-            (Some(value), Some(name)) => Ok(Map::from_iter([(name.to_owned(), value)])),
-            (Some(_), None) => Err(BY_NAME),
-        },
+    if raw.starts_with('{') {
+        return Ok(raw.into());
+    }
+    if raw == "null" {
+        return Ok("{}".into());
+    }
+    if !raw.starts_with('[') {
+        return Err(BY_NAME);
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| unreadable(&error))?;
+    match (items[..].first().map(|item| item.get()), items.len(), positional) {
+        (None, ..) => Ok("{}".into()),
+        (Some(item), 1, _) if item.starts_with('{') => Ok(item.into()),
+        (Some(item), 1, Some(name)) => Ok(format!("{{\"{name}\":{item}}}").into()),
         _ => Err(BY_NAME),
     }
 }
 
+/// Reads an object. On its own, serde would also read a list, as the values of the fields in their order.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Reader(PhantomData))
+    }
+}
+
+/// For fields that hold an [`Object`].
+pub(crate) fn of_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(read)| read)
+}
+
 /// serde's message without the value found, in terms that a UI author knows.
 fn without_value(message: &str) -> String {
+    // Where it is in the text: the path says more.
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let quotes_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
     if !quotes_a_value.iter().any(|start| message.starts_with(start)) {
         return message.to_owned();
@@ -170,10 +222,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_refused_as_such() {
-        let raw = format!(r#"{{"jid":{}{}}}"#, "[".repeat(127), "]".repeat(127));
-        let message = error::<api::GetContact>(&raw);
-        assert!(message.contains("can't be read: recursion limit exceeded"), "{message}");
+    fn what_is_nested_deep_is_refused_like_the_rest() {
+        for deep in [127, 100_000] {
+            let raw = format!(r#"{{"jid":{}{}}}"#, "[".repeat(deep), "]".repeat(deep));
+            let message = error::<api::GetContact>(&raw);
+            assert!(message.contains("`jid` must be a string"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_there_once() {
+        for raw in [
+            r#"{"jid":"a@b","account":"c@d","jid":"e@f"}"#,
+            r#"{"jid":"a@b","\u006aid":"a@b"}"#,
+            r#"[{"jid":"a@b","jid":"a@b"}]"#,
+        ] {
+            assert!(error::<api::GetContact>(raw).contains("duplicate field `jid`"), "{raw}");
+        }
+        let raw = r#"{"profile":{"note":"x","address":{"street":"x","street":null}}}"#;
+        assert!(error::<api::SetProfile>(raw).contains("duplicate field `street`"));
+    }
+
+    #[test]
+    fn an_object_is_no_list() {
+        for (raw, field) in [
+            (r#"{"profile":["Full Name"]}"#, "profile"),
+            (r#"{"profile":[]}"#, "profile"),
+            (r#"{"profile":{"address":["Street"]}}"#, "profile.address"),
+        ] {
+            let message = error::<api::SetProfile>(raw);
+            assert!(message.contains(&format!("`{field}` must be an object")), "{message}");
+        }
+        for raw in [r#"{"profile":{}}"#, r#"{"profile":{"address":{}}}"#, r#"{"profile":{"address":null}}"#] {
+            assert!(parse_params::<api::SetProfile>(Some(raw)).is_ok(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_refused() {
+        for raw in [r#"{"jid":"\ud800"}"#, r#"{"jid":"\udc00x"}"#] {
+            assert!(error::<api::GetContact>(raw).contains("the parameters can't be read"), "{raw}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contact::Profile;
+use crate::params::Object;
 
 /// What happens to one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +46,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Remove, Self::Set))
     }
+}
+
+/// The same for an object.
+fn patch_of_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Patch<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map_or(Patch::Remove, |Object(value)| Patch::Set(value)))
 }
 
 impl<T: JsonSchema> JsonSchema for Patch<T> {
@@ -92,7 +100,7 @@ pub struct ProfilePatch {
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub urls: Patch<Vec<String>>,
     /// The postal address, changed in the same way.
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(default, skip_serializing_if = "Patch::is_keep", deserialize_with = "patch_of_object")]
     pub address: Patch<AddressPatch>,
     /// The birthday (RFC 6350 §6.2.5).
     #[serde(default, skip_serializing_if = "Patch::is_keep")]
