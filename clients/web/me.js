@@ -4,7 +4,7 @@ import { AVAILABILITIES, element, portrait, said, trying } from "./dom.js";
 
 export function showMe(prosed, place, accounts, chosen, choose) {
   const account = accounts.get(chosen);
-  // Not under the hands of whoever is writing.
+  // Not while somebody is typing.
   if (place.contains(document.activeElement) && place.dataset.account === chosen) return;
   place.dataset.account = chosen ?? "";
   if (!account) return place.replaceChildren();

@@ -208,7 +208,7 @@ fn example(params: &Value, result: &Value) -> Value {
     json!({"name": "example", "params": params, "result": {"name": "result", "value": result}})
 }
 
-/// Its own errors, and the one that every call may get: a connection may have only so many calls in flight.
+/// Its own errors, and the one that every call may get: the number of calls in flight per connection is limited.
 fn errors_of(method: &MethodInfo) -> impl Iterator<Item = ErrorKind> {
     let own = method.errors.iter().copied();
     own.filter(|kind| *kind != ErrorKind::LimitExceeded).chain([ErrorKind::LimitExceeded])

@@ -232,7 +232,7 @@ async fn a_forgotten_account_leaves_nothing(kind: Kind) {
         assert_eq!((error.code, error.kind()), (1002, "credentialsMissing"));
     }
     let ui = Ui::watching(&daemon).await;
-    ui.call("login", server.login("me")).await.expect("it begins anew");
+    ui.call("login", server.login("me")).await.expect("it restarts");
     let loaded = ui.event("rosterLoaded", |_| true).await;
     assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
 }
@@ -252,7 +252,7 @@ async fn what_a_crash_left_to_be_forgotten_is_forgotten_at_the_next_start() {
     let ui = Ui::watching(&daemon).await;
     assert_eq!(ui.call("list_accounts", json!({})).await, Ok(json!([])));
     assert_eq!(traces(&daemon.data_dir()), Vec::<PathBuf>::new(), "the secret is gone, too");
-    ui.call("login", server.login("me")).await.expect("it begins anew");
+    ui.call("login", server.login("me")).await.expect("it restarts");
     let loaded = ui.event("rosterLoaded", |_| true).await;
     assert_eq!(loaded["changed"], 1, "the cache knew of no contact");
 }

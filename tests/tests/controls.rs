@@ -39,7 +39,7 @@ const DISK: Row = |runtime, scale| runtime.block_on(disk::run(scale));
 #[rustfmt::skip]
 const CONTROLS: &[Control] = &[
     ("probe", HOLE, Kind::Prosody, 1, &["noticed false"]),
-    ("roster-asked-anew", CUTS, Kind::Prosody, 9, &["stranger@prosed.test"]),
+    ("roster-asked-again", CUTS, Kind::Prosody, 9, &["stranger@prosed.test"]),
     ("refusal-is-final", PASSWORD, Kind::Prosody, 1, &["connections"]),
     ("stop-deadlines", STOPS, Kind::Prosody, 2, &["it took"]),
     ("changes-compared", CUTS, Kind::Prosody, 9, &["what was said before"]),

@@ -239,7 +239,7 @@ async fn what_happens_with_the_server_is_counted() {
     ui.event("accountChanged", |event| event["info"]["state"] == "online").await;
     let scrape = Scrape::of(&daemon).await;
     let reconnects = |outcome| scrape.value("prosed_reconnects_total", &[("outcome", outcome)]);
-    assert_eq!((reconnects("anew"), reconnects("resumed")), (1.0, 0.0));
+    assert_eq!((reconnects("new"), reconnects("resumed")), (1.0, 0.0));
     assert_eq!(sessions(&scrape), [0, 1, 0, 0, 0]);
 
     // A bug brings the account down.
@@ -273,5 +273,5 @@ async fn a_session_that_is_resumed_is_told_from_one_begun_anew() {
     }
     let scrape = Scrape::of(&daemon).await;
     let reconnects = |outcome| scrape.value("prosed_reconnects_total", &[("outcome", outcome)]);
-    assert_eq!((reconnects("resumed"), reconnects("anew")), (1.0, 0.0));
+    assert_eq!((reconnects("resumed"), reconnects("new")), (1.0, 0.0));
 }

@@ -2,7 +2,7 @@
 
 import { ProsedError, unreachable } from "./error.js";
 
-/** The daemon is on this machine: it answers within so many milliseconds, or not at all. */
+/** The daemon is on this machine: it answers within this many milliseconds, or not at all. */
 export const PATIENCE = 5_000;
 
 /** The daemon's answers to challenges are so long. */

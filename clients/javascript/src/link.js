@@ -1,9 +1,9 @@
-// The way to the daemon: one connection, made anew for as long as it is wanted.
+// The connection to the daemon: reconnects for as long as it is wanted.
 
 import { Connection } from "./connection.js";
 import { ProsedError, disconnected } from "./error.js";
 
-/** The first attempt to connect anew comes so soon, in milliseconds; each further one waits twice as long. */
+/** The delay before the first attempt to reconnect, in milliseconds; it doubles with each attempt. */
 const FIRST_DELAY = 200;
 /** The daemon is on this machine: asking often costs little, and it is back within seconds. */
 const LONGEST_DELAY = 10_000;
@@ -49,7 +49,7 @@ export class Link {
     return this.#connection;
   }
 
-  /** The next connection, waited for so many milliseconds, or however long. */
+  /** The next connection; waits for up to this many milliseconds, or without a limit. */
   next(signal, patience) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -147,7 +147,7 @@ function closed() {
   return new ProsedError("closed", "This client was closed.");
 }
 
-/** Waits so many milliseconds, and less long where it is aborted. */
+/** Waits for this many milliseconds, or until aborted. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const done = () => {

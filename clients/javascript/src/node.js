@@ -20,7 +20,7 @@ const POLL = 50;
 /** Connects; see the types. */
 export async function connect({ url, token, runtimeDir = usualRuntimeDir(process.env), signal } = {}) {
   if (url) return Prosed.over({ open: (signal) => openGiven(url, token, signal), watch() {} }, signal);
-  // Asked anew at each attempt: after a restart, the daemon may be elsewhere.
+  // Read again for each attempt: after a restart, the daemon may be elsewhere.
   const open = (signal) => find(runtimeDir, signal);
   return Prosed.over({ open, watch: (hurry, signal) => watchFor("endpoint.json", runtimeDir, hurry, signal) }, signal);
 }

@@ -17,7 +17,7 @@ export type * from "./api.js";
  * port and token. In a page it takes the token that came behind the page's address as `#token=…`, and
  * keeps one that was right for as long as the tab is open.
  *
- * The connection is made anew whenever it is lost, until `close` is called.
+ * Reconnects whenever the connection is lost, until `close` is called.
  *
  * @throws {ProsedError} unreachable, unauthorized, tokenMissing; in a page also insecurePage
  */
@@ -66,8 +66,8 @@ export class Prosed extends EventTarget {
    * Events as they happen, from this very call on: `for await (const event of prosed.events()) …`.
    *
    * Neither a lost connection nor a slow reader loses one or brings one twice. Where the daemon no
-   * longer has those that come next, since it was started anew or the reader was away for too long, the
-   * loop throws `cursorExpired`; with `snapshot`, it loads anew and goes on.
+   * longer has those that come next, because it was restarted or the reader was away for too long, the
+   * loop throws `cursorExpired`; with `snapshot`, it reloads and continues.
    *
    * Leaving the loop ends the subscription; `close` and `signal` end the loop.
    *

@@ -123,7 +123,7 @@ test("calls wait for a lost connection; what was on its way fails", async (t) =>
   assert.equal((await version).name, "prosed");
 });
 
-test("a killed daemon: the stream says so, or loads anew", async (t) => {
+test("a killed daemon: the stream says so, or reloads", async (t) => {
   const [plain, prosed] = [await connect(), await connect()];
   t.after(() => [plain, prosed].forEach((client) => client.close()));
   const bare = plain.events();

@@ -33,7 +33,7 @@ pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<(), Failu
 
 /// The page of a command, or of prosectl itself; or all of them as files.
 pub(crate) fn man(command: Option<&str>, all: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
-    // With the options that hold for every command in every command.
+    // With the global options repeated for every command.
     let mut prosectl = Arguments::command().disable_help_subcommand(true).after_help(None::<&str>);
     prosectl.build();
     if let Some(folder) = all {

@@ -108,7 +108,7 @@ class Calls(Live):
             await self.stage("cut")
             with self.assertRaises(prosed.Disconnected):
                 await poll
-            self.assertEqual((await client.get_version()).name, "prosed", "the next call connects anew")
+            self.assertEqual((await client.get_version()).name, "prosed", "the next call reconnects")
             await self.stage("cut")
             # Once it can have noticed, nobody else does.
             await asyncio.sleep(0.5)

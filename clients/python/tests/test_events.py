@@ -97,7 +97,7 @@ class Events(Live):
                 self.assertEqual([event.seq for event in taken], expected, f"cut after {after} bytes")
 
     async def test_a_killed_daemon(self) -> None:
-        """The daemon forgets its events: the stream says so, and loading anew loses nothing."""
+        """The daemon forgets its events: the stream says so, and reloading loses nothing."""
         async with self.connect() as client:
             state: dict[str, prosed.Contact] = {}
             statuses: list[str | None] = []

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(lookups.in_flight[&contact("mallory")], [Kind::Caps, Kind::Caps]);
         assert!(lookups.next(0).is_none());
         lookups.put(&contact("anna"), Kind::Caps);
-        assert_eq!(ask(&mut lookups), ["anna"], "whoever waits behind them is asked");
+        assert_eq!(ask(&mut lookups), ["anna"], "the next in the queue is asked");
     }
 
     /// Many contacts who have a new query as soon as the last is answered, and among them some with one each.

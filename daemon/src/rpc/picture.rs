@@ -27,7 +27,7 @@ const STANZA_BYTES: usize = 256 * 1024;
 /// The maximum side of an input picture, in pixels.
 const SIDE_MAX: u32 = 8192;
 
-/// Pictures decoded at the same time, whoever sends them: each takes up to 256 MiB of memory meanwhile, and a batch
+/// Pictures decoded at the same time, for all callers together: each takes up to 256 MiB of memory meanwhile, and a batch
 /// holds 32.
 const AT_ONCE: usize = 2;
 

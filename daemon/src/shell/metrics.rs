@@ -45,7 +45,7 @@ struct Failed {
 
 const STATES: [&str; 5] = ["connecting", "online", "suspended", "offline", "failed"];
 const KINDS: [&str; 3] = ["iq", "message", "presence"];
-const OUTCOMES: [&str; 2] = ["resumed", "anew"];
+const OUTCOMES: [&str; 2] = ["resumed", "new"];
 const FAILURES: [&str; 7] = [
     "notAuthorized",
     "accountDisabled",
@@ -90,8 +90,8 @@ impl SessionMetrics {
 
     /// It came back.
     pub(crate) fn reconnected(&self, resumed: bool) {
-        let [with_its_session, anew] = OUTCOMES;
-        let outcome = if resumed { with_its_session } else { anew };
+        let [with_session, new] = OUTCOMES;
+        let outcome = if resumed { with_session } else { new };
         self.reconnects.get_or_create(&Reconnected { outcome }).inc();
     }
 

@@ -265,7 +265,7 @@ fn elsewhere(place: &str, direct: bool) -> Option<Target> {
     sane.then(|| Target { host: host.to_owned(), port, direct })
 }
 
-/// When one of so many places has to be secure: those behind it get their share of the time, too.
+/// The deadline for one of this many addresses: those after it need their share of the time, too.
 pub(super) fn share(by: Instant, places: usize) -> Instant {
     let now = Instant::now();
     now + by.saturating_duration_since(now) / u32::try_from(places).unwrap_or(u32::MAX).max(1)

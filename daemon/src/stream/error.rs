@@ -44,8 +44,8 @@ pub(crate) enum ConnectError {
         /// What it did.
         text: String,
     },
-    /// The server offers less than it once did. Nothing was said. Tried again, slowly: whoever stands in
-    /// between may go away.
+    /// The server offers less than it once did. Nothing was said. Retried, slowly: an attacker in between
+    /// may go away.
     #[error("the server no longer offers what it did: {text}")]
     Downgrade {
         /// What is missing.

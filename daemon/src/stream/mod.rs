@@ -222,7 +222,7 @@ impl Stream {
         }
     }
 
-    /// Queues a stanza of so many bytes. Never waits, never fails for being offline: what the stream can't take
+    /// Queues a stanza of this size in bytes. Never waits, and does not fail when offline: what the stream can't take
     /// until it resumes is sent then, and forgotten when a new stream takes its place.
     ///
     /// # Errors

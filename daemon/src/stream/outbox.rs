@@ -33,12 +33,11 @@ struct Bounds {
     window_bytes: usize,
 }
 
-/// What we ask. A login with thousands of contacts asks for things a few at a time; so many that wait
-/// mean that the connection has been stuck for long. The bytes are those of ten avatars.
+/// Our requests. A login with thousands of contacts sends a few at a time, so this many waiting ones mean that the
+/// connection has been stuck for long. The bytes are those of ten avatars.
 const REQUESTS: Bounds =
     Bounds { waiting: 4_096, waiting_bytes: 16 << 20, window: 1_024, window_bytes: 4 << 20 };
-/// What we answer. When we log in, a thousand contacts may ask at once what our program can do: that
-/// is 1 KiB each.
+/// Our answers. When we log in, a thousand contacts may query our features at once: 1 KiB each.
 const ANSWERS: Bounds =
     Bounds { waiting: 1_024, waiting_bytes: 2 << 20, window: 256, window_bytes: 512 << 10 };
 
@@ -96,7 +95,7 @@ impl Outbox {
         self.largest.clone()
     }
 
-    /// Takes in a stanza of so many bytes.
+    /// Queues a stanza of this size in bytes.
     ///
     /// # Errors
     /// There is no room for it.

@@ -12,14 +12,13 @@
 //!
 //! **What was offered once.** An offer that falls short of an earlier one is refused ([`pins`](super::pins)).
 //!
-//! **Keys instead of the password.** They can be kept in its place where the server asks for the
-//! same salt each time. A server that keeps passwords as they are may make up another for each
-//! login (Prosody's `internal_plain` and ejabberd do): keys of one login never fit again, and
-//! whoever kept nothing else is locked out. So the first login with a password asks for the
-//! challenge twice, breaking off (`<abort/>`) the first exchange before anything is proven: same
-//! salt, and the keys are given to be kept at once; another, and the password stays what is kept.
-//! It costs two round trips, once; keeping both for a while would have cost a password on the disk.
-//! RFC 6120's SASL is preferred for it: early SASL2 (Prosody 0.12's) ends the stream over an abort.
+//! **Keys instead of the password.** They can be stored in its place if the server sends the same salt each time. A
+//! server that stores plain passwords may make up another salt for each login (Prosody's `internal_plain` and ejabberd
+//! do): the keys of one login are useless for the next, and a client that stored only them is locked out. So the first
+//! login with a password requests the challenge twice, aborting (`<abort/>`) the first exchange before any proof is sent.
+//! If the salt is the same, the keys are stored at once; otherwise the password is. This costs two round trips, once;
+//! storing both for a while would put a password on the disk. RFC 6120's SASL is preferred for it: early SASL2 (Prosody
+//! 0.12's) ends the stream after an abort.
 //! Then the next attempt comes at once and does not ask, and keys are given when the server has
 //! asked for the same ones at two logins of the stream.
 

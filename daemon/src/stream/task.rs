@@ -167,8 +167,8 @@ impl Task {
                 if began.elapsed() >= STABLE {
                     self.backoff.reset();
                 }
-                // Also after a stream that came about: a server that drops us right behind the login
-                // must not be asked 20 times a second.
+                // Even after a successful login: a server that drops us right after it must not get 20 attempts a
+                // second.
                 self.wait_for(error, false).await
             }
         }

@@ -37,7 +37,7 @@ const NEGOTIATION: Duration = Duration::from_secs(15);
 /// The library's own, longer than [`NEGOTIATION`]: they never come to count.
 const TIMEOUTS: Timeouts =
     Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(60) };
-/// Of a certificate for somebody else, so many names are told.
+/// How many names of a certificate for another server an error lists.
 const NAMES_SHOWN: usize = 3;
 
 /// No set of trusted certificates could be put together.
@@ -231,9 +231,8 @@ fn certificate(reason: &CertificateError) -> String {
     }
 }
 
-/// Speaks plain XMPP up to `<proceed/>`. Nothing that comes in plain is believed: the stream begins
-/// anew behind TLS, and whoever slips bytes in behind `<proceed/>` is refused (CVE-2011-0411 and
-/// its kin).
+/// Speaks plain XMPP up to `<proceed/>`. Nothing received before TLS is trusted: the stream restarts inside TLS, and
+/// bytes injected after `<proceed/>` are refused (CVE-2011-0411 and the like).
 async fn proceed(tcp: TcpStream, domain: &str) -> Result<TcpStream, ConnectError> {
     let header = StreamHeader { to: Some(Cow::Borrowed(domain)), from: None, id: None };
     let pending = initiate_stream(Gate::new(tcp), ns::JABBER_CLIENT, header, TIMEOUTS)

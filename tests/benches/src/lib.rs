@@ -1,12 +1,12 @@
-//! What prosed costs, beside a floor and its peers, in one run on one machine: `tests/bench`.
+//! What prosed costs, compared with a floor and other clients in one run on one machine: `tests/bench`.
 //!
-//! The server is canned ([`play`]): it plays prepared bytes, so that the client is the limit, and runs in
-//! a process of its own, so that its work is not counted. The clients are programs of their own too:
+//! The server is canned ([`play`]): it sends prepared bytes, so that the client is the bottleneck, and runs in a
+//! separate process, so that its work is not counted. The clients are separate programs, too:
 //!
-//! - `floor`: a blocking TLS socket and a tag scanner with no tree: what server and TLS alone cost;
+//! - `floor`: a blocking TLS socket and a tag scanner that builds no tree: what the server and TLS alone cost;
 //! - `bare`: tokio-xmpp's `StanzaStream`, typed payloads, nothing kept;
 //! - `slixmpp.py`: slixmpp with its plugins;
-//! - prosed itself, with a user interface that is told of everything.
+//! - prosed itself, with a UI that subscribes to everything.
 
 pub mod outcome;
 pub mod play;

@@ -1,4 +1,4 @@
-//! What a client program says of its run, as one line of JSON on standard output.
+//! What a client program reports about its run, as one line of JSON on standard output.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Outcome {
     /// From the first connect to the last answer, in milliseconds.
     pub wall_ms: f64,
-    /// Of the process, from its start, in milliseconds.
+    /// CPU time of the process since its start, in milliseconds.
     pub cpu_ms: f64,
     /// Resident memory a second after the end, in KiB.
     pub rss_kib: u64,
@@ -20,7 +20,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Of this process, which has done its work now.
+    /// Measures this process, at the end of its work.
     pub fn of_this_process(connected: Instant, roster: Duration) -> Self {
         let wall_ms = millis(connected.elapsed());
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
@@ -29,7 +29,7 @@ impl Outcome {
         Self { wall_ms, cpu_ms, rss_kib: rss_kib("self"), roster_ms: millis(roster) }
     }
 
-    /// Prints it for whoever has started this process.
+    /// Prints it for the process that started this one.
     ///
     /// # Panics
     /// Never: the fields are numbers.
@@ -43,7 +43,7 @@ pub fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Resident memory of a process (a number, or `self`), in KiB; 0 when it is gone.
+/// Resident memory of a process (a number, or `self`), in KiB; 0 if it is gone.
 pub fn rss_kib(process: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -56,12 +56,12 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
-/// How old stamped presences were when they were seen, in microseconds.
+/// The ages of stamped presences on arrival, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ages(Vec<u64>);
 
 impl Ages {
-    /// Takes in a status, if it is a stamp.
+    /// Adds a status, if it is a stamp.
     pub fn note(&mut self, status: &str) {
         if let Ok(stamp) = status.parse::<u64>() {
             self.0.push(monotonic_ns().saturating_sub(stamp) / 1000);
@@ -73,14 +73,14 @@ impl Ages {
         self.0.len()
     }
 
-    /// The age that so many of a thousand do not exceed; 0 where there is none.
+    /// The age that this many in a thousand do not exceed; 0 if there are none.
     pub fn permille(&self, permille: usize) -> u64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() * permille / 1000).or(sorted.last()).copied().unwrap_or_default()
     }
 
-    /// Prints them for whoever has started this process.
+    /// Prints them for the process that started this one.
     ///
     /// # Panics
     /// Never: they are numbers.

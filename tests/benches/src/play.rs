@@ -1,6 +1,6 @@
-//! What the canned server plays: which contacts there are, and the bytes that tell of them, prepared.
+//! What the canned server plays: the contacts, and the prepared bytes that describe them.
 //!
-//! The account's name says which play: `b1000` has 1,000 contacts at level B. See [`Play`].
+//! The account's name selects the play: `b1000` has 1,000 contacts at level B. See [`Play`].
 
 use std::fmt::Write as _;
 
@@ -9,15 +9,15 @@ use prosed_tests::contact::{AVATAR_DATA, AVATAR_METADATA, PROSE_VCARD4, VCARD4, 
 
 /// The domain of all accounts and contacts.
 pub const DOMAIN: &str = "bench.test";
-/// One contact of so many is online.
+/// One in this many contacts is online.
 pub const ONE_ONLINE_OF: usize = 10;
 /// The size of an avatar, in bytes.
 pub const AVATAR_BYTES: usize = 8 * 1024;
-/// The status of the last presence of a login: what comes before it has come by then.
+/// The status of the last presence of a login: everything before it has arrived by then.
 pub const LAST: &str = "that was all";
 /// The version of every roster.
 pub const ROSTER_VERSION: &str = "v1";
-/// How many programs the contacts use, each with its own caps.
+/// How many client programs the contacts use, each with its own caps.
 const PROGRAMS: usize = 5;
 
 /// What is played.
@@ -29,10 +29,10 @@ pub enum Level {
     B,
 }
 
-/// A play, as the name of an account spells it: level, number of contacts, and what may follow: `x7`
-/// another account of the same play, `d50` each answer takes 50 ms, `p1000` so many changes of presence a
-/// second follow, without end. Hostile ones: `f1` all contacts change as fast as the connection takes it, `v1` and `q1`
-/// the same with profiles and with pings, `u1` nothing that the client sends is acknowledged.
+/// A play, as spelled by an account's name: level, number of contacts, and options. `x7`: another account of the same
+/// play. `d50`: each answer takes 50 ms. `p1000`: then 1,000 changes of presence per second, without end. Hostile ones:
+/// `f1`: all contacts change as fast as the connection takes it; `v1` and `q1`: the same with profiles and with pings;
+/// `u1`: nothing that the client sends is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Play {
     /// The account's name.
@@ -43,22 +43,22 @@ pub struct Play {
     pub contacts: usize,
     /// How long everything takes to arrive, in milliseconds.
     pub delay_ms: u64,
-    /// Changes of presence a second, once all is told.
+    /// Changes of presence per second, after the login.
     pub presences: u64,
-    /// What the server floods the client with, once all is told.
+    /// What the server floods the client with, after the login.
     pub flood: Option<Flood>,
     /// Whether stanzas are acknowledged (XEP-0198).
     pub acknowledges: bool,
 }
 
-/// What comes as fast as the connection takes it.
+/// What is sent as fast as the connection takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flood {
     /// Presences: each changes a contact.
     Presences,
-    /// Large profiles: each changes a contact, and goes to the disk.
+    /// Large profiles: each changes a contact, and is saved.
     Profiles,
-    /// Pings of the server: each wants an answer.
+    /// Pings from the server: each needs an answer.
     Pings,
 }
 
@@ -66,7 +66,7 @@ impl Play {
     /// The play of an account.
     ///
     /// # Errors
-    /// The name, where it spells none.
+    /// The name, if it spells none.
     pub fn parse(name: &str) -> Result<Self, String> {
         let mut play = Self {
             name: name.to_owned(),
@@ -104,7 +104,7 @@ impl Play {
         format!("{}@{DOMAIN}", self.name)
     }
 
-    /// What is bound, whatever the client asks for.
+    /// The full JID that is bound, whatever the client requests.
     pub fn full_jid(&self) -> String {
         format!("{}@{DOMAIN}/bench", self.name)
     }
@@ -125,7 +125,7 @@ pub fn number(jid: &str) -> Option<usize> {
     jid.strip_prefix('c')?.split('@').next()?.parse().ok()
 }
 
-/// A contact's picture: a PNG's structure, and noise for its pixels. Nobody checks its checksums.
+/// A contact's picture: the structure of a PNG, with noise for pixels. Nothing verifies its checksums.
 pub fn avatar(number: usize) -> Vec<u8> {
     const HEAD: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0\x25\x0b\xe6\x89";
     const END: &[u8] = b"\0\0\0\0\0\0\0\0IEND\xae\x42\x60\x82";
@@ -135,7 +135,7 @@ pub fn avatar(number: usize) -> Vec<u8> {
     let mut image = [HEAD, &(noise as u32).to_be_bytes(), b"IDAT"].concat();
     let mut state = number as u64 + 1;
     while image.len() < AVATAR_BYTES - END.len() {
-        // xorshift64: any bytes will do that don't repeat.
+        // xorshift64: any bytes that don't repeat will do.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -149,7 +149,7 @@ pub fn avatar(number: usize) -> Vec<u8> {
 /// The prepared bytes of a play.
 #[derive(Debug)]
 pub struct Script {
-    /// What answers the request for the roster, behind the `<iq>`'s start tag.
+    /// The answer to the roster request, after the `<iq>`'s start tag.
     pub roster: Vec<u8>,
     /// What follows the initial presence.
     pub presences: Vec<u8>,
@@ -157,7 +157,7 @@ pub struct Script {
     pub events: Vec<u8>,
     /// The last presence of the login.
     pub last: Vec<u8>,
-    /// What answers the request for a contact's avatar, behind the `<iq>`'s start tag; none at level A.
+    /// The answer to a request for a contact's avatar, after the `<iq>`'s start tag; none at level A.
     pub avatars: Vec<Vec<u8>>,
 }
 
@@ -217,7 +217,7 @@ pub fn presence(play: &Play, number: usize, status: &str) -> String {
     )
 }
 
-/// What a flood consists of, to be sent again and again.
+/// One round of a flood, to be sent repeatedly.
 pub fn flood(play: &Play, flood: Flood) -> String {
     // Two rounds, so that each stanza changes something.
     let rounds = (0..2).flat_map(|round| (0..play.contacts).map(move |number| (round, number)));
@@ -300,7 +300,7 @@ fn hash(identity: &str, features: &[String]) -> String {
     BASE64_STANDARD.encode(digest)
 }
 
-/// What the clients here say of themselves in their presence: the node of their caps.
+/// The caps node that the clients here send in their presence.
 pub const CLIENT: &str = "https://bench.test/client";
 
 fn client_features() -> Vec<String> {
@@ -313,7 +313,7 @@ fn client_features() -> Vec<String> {
     features
 }
 
-/// The hash of it.
+/// The hash that goes with it.
 pub fn client_hash() -> String {
     hash("client/pc//bench", &client_features())
 }
@@ -329,7 +329,7 @@ pub fn client_disco(node: Option<&str>) -> String {
     )
 }
 
-/// What answers disco#info for a node that [`presence`] names, behind the `<iq>`'s start tag.
+/// The answer to disco#info for a node that [`presence`] names, after the `<iq>`'s start tag.
 pub fn disco_answer(node: &str) -> Option<String> {
     let program = node.strip_prefix("https://bench.test/")?.split('#').next()?.parse().ok()?;
     let features = features(program);

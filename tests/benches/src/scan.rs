@@ -1,7 +1,6 @@
-//! A tag scanner with no tree: where stanzas begin and end, and an attribute where one is asked for.
+//! A tag scanner that builds no tree: where stanzas begin and end, and single attributes on request.
 //!
-//! For bytes of servers and clients that mean well: it takes a `>` for the end of a tag wherever it
-//! stands, and checks nothing.
+//! Only for well-formed input: any `>` ends a tag, and nothing is checked.
 
 use memchr::memchr;
 use memchr::memmem::find;
@@ -10,24 +9,24 @@ use memchr::memmem::find;
 #[derive(Debug, Default)]
 pub struct Scanner {
     depth: usize,
-    /// Bytes of the buffer that were looked at.
+    /// Bytes of the buffer that have been scanned.
     seen: usize,
 }
 
 /// What was found at the head of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The stream's header, so many bytes long.
+    /// The stream header, with its length in bytes.
     Header(usize),
-    /// A child of the root, so many bytes long.
+    /// A child of the root, with its length in bytes.
     Stanza(usize),
     /// The end of the stream.
     End(usize),
 }
 
 impl Scanner {
-    /// The next whole thing at the head of the buffer, if it is all there. Drop it from the buffer before
-    /// the next call.
+    /// The next item at the head of the buffer, if it is complete. Remove it from the buffer before the next
+    /// call.
     pub fn next(&mut self, buffer: &[u8]) -> Option<Found> {
         loop {
             let open = self.seen + memchr(b'<', &buffer[self.seen..])?;
@@ -57,18 +56,18 @@ impl Scanner {
         }
     }
 
-    /// The stream begins anew, as it does after SASL.
+    /// The stream restarts, as it does after SASL.
     pub fn restart(&mut self) {
         *self = Self::default();
     }
 }
 
-/// Whether these bytes are somewhere in the stanza.
+/// Whether the stanza contains these bytes.
 pub fn has(stanza: &[u8], needle: &str) -> bool {
     find(stanza, needle.as_bytes()).is_some()
 }
 
-/// The first attribute of this name, as it is written.
+/// The first attribute of this name, verbatim.
 pub fn attribute<'a>(stanza: &'a [u8], name: &str) -> Option<&'a str> {
     let mut rest = stanza;
     loop {
@@ -83,7 +82,7 @@ pub fn attribute<'a>(stanza: &'a [u8], name: &str) -> Option<&'a str> {
     }
 }
 
-/// The part from the first tag that begins so, to look for attributes behind the stanza's own.
+/// The part from the first tag that starts like this, for attributes of children.
 pub fn from_tag<'a>(stanza: &'a [u8], tag: &str) -> Option<&'a [u8]> {
     Some(&stanza[find(stanza, tag.as_bytes())?..])
 }

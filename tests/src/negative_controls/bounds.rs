@@ -1,4 +1,4 @@
-//! What peers can grow. Taken out, a bound is as good as infinite.
+//! Bounds on what peers can grow. Taken out, a bound is as good as infinite.
 
 use super::Edit;
 
@@ -9,7 +9,7 @@ const PRESENCE: &str = "daemon/session/src/presence.rs";
 const SUBSCRIPTION: &str = "daemon/session/src/subscription.rs";
 
 pub(super) const EDITS: &[Edit] = &[
-    // There is no bound on what is not kept. So all of it is.
+    // What is not kept has no bound that could be taken out. So everything is kept instead.
     Edit {
         guard: "nothing-kept",
         file: SESSION,

@@ -1,8 +1,8 @@
 //! The copy of prosed's sources, and the places of the guards in it.
 //!
 //! It is a workspace like prosed's own, with the same members, so that cargo chooses the same
-//! features for what they depend on and compiles none of it again. Its members lie one folder
-//! deeper: cargo tells packages of one target folder apart by where they lie in their workspace.
+//! features for their dependencies and compiles none of them again. Its members are one folder deeper: cargo
+//! distinguishes packages in one target folder by their place in the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use std::{fs, io};
 
 use super::{BINARY, Edit, VARIABLE, edits};
 
-/// What the binary is made of; of other members only the manifests matter.
+/// The members that the binary is built from; of the others only the manifests matter.
 const SOURCES: [&str; 2] = ["daemon", "protocol"];
 
-/// What its web console is made of, which is in the binary.
+/// The files of the web console, which is embedded in the binary.
 const SERVED: [&str; 2] = ["clients/web", "clients/javascript/src"];
 
 /// The folder in the copy that the members are in.
 const DEEPER: &str = "unguarded";
 
-/// Brings the copy in a folder up to date. What needs no change is left alone, so that cargo sees
-/// what has changed and what has not.
+/// Brings the copy in a folder up to date. Unchanged files are left alone, so that cargo rebuilds only what has
+/// changed.
 ///
 /// # Errors
-/// A guard is not where its table says, or the disk refuses.
+/// If a guard is not where its table says, or a file cannot be written.
 pub fn write(project: &Path, copy: &Path) -> io::Result<()> {
     let files = files(project)?;
     for path in present(copy)?.difference(&files.keys().cloned().collect()) {
@@ -39,7 +39,7 @@ pub fn write(project: &Path, copy: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A file of the copy that is not what it should be: it has to be written and built anew.
+/// A file of the copy that is out of date, so that the copy must be written and built again.
 ///
 /// # Errors
 /// As [`write`].
@@ -93,7 +93,7 @@ fn files(project: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
     Ok(files.into_iter().map(deeper).collect())
 }
 
-/// The text with one guard asking whether it is out.
+/// The text in which one guard checks whether it is taken out.
 fn apply(edit: &Edit, text: &str) -> io::Result<String> {
     let out = format!(
         "std::env::var(\"{VARIABLE}\").is_ok_and(|out| out.split(',').any(|guard| guard == \"{}\"))",

@@ -1,4 +1,4 @@
-//! Who may enter: the guards of a request, and the bounds on what comes in.
+//! Who is admitted: the guards of a request, and the bounds on its size.
 
 use super::Edit;
 
@@ -14,7 +14,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        self.check_host(request)?;\n",
         instead: "        if !$out {\n$here}\n",
     },
-    // CORS is answered for whoever asks: without it a page could send, and not read.
+    // CORS is answered for everybody: without it a page could send, but not read.
     Edit {
         guard: "origin",
         file: GUARD,
@@ -27,7 +27,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "let foreign = self.check_site(request)?;",
         instead: "let foreign = if $out { false } else { self.check_site(request)? };",
     },
-    // Neither few nor short.
+    // Bounds neither number nor size.
     Edit {
         guard: "strangers",
         file: "daemon/src/rpc/visitors.rs",
@@ -58,7 +58,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "            self.check_token(&request.headers)?;\n",
         instead: "            if !$out {\n$here}\n",
     },
-    // For the address that a client takes us to have, and not for ours.
+    // Signs the address that a client expects, instead of ours.
     Edit {
         guard: "challenge-address",
         file: GUARD,
@@ -78,7 +78,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "if request.method == Method::POST &&",
         instead: "if !$out && request.method == Method::POST &&",
     },
-    // Whatever path: it leads to `/rpc`.
+    // Every path leads to `/rpc`.
     Edit {
         guard: "path",
         file: HTTP,

@@ -1,4 +1,4 @@
-//! What is kept on disk, who may hold it, and how the process ends.
+//! What is kept on disk, who may read it, and how the process ends.
 
 use super::Edit;
 
@@ -21,7 +21,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "    let mut path = std::path::absolute(path)?;\n",
         instead: "    if $out { return Ok(()); }\n$here",
     },
-    // Written behind, as what the server can give again is.
+    // Written later, like everything that the server can provide again.
     Edit {
         guard: "kept-before-answered",
         file: KEEPER,
@@ -40,7 +40,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        result.is_ok()\n    }\n\n    /// A picture may no longer be used",
         instead: "        ($out && matches!(write, Write::OwnPresence(_))) || $here",
     },
-    // Both: a file that is lost is found out, too, and the clock put in its place.
+    // Both: a lost file would also be noticed, and replaced by the clock.
     Edit {
         guard: "event-numbers",
         file: REGISTRY,
@@ -59,7 +59,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "Some(self.0.earlier.aborted).filter(|aborted| *aborted >= ABORTED_MAX)",
         instead: "if $out { None } else { $here }",
     },
-    // In place, and at leisure: a kill has to meet it.
+    // In place, and slowly, so that a kill can interrupt it.
     Edit {
         guard: "whole-files",
         file: FILES,

@@ -1,4 +1,4 @@
-//! Where the guards of the event log stand, of what goes into it, and of what is logged.
+//! The guards of the event log, of what goes into it, and of what is logged.
 
 use super::Edit;
 

@@ -1,4 +1,4 @@
-//! Whom we log in to, and how: TLS and SASL.
+//! Which servers we log in to, and how: TLS and SASL.
 
 use super::Edit;
 
@@ -15,8 +15,8 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "    if $out { return Ok(credulous::config(config)); }\n$here",
     },
     Edit { guard: "certificate", file: TLS, here: "#[cfg(test)]\nmod tests {", instead: CREDULOUS },
-    // The types say that there is TLS, so there is no check to take out: what is put in logs in
-    // without it, as clients do that take STARTTLS for an offer.
+    // The types ensure TLS, so there is no check to take out. This logs in without it instead, like clients that
+    // treat STARTTLS as optional.
     Edit {
         guard: "tls",
         file: TLS,
@@ -38,7 +38,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "    let connector = TlsConnector::from(config.clone());",
         instead: "    if $out && !target.direct { return Ok((Box::new(tcp), Bindings::default())); }\n$here",
     },
-    // The check asks TLS about its certificate, where a box has nothing to say.
+    // The check asks for TLS's certificate, which a boxed stream can't provide.
     Edit {
         guard: "tls",
         file: "daemon/src/stream/check.rs",
@@ -69,7 +69,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        Step::Success(_) => Err(ConnectError::Protocol {\n            text: \"the server claims",
         instead: "        Step::Success(_) if $out => Err(ConnectError::Replaced),\n$here",
     },
-    // The error of before stands for a success.
+    // The earlier error counts as a success.
     Edit {
         guard: "challenge",
         file: SASL,
@@ -90,7 +90,7 @@ pub(super) const EDITS: &[Edit] = &[
         here: "(MIN_ITERATIONS..=MAX_ITERATIONS).contains(count)",
         instead: "$out || $here",
     },
-    // As with TLS: what does not know ANONYMOUS has no check against it.
+    // As with TLS: code that does not implement ANONYMOUS needs no check against it.
     Edit {
         guard: "anonymous",
         file: SASL,
@@ -115,7 +115,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
 ];
 
-/// Believes every certificate.
+/// Accepts every certificate.
 const CREDULOUS: &str = r#"mod credulous {
     use super::*;
     use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

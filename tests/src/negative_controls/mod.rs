@@ -1,8 +1,8 @@
-//! Negative controls: a test of a guard is worth something if it fails where the guard is out.
+//! Negative controls: a test of a guard is worth something only if it fails without that guard.
 //!
-//! prosed itself has no switch that opens anything. The tests build a second binary,
-//! `prosed-unguarded`, from a copy of its sources in which each guard asks one variable of the
-//! environment whether it is out. The tables here say where the guards stand. `tests/run` builds it;
+//! prosed itself has no switch that disables a guard. The tests build a second binary, `prosed-unguarded`, from a copy
+//! of its sources in which each guard checks an environment variable that lists the disabled ones. The tables here say
+//! where the guards are. `tests/run` builds it;
 //! [`Setup::without`](crate::daemon::Setup::without) starts it.
 
 mod bounds;
@@ -19,27 +19,26 @@ use crate::daemon::build_folder;
 
 pub use self::copy::{differs, write};
 
-/// The variable that names the guards that are out, with commas between them.
+/// The variable that lists the guards to take out, separated by commas.
 pub const VARIABLE: &str = "PROSED_GUARDS_OUT";
 
 /// The name of the binary.
 pub const BINARY: &str = "prosed-unguarded";
 
-/// A place in prosed's sources where a guard stands.
+/// The place of a guard in prosed's sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Edit {
-    /// The guard. It may stand in several places.
+    /// The guard's name. A guard may have several places.
     pub guard: &'static str,
-    /// The file, from the top of the project.
+    /// The file, relative to the top of the project.
     pub file: &'static str,
-    /// A text that is in the file once, as it is there.
+    /// A text that occurs exactly once in the file.
     pub here: &'static str,
-    /// What stands in its place in the copy: `$here` is that text, `$out` a condition: the guard is
-    /// out.
+    /// What replaces it in the copy. `$here` is that text, `$out` the condition that the guard is taken out.
     pub instead: &'static str,
 }
 
-/// Where the copy is.
+/// The folder of the copy.
 pub fn folder() -> PathBuf {
     let target = build_folder().parent().expect("target/<profile>").to_owned();
     target.join("controls")

@@ -1,4 +1,4 @@
-//! What keeps a session true while its connection comes and goes.
+//! What keeps a session correct while its connection comes and goes.
 
 use super::Edit;
 
@@ -30,14 +30,14 @@ pub(super) const EDITS: &[Edit] = &[
         here: "if self.len > LOGIN_SIZE {",
         instead: "if !$out && self.len > LOGIN_SIZE {",
     },
-    // What is no stanza is bounded as if it were one.
+    // Bounds anything that is not a stanza as if it were one.
     Edit {
         guard: "before-login",
         file: "daemon/src/stream/scanner.rs",
         here: "            return Found::Broken(Broken::TooBig);\n",
         instead: "            return if $out { Found::Nothing } else { Found::Broken(Broken::TooBig) };\n",
     },
-    // Treated as a lost network is.
+    // Treated like a lost network.
     Edit {
         guard: "refusal-is-final",
         file: "daemon/src/stream/error.rs",
@@ -62,16 +62,16 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        let ceiling = Duration::from_secs(2 <<",
         instead: "        if $out { return Duration::from_millis(50); }\n$here",
     },
-    // A dead link is found out about only when TCP does.
+    // A dead connection is noticed only when TCP notices.
     Edit {
         guard: "probe",
         file: TASK,
         here: "        self.heard_at + SILENCE\n",
         instead: "        self.heard_at + if $out { Duration::from_secs(3600) } else { SILENCE }\n",
     },
-    // What we have is taken for the server's, as after a resumption.
+    // Treats our state as the server's, as after a resumption.
     Edit {
-        guard: "roster-asked-anew",
+        guard: "roster-asked-again",
         file: "daemon/session/src/startup.rs",
         here: "        self.ask_roster(step);\n        self.startup.roster_wait",
         instead: "        if !$out || self.people.contacts().is_empty() { self.ask_roster(step); }\n        self.startup.roster_wait",

@@ -117,7 +117,7 @@ class _Calls:
 
 
 class Client(AsyncMethods):
-    """A connection to the daemon that comes back by itself: a call after it was lost connects anew.
+    """A connection to the daemon that comes back by itself: a call after it was lost reconnects.
 
     A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
     """
@@ -269,7 +269,7 @@ class EventStream(Generic[E]):
     daemon that is away, however long.
 
     Where the daemon no longer has what came then, as after it has restarted, it raises
-    `CursorExpired`: load what you show anew, and open a stream with the `seq` of that answer as
+    `CursorExpired`: reload what you show, and open a stream with the `seq` of that answer as
     `since`. Who goes on with this one instead gets what the daemon still has.
 
     It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
@@ -337,7 +337,7 @@ class EventStream(Generic[E]):
         await self._hang_up()
 
     def __del__(self) -> None:
-        # Somebody has left the loop without a word: the daemon has only so many connections.
+        # The caller has left the loop without closing it, and the daemon's connections are limited.
         if self._socket is not None:
             with suppress(RuntimeError):
                 self._socket.transport.abort()

@@ -124,7 +124,7 @@ def challenge_answer(token: str, address: str, nonce: str) -> str:
 
 
 def _read_answer(stream: socket.socket, length: int, deadline: float) -> bytes:
-    """The body, of so many bytes. The stream then stands before the next response."""
+    """The body, of this many bytes. The stream is then at the start of the next response."""
     read = b""
     while len(read) <= MAX_HEAD + length:
         head, blank, body = read.partition(b"\r\n\r\n")

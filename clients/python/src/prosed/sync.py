@@ -100,7 +100,7 @@ def _open(folder: Path) -> ClientConnection:
 
 
 class Client(Methods):
-    """A connection to the daemon that comes back by itself: a call after it was lost connects anew.
+    """A connection to the daemon that comes back by itself: a call after it was lost reconnects.
     Threads may share it; their calls wait for each other.
 
     A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
@@ -263,7 +263,7 @@ class EventStream(Generic[E]):
     daemon that is away, however long.
 
     Where the daemon no longer has what came then, as after it has restarted, it raises
-    `CursorExpired`: load what you show anew, and open a stream with the `seq` of that answer as
+    `CursorExpired`: reload what you show, and open a stream with the `seq` of that answer as
     `since`. Who goes on with this one instead gets what the daemon still has.
 
     It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
@@ -329,7 +329,7 @@ class EventStream(Generic[E]):
         self._hang_up()
 
     def __del__(self) -> None:
-        # Somebody has left the loop without a word: the daemon has only so many connections.
+        # The caller has left the loop without closing it, and the daemon's connections are limited.
         if self._connection is not None:
             self._connection.abort()
 

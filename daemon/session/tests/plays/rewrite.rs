@@ -1,5 +1,5 @@
 //! `PROSED_PLAYS=rewrite cargo test -p prosed-session --test plays` puts what happens in place of
-//! what the scripts expect. It saves typing, not thinking: whoever commits it has read it.
+//! what the scripts expect. It saves typing, not thinking: read the result before you commit it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -132,7 +132,7 @@ impl Names {
     }
 }
 
-/// `text` so many times, `$n` being the number of each.
+/// Repeats `text` this many times, with `$n` as the number of each.
 pub(crate) fn times(count: usize, text: &str) -> String {
     (1..=count).map(|n| text.replace("$n", &n.to_string())).collect()
 }

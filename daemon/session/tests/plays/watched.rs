@@ -72,7 +72,7 @@ impl Watched {
         watched
     }
 
-    /// The process has died, and begins anew with what is on disk.
+    /// The process has died, and restarts with what is on disk.
     pub(crate) fn restart(&mut self) {
         let (account, software, disk) = (self.account.clone(), self.software.clone(), self.disk.clone());
         self.session = Session::new(account, software, disk, 8, self.now());

@@ -1,5 +1,5 @@
-//! A client on tokio-xmpp's `StanzaStream` and xmpp-parsers' types, as its authors meant them: keeps
-//! everything in memory, writes nothing, tells nobody.
+//! A client on tokio-xmpp's `StanzaStream` and xmpp-parsers' types, used as intended. It keeps
+//! everything in memory, writes nothing and notifies nobody.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -28,10 +28,10 @@ use xmpp_parsers::pubsub::{ItemId, NodeName};
 use xmpp_parsers::roster::{Item as RosterItem, Roster};
 use xmpp_parsers::stanza::Stanza;
 
-/// Avatars asked for and not answered, as in every client here.
+/// Avatar requests in flight, as in every client here.
 const IN_FLIGHT: usize = 16;
 
-/// How long nothing may happen.
+/// The run fails after this long without a stanza.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Parser)]
@@ -39,14 +39,14 @@ struct Arguments {
     // The authority behind the server's certificate is named by SSL_CERT_FILE.
     #[arg(long)]
     port: u16,
-    /// The account, whose name spells the play
+    /// The account; its name is that of the play
     #[arg(long)]
     account: String,
     #[arg(long, default_value = DOMAIN)]
     domain: String,
     #[arg(long, default_value = "x")]
     password: String,
-    /// The play, where the account's name doesn't spell it
+    /// The play, if it differs from the account's name
     #[arg(long)]
     play: Option<String>,
 }
@@ -164,7 +164,7 @@ async fn main() {
     let mut stream = StanzaStream::new_c2s(connector, jid, arguments.password, timeouts, 128);
     let mut client = Client::default();
     while !client.is_done(&play) {
-        // A login that the server refuses is tried again for ever.
+        // A login that the server refuses is retried without end.
         let event = tokio::time::timeout(PATIENCE, stream.next()).await.expect("something happens in time");
         match event.expect("the stream lives") {
             Event::Stanza(stanza) => client.handle(stanza, begun),

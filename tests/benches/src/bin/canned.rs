@@ -1,8 +1,8 @@
 //! A server that plays prepared bytes: see [`prosed_benches::play`]. It speaks TLS from the first byte,
-//! takes any password, and believes what it reads.
+//! accepts any password, and validates nothing.
 //!
-//! On standard output it says in one line of JSON where it listens, and in another, for each connection
-//! that has ended, what was asked of it. It ends when standard input does.
+//! It prints a line of JSON with its address, and then one per closed connection with what was requested on it. It ends
+//! when standard input does.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' 
     xmlns:stream='http://etherx.jabber.org/streams' from='bench.test' id='1'>";
 const BEFORE_LOGIN: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
     <mechanism>PLAIN</mechanism></mechanisms></stream:features>";
-const BEHIND_LOGIN: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+const AFTER_LOGIN: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
     <sm xmlns='urn:xmpp:sm:3'/><ver xmlns='urn:xmpp:features:rosterver'/></stream:features>";
 
 /// Prepared plays by the names of their accounts.
@@ -40,7 +40,7 @@ enum Piece {
     Events(Arc<Script>),
     Last(Arc<Script>),
     Avatar(Arc<Script>, usize),
-    /// Again and again, until the connection ends.
+    /// Repeated until the connection ends.
     Flood(Vec<u8>),
 }
 
@@ -57,16 +57,16 @@ impl Piece {
     }
 }
 
-/// What was asked on one connection.
+/// What was requested on one connection.
 #[derive(Default)]
 struct Asked {
-    /// The answers to requests for the roster that held it whole.
+    /// How often the whole roster was sent.
     rosters: usize,
     avatars: usize,
     disco: usize,
     stanzas: u32,
-    /// When it connected, when the result of the bind arrives there, when it said that it is there: on the
-    /// clock of [`monotonic_ns`].
+    /// When the client connected, when the bind result arrives there, and when it sent its first presence, on the clock
+    /// of [`monotonic_ns`].
     connected_ns: u64,
     bound_ns: u64,
     present_ns: u64,
@@ -86,7 +86,7 @@ async fn main() -> io::Result<()> {
             let Ok((tcp, _)) = listener.accept().await else { continue };
             let (acceptor, scripts) = (acceptor.clone(), scripts.clone());
             tokio::spawn(async move {
-                // A client that leaves without a word is no affair of ours.
+                // A client may disconnect uncleanly.
                 let _ended = serve(tcp, acceptor, scripts).await;
             });
         }
@@ -112,7 +112,7 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, scripts: Scripts) -> io::R
     ended
 }
 
-/// Answers until the stream ends, politely or not.
+/// Answers until the stream ends, cleanly or not.
 async fn read(mut reader: impl AsyncReadExt + Unpin, session: &mut Session) -> io::Result<()> {
     let (mut buffer, mut scanner) = (Vec::with_capacity(64 * 1024), Scanner::default());
     while reader.read_buf(&mut buffer).await? > 0 {
@@ -139,7 +139,7 @@ async fn read(mut reader: impl AsyncReadExt + Unpin, session: &mut Session) -> i
     Ok(())
 }
 
-/// Sends pieces in their order, each when it is due.
+/// Sends pieces in order, each when it is due.
 async fn write(
     mut writer: impl AsyncWriteExt + Unpin,
     mut pieces: UnboundedReceiver<(Instant, Piece)>,
@@ -150,7 +150,7 @@ async fn write(
         }
         writer.write_all(piece.bytes()).await?;
         if let Piece::Flood(flood) = piece {
-            // What else is to be sent comes in between.
+            // Other pieces are sent in between.
             loop {
                 while let Ok((_, piece)) = pieces.try_recv() {
                     writer.write_all(piece.bytes()).await?;
@@ -168,7 +168,7 @@ async fn write(
 struct Session {
     pieces: UnboundedSender<(Instant, Piece)>,
     scripts: Scripts,
-    /// Known once the client has said who it is.
+    /// Known once the client has authenticated.
     play: Option<(Play, Arc<Script>)>,
     is_present: bool,
     shows_caps: bool,
@@ -183,7 +183,7 @@ impl Session {
 
     fn send(&self, piece: Piece) {
         let delay = self.play.as_ref().map_or(0, |(play, _)| play.delay_ms);
-        // Nobody to send to: the reader will see the end, too.
+        // The connection has ended; the reader will notice, too.
         let _gone = self.pieces.send((Instant::now() + Duration::from_millis(delay), piece));
     }
 
@@ -193,7 +193,7 @@ impl Session {
 
     fn opened(&self) {
         self.say(HEADER);
-        self.say(if self.play.is_some() { BEHIND_LOGIN } else { BEFORE_LOGIN });
+        self.say(if self.play.is_some() { AFTER_LOGIN } else { BEFORE_LOGIN });
     }
 
     fn authenticate(&mut self, auth: &[u8]) -> io::Result<()> {
@@ -224,7 +224,7 @@ impl Session {
         } else if stanza.starts_with(b"<message") {
             self.asked.stanzas += 1;
         } else if stanza.starts_with(b"<enable") {
-            // What came before does not count (XEP-0198 §4).
+            // Earlier stanzas are not counted (XEP-0198 §4).
             self.asked.stanzas = 0;
             self.say("<enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>");
         } else if stanza.starts_with(b"<resume") {
@@ -234,7 +234,7 @@ impl Session {
         }
     }
 
-    /// Presences follow the first presence, events the first that shows caps.
+    /// Presences follow the client's first presence, events its first presence with caps.
     fn handle_presence(&mut self, with_caps: bool, play: &Play, script: Arc<Script>) {
         let is_first = !std::mem::replace(&mut self.is_present, true);
         let is_first_with_caps = with_caps && !std::mem::replace(&mut self.shows_caps, true);
@@ -313,11 +313,11 @@ impl Session {
     }
 }
 
-/// Those online change their status without end; each says in it when it was sent.
+/// Online contacts change their status without end; each status is the time at which it was sent.
 async fn change_presences(pieces: UnboundedSender<(Instant, Piece)>, play: Play) {
     let mut ticks = interval(Duration::from_secs(1) / u32::try_from(play.presences).unwrap_or(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    // Not the first, whose status says that the login is over: nobody would see it.
+    // Not the first contact: its status marks the end of the login.
     let numbers = (0..play.contacts).step_by(play::ONE_ONLINE_OF).skip(1).cycle();
     for number in numbers {
         ticks.tick().await;

@@ -1,5 +1,5 @@
-//! What server and TLS alone cost a client: a blocking socket and a tag scanner with no tree. It does
-//! what every client here does, in as little as can be.
+//! What the server and TLS alone cost a client: a blocking socket and a tag scanner that builds no tree. It does what
+//! every client here does, with as little work as possible.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -16,31 +16,30 @@ use prosed_tests::certificates::client_config;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-/// Avatars asked for and not answered, as in every client here.
+/// Avatar requests in flight, as in every client here.
 const IN_FLIGHT: usize = 16;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The authority behind the server's certificate
+    /// The CA of the server's certificate
     #[arg(long)]
     ca: PathBuf,
     #[arg(long)]
     port: u16,
     #[arg(long, default_value = prosed_benches::play::DOMAIN)]
     domain: String,
-    /// The account, whose name spells the play
+    /// The account; its name is that of the play
     #[arg(long)]
     account: String,
     #[arg(long, default_value = "x")]
     password: String,
-    /// The play, where the account's name doesn't spell it
+    /// The play, if it differs from the account's name
     #[arg(long)]
     play: Option<String>,
     /// The roster and all avatars are known already
     #[arg(long)]
     warm: bool,
-    /// Print, instead of what it took, how old changes of presence are that the server has stamped: those
-    /// of so many seconds
+    /// Print the age of stamped changes of presence, for this many seconds, in place of the run's figures
     #[arg(long)]
     listen: Option<u64>,
 }
@@ -64,7 +63,7 @@ impl Client {
         Ok(Self { stream, scanner: Scanner::default(), buffer: Vec::new(), out: String::new(), domain })
     }
 
-    /// The next stanza, copied out of the buffer; what is to be said is said before waiting for more.
+    /// The next stanza, copied out of the buffer. Pending output is sent before waiting for more.
     fn next(&mut self, stanza: &mut Vec<u8>) -> io::Result<()> {
         loop {
             match self.scanner.next(&self.buffer) {
@@ -96,7 +95,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sees how old stamped presences are when they are read.
+    /// Measures the age of stamped presences when they are read.
     fn listen(&mut self, time: Duration) -> io::Result<Ages> {
         let (end, mut ages, mut stanza) = (Instant::now() + time, Ages::default(), Vec::new());
         while Instant::now() < end {
@@ -207,7 +206,7 @@ fn main() -> io::Result<()> {
         }
     }
     match arguments.listen {
-        // At once: what waits to be read grows old.
+        // At once: whatever waits in the buffer gets older.
         Some(seconds) => client.listen(Duration::from_secs(seconds))?.print(),
         None => Outcome::of_this_process(begun, roster.unwrap_or_default()).print(),
     }

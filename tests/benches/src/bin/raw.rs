@@ -1,5 +1,5 @@
-//! A WebSocket server that does nothing else: sends a text of 300 bytes, at a pace, to all who have
-//! connected. `raw CONNECTIONS PACE`; says on standard output where it listens.
+//! A bare WebSocket server: sends a text of 300 bytes to each connection at a given rate. `raw CONNECTIONS RATE`; it
+//! prints the address it listens on.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn main() -> std::io::Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / pace);
     loop {
         ticks.tick().await;
-        // An error says that nobody is left.
+        // An error means that no receiver is left.
         let _readers = sender.send(text.clone());
     }
 }

@@ -28,7 +28,7 @@ const REMIND_AFTER: usize = 20;
 /// Shows prosed at work: a real XMPP server, live contacts, and the events as they come.
 #[derive(Parser)]
 struct Options {
-    /// Ends by itself after so many seconds; fails when no contact changed until then.
+    /// Ends after this many seconds; fails if no contact has changed by then.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Prints each event as one line of JSON on standard output, all else on standard error.

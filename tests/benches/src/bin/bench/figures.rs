@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Several measurements of the same.
+/// Several measurements of one quantity.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample(Vec<f64>);
 
@@ -29,7 +29,7 @@ impl FromIterator<f64> for Sample {
     }
 }
 
-/// The median, and the whole range where there is more than one: «1.4 (1.3–1.7)».
+/// The median, with the whole range if there are several: `1.4 (1.3–1.7)`.
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", short(self.median()))?;
@@ -42,7 +42,7 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Three digits, or all of those before the point.
+/// Three significant digits, or all digits of the integer part.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -60,11 +60,11 @@ pub(crate) struct Row {
     pub(crate) what: String,
     /// The figures themselves.
     pub(crate) figures: String,
-    /// The figure that is held against the goal; a ratio where there is one.
+    /// The figure to compare with the goal; a ratio if there is one.
     pub(crate) result: Sample,
-    /// The unit of it: «× floor».
+    /// Its unit, such as `× floor`.
     pub(crate) unit: &'static str,
-    /// It may be this at most.
+    /// The goal: the figure must not exceed this.
     pub(crate) at_most: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! How an honest account fares beside two whose servers flood the daemon.
+//! How well an honest account is served while the servers of two others flood the daemon.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ use crate::figures::{Row, short};
 use crate::process::Canned;
 use crate::ui::Ui;
 
-/// Changes of the honest account's contacts, a second.
+/// Changes of the honest account's contacts per second.
 const PACE: usize = 20;
-/// Between two calls of the user interface that only calls.
+/// The pause between two calls of the UI that only makes calls.
 const CALL_EVERY: Duration = Duration::from_millis(20);
 
-/// Two floods of each kind, so many seconds each. `contacts`: of a flooding account.
+/// Two floods of each kind, each for this many seconds. `contacts`: how many a flooding account has.
 pub(crate) async fn rows(seconds: u64, contacts: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     let kinds =
@@ -34,7 +34,7 @@ pub(crate) async fn rows(seconds: u64, contacts: usize) -> Vec<Row> {
 async fn beside(kind: &str, letter: &str, seconds: u64, contacts: usize) -> Vec<Row> {
     let honest = Play::parse(&format!("a1000p{PACE}")).expect("a play");
     let floods = [1, 2].map(|number| Play::parse(&format!("a{contacts}x{number}{letter}")).expect("a play"));
-    // Each in a process of its own: an honest server does not wait for a hostile one.
+    // In separate processes: the honest server must not wait for a hostile one.
     let (canned, hostile) = (Canned::start(), Canned::start());
     let (_folder, ca) = both(&canned, &hostile);
     let daemon = Daemon::start(Daemon::setup().trust_ca(&ca).environment("RUST_LOG", "info")).await;
@@ -48,7 +48,7 @@ async fn beside(kind: &str, letter: &str, seconds: u64, contacts: usize) -> Vec<
     for flood in &floods {
         caller.call("login", hostile.login(flood)).await;
     }
-    // What came while nobody read is older than it need be.
+    // Events that arrived while nobody was reading would look late.
     let _elapsed = timeout(Duration::from_millis(500), ui.until(|_| false)).await;
     ui.seen.ages = Ages::default();
     let mut peak = 0;
@@ -95,7 +95,7 @@ async fn beside(kind: &str, letter: &str, seconds: u64, contacts: usize) -> Vec<
     ]
 }
 
-/// A file with the certificates of both servers' authorities, and the folder that goes with it.
+/// A file with the CA certificates of both servers, and the temporary folder that holds it.
 fn both(one: &Canned, other: &Canned) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("ca.pem");

@@ -1,4 +1,4 @@
-//! S6: from a change at a contact's client to the event in the user interface. S7: one event, many
+//! S6: from a change at a contact's client to the event in the UI. S7: one event, many
 //! subscribers.
 
 use std::process::Stdio;
@@ -20,13 +20,12 @@ use crate::process::{Canned, program, threads};
 use crate::startup::setup;
 use crate::ui::Ui;
 
-/// Events a second for S7: apart enough that each is sent by itself.
+/// Events per second in S7: few enough that each is sent separately.
 const PACE: u64 = 200;
-/// Those of one connection (`rpc/limits.rs`).
+/// Subscriptions per connection (`rpc/limits.rs`).
 const SUBSCRIPTIONS: usize = 16;
 
-/// S6 at so many changes a second: how much older an event is in the user interface than the stanza is at
-/// the floor.
+/// S6 at this many changes per second: how much later the UI has the event than the floor has the stanza.
 pub(crate) async fn delays(times: usize, seconds: u64, pace: usize) -> Row {
     let play = Play::parse(&format!("a1000p{pace}")).expect("a play");
     let mut canned = Canned::start();
@@ -60,13 +59,13 @@ pub(crate) async fn delays(times: usize, seconds: u64, pace: usize) -> Row {
     }
 }
 
-/// CPU of one more notification, in microseconds, and memory of one more subscriber, in KiB.
+/// CPU per additional notification, in microseconds, and memory per additional subscriber, in KiB.
 struct Marginal {
     cpu_us: f64,
     rss_kib: f64,
 }
 
-/// S7 at four numbers of subscribers: what each more of them costs, beside a raw WebSocket server.
+/// S7 with four numbers of subscribers: what each additional one costs, compared with a raw WebSocket server.
 pub(crate) async fn fan_out(most: usize, seconds: u64) -> Vec<Row> {
     let (mut figures, mut last) = (Vec::new(), None);
     let counts = [most.div_ceil(32), most.div_ceil(8), most.div_ceil(2), most];
@@ -107,8 +106,8 @@ pub(crate) async fn fan_out(most: usize, seconds: u64) -> Vec<Row> {
     ]
 }
 
-/// CPU in ms, events, and memory in KiB of a daemon whose every event goes to so many subscriptions, as
-/// many a connection as may be once there are more than 16.
+/// CPU in ms, events, and memory in KiB of a daemon that sends each event to this many subscriptions. If there are
+/// more than 16, each connection has as many as are allowed.
 async fn prosed(subscribers: usize, seconds: u64) -> (f64, u64, f64) {
     let canned = Canned::start();
     let play = Play::parse(&format!("a1000p{PACE}")).expect("a play");
@@ -135,7 +134,7 @@ async fn prosed(subscribers: usize, seconds: u64) -> (f64, u64, f64) {
     (cpu, (ui.seen.events - events).max(1) as u64, rss_kib(&daemon.id().to_string()) as f64)
 }
 
-/// The same of a WebSocket server that does nothing else.
+/// The same for a WebSocket server that does nothing else.
 async fn raw(subscribers: usize, seconds: u64) -> (f64, u64, f64) {
     let mut child = tokio::process::Command::new(program("raw"))
         .args([subscribers.to_string(), PACE.to_string()])

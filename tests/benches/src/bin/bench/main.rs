@@ -21,17 +21,17 @@ use prosed_benches::play::Play;
 use prosed_tests::Kind;
 use startup::Runs;
 
-/// slixmpp takes a minute and more for 10,000.
+/// slixmpp takes over a minute for 10,000.
 const SLIXMPP_CONTACTS: usize = 1000;
 
-/// Measures prosed beside a floor and its peers.
+/// Measures prosed, a floor and other clients in the same run.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Only the goals named: S1, S3 …; or idle (a part of S8), memory, floods, size
+    /// Only these goals: S1, S3 …; or idle (a part of S8), memory, floods, size
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// How often each is measured
+    /// How many times to measure each
     #[arg(long, default_value_t = 5)]
     times: usize,
     /// Only these numbers of contacts
@@ -99,7 +99,7 @@ async fn measure(arguments: &Arguments) -> (Vec<Row>, Vec<Runs>) {
     }
     if arguments.wants("S5") && !smoke {
         let (a, b) = (play("a", 1000), play("b", 1000));
-        // ejabberd pushes nothing of who is not online: no client can know when level B is over.
+        // ejabberd pushes nothing for contacts who are offline: no client can know when level B is complete.
         for (kind, play) in [(Kind::Prosody, &a), (Kind::Ejabberd, &a), (Kind::Prosody, &b)] {
             take(&mut rows, servers::rows(kind, play, times, quiet).await);
         }
@@ -118,7 +118,7 @@ async fn measure(arguments: &Arguments) -> (Vec<Row>, Vec<Runs>) {
         take(&mut rows, network::login(times).await);
     }
     if arguments.wants("S6") {
-        // A debug build on a busy machine can't keep up with the pace that counts.
+        // A debug build on a busy machine can't keep up with the rate that is measured otherwise.
         let (seconds, pace) = if smoke { (1, 50) } else { (10, 1000) };
         take(&mut rows, vec![local::delays(times, seconds, pace).await]);
     }
@@ -149,7 +149,7 @@ fn play(level: &str, contacts: usize) -> Play {
     Play::parse(&format!("{level}{contacts}")).expect("a name that spells a play")
 }
 
-/// Prints rows as they come.
+/// Prints rows as they arrive.
 fn take(rows: &mut Vec<Row>, more: Vec<Row>) {
     for row in &more {
         let Row { goal, what, figures, result, unit, .. } = row;

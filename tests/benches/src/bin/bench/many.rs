@@ -13,11 +13,11 @@ use crate::process::{Canned, threads, threads_named};
 use crate::startup::{Runs, setup};
 use crate::ui::Ui;
 
-/// Logins under way at once, from one user interface.
+/// Logins in progress at once, from one UI.
 const TOGETHER: usize = 16;
-/// What the threads are called that sled has and wakes once a second each, whatever there is to do.
+/// The names of sled's threads. Each wakes up once a second, even when idle.
 const SLED: &str = "sled-io";
-/// Contacts of each of many accounts.
+/// Contacts per account.
 const CONTACTS: usize = 10;
 
 fn account(number: usize) -> Play {
@@ -35,7 +35,7 @@ async fn log_in(canned: &Canned, daemon: &Daemon, accounts: std::ops::Range<usiz
     }
 }
 
-/// S8: memory after a login, against bare tokio-xmpp's after the same.
+/// S8: memory after a login, compared with bare tokio-xmpp.
 pub(crate) fn memory(runs: &Runs) -> Row {
     let mib = |kib: u64| kib as f64 / 1024.0;
     let of = |outcomes: &[prosed_benches::outcome::Outcome]| {
@@ -58,7 +58,7 @@ pub(crate) fn memory(runs: &Runs) -> Row {
     }
 }
 
-/// What a contact more costs: from the runs of two plays.
+/// The memory of one additional contact, from the runs of two plays.
 pub(crate) fn memory_of_a_contact(few: &Runs, many: &Runs) -> Row {
     let middle = |runs: &Runs| runs.prosed.iter().map(|run| run.rss_kib as f64).collect::<Sample>().median();
     let contacts = many.play.contacts - few.play.contacts;
@@ -72,13 +72,13 @@ pub(crate) fn memory_of_a_contact(few: &Runs, many: &Runs) -> Row {
     }
 }
 
-/// S8: ten accounts, nobody says anything.
+/// S8: ten idle accounts.
 pub(crate) async fn idle(seconds: u64) -> Vec<Row> {
     let canned = Canned::start();
     let daemon = Daemon::start(setup(&canned)).await;
     log_in(&canned, &daemon, 0..10).await;
     let _ui = Ui::watching(&daemon).await;
-    // Login settles, what was put off is written, threads that were needed once end.
+    // Until the login has settled, delayed writes are on disk, and temporary threads have ended.
     sleep(Duration::from_secs(seconds.min(30))).await;
     let measure = || (threads(daemon.id()), threads_named(daemon.id(), SLED));
     let ((cpu, sleeps), (_, of_sled)) = measure();
@@ -99,7 +99,7 @@ pub(crate) async fn idle(seconds: u64) -> Vec<Row> {
     ]
 }
 
-/// S9: so many accounts in one daemon, then all of them at its next start.
+/// S9: this many accounts in one daemon, then all of them at its next start.
 pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     let mut canned = Canned::start();
     let mut daemon = Daemon::start(setup(&canned)).await;
@@ -124,7 +124,7 @@ pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     let mut ui = Ui::connect(&daemon).await;
     ui.call("load_roster", json!({ "account": account(0).jid() })).await;
     let answered = begun.elapsed();
-    // Each comes back by itself: a call that needs one would hurry it.
+    // Don't call anything that needs an account: that would make it log in sooner.
     let online = async {
         while ui.seen.accounts_online < most {
             sleep(Duration::from_millis(50)).await;
@@ -161,7 +161,7 @@ pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     ]
 }
 
-/// Memory while contacts change without end: its slope once it has settled.
+/// Memory under constant change: its slope once it has settled.
 pub(crate) async fn churn(time: Duration) -> Row {
     let play = Play::parse("b1000p200").expect("a play");
     let canned = Canned::start();

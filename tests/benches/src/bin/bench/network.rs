@@ -1,4 +1,4 @@
-//! S4: how many round trips a login takes behind the bind, on a network where each takes long.
+//! S4: how many round trips a login takes after the bind, on a slow network.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::process::Canned;
 use crate::startup::setup;
 use crate::ui::Ui;
 
-/// One round trip: what the server sends takes this long.
+/// One round trip: everything from the server is delayed by this.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// S4, in round trips.
@@ -40,7 +40,7 @@ pub(crate) async fn login(times: usize) -> Vec<Row> {
         unit: "round trips",
         at_most: Some(at_most),
     };
-    // Half a trip more would be a whole one that is not there.
+    // Rounding up from half a trip would count one that does not exist.
     vec![
         row("from the bind's result to login's answer", answered, 1.5),
         row("from there until all that the server pushes is told", told, 1.5),

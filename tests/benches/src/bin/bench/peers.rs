@@ -1,4 +1,4 @@
-//! Peers that are not ours to build: slixmpp, from the folder where tests/bench has put it.
+//! Clients that are not built here: slixmpp, from the folder where `tests/bench` has installed it.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use prosed_benches::outcome::Outcome;
 
 use crate::process::{Target, command, outcome, try_output};
 
-/// Where tests/bench has put slixmpp; none where it could not.
+/// Where `tests/bench` has installed slixmpp; absent if it could not.
 pub(crate) fn python() -> Option<PathBuf> {
     std::env::var_os("SLIXMPP_PYTHON").map(PathBuf::from)
 }
 
-/// Has slixmpp go through a play; absent where it does not come to its end.
+/// Runs slixmpp through a play; absent if it does not finish.
 pub(crate) fn slixmpp(target: &Target) -> Option<Outcome> {
     let python = python().expect("slixmpp is wanted only where it is");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/slixmpp_client.py");

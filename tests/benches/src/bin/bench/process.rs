@@ -1,4 +1,4 @@
-//! The processes that are measured, and what the kernel says of them.
+//! The processes that are measured, and what the kernel reports about them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,19 +13,19 @@ use tempfile::TempDir;
 /// Milliseconds of a tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux.
 const TICK_MS: f64 = 10.0;
 
-/// A program of ours, beside this one.
+/// One of our programs, from this one's folder.
 pub(crate) fn program(name: &str) -> PathBuf {
     std::env::current_exe().expect("our own path").with_file_name(name)
 }
 
-/// A command that ends with us, whatever ends us.
+/// A command that ends when this process does, even by a kill.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
     command
 }
 
-/// The canned server. It ends when this is dropped, and its folder with it.
+/// The canned server. Dropping this ends it and removes its folder.
 pub(crate) struct Canned {
     child: Child,
     _folder: TempDir,
@@ -48,23 +48,23 @@ impl Canned {
         Self { _stdin: child.stdin.take(), _folder: folder, child, lines, port, ca }
     }
 
-    /// Ends it; the certificate of its authority stays.
+    /// Ends it; its CA certificate remains.
     pub(crate) fn stop(&mut self) {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
 
-    /// What was asked on the next connection that ends.
+    /// What was requested on the next connection that ends.
     pub(crate) fn report(&mut self) -> Value {
         read_line(&mut self.lines)
     }
 
-    /// What prosed's `login` needs to come here.
+    /// The parameters with which prosed's `login` connects to it.
     pub(crate) fn login(&self, play: &Play) -> Value {
         json!({ "jid": play.jid(), "password": "x", "host": "127.0.0.1", "port": self.port, "tls": "direct" })
     }
 
-    /// What a client needs to come here.
+    /// The arguments with which a client connects to it.
     pub(crate) fn target(&self, play: &Play) -> Target {
         Target {
             port: self.port,
@@ -76,12 +76,12 @@ impl Canned {
         }
     }
 
-    /// Has the floor, or bare tokio-xmpp, go through a play.
+    /// Runs the floor, or bare tokio-xmpp, through a play.
     pub(crate) fn run(&mut self, client: &str, play: &Play, more: &[&str]) -> Outcome {
         outcome(client, &self.run_lines(client, play, more))
     }
 
-    /// The same; answers with all that it printed.
+    /// The same; returns all its output.
     pub(crate) fn run_lines(&mut self, client: &str, play: &Play, more: &[&str]) -> String {
         let printed = self.target(play).run(client, more);
         self.report();
@@ -100,15 +100,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Runs the floor, or bare tokio-xmpp, and answers with what it printed.
+    /// Runs the floor, or bare tokio-xmpp, and returns its output.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails.
     pub(crate) fn run(&self, client: &str, more: &[&str]) -> String {
         output(&mut self.command(client, more))
     }
 
-    /// The same; absent where it fails.
+    /// The same; absent if it fails.
     pub(crate) fn try_run(&self, client: &str) -> Option<String> {
         try_output(&mut self.command(client, &[])).ok()
     }
@@ -127,10 +127,10 @@ impl Target {
     }
 }
 
-/// What a client says of its run.
+/// Parses what a client reports about its run.
 ///
 /// # Panics
-/// When it says something else.
+/// If it is anything else.
 pub(crate) fn outcome(client: &str, printed: &str) -> Outcome {
     serde_json::from_str(printed).unwrap_or_else(|error| panic!("{client}: {error}: {printed}"))
 }
@@ -147,10 +147,10 @@ fn read_line(lines: &mut BufReader<ChildStdout>) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// What a program prints until it ends.
+/// The whole output of a program.
 ///
 /// # Panics
-/// When it fails.
+/// If it fails.
 pub(crate) fn output(command: &mut Command) -> String {
     try_output(command).unwrap_or_else(|status| panic!("{command:?}: {status}"))
 }
@@ -164,8 +164,8 @@ pub(crate) fn try_output(command: &mut Command) -> Result<String, ExitStatus> {
     if status.success() { Ok(printed) } else { Err(status) }
 }
 
-/// CPU of a process since its start, those of its threads that have ended included, in milliseconds:
-/// good to a tick.
+/// CPU time of a process since its start, including threads that have ended, in milliseconds, with the
+/// precision of a tick.
 pub(crate) fn cpu_ms(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
     // The name, in parentheses, may hold anything; user and system time are the 14th and 15th field.
@@ -174,13 +174,13 @@ pub(crate) fn cpu_ms(pid: u32) -> f64 {
     ticks * TICK_MS
 }
 
-/// CPU of the threads that live, in milliseconds, good to a microsecond; and how often they have gone to
-/// sleep, hence been woken.
+/// CPU time of the live threads in milliseconds, with microsecond precision, and how often they have gone to sleep
+/// (and so been woken).
 pub(crate) fn threads(pid: u32) -> (f64, u64) {
     threads_named(pid, "")
 }
 
-/// The same of those whose names begin so.
+/// The same for threads whose names have this prefix.
 pub(crate) fn threads_named(pid: u32, prefix: &str) -> (f64, u64) {
     let (mut cpu, mut sleeps) = (0.0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten() {

@@ -10,10 +10,10 @@ use prosed_benches::outcome::Outcome;
 use crate::figures::{Row, Sample};
 use crate::startup::{Figure, Runs, cpu, wall};
 
-/// What stands above this line in `RECORD.md` is written by hand.
+/// Everything above this line in `RECORD.md` is written by hand.
 const MARK: &str = "<!-- Below: written by tests/bench --record -->";
 
-/// A line of the plot: what of it, and how it is drawn.
+/// A line of the plot: what it shows, and how it is drawn.
 type Client = (&'static str, &'static str, fn(&Runs) -> &[Outcome]);
 
 const CLIENTS: [Client; 4] = [
@@ -36,7 +36,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Writes the table and the plot in place of the last ones.
+/// Replaces the table and the plot.
 pub(crate) fn write(rows: &[Row], runs: &[Runs], times: usize, load: (String, String)) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let path = folder.join("RECORD.md");
@@ -55,7 +55,7 @@ pub(crate) fn write(rows: &[Row], runs: &[Runs], times: usize, load: (String, St
     fs::write(folder.join("record.svg"), plot(runs)).expect("the plot can be written");
 }
 
-/// The load averages, as the kernel says them.
+/// The load averages, as the kernel reports them.
 pub(crate) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(", ")
@@ -80,7 +80,7 @@ fn machine() -> String {
 const WIDTH: f64 = 330.0;
 const HEIGHT: f64 = 240.0;
 
-/// Both axes are logarithmic; a straight line of slope one grows as its contacts do.
+/// Both axes are logarithmic: slope one means proportional to the number of contacts.
 fn plot(runs: &[Runs]) -> String {
     let runs: Vec<&Runs> = runs.iter().filter(|runs| runs.play.name.starts_with('b')).collect();
     let mut svg = String::from(

@@ -1,4 +1,4 @@
-//! The same on real servers, which are the limit there. S5: how soon the roster is there.
+//! The same on real servers, which are the bottleneck there. S5: the time to the roster.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::startup::{Figure, cpu, middle, prosed_cold, ratios, wall};
 /// The account that has the contacts.
 const ME: &str = "me";
 
-/// ejabberd 23.01 offers to bind logins to a TLS 1.3 connection, and refuses whoever takes the offer:
-/// bare tokio-xmpp does, and tries again for ever. It offers nothing of the kind here, as Prosody doesn't.
+/// ejabberd 23.01 offers channel binding over TLS 1.3 but refuses clients that use it. bare tokio-xmpp does, and
+/// retries without end. So the offer is switched off; Prosody makes none either.
 const NO_BINDING: &str = r#"
 host_config:
   prosed.test:
@@ -30,14 +30,14 @@ host_config:
       - "SCRAM-SHA-512-PLUS"
 "#;
 
-/// Whoever left without a word is gone for good before the next one comes.
+/// Clients that disconnected uncleanly must be gone before the next one connects.
 const NO_RESUMPTION: &str = "smacks_hibernation_time = 1";
 
 fn contact(number: usize) -> String {
     format!("c{number}")
 }
 
-/// A server on which a play is true, and those of its contacts who are online.
+/// A server set up as a play says, with those of its contacts who are online.
 async fn stage(kind: Kind, play: &Play) -> (Server, Vec<Contact>) {
     let setup = Setup::new(kind).passwords(Passwords::Plain).config(match kind {
         Kind::Prosody => NO_RESUMPTION,
@@ -85,14 +85,14 @@ pub(crate) async fn rows(kind: Kind, play: &Play, times: usize, quiet: Duration)
     let (server, _online) = stage(kind, play).await;
     let (target, login) = target(&server, play);
     let (mut floor, mut bare, mut slixmpp, mut prosed) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
-    // For each client that has left the server tells all contacts, which takes Prosody up to half a second:
-    // the next one is not to wait for that.
+    // When a client disconnects, the server notifies all contacts, which takes Prosody up to half a second. The next
+    // client should not wait for that.
     for _ in 0..times {
         sleep(quiet).await;
         floor.push(outcome("floor", &target.run("floor", &[])));
         sleep(quiet).await;
         bare.extend(target.try_run("bare").map(|printed| outcome("bare", &printed)));
-        // Once is enough to know that it waits for ever.
+        // Once is enough to see that it never finishes.
         if peers::python().is_some() && slixmpp.len() + 1 == floor.len() {
             sleep(quiet).await;
             slixmpp.extend(peers::slixmpp(&target));
@@ -119,7 +119,7 @@ pub(crate) async fn rows(kind: Kind, play: &Play, times: usize, quiet: Duration)
     let roster: Figure = |outcome| outcome.roster_ms;
     let is_goal = kind == Kind::Prosody && play.level == Level::B;
     let mut rows = Vec::new();
-    // Where it can't do it, the table says so by its absence.
+    // If it can't do this, it is left out of the table.
     if bare.len() == times {
         rows.push(row("S1", "cold start, wall", wall, ratios(&prosed, &bare, wall), "× bare", None));
         rows.push(row("S1", "cold start, CPU", cpu, ratios(&prosed, &bare, cpu), "× bare", None));

@@ -1,5 +1,5 @@
-//! S1: a cold start-up on the canned server, everybody in turn. S2: the same with a warm cache. S3: from
-//! `exec` to the cached roster, with no network.
+//! S1: a cold start-up on the canned server, each client in turn. S2: the same with a warm cache. S3: from `exec` to
+//! the cached roster, without a network.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::figures::{Row, Sample, short};
 use crate::process::{Canned, cpu_ms};
 use crate::ui::Ui;
 
-/// After this long everything that was put off is done: login has settled, writes are on disk.
+/// After this long all delayed work is done: the login has settled, and writes are on disk.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
-/// Everybody's runs of one play.
+/// Each client's runs of one play.
 pub(crate) struct Runs {
     pub(crate) play: Play,
     pub(crate) floor: Vec<Outcome>,
@@ -25,17 +25,17 @@ pub(crate) struct Runs {
     pub(crate) prosed: Vec<Outcome>,
 }
 
-/// A daemon that trusts the canned server and logs as little as it does by default.
+/// A daemon that trusts the canned server, with the default log level.
 pub(crate) fn setup(canned: &Canned) -> prosed_tests::daemon::Setup {
     Daemon::setup().trust_ca(&canned.ca).environment("RUST_LOG", "info")
 }
 
-/// Runs of floor, bare tokio-xmpp, slixmpp where it is wanted, and prosed, in turn.
+/// Runs floor, bare tokio-xmpp, slixmpp (if wanted) and prosed, in turn.
 pub(crate) async fn cold(play: &Play, times: usize, slixmpp: bool, quiet: Duration) -> Runs {
     let play = play.clone();
     let mut runs = Runs { play: play.clone(), floor: vec![], bare: vec![], slixmpp: vec![], prosed: vec![] };
     let mut canned = Canned::start();
-    // The first run pays for the preparation of the play.
+    // The first run includes the preparation of the play.
     canned.run("floor", &play, &[]);
     for _ in 0..times {
         runs.floor.push(canned.run("floor", &play, &[]));
@@ -52,7 +52,7 @@ pub(crate) async fn cold(play: &Play, times: usize, slixmpp: bool, quiet: Durati
     runs
 }
 
-/// From `login` until the user interface has been told of everything.
+/// From `login` until the UI has received everything.
 pub(crate) async fn prosed_cold(login: Value, daemon: &Daemon, play: &Play, quiet: Duration) -> Outcome {
     let mut ui = Ui::watching(daemon).await;
     let begun = Instant::now();
@@ -60,7 +60,7 @@ pub(crate) async fn prosed_cold(login: Value, daemon: &Daemon, play: &Play, quie
     ui.until(|seen| seen.all_of(play) && seen.roster.is_some()).await;
     let wall_ms = millis(begun.elapsed());
     let roster_ms = ui.seen.roster.map(|at| millis(at - begun)).unwrap_or_default();
-    // What was put off counts, too.
+    // Delayed work counts, too.
     sleep(quiet).await;
     Outcome { wall_ms, cpu_ms: cpu_ms(daemon.id()), rss_kib: rss_kib(&daemon.id().to_string()), roster_ms }
 }
@@ -113,8 +113,7 @@ pub(crate) fn rows(runs: &Runs) -> Vec<Row> {
     rows
 }
 
-/// S10: how much more of N log N the last of these plays costs than the second, where fixed costs count for
-/// little.
+/// S10: the cost per N log N of the last of these plays, compared with the second, where fixed costs matter little.
 pub(crate) fn growth(runs: &[Runs]) -> Row {
     let cost = |runs: &Runs| {
         let n = runs.play.contacts as f64;
@@ -135,7 +134,7 @@ pub(crate) fn growth(runs: &[Runs]) -> Row {
     }
 }
 
-/// S2: the daemon is started anew and logs in by itself; against a floor that knows as much.
+/// S2: the daemon is restarted and logs in by itself, compared with a floor that knows as much.
 pub(crate) async fn warm(play: &Play, times: usize, quiet: Duration) -> Vec<Row> {
     let mut canned = Canned::start();
     canned.run("floor", play, &[]);
@@ -184,7 +183,7 @@ pub(crate) async fn warm(play: &Play, times: usize, quiet: Duration) -> Vec<Row>
     vec![row("wall", walls, wall), row("CPU", cpus, cpu), again]
 }
 
-/// S3: from `exec` to the answer of `load_roster`, everything cached, the server gone.
+/// S3: from `exec` to the answer of `load_roster`, with everything cached and no server.
 pub(crate) async fn cached(play: &Play, times: usize, quiet: Duration) -> Row {
     let mut canned = Canned::start();
     canned.run("floor", play, &[]);

@@ -1,4 +1,4 @@
-//! A user interface that is told of everything and costs little: it reads only what it counts.
+//! A cheap UI that subscribes to everything: it parses only what it counts.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,19 +19,19 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Longer than anything takes here: whoever waits so long waits for nothing.
+/// Longer than anything takes here: after this, a wait has failed.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// What the user interface has learnt so far.
+/// What the UI has received so far.
 #[derive(Default)]
 pub(crate) struct Seen {
     online: HashSet<usize>,
     avatars: HashSet<usize>,
     profiles: HashSet<usize>,
-    /// The last presence of the login has come.
+    /// The last presence of the login has arrived.
     pub(crate) last: bool,
     /// The server's roster is here.
     pub(crate) roster: Option<Instant>,
@@ -41,12 +41,12 @@ pub(crate) struct Seen {
     pub(crate) bytes: usize,
     /// How old stamped presences were.
     pub(crate) ages: Ages,
-    /// Accounts that were online when they were listed last.
+    /// Accounts that were online when last listed.
     pub(crate) accounts_online: usize,
 }
 
 impl Seen {
-    /// Whether all of a play that is told once is told.
+    /// Whether everything in a play that is sent once has arrived.
     pub(crate) fn all_of(&self, play: &Play) -> bool {
         let told = if play.level == Level::B { play.contacts } else { 0 };
         self.online.len() >= play.online() && self.avatars.len() >= told && self.profiles.len() >= told
@@ -151,17 +151,17 @@ impl Ui {
         Some(Self { socket, last_id: 0, seen: Seen::default() })
     }
 
-    /// Connects, and is told of everything from now on.
+    /// Connects, and subscribes to everything.
     pub(crate) async fn watching(daemon: &Daemon) -> Self {
         let mut ui = Self::connect(daemon).await;
         ui.call("subscribe", json!({})).await;
         ui
     }
 
-    /// Calls a method and waits for its answer; answers how many bytes it had.
+    /// Calls a method and waits for its answer; returns the answer's size in bytes.
     ///
     /// # Panics
-    /// When it is an error.
+    /// If it is an error.
     pub(crate) async fn call(&mut self, method: &str, params: Value) -> usize {
         self.send(method, params).await;
         loop {
@@ -171,8 +171,8 @@ impl Ui {
         }
     }
 
-    /// Calls a method, with no subscription open, and waits for its answer without looking into it; answers
-    /// how many bytes it had.
+    /// Calls a method, with no subscription open, and waits for its answer without parsing it; returns the
+    /// answer's size in bytes.
     pub(crate) async fn receive(&mut self, method: &str, params: Value) -> usize {
         self.send(method, params).await;
         loop {
@@ -183,14 +183,14 @@ impl Ui {
         }
     }
 
-    /// Calls a method and waits for nothing.
+    /// Calls a method without waiting for the answer.
     pub(crate) async fn send(&mut self, method: &str, params: Value) {
         self.last_id += 1;
         let call = json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params });
         self.socket.send(Message::text(call.to_string())).await.expect("the daemon is there");
     }
 
-    /// Takes in frames until there is enough.
+    /// Reads frames until the condition holds.
     pub(crate) async fn until(&mut self, enough: impl Fn(&Seen) -> bool) {
         let events = async {
             while !enough(&self.seen) {
@@ -200,12 +200,12 @@ impl Ui {
         timeout(PATIENCE, events).await.expect("all of it comes in time");
     }
 
-    /// Reads and forgets, until the daemon is gone.
+    /// Reads and discards, until the daemon is gone.
     pub(crate) async fn drain(mut self) {
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
-    /// Takes in one frame; answers with its bytes where it is the answer to the last call.
+    /// Reads one frame; returns its size in bytes if it answers the last call.
     async fn step(&mut self) -> Option<usize> {
         let message = self.socket.next().await.expect("the daemon is there").expect("a WebSocket");
         let Message::Text(text) = message else { return None };
