@@ -260,9 +260,12 @@ impl Session {
     pub(crate) fn assign_image(&mut self, owner: &BareJid, record: AvatarRecord) -> bool {
         let id = record.id;
         let image = self.images.info(&id);
-        let Some(person) = self.people.edit(owner) else { return false };
         let record = Some(Some(AvatarRecord { image, ..record }));
-        if person.avatar != record {
+        let Some(known) = self.people.person(owner) else { return false };
+        // A login tells mostly what is known; only what is new makes work.
+        if known.avatar != record
+            && let Some(person) = self.people.edit(owner)
+        {
             let before = held(person);
             person.avatar = record;
             person.show_avatar();
@@ -290,8 +293,9 @@ impl Session {
 
     /// A contact has no picture, or no longer has one.
     pub(crate) fn assign_no_image(&mut self, owner: &BareJid) {
-        let Some(person) = self.people.edit(owner) else { return };
-        if person.avatar != Some(None) {
+        if self.people.person(owner).is_some_and(|person| person.avatar != Some(None))
+            && let Some(person) = self.people.edit(owner)
+        {
             let before = held(person);
             person.avatar = Some(None);
             person.show_avatar();

@@ -28,13 +28,15 @@ impl Session {
         }
         let bounded = |profile: Profile| if is_ours { profile } else { profile.bounded() };
         let profile = profile.map(bounded);
+        let Some(person) = self.people.person(owner) else { return };
+        // A login tells mostly what is known; only what is new makes work.
+        if slot(&mut person.profile.clone()).as_deref() == profile.as_ref() {
+            return;
+        }
         let before = self.memory_of(owner);
         let Some(person) = self.people.edit(owner) else { return };
-        let known = slot(&mut person.profile);
-        if known.as_deref() != profile.as_ref() {
-            *known = profile.map(Arc::new);
-            self.people.save(owner);
-        }
+        *slot(&mut person.profile) = profile.map(Arc::new);
+        self.people.save(owner);
         self.note_memory(before, self.memory_of(owner));
     }
 
