@@ -62,7 +62,8 @@ const CONTROLS: &[Control] = &[
     ("challenge", ATTACKS, Kind::Prosody, 1, &["NoChallenge: a login"]),
     ("nonce", ATTACKS, Kind::Prosody, 1, &["ForeignNonce: a login"]),
     ("anonymous", ATTACKS, Kind::Prosody, 1, &["Anonymous: a login"]),
-    ("no-step-down", ATTACKS, Kind::Prosody, 1, &["StepDown: a login", "StepDown: the password was said", "Unbound: a login"]),
+    ("no-step-down", ATTACKS, Kind::Prosody, 1, &["StepDown: a login", "StepDown: the password was said", "Unbound: a login", "WeakerHash: a login", "ForShow: a login"]),
+    ("offer-hash", ATTACKS, Kind::Prosody, 1, &["ChangedOffer: a login"]),
     ("before-login", ATTACKS, Kind::Prosody, 1, &["DeepFeatures: the process is gone, signal"]),
     ("bound-account", ATTACKS, Kind::Prosody, 1, &["ForeignAccount: a login"]),
 ];

@@ -55,6 +55,13 @@ enum Attack {
     StepDown,
     /// Channel binding is no longer offered, after a bound login.
     Unbound,
+    /// Only a weaker hash is offered, after a login with a stronger one.
+    WeakerHash,
+    /// A bound weaker hash next to an unbound strong one, after a bound login with the strong one: together they offer
+    /// all that was pinned, and no login could use it.
+    ForShow,
+    /// Somebody in between has changed what the server offers (XEP-0474).
+    ChangedOffer,
     /// Nested stream headers where features are due.
     Headers,
     /// Features with elements nested in them, as deep as fits.
@@ -68,7 +75,7 @@ enum Attack {
 }
 
 /// Each with the guard against it, and the reported refusal.
-const ATTACKS: [(Attack, &str, &str); 17] = [
+const ATTACKS: [(Attack, &str, &str); 20] = [
     (Attack::WrongName, "certificate", "tlsFailed"),
     (Attack::Expired, "certificate", "tlsFailed"),
     (Attack::Untrusted, "certificate", "tlsFailed"),
@@ -81,6 +88,9 @@ const ATTACKS: [(Attack, &str, &str); 17] = [
     (Attack::Anonymous, "anonymous", "protocolViolation"),
     (Attack::StepDown, "no-step-down", "downgradeRefused"),
     (Attack::Unbound, "no-step-down", "downgradeRefused"),
+    (Attack::WeakerHash, "no-step-down", "downgradeRefused"),
+    (Attack::ForShow, "no-step-down", "downgradeRefused"),
+    (Attack::ChangedOffer, "offer-hash", "protocolViolation"),
     (Attack::Headers, "before-login", "protocolViolation"),
     (Attack::DeepFeatures, "before-login", "protocolViolation"),
     (Attack::FewIterations, "iterations", "protocolViolation"),
@@ -143,9 +153,9 @@ impl Attack {
         let login = caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
         // A second UI: calls of one connection wait for each other.
         let ui = Ui::connect(&daemon).await;
-        if matches!(self, Self::StepDown | Self::Unbound) {
+        if matches!(self, Self::StepDown | Self::Unbound | Self::WeakerHash | Self::ForShow) {
             let sasl = Sasl::new(ME, PASSWORD);
-            let sasl = if self == Self::Unbound { sasl.binding() } else { sasl };
+            let sasl = if matches!(self, Self::Unbound | Self::ForShow) { sasl.binding() } else { sasl };
             let peer = hostile.accept_session_by(&sasl, "").await.serve(|_| None);
             account_is(&ui, &me, "online", TOLD_WITHIN).await;
             drop(peer);
@@ -188,6 +198,9 @@ impl Attack {
             Self::ForeignNonce => sasl.lying(Lie::ForeignNonce),
             Self::Anonymous => sasl.offering(&["ANONYMOUS"]).lying(Lie::NoChallenge),
             Self::StepDown => sasl.offering(&["PLAIN"]),
+            Self::WeakerHash => sasl.offering(&["SCRAM-SHA-1"]),
+            Self::ForShow => sasl.binding().offering(&["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256"]),
+            Self::ChangedOffer => sasl.lying(Lie::ChangedOffer),
             Self::FewIterations => sasl.iterating(1),
             Self::ManyIterations => sasl.iterating(4_000_000_000),
             _ => sasl,

@@ -25,6 +25,8 @@ pub enum Lie {
     NoChallenge,
     /// The server's nonce does not begin with the client's.
     ForeignNonce,
+    /// The challenge says that something else was offered (XEP-0474), as if somebody in between had changed it.
+    ChangedOffer,
 }
 
 /// What the server offers and does.
@@ -122,7 +124,7 @@ async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
                 Hash { hmac: hmac::HMAC_SHA256, pbkdf2: pbkdf2::PBKDF2_HMAC_SHA256, digest: &digest::SHA256 };
             scram(peer, sasl, &hash, &first).await
         }
-        "SCRAM-SHA-1" => {
+        "SCRAM-SHA-1" | "SCRAM-SHA-1-PLUS" => {
             let hash = Hash {
                 hmac: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
                 pbkdf2: pbkdf2::PBKDF2_HMAC_SHA1,
@@ -157,7 +159,11 @@ async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result
         Some(Lie::ForeignNonce) => format!("x{nonce}y"),
         _ => format!("{nonce}{:x}", rand::random::<u64>()),
     };
-    let challenge = format!("r={server_nonce},s={},i={}", BASE64_STANDARD.encode(SALT), sasl.iterations);
+    let mut challenge = format!("r={server_nonce},s={},i={}", BASE64_STANDARD.encode(SALT), sasl.iterations);
+    if sasl.lie == Some(Lie::ChangedOffer) {
+        let offer = digest::digest(hash.digest, b"SCRAM-SHA-256-PLUS\x1ftls-exporter");
+        challenge += &format!(",h={}", BASE64_STANDARD.encode(offer));
+    }
     send(peer, "challenge", &challenge).await?;
 
     let response = peer.expect().await?;

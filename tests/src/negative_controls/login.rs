@@ -85,6 +85,12 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "if !$out && (!nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len()) {",
     },
     Edit {
+        guard: "offer-hash",
+        file: SCRAM,
+        here: ".any(|hash| hash != seen)",
+        instead: ".any(|hash| !$out && hash != seen)",
+    },
+    Edit {
         guard: "iterations",
         file: SCRAM,
         here: "(MIN_ITERATIONS..=MAX_ITERATIONS).contains(count)",
