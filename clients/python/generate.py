@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes src/prosed/_api.py of protocol/openrpc.json: types, errors and methods of the API.
+"""Generates src/prosed/_api.py from protocol/openrpc.json: the API's types, errors and methods.
 
     ./generate.py           writes it
-    ./generate.py --check   fails where it differs from what would be written
+    ./generate.py --check   fails if it differs from what would be written
 
-Python's standard library is all that it needs.
+Needs only Python's standard library.
 """
 
 import json
@@ -20,12 +20,12 @@ DOCUMENT = HERE.parent.parent / "protocol" / "openrpc.json"
 MODULE = HERE / "src" / "prosed" / "_api.py"
 
 WIDTH = 100
-# What a schema is called here, where its own name would mislead: these are data, and no exceptions.
+# Schemas with misleading names: these classes are data, not exceptions.
 RENAMED = {"Error": "ErrorObject", "Warning": "ContactWarning"}
-# An empty object says nothing.
+# An empty object.
 NOTHING = "Done"
 SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
-# What every event has.
+# The fields of every event.
 EVENT_FIELDS = ['seq=json["seq"]', 'time=moment(json["time"])', 'account=json["account"]']
 
 HEAD = '''\
@@ -91,7 +91,7 @@ class Generator:
         return sorted([*types, *errors, "Event", "UnknownEvent"])
 
     def is_called(self, method: dict[str, Any]) -> bool:
-        """Subscriptions are not: `events` opens and ends them."""
+        """Not for subscriptions: `events` opens and ends them."""
         ends = {
             other["x-subscription"]["unsubscribe"]
             for other in self.document["methods"]
@@ -122,7 +122,7 @@ class Generator:
         return SIMPLE[str(kind)]
 
     def named_like(self, schema: dict[str, Any]) -> str | None:
-        """The type with these very properties: a parameter is described in place."""
+        """The type with exactly these properties: parameters are described inline."""
         properties = set(schema.get("properties", {}))
         for name, other in self.schemas.items():
             if properties and set(other.get("properties", {})) == properties:
@@ -389,7 +389,7 @@ class Generator:
 
 
 def is_removable(schema: dict[str, Any]) -> bool:
-    """Whether null means something else than to leave it out."""
+    """Whether null means something other than absence."""
     return any(choice.get("type") == "null" for choice in schema.get("anyOf", []))
 
 

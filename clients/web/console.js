@@ -1,4 +1,4 @@
-// The web console: connects, and gives each part of the page its work.
+// The web console: connects, and runs each part of the page.
 
 import { connect } from "/client/prosed.js";
 import { showContacts } from "./contacts.js";
@@ -11,7 +11,7 @@ import { showRequests } from "./requests.js";
 const url = `ws://${location.host}/rpc`;
 const $ = (selector) => document.querySelector(selector);
 
-/** Connects with the token that the page was handed, or asks for it until it is right. */
+/** Connects with the token in the page's address, or asks for it until it is right. */
 async function enter() {
   const door = $("#door");
   const trouble = door.querySelector(".trouble");
@@ -40,7 +40,7 @@ function showEnd(error) {
   end.showModal();
 }
 
-// At a name, another address may answer than that of the daemon: the client connects to addresses only.
+// The client connects to addresses only: a name might lead to another program.
 if (location.hostname === "localhost") {
   showEnd({ message: `This page is at http://127.0.0.1:${location.port}/ only.` });
   await new Promise(() => {});
@@ -50,7 +50,7 @@ const prosed = await enter();
 const showState = () => {
   $("#link").textContent = prosed.state;
   $("#link").className = `pill ${prosed.state}`;
-  // There is a new token. Nothing is loaded again: another program may have the port now.
+  // The token has changed. Don't reload: another program may have the port now.
   if (prosed.state === "closed") showEnd(prosed.error);
 };
 prosed.addEventListener("statechange", showState);
@@ -61,7 +61,7 @@ const accounts = new Map();
 let chosen;
 let leaving = new AbortController();
 
-/** Shows one account's side of everything. */
+/** Shows everything about one account. */
 function choose(account) {
   chosen = account;
   leaving.abort();
@@ -75,7 +75,7 @@ function choose(account) {
 function refresh(before) {
   if (!accounts.has(chosen)) return choose(accounts.keys().next().value);
   showMe(prosed, $("#me"), accounts, chosen, choose);
-  // What could not be loaded without the server may be loaded now.
+  // Load what could not be loaded without the server.
   if (before && before.state !== "online" && accounts.get(chosen).state === "online") choose(chosen);
 }
 
@@ -115,6 +115,6 @@ try {
     }
   }
 } catch (error) {
-  // Why it has ended for good is shown already.
+  // The reason is already shown.
   if (prosed.state !== "closed") throw error;
 }

@@ -25,7 +25,7 @@ export async function showContacts(prosed, place, account, signal) {
     view.disconnect();
     for (const item of list.children) view.observe(item);
   };
-  // Pictures and profiles of those who come into view are wanted first. Each is said once.
+  // Report contacts that come into view, once each: their pictures and profiles are fetched first.
   const seen = new Set();
   const view = new IntersectionObserver((entries) => {
     const come = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => target.dataset.jid);
@@ -34,7 +34,7 @@ export async function showContacts(prosed, place, account, signal) {
     if (jids.length) prosed.showContacts({ account, jids }).catch(() => jids.forEach((jid) => seen.delete(jid)));
   });
   search.addEventListener("input", draw);
-  // However many changes come in a moment, the list is drawn once.
+  // Draw once for all changes of a moment.
   let frame;
   await trying(trouble, async () => {
     for await (const change of prosed.watchRoster({ account, signal })) {

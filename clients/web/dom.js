@@ -1,4 +1,4 @@
-// Making elements. Text goes in as text, never as HTML.
+// Creates elements. Text is inserted as text, never as HTML.
 
 /** An element with properties, and children: elements, or text. */
 export function element(name, properties = {}, ...children) {
@@ -7,10 +7,10 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Somebody else's text: it can't turn what stands around it. */
+/** Other people's text, isolated so that it can't change the direction of the text around it. */
 export const said = (text, className = "") => element("bdi", { textContent: text, className });
 
-/** Does something that may fail, and shows why in a place for it. */
+/** Runs something that may fail, and shows the error. */
 export async function trying(place, work) {
   place.textContent = "";
   try {
@@ -21,7 +21,7 @@ export async function trying(place, work) {
   }
 }
 
-/** Words in the order of how much somebody is there, and what people say for them. */
+/** Availabilities, most available first, with their labels. */
 export const AVAILABILITIES = {
   chat: "Wants to talk",
   available: "Available",
@@ -31,7 +31,7 @@ export const AVAILABILITIES = {
   unavailable: "Offline",
 };
 
-/** A picture, or initials on a colour that is always the same for the same JID. */
+/** A picture, or initials on a colour that depends on the JID. */
 export function portrait(prosed, { jid, name, avatar, availability }) {
   const url = prosed.avatarUrl(avatar, 128);
   const inner = url ? element("img", { src: url, alt: "" }) : element("span", { textContent: [...name][0] ?? "?" });

@@ -2,10 +2,10 @@
 
 import { element, said } from "./dom.js";
 
-/** What is older is of no use to people. */
+/** The most events shown: older ones are removed. */
 const SHOWN = 100;
 
-/** Answers with a function that shows one more event. */
+/** Returns a function that shows one more event. */
 export function showEvents(place) {
   const list = element("ol", { className: "events" });
   const hint = element("p", { className: "faint", textContent: "What happens from now on." });
@@ -23,7 +23,7 @@ function line(event) {
   const head = element("summary", {},
     element("time", { textContent: time }), element("code", { textContent: event.event }), said(about, "about"));
   const details = element("details", {}, head);
-  // Most are never looked into.
+  // Formatted only when opened: most never are.
   details.addEventListener("toggle", () => {
     details.append(element("pre", { textContent: JSON.stringify(event, undefined, 2) }));
   }, { once: true });

@@ -1,10 +1,10 @@
-// Ourselves: which account, how it stands, and what contacts see of us.
+// Our account: its state, and our presence.
 
 import { AVAILABILITIES, element, portrait, said, trying } from "./dom.js";
 
 export function showMe(prosed, place, accounts, chosen, choose) {
   const account = accounts.get(chosen);
-  // Not while somebody is typing.
+  // Don't overwrite what the user is typing.
   if (place.contains(document.activeElement) && place.dataset.account === chosen) return;
   place.dataset.account = chosen ?? "";
   if (!account) return place.replaceChildren();

@@ -1,10 +1,10 @@
-// The API, to try out: from the daemon's own description of it.
+// A form for each method, made from the daemon's description of its API.
 
 import { element, trying } from "./dom.js";
 
 export async function showMethods(prosed, place) {
   const { methods } = await prosed.discover();
-  // `events` does what those do.
+  // Those are for the event list.
   const calls = methods.filter(({ name }) => !/^(un)?subscribe(_[a-z]+[A-Z]|$)/.test(name));
   const choice = element("select", { ariaLabel: "Method" }, calls.map(({ name }) => element("option", { textContent: name })));
   const about = element("p", { className: "faint" });

@@ -1,4 +1,4 @@
-// Who wants to see our presence: nobody is accepted without our word.
+// Requests to see our presence. Nobody is accepted automatically.
 
 import { marks } from "./contacts.js";
 import { element, said, trying } from "./dom.js";

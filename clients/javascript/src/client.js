@@ -1,11 +1,11 @@
-// The client as programs see it.
+// The public client.
 
 import { METHODS } from "./api.js";
 import { EventStream } from "./events.js";
 import { Link } from "./link.js";
 import { watchRoster } from "./roster.js";
 
-/** How long a call waits for a lost connection to come back, in milliseconds: people don't wait longer. */
+/** How long a call waits for a lost connection to be re-established, in milliseconds. */
 const CALL_PATIENCE = 10_000;
 
 /** Contacts in a page of a roster: at most some 4 MiB. */

@@ -2,10 +2,10 @@
 
 import { ProsedError, disconnected } from "./error.js";
 
-/** Below the daemon's own bound of 64, so that a call beyond it waits here instead of failing there. */
+/** Less than the daemon's limit of 64: further calls wait here instead of failing there. */
 const CALLS_IN_FLIGHT = 48;
 
-/** The daemon's bound on a request. To a larger one it answers without saying which it means. */
+/** The daemon's limit on a request. Its answer to a larger one has no id, so we check it here. */
 const REQUEST_BYTES = 2 * 1024 * 1024;
 
 export class Connection {
@@ -13,26 +13,26 @@ export class Connection {
   #newestId = 0;
   /** Calls that were sent and not answered, by id. */
   #calls = new Map();
-  /** Calls that wait for their turn: each has a promise that somebody holds already. */
+  /** Calls that wait to be sent, whose promises callers already have. */
   #waiting = [];
-  /** By the id that the daemon gave. */
+  /** By the daemon's subscription id. */
   #subscriptions = new Map();
 
   #isOver = false;
   #onclose;
 
-  /** Takes a WebSocket that is open. `onclose` is called once, before anybody else learns of the end. */
+  /** Takes an open WebSocket. `onclose` is called once, before any call fails. */
   constructor(socket, onclose) {
     this.#socket = socket;
     this.#onclose = onclose;
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.#end();
-    // Whatever is wrong with a socket also closes it.
+    // Every error also closes the socket.
     socket.onerror = () => {};
     if (socket.readyState !== 1) queueMicrotask(() => this.#end());
   }
 
-  /** Asks for something. */
+  /** Calls a method. */
   call(method, params, signal) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -48,14 +48,14 @@ export class Connection {
   }
 
   /**
-   * Subscribes. The listener's `begin` is called with a function that ends the subscription, then
-   * `event` with each event and its length in characters, and, unless we end it, `end` with the error
-   * for which it is over or never was. None of them throws.
+   * Subscribes. The listener's `begin` is called with a function that ends the subscription, then `event` with each
+   * event and its length in characters. If the subscription fails or is ended by the daemon, `end` is called with the
+   * error. None of them may throw.
    */
   subscribe(params, listener) {
     this.#ask("subscribe", params, (error, id) => {
       if (error) return listener.end(error);
-      // While the answer is read: an event may be in the same packet.
+      // Synchronously: an event may be in the same packet.
       this.#subscriptions.set(id, listener);
       listener.begin(() => {
         if (this.#subscriptions.delete(id)) this.call("unsubscribe", { id }).catch(() => {});
@@ -72,7 +72,7 @@ export class Connection {
     const id = ++this.#newestId;
     const call = { id, text: JSON.stringify({ jsonrpc: "2.0", id, method, params }), answer };
     const error = this.#isOver ? disconnected() : tooLarge(call.text);
-    // Not before the caller has what we return.
+    // Only after the caller has our return value.
     if (error) queueMicrotask(() => call.answer(error));
     else this.#waiting.push(call);
     this.#send();
@@ -90,7 +90,7 @@ export class Connection {
 
   #receive(text) {
     const message = parse(text);
-    // Whoever speaks no JSON is not prosed.
+    // prosed sends only JSON.
     if (!message) return this.close();
     if (message.method !== undefined) return this.#notice(message.params, text.length);
     const call = this.#calls.get(message.id);

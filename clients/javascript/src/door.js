@@ -1,19 +1,19 @@
-// Opening the daemon's door on a port, with what browsers and Node have in common.
+// Connects to the daemon's port, in browsers and in Node.
 
 import { ProsedError, unreachable } from "./error.js";
 
-/** The daemon is on this machine: it answers within this many milliseconds, or not at all. */
+/** How long to wait for an answer, in milliseconds: the daemon is on this machine. */
 export const PATIENCE = 5_000;
 
-/** The daemon's answers to challenges are so long. */
+/** The length of an answer to a challenge, in characters. */
 const ANSWER_LENGTH = 64;
 
 /**
- * Opens the WebSocket at `url` with the token, once what listens there has proved that it has the token:
- * another program may have taken the port of a daemon that has ended. `WebSocket` is the class that does it.
+ * Opens a WebSocket to `url` with the token, after the program that listens there has proved that it has the token:
+ * another program may have taken the port since the daemon ended. `WebSocket` is the class to use.
  */
 export async function openPort(WebSocket, url, token, signal) {
-  if (!token) throw new ProsedError("tokenMissing", "prosed asks for its token: it is in the file that endpoint.json names.");
+  if (!token) throw new ProsedError("tokenMissing", "prosed needs its token: it is in the file that endpoint.json names.");
   const place = parsed(url);
   const base = place.href.replace(/^ws/, "http");
   const answer = await challenge(base, token, signal);
@@ -21,12 +21,12 @@ export async function openPort(WebSocket, url, token, signal) {
   if (!answer.isRight) {
     throw new ProsedError(
       "unauthorized",
-      `What listens at ${url} does not know this token, and was told nothing. prosed makes a new one when it ` +
-        "starts: run `prosectl open` again, or read the file that endpoint.json names. If prosed does not run, " +
-        "another program has its port.",
+      `The program that listens at ${url} does not know this token, and nothing was sent to it. prosed makes a new ` +
+        "token when it starts: run `prosectl open` again, or read the file that endpoint.json names. If prosed is not " +
+        "running, another program has its port.",
     );
   }
-  // Pages can't set a header on a WebSocket, and an address is no place for a token.
+  // Pages can't set headers on a WebSocket, and URLs end up in logs.
   const socket = new WebSocket(place.href, ["prosed.v1", `prosed.bearer.${token}`]);
   if (!(await opened(socket, signal))) {
     throw unreachable("it has just started, or has no room for another connection");
@@ -34,18 +34,18 @@ export async function openPort(WebSocket, url, token, signal) {
   return { socket, url: base };
 }
 
-/** An address and no name, since it is part of what is proved: at another, somebody else may listen. */
+/** An address rather than a name, because the address is part of the proof. */
 function parsed(url) {
   try {
     const place = new URL(url);
     if (place.hostname === "localhost") place.hostname = "127.0.0.1";
     return place;
   } catch (cause) {
-    throw new ProsedError("unreachable", `${url} is no address.`, { cause });
+    throw new ProsedError("unreachable", `${url} is not a URL.`, { cause });
   }
 }
 
-/** Asks what listens there to prove that it has the token. Absent where it gives a page no answer. */
+/** Asks the program at `base` to prove that it has the token. Undefined if a page gets no answer. */
 async function challenge(base, token, signal) {
   if (!globalThis.crypto?.subtle) {
     throw new ProsedError(
@@ -66,7 +66,7 @@ async function challenge(base, token, signal) {
   return { isRight: (await beginning(answer)) === right };
 }
 
-/** What a program says that may be anybody's: not more of it than is needed. */
+/** Reads no more than necessary: this may be any program. */
 async function beginning(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -77,7 +77,7 @@ async function beginning(answer) {
       text += value;
     }
   } catch {
-    // It takes too long, or breaks off.
+    // Too slow, or cut off.
   } finally {
     reader.cancel().catch(() => {});
   }
@@ -86,7 +86,7 @@ async function beginning(answer) {
 
 const hexadecimal = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** A request without the token; absent where there is no answer that we may read. */
+/** A request without the token. Undefined if there is no answer that we may read. */
 function ask(address, options, signal) {
   const patience = AbortSignal.timeout(PATIENCE);
   const either = signal ? AbortSignal.any([signal, patience]) : patience;
@@ -96,13 +96,13 @@ function ask(address, options, signal) {
   });
 }
 
-/** Whether a WebSocket opens. */
+/** Whether the WebSocket could be opened. */
 export function opened(socket, signal) {
   return new Promise((resolve, reject) => {
     const done = (how, value) => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
-      // Closing what is on its way is an error to some; it is ours.
+      // Some implementations report closing a socket that is still connecting as an error.
       if (value !== true) socket.onerror = () => {};
       if (value !== true) socket.close();
       how(value);
@@ -118,8 +118,7 @@ export function opened(socket, signal) {
 }
 
 /**
- * Browsers don't tell a page why it gets no answer, and the daemon gives a page that it does not list no sign of
- * itself.
+ * Browsers don't tell a page why a request failed, and the daemon doesn't answer pages whose origin is not listed.
  */
 function whyNot(base) {
   const origin = globalThis.location?.origin;

@@ -1,10 +1,10 @@
-// What can go wrong, in one class: the daemon's errors and the connection's.
+// Errors of the daemon and of the connection.
 
 export class ProsedError extends Error {
   name = "ProsedError";
 
   constructor(kind, message, { code, data = {}, cause } = {}) {
-    // Of an error, structured cloning leaves the message and the cause: what programs need is there as well.
+    // Structured cloning keeps only an error's message and cause, so the cause has the details as well.
     super(message, { cause: { kind, code, data, cause } });
     this.code = code;
     this.kind = kind;
@@ -12,19 +12,19 @@ export class ProsedError extends Error {
     this.retryable = data.retryable ?? false;
   }
 
-  /** From an error object of JSON-RPC, or from what structured cloning has left of one of ours. */
+  /** From a JSON-RPC error object, or from a structured clone of a ProsedError. */
   static from({ code, message, data, cause }) {
     if (cause?.kind) return new ProsedError(cause.kind, message, cause);
     const details = typeof data === "object" && data !== null ? data : {};
-    // Each error of the daemon has a kind.
+    // Every error of the daemon has a kind.
     return new ProsedError(details.kind ?? "internalError", message, { code, data: details });
   }
 }
 
-/** The daemon's answer will never come, and the next connection may fare better. */
+/** The connection was lost before the answer came. */
 export const disconnected = () =>
   new ProsedError("disconnected", "The connection to prosed is lost.", { data: { retryable: true } });
 
-/** Nobody who speaks our protocol answers; `text` says what befell us instead. */
+/** prosed can't be reached, for the reason in `text`. */
 export const unreachable = (text, cause) =>
   new ProsedError("unreachable", `prosed can't be reached: ${text}.`, { data: { retryable: true }, cause });

@@ -1,15 +1,15 @@
-// Events as they happen, over as many connections as it takes.
+// A stream of events that survives lost connections.
 
 import { pause } from "./link.js";
 
 /**
- * So much may wait for a reader: events, and characters of their JSON. What comes on top is left with
- * the daemon, which retains 10,000 events, and asked for again when the reader has caught up.
+ * The most that is buffered for a reader: events, and characters of their JSON. Beyond that, events stay with the daemon,
+ * which retains 10,000, and are requested again once the reader has caught up.
  */
 const WAITING_EVENTS = 1000;
 const WAITING_CHARACTERS = 4 * 1024 * 1024;
 
-/** Where events expire faster than a snapshot takes, the next one waits, in milliseconds. */
+/** The wait before the next snapshot if events expire faster than one can be loaded, in milliseconds. */
 const FIRST_DELAY = 100;
 const LONGEST_DELAY = 10_000;
 
@@ -17,18 +17,18 @@ export class EventStream {
   #link;
   #filter;
   #snapshot;
-  /** The newest event that is here or was read. */
+  /** The `seq` of the newest event received. */
   #position;
   /** `[event, length]`, oldest first. */
   #waiting = [];
   #characters = 0;
-  /** What we have with the daemon, be it only asked for; `end` ends it. */
+  /** The subscription, requested or active; `end` ends it. */
   #subscription;
-  /** Why there is none any more. */
+  /** Why the last subscription ended. */
   #ending;
   /** Wakes the reader. */
   #wake = () => {};
-  /** Before the next snapshot, in milliseconds. */
+  /** The wait before the next snapshot, in milliseconds. */
   #delay = 0;
   #closing = new AbortController();
   #steps;
@@ -41,8 +41,8 @@ export class EventStream {
     this.#steps = this.#read();
     signal?.addEventListener("abort", () => this.#stop(), { signal: this.#closing.signal });
     if (signal?.aborted) this.#stop();
-    // From this very call on, so that nothing which the program does next goes unheard. A snapshot's
-    // place is behind what was read before it: it waits for the reader.
+    // Subscribe right away, so that nothing that happens after this call is missed. With a snapshot, the reader has to
+    // load it first.
     else if (!snapshot && link.state === "connected") this.#subscribe(link.ready());
   }
 
@@ -85,12 +85,12 @@ export class EventStream {
     }
   }
 
-  /** Sees what follows from the end of the last subscription. */
+  /** Handles the end of the last subscription. */
   #settle() {
     const error = this.#ending;
     this.#ending = undefined;
     switch (error?.kind) {
-      // We take it up again behind what is here.
+      // Subscribe again after the newest event.
       case undefined:
       case "disconnected":
       case "lagged":
@@ -105,7 +105,7 @@ export class EventStream {
     }
   }
 
-  /** Loads a snapshot, where that is how this stream begins. */
+  /** Loads a snapshot, if this stream has one. */
   async #load(signal) {
     if (!this.#snapshot) return undefined;
     await pause(this.#delay, signal);
@@ -115,14 +115,14 @@ export class EventStream {
         this.#position = snapshot.seq;
         return snapshot;
       } catch (error) {
-        // A call has waited for the next connection already.
+        // The call has already waited for the next connection.
         if (error.kind !== "disconnected") throw error;
       }
     }
     return undefined;
   }
 
-  /** Sends, before it returns, what it takes to hear of everything after `#position`. */
+  /** Subscribes to everything after `#position`. The request is sent before this returns. */
   #subscribe(connection) {
     if (this.#position === undefined) this.#takePlace(connection);
     const subscription = { end() {} };
@@ -147,13 +147,12 @@ export class EventStream {
   }
 
   /**
-   * Learns where the log stands, so that the connection can be lost before the first event. Asked in
-   * front of the subscription: what happens between the two is heard of after such a loss, or never
-   * mattered.
+   * Requests the current `seq`, in case the connection is lost before the first event. It is requested before the
+   * subscription, so that nothing in between is missed after such a loss.
    */
   #takePlace(connection) {
     const take = ({ seq }) => (this.#position ??= seq);
-    // Where it fails, the subscription fares no better.
+    // If it fails, so does the subscription.
     connection.call("get_events", { limit: 1 }).then(take, () => {});
   }
 

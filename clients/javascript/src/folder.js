@@ -1,19 +1,19 @@
-// Whose a folder is. The same rule as the daemon's: what is in a folder is safe from other users only where none of
-// them can change what its path leads to.
+// Who owns a folder. The same rule as in the daemon: a folder is safe from other users only if none of them can change
+// what its path leads to.
 
 import { lstat, readlink, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 
 import { unreachable } from "./error.js";
 
-/** Symbolic links on the way to a folder; as many as Linux follows. */
+/** The most symbolic links on the way to a folder: as many as Linux follows. */
 const MAX_LINKS = 40;
-/** Users share it, and can change their own entries only, like `/tmp`. */
+/** The sticky bit, as on `/tmp`: users can change only their own entries. */
 const STICKY = 0o1000;
 
 /**
- * Checks that a folder is ours, and that each folder and each link on the way to it is ours or root's, and writable by
- * nobody else unless sticky. A group that is our own may write.
+ * Checks that we own a folder, and that each folder and link on the way to it is owned by us or root, and writable by
+ * nobody else unless it is sticky. Our private group may write.
  */
 export async function checkOwn(folder) {
   let path = isAbsolute(folder) ? folder : `${process.cwd()}/${folder}`;
@@ -25,10 +25,10 @@ export async function checkOwn(folder) {
   if (uid !== process.geteuid() || mode & STICKY) throw untrusted(folder, "is not a folder of your own");
 }
 
-/** Checks a path up to its first symbolic link, and answers with the path that takes the link. */
+/** Checks a path up to its first symbolic link, and returns the path with that link resolved. */
 async function firstLink(path) {
   let reached = "/";
-  // Not normalised: what `..` leads to behind a link, only the link says.
+  // Not normalised: after a symbolic link, `..` leads elsewhere.
   const rest = path.split("/").filter((name) => name !== "" && name !== ".");
   for (;;) {
     const found = await lstat(reached);

@@ -1,11 +1,11 @@
-// The connection to the daemon: reconnects for as long as it is wanted.
+// Keeps one connection to the daemon, and reconnects until it is closed.
 
 import { Connection } from "./connection.js";
 import { ProsedError, disconnected } from "./error.js";
 
-/** The delay before the first attempt to reconnect, in milliseconds; it doubles with each attempt. */
+/** The wait before the first attempt to reconnect, in milliseconds; each further wait is twice as long. */
 const FIRST_DELAY = 200;
-/** The daemon is on this machine: asking often costs little, and it is back within seconds. */
+/** The longest wait, in milliseconds: the daemon is on this machine, so attempts are cheap. */
 const LONGEST_DELAY = 10_000;
 
 export class Link {
@@ -16,23 +16,22 @@ export class Link {
   /** While connecting: resolves with the next connection. */
   #next;
   #closing = new AbortController();
-  /** Since when it stands, in milliseconds since 1970. */
+  /** When the connection was opened, in milliseconds since 1970. */
   #since;
   #longest = FIRST_DELAY;
 
   state = "connected";
-  /** Why it is closed, where nobody wanted it so. */
+  /** Why it is closed, if not by `close`. */
   error;
-  /** The daemon's address for pictures, where it has one. */
+  /** The daemon's URL for pictures, if it has a port. */
   url;
-  /** Aborted, it ends the wait for the next attempt. */
+  /** Aborting it ends the wait before the next attempt. */
   #hurry = new AbortController();
 
   /**
-   * `open` opens a door: it resolves with `{socket, url}`, of which the socket is a WebSocket that is
-   * open, or throws. It is called again after each loss. `watch` is called after a loss, with a function to
-   * call when the daemon may be back, and a signal that ends this. `onchange` is called when `state` has
-   * changed.
+   * `open` connects: it resolves to `{socket, url}` with an open WebSocket, or throws. It is called again after each
+   * loss. `watch` is called after a loss, with a function to call when the daemon may be back, and a signal that ends
+   * the watching. `onchange` is called when `state` has changed.
    */
   static async open({ open, watch }, signal, onchange) {
     const link = new Link();
@@ -43,13 +42,13 @@ export class Link {
     return link;
   }
 
-  /** The connection that stands, if one does. Throws once there will be none. */
+  /** The current connection, if there is one. Throws once the link is closed. */
   ready() {
     if (this.state === "closed") throw this.error ?? closed();
     return this.#connection;
   }
 
-  /** The next connection; waits for up to this many milliseconds, or without a limit. */
+  /** Waits for the next connection, for `patience` milliseconds at most if given. */
   next(signal, patience) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -68,7 +67,7 @@ export class Link {
     });
   }
 
-  /** Tries at once, where it waits for its next attempt. */
+  /** Ends the wait before the next attempt. */
   reconnectNow() {
     this.#longest = FIRST_DELAY;
     this.#hurry.abort();
@@ -99,7 +98,7 @@ export class Link {
     this.#connection = undefined;
     if (Date.now() - this.#since > LONGEST_DELAY) this.#longest = FIRST_DELAY;
     this.#next = this.#retry();
-    // Nobody may be waiting for it.
+    // Possibly nobody waits for it.
     this.#next.catch(() => {});
     this.#become("connecting");
   }
@@ -117,9 +116,9 @@ export class Link {
   async #attempts() {
     const { signal } = this.#closing;
     for (;;) {
-      // Not all programs of this user at the same moment.
+      // Random, so that not all programs reconnect at the same moment.
       await pause(this.#longest * (0.5 + Math.random() / 2), AbortSignal.any([signal, this.#hurry.signal]));
-      // Who is in a hurry during the attempt gets another.
+      // A `reconnectNow` during the attempt starts another one.
       this.#hurry = new AbortController();
       this.#longest = Math.min(2 * this.#longest, LONGEST_DELAY);
       try {
@@ -129,7 +128,7 @@ export class Link {
         door.socket.close();
       } catch (error) {
         if (error.retryable) continue;
-        // A token that is refused now will be refused again.
+        // Retrying won't help: the token is refused, for example.
         if (!signal.aborted) this.close(error);
         throw this.error ?? closed();
       }
@@ -147,7 +146,7 @@ function closed() {
   return new ProsedError("closed", "This client was closed.");
 }
 
-/** Waits for this many milliseconds, or until aborted. */
+/** Waits this many milliseconds, or until aborted. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,4 +1,4 @@
-// The client in Node, which finds the daemon by itself.
+// The client for Node, which finds the daemon by itself.
 
 import { watch as watchFolder } from "node:fs";
 import { open, stat } from "node:fs/promises";
@@ -20,19 +20,19 @@ const POLL = 50;
 /** Connects; see the types. */
 export async function connect({ url, token, runtimeDir = usualRuntimeDir(process.env), signal } = {}) {
   if (url) return Prosed.over({ open: (signal) => openGiven(url, token, signal), watch() {} }, signal);
-  // Read again for each attempt: after a restart, the daemon may be elsewhere.
+  // Looked up at each attempt: after a restart, the daemon may be elsewhere.
   const open = (signal) => find(runtimeDir, signal);
   return Prosed.over({ open, watch: (hurry, signal) => watchFor("endpoint.json", runtimeDir, hurry, signal) }, signal);
 }
 
-/** Calls `found` when the file comes or changes. The folder may go with the daemon, and come again. */
+/** Calls `found` when the file appears or changes. The folder may disappear with the daemon, and come back. */
 function watchFor(name, dir, found, signal) {
   const look = (folder, whatever) => {
     try {
       const onchange = (_, changed) => whatever(changed);
       watchFolder(folder, { persistent: false, signal }, onchange).on("error", () => {});
     } catch {
-      // It is not there, or the system's watches are all taken: the next attempt comes in any case.
+      // It doesn't exist, or there are no watches left: the next timed attempt comes anyway.
     }
   };
   look(dir, (changed) => changed === name && found());
@@ -43,7 +43,7 @@ function watchFor(name, dir, found, signal) {
   });
 }
 
-/** As the daemon decides it. */
+/** The same rule as in the daemon. */
 function usualRuntimeDir(environment) {
   const absolute = (name) => (isAbsolute(environment[name] ?? "") ? environment[name] : undefined);
   if (environment.PROSED_RUNTIME_DIR) return environment.PROSED_RUNTIME_DIR;
@@ -57,7 +57,7 @@ async function openGiven(url, token, signal) {
   return openPort(WebSocket, url, token, signal);
 }
 
-/** Goes by `endpoint.json`. Where it names a Unix socket and nobody listens there, there is no daemon. */
+/** Follows `endpoint.json`. If it names a Unix socket and nothing listens there, the daemon is not running. */
 async function find(dir, signal) {
   const endpoint = (await readEndpoint(dir)) ?? (await knock(dir, signal));
   const base = endpoint.url?.replace(/^ws/, "http");
@@ -66,30 +66,30 @@ async function find(dir, signal) {
     const socket = await openSocket(endpoint.socket, signal);
     if (socket) return { socket, url: base };
   }
-  if (!endpoint.url) throw unreachable("without the package ws its Unix socket is no use, and it opened no port");
+  if (!endpoint.url) throw unreachable("it has only a Unix socket, which needs the package ws: npm install ws");
   try {
     return await openGiven(endpoint.url, await readToken(endpoint.tokenFile ?? endpoint.token_file), signal);
   } catch (error) {
-    // The daemon may be back soon, with another token in its file.
+    // The daemon may be restarting, and will write another token.
     if (error.kind === "unauthorized") throw unreachable(error.message.replace(/\.$/, ""), error);
     throw error;
   }
 }
 
 /**
- * Whether our own daemon listens at the socket. Node can't ask the kernel for the other end's user, so nobody
- * else may be able to put a socket there.
+ * Checks that our own daemon listens at the socket. Node can't ask the kernel for the peer's user, so the socket must be
+ * where no other user can create one.
  */
 async function checkSocket({ socket, pid }) {
   const visitor = createConnection(socket);
   try {
     const [file] = await Promise.all([stat(socket), checkOwn(dirname(socket)), connected(visitor)]);
     if (file.uid !== process.geteuid()) {
-      throw unreachable(`others than you may listen at ${socket}: nothing was sent there`);
+      throw unreachable(`another user could be listening at ${socket}: nothing was sent`);
     }
   } catch (error) {
     const isDead = error.code === "ECONNREFUSED" || error.code === "ENOENT";
-    if (isDead) throw unreachable(`it is not running: process ${pid} listens no more`, error);
+    if (isDead) throw unreachable(`it is not running: process ${pid} no longer listens`, error);
     throw error instanceof ProsedError ? error : unreachable(error.message, error);
   } finally {
     visitor.destroy();
@@ -112,7 +112,7 @@ async function readEndpoint(dir) {
   }
 }
 
-/** What others know proves nothing. */
+/** The token's file must be unreadable to others: a token that they know proves nothing. */
 async function readToken(path) {
   try {
     return (await readOurs(path, 0o077)).trim();
@@ -121,19 +121,19 @@ async function readToken(path) {
   }
 }
 
-/** Reads a file that is ours, and that grants others none of these rights. */
+/** Reads a file that we own, and that grants others none of these permissions. */
 async function readOurs(path, rights) {
   const file = await open(path);
   try {
     const { uid, mode } = await file.stat();
-    if (uid !== process.geteuid() || mode & rights) throw new Error("it is not for you alone");
+    if (uid !== process.geteuid() || mode & rights) throw new Error("it does not belong to you alone");
     return await file.readFile("utf8");
   } finally {
     await file.close();
   }
 }
 
-/** Where systemd holds the socket, the daemon starts when somebody knocks. */
+/** If systemd holds the socket, connecting starts the daemon. */
 async function knock(dir, signal) {
   const path = join(dir, "prosed.sock");
   const visitor = createConnection(path);
@@ -153,17 +153,17 @@ async function knock(dir, signal) {
   }
 }
 
-/** The Unix socket, where the package ws is here. */
+/** Opens the Unix socket, if the package ws is installed. */
 async function openSocket(path, signal) {
   const WebSocket = await packageWs();
   if (!WebSocket) return undefined;
-  // The address counts for nothing.
+  // The host is ignored.
   const socket = new WebSocket("ws://localhost/rpc", { createConnection: () => createConnection(path) });
   if (await opened(socket, signal)) return socket;
   throw unreachable("it has just started, or has no room for another connection");
 }
 
-/** What no Node can do by itself: WebSockets over Unix sockets, and in Node 20 any WebSocket. */
+/** For WebSockets over Unix sockets, and in Node 20 for any WebSocket. */
 function packageWs() {
   return import("ws").then(
     (ws) => ws.WebSocket,

@@ -13,11 +13,11 @@ export type * from "./api.js";
 /**
  * Connects to the daemon.
  *
- * In Node it finds the daemon by itself: its Unix socket where the package `ws` is installed, else its
- * port and token. In a page it takes the token that came behind the page's address as `#token=…`, and
- * keeps one that was right for as long as the tab is open.
+ * In Node it finds the daemon by itself: its Unix socket if the package `ws` is installed, otherwise its port and token.
+ * In a page it takes the token from the page's address (`#token=…`), and keeps one that works for as long as the tab is
+ * open.
  *
- * Reconnects whenever the connection is lost, until `close` is called.
+ * It reconnects whenever the connection is lost, until `close` is called.
  *
  * @throws {ProsedError} unreachable, unauthorized, tokenMissing; in a page also insecurePage
  */
@@ -26,32 +26,32 @@ export function connect(options?: ConnectOptions): Promise<Prosed>;
 export interface ConnectOptions {
   /** The daemon's WebSocket. Absent: found in Node, `ws://127.0.0.1:5299/rpc` in a page. */
   url?: string;
-  /** What the daemon asks for at `url`. */
+  /** The daemon's token. */
   token?: string;
   /** Node only: where `endpoint.json` is, if it is in an unusual place. */
   runtimeDir?: string;
-  /** Gives up connecting. Once connected, it counts for nothing. */
+  /** Gives up connecting. Has no effect once connected. */
   signal?: AbortSignal;
 }
 
 export interface CallOptions {
-  /** Ends the waiting with its reason. The daemon may still do what was asked. */
+  /** Stops waiting. The daemon may still carry out the call. */
   signal?: AbortSignal;
 }
 
 /**
- * The daemon, over one connection.
+ * A connection to the daemon.
  *
- * Calls take effect in the order in which they were made. While the connection is lost, a call waits ten
- * seconds for the next one, then fails as `disconnected`. So does, at once, one that was sent and not
- * answered: whether it took effect is not known. An error that is not `retryable` stays.
+ * Calls take effect in the order in which they were made. While there is no connection, a call waits ten seconds for
+ * one, then fails as `disconnected`. A call that was sent but not answered when the connection was lost fails as
+ * `disconnected` at once: whether it took effect is unknown. Retrying helps only if an error is `retryable`.
  */
 export class Prosed extends EventTarget {
   private constructor();
 
   /**
-   * `connecting` is after a loss only. When it changes, `statechange` is dispatched. `closed` is final:
-   * `close` was called, or the token or origin is refused now, as `error` says.
+   * `connecting` means that the connection was lost. When the state changes, `statechange` is dispatched. `closed` is
+   * final: `close` was called, or the token or origin is now refused, as `error` says.
    */
   readonly state: "connected" | "connecting" | "closed";
   readonly error?: ProsedError;
@@ -63,11 +63,11 @@ export class Prosed extends EventTarget {
   ): void;
 
   /**
-   * Events as they happen, from this very call on: `for await (const event of prosed.events()) …`.
+   * Events as they happen, from this call on: `for await (const event of prosed.events()) …`.
    *
-   * Neither a lost connection nor a slow reader loses one or brings one twice. Where the daemon no
-   * longer has those that come next, because it was restarted or the reader was away for too long, the
-   * loop throws `cursorExpired`; with `snapshot`, it reloads and continues.
+   * Each event comes exactly once, whether the connection is lost or the reader is slow. If the daemon no longer has the
+   * next events, because it has restarted or the reader was too slow, the loop throws `cursorExpired`; with `snapshot`,
+   * it loads another snapshot and continues.
    *
    * Leaving the loop ends the subscription; `close` and `signal` end the loop.
    *
@@ -78,36 +78,35 @@ export class Prosed extends EventTarget {
   ): EventStream<EventOf<Name>>;
 
   /**
-   * The same, with a snapshot in front, and wherever it takes another: it comes as
-   * `{event: "snapshot", snapshot}`, and what follows is what has happened since.
+   * The same, starting with a snapshot, which comes as `{event: "snapshot", snapshot}`; the events after it are those
+   * that have happened since. Another snapshot comes whenever events were lost.
    */
   events<Loaded extends { seq: number }, Name extends EventName = EventName>(
     options: EventsOptions<Name> & { snapshot: () => Promise<Loaded>; since?: undefined },
   ): EventStream<Snapshot<Loaded> | EventOf<Name>>;
 
   /**
-   * All contacts of an account, and again with each change: the whole of a contact list's life.
-   * `contacts` is one map throughout, kept true. It ends when the account is forgotten.
+   * All contacts of an account, then each change: everything that a contact list needs. `contacts` is always the same
+   * map, kept up to date. It ends when the account is forgotten.
    */
   watchRoster(options?: WatchRosterOptions): AsyncGenerator<RosterChange, void, void>;
 
   /**
-   * The address of a picture, for `<img>`. Absent where there is no picture, or the daemon opened no
-   * port; `loadAvatar` has its bytes. With `size`, in pixels, it is a square and small one: 64, 128 or 256,
-   * whichever is next.
+   * The URL of a picture, for `<img>`. Undefined if there is no picture, or the daemon has no port; `loadAvatar` returns
+   * the bytes. With `size`, in pixels, it is a square thumbnail of 64, 128 or 256 pixels, whichever is closest.
    */
   avatarUrl(avatar: Avatar | undefined, size?: number): string | undefined;
 
   /**
-   * Tries to connect at once, where the client waits for its next attempt. Seldom needed: in Node it
-   * sees when the daemon is back, in a page it tries when the page is looked at or the network changes.
+   * Tries to connect at once instead of waiting for the next attempt. Rarely needed: in Node the client notices when the
+   * daemon is back, and in a page it tries when the page becomes visible or the network changes.
    */
   reconnectNow(): void;
 
-  /** Calls a method that may be newer than this client, by the API's own name for it. */
+  /** Calls a method by its name in the API; it may be newer than this client. */
   call(method: string, params?: object, options?: CallOptions): Promise<unknown>;
 
-  /** Ends it for good. Calls fail as `closed`, loops over events end. In Node the process may end then. */
+  /** Closes the connection for good. Calls fail as `closed`, and loops over events end. Lets a Node process end. */
   close(): void;
 }
 
@@ -118,7 +117,7 @@ export interface EventsOptions<Name extends EventName = EventName> {
   events?: readonly Name[];
   /** Only this account's: a bare JID. Absent: all accounts'. */
   account?: string;
-  /** First all that came after this `seq`: that of a snapshot, say. Absent: only what comes from now on. */
+  /** Start after this `seq`, that of a snapshot for example. Absent: only future events. */
   since?: number;
   /** Ends the loop. */
   signal?: AbortSignal;
@@ -127,14 +126,14 @@ export interface EventsOptions<Name extends EventName = EventName> {
 /** Events of one name. */
 export type EventOf<Name extends EventName> = Extract<ProsedEvent, { event: Name }>;
 
-/** What `snapshot` has loaded. */
+/** The result of `snapshot`. */
 export interface Snapshot<Loaded> {
   event: "snapshot";
   seq: number;
   snapshot: Loaded;
 }
 
-/** At most one reader at a time: calls of `next` wait for each other. */
+/** For one reader at a time: calls of `next` wait for each other. */
 export interface EventStream<Item> extends AsyncIterableIterator<Item> {
   return(value?: unknown): Promise<IteratorResult<Item, unknown>>;
 }
@@ -151,17 +150,17 @@ export interface RosterChange {
   account: string;
   /** All contacts, by JID. */
   contacts: ReadonlyMap<string, Contact>;
-  /** Those that are new or changed; first, and after a reload, all. */
+  /** New and changed contacts; at first, and after a reload, all of them. */
   changed: Contact[];
-  /** Those of `changed` who were unavailable before and are not now: bare JIDs. */
+  /** Those of `changed` who were unavailable and no longer are: bare JIDs. */
   cameOnline: string[];
-  /** Those that are contacts no more: bare JIDs. */
+  /** Removed contacts: bare JIDs. */
   removed: string[];
-  /** It was loaded, or is what a login has found: nothing to disturb anybody for. */
+  /** Whether this was loaded or found by a login: nothing that a notifier should announce. */
   initial: boolean;
 }
 
-/** What went wrong, as the daemon or the connection says it. `message` is for people. */
+/** An error of the daemon or the connection. `message` is for people. */
 export class ProsedError extends Error {
   constructor(
     kind: ProsedError["kind"],
@@ -170,13 +169,13 @@ export class ProsedError extends Error {
   );
 
   /**
-   * Makes one again of what structured cloning (`postMessage`, Electron's IPC, a worker) has left of it:
-   * of an error that is the message and the cause, which holds `kind`, `code` and `data`.
+   * Restores an error after structured cloning (`postMessage`, Electron's IPC, a worker), which keeps only the message
+   * and the cause; the cause has `kind`, `code` and `data`.
    */
   static from(clone: unknown): ProsedError;
 
   readonly name: "ProsedError";
-  /** The daemon's code; absent where the error is the connection's. */
+  /** The daemon's code; absent for errors of the connection. */
   readonly code?: number;
   readonly kind: ErrorKind | ConnectionErrorKind;
   readonly data: Partial<ErrorData>;

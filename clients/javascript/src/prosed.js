@@ -1,4 +1,4 @@
-// The client in a web page. In Node it is node.js.
+// The client for web pages. For Node, see node.js.
 
 import { Prosed } from "./client.js";
 import { openPort } from "./door.js";
@@ -7,14 +7,14 @@ import { ProsedError } from "./error.js";
 export { Prosed, ProsedError };
 
 const USUAL_URL = "ws://127.0.0.1:5299/rpc";
-/** Where a tab keeps the token, for as long as it is open. */
+/** The tab's session storage key for the token. */
 const KEPT_AS = "prosed.token";
 
 /** Connects; see the types. */
 export async function connect({ url = USUAL_URL, token, signal } = {}) {
   const handed = handedToken();
   const shown = token ?? handed ?? tab()?.getItem(KEPT_AS);
-  // Asked at each attempt: once the daemon has another token, this one is no use.
+  // Once the daemon has a new token, forget this one.
   const open = (signal) =>
     openPort(WebSocket, url, shown, signal).catch((error) => {
       if (error.kind === "unauthorized") tab()?.removeItem(KEPT_AS);
@@ -25,13 +25,13 @@ export async function connect({ url = USUAL_URL, token, signal } = {}) {
   return prosed;
 }
 
-/** When somebody looks at the page again, or the machine wakes, it is time to look for the daemon. */
+/** Tries to reconnect when the page becomes visible or the machine wakes up. */
 function watch(hurry, signal) {
   for (const name of ["focus", "online", "pageshow"]) addEventListener(name, hurry, { signal });
   document.addEventListener("visibilitychange", () => document.hidden || hurry(), { signal });
 }
 
-/** The token that came behind the page's address, as `#token=…`; it is gone from there then. */
+/** Takes the token out of the page's address (`#token=…`). */
 function handedToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const token = fragment.get("token");
@@ -42,7 +42,7 @@ function handedToken() {
   return token;
 }
 
-/** What belongs to this tab; some people let pages keep nothing. */
+/** The tab's storage. Undefined if the browser doesn't allow any. */
 function tab() {
   try {
     return sessionStorage;

@@ -1,6 +1,6 @@
-// A roster that stays true.
+// A roster that is kept up to date.
 
-/** Yields the contacts, then again with each change, until the account is forgotten; see the types. */
+/** Yields the contacts, then each change, until the account is forgotten; see the types. */
 export async function* watchRoster(prosed, { account, signal } = {}) {
   const contacts = new Map();
   let isKnown = false;

@@ -4,7 +4,7 @@ import { connect } from "prosed";
 
 import { stage, statuses, take, test } from "./stage.js";
 
-test("who reads slowly gets all of it, and keeps little of it", async (t) => {
+test("a slow reader gets everything, and buffers little", async (t) => {
   const { proxied: url, token } = await stage("where");
   const prosed = await connect({ url, token });
   t.after(() => prosed.close());
@@ -21,7 +21,7 @@ test("who reads slowly gets all of it, and keeps little of it", async (t) => {
   assert.ok(kept < 10_500_000 && all > 13_000_000, `${kept} of ${all} bytes came before they were read`);
 });
 
-test("who is too slow for the daemon is told what it got, or reloads", async (t) => {
+test("a reader that is too slow for the daemon is told, or reloads", async (t) => {
   const { proxied: url, token } = await stage("where");
   const [plain, prosed] = [await connect({ url, token }), await connect({ url, token })];
   t.after(() => [plain, prosed].forEach((client) => client.close()));

@@ -1,5 +1,5 @@
-//! What can be said on the command line. No option takes a secret: every program on the machine can
-//! read the arguments of every other.
+//! The command line. No option takes a secret, because every program on the machine can read the arguments of every
+//! other program.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use crate::failure;
 
 /// Talk to prosed, the daemon that keeps your XMPP sessions.
 ///
-/// On a terminal it prints for people, else one line of JSON for each result. An error is one line
-/// on standard error, and an exit code.
+/// On a terminal it prints tables and text, otherwise one line of JSON per result. An error is one line on standard
+/// error, and an exit code.
 #[derive(Parser)]
 #[command(name = "prosectl", version, after_help = failure::help(), max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Print JSON lines, as in a pipe, though this is a terminal.
+    /// Print JSON lines, as in a pipe, even on a terminal.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The account to use: a bare JID. May be left out if there is only one.
@@ -44,7 +44,7 @@ pub(crate) enum Command {
         #[arg(long)]
         forget: bool,
     },
-    /// Show all accounts with their contacts and requests, as of one moment.
+    /// Show all accounts with their contacts and requests, all at one moment.
     State,
     /// Connect now, without waiting for the next attempt.
     Reconnect,
@@ -66,16 +66,16 @@ pub(crate) enum Command {
     /// Show the contacts.
     Roster,
     /// Show everything about a contact.
-    Contact(Whom),
+    Contact(Person),
     /// Fetch the pictures and profiles of these contacts first.
     Show {
-        /// Whose: bare JIDs.
+        /// The contacts: bare JIDs.
         #[arg(required = true, value_name = "JID", value_parser = jid)]
         jids: Vec<String>,
     },
     /// Add a contact, and ask to see their presence.
     Add {
-        /// Whom to add.
+        /// The contact: a JID.
         #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list.
@@ -84,7 +84,7 @@ pub(crate) enum Command {
         /// A group to put them in; may be repeated.
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
-        /// What to say to them with the request to see their presence.
+        /// A message to send with the request to see their presence.
         #[arg(long, value_name = "TEXT", conflicts_with = "no_subscribe")]
         message: Option<String>,
         /// Don't ask to see their presence.
@@ -93,7 +93,7 @@ pub(crate) enum Command {
     },
     /// Change a contact's name or groups.
     Update {
-        /// Whose.
+        /// The contact: a bare JID.
         #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list; an empty one removes it.
@@ -108,49 +108,49 @@ pub(crate) enum Command {
     },
     /// Rename a contact.
     Rename {
-        /// Whom.
+        /// The contact: a bare JID.
         #[arg(value_parser = jid)]
         jid: String,
-        /// Their name in your contact list. Without one, their own is shown.
+        /// Their name in your contact list. Without it, the name that they chose is shown.
         name: Option<String>,
     },
     /// Rename a group for all contacts in it.
     RenameGroup {
-        /// The group as it is called now.
+        /// The group's current name.
         from: String,
-        /// What to call it; with a group of that name it becomes one.
+        /// The new name. If that group exists, the two are merged.
         to: String,
     },
-    /// Put a contact into these groups, and in no others.
+    /// Put a contact into these groups only.
     Groups {
-        /// Whom.
+        /// The contact: a bare JID.
         #[arg(value_parser = jid)]
         jid: String,
-        /// All of their groups; without any, they are in no group.
+        /// All of their groups; none removes them from all groups.
         #[arg(value_name = "GROUP")]
         groups: Vec<String>,
     },
     /// Remove a contact.
-    Remove(Whom),
+    Remove(Person),
     /// Show who wants to see your presence.
     Requests,
     /// Let somebody see your presence, now or as soon as they ask.
-    Approve(Whom),
+    Approve(Person),
     /// Refuse to let somebody see your presence, or stop letting them see it.
-    Deny(Whom),
+    Deny(Person),
     /// Ask to see somebody's presence.
     Request {
-        /// Whom to ask: a bare JID.
+        /// Who to ask: a bare JID.
         #[arg(value_parser = jid)]
         jid: String,
-        /// What to say to them with the request.
+        /// A message to send with the request.
         message: Option<String>,
     },
     /// Stop seeing somebody's presence, or withdraw the request.
-    Cancel(Whom),
+    Cancel(Person),
     /// Show or save somebody's picture.
     Avatar {
-        /// Whose; without: your own.
+        /// Whose: a bare JID. Default: your own.
         #[arg(value_parser = jid)]
         jid: Option<String>,
         /// Save it to this file; `-` is standard output.
@@ -159,10 +159,10 @@ pub(crate) enum Command {
     },
     /// Show somebody's profile.
     Profile {
-        /// Whose; without: your own.
+        /// Whose: a bare JID. Default: your own.
         #[arg(value_parser = jid)]
         jid: Option<String>,
-        /// Ask the server, even where the profile is known.
+        /// Ask the server, even if the profile is known.
         #[arg(long)]
         refresh: bool,
     },
@@ -171,17 +171,17 @@ pub(crate) enum Command {
         /// The picture; `-` is standard input.
         #[arg(value_name = "FILE", required_unless_present = "remove", value_hint = ValueHint::FilePath)]
         picture: Option<PathBuf>,
-        /// Take the picture away.
+        /// Remove the picture.
         #[arg(long, conflicts_with = "picture")]
         remove: bool,
     },
-    /// Change your published profile, by options or by JSON. What they don't name stays.
+    /// Change your published profile, by options or JSON. Everything else stays as it is.
     SetProfile(Box<SetProfile>),
-    /// Show events: those after --since, and with --follow new ones as they come.
+    /// Show events: those after --since, and with --follow new ones as they happen.
     Events(Events),
     /// Call any method of the API.
     Call {
-        /// Its name, as in get_contact.
+        /// Its name, such as get_contact.
         method: String,
         /// Its parameters, a JSON object; `-` reads them from standard input.
         #[arg(value_name = "JSON")]
@@ -195,9 +195,9 @@ pub(crate) enum Command {
     },
     /// Print the description of the API: an OpenRPC document.
     Discover,
-    /// Show where programs find prosed: its endpoint.json, or one part of it.
+    /// Show where programs find prosed: its endpoint.json, or one field of it.
     Endpoint {
-        /// Print this part only, as it is.
+        /// Print only this field, as plain text.
         #[arg(value_enum)]
         part: Option<EndpointPart>,
     },
@@ -205,13 +205,13 @@ pub(crate) enum Command {
     Version,
     /// Open the web console in the browser.
     Open {
-        /// Print its address instead; the page then asks for the token.
+        /// Print its address instead. The page will ask for the token.
         #[arg(long)]
         print: bool,
     },
-    /// Show the token that opens the daemon's port.
+    /// Show the token for the daemon's port.
     Token {
-        /// Make a new one first: the old one becomes invalid. Open connections stay open.
+        /// Make a new one first. The old one becomes invalid; open connections stay open.
         #[arg(long)]
         new: bool,
     },
@@ -222,7 +222,7 @@ pub(crate) enum Command {
     },
     /// Print the manual page of prosectl or of one of its commands.
     Man {
-        /// The command; without: prosectl itself.
+        /// The command. Default: prosectl itself.
         command: Option<String>,
         /// Write all pages into this folder instead.
         #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
@@ -230,7 +230,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What `endpoint` can print by itself.
+/// The fields that `endpoint` can print.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum EndpointPart {
     /// The path of endpoint.json, even while prosed is not running.
@@ -243,10 +243,10 @@ pub(crate) enum EndpointPart {
     TokenFile,
 }
 
-/// Who is meant.
+/// The argument of commands about one person.
 #[derive(Args)]
-pub(crate) struct Whom {
-    /// Who is meant: a bare JID.
+pub(crate) struct Person {
+    /// Whose: a bare JID.
     #[arg(value_parser = jid)]
     pub(crate) jid: String,
 }
@@ -259,10 +259,10 @@ pub(crate) struct Login {
     /// Read the password from standard input: its first line.
     #[arg(long, conflicts_with = "password_command")]
     pub(crate) password_stdin: bool,
-    /// Run this shell command, and take the first line that it prints as the password.
+    /// Run this shell command, and use the first line that it prints as the password.
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     pub(crate) password_command: Option<String>,
-    /// The resource part of the JID to ask for.
+    /// The resource to request.
     #[arg(long)]
     pub(crate) resource: Option<String>,
     /// The server's name or address, if DNS doesn't have it.
@@ -277,26 +277,26 @@ pub(crate) struct Login {
     /// Don't remember the password, and stay logged out after a restart.
     #[arg(long)]
     pub(crate) no_remember: bool,
-    /// Log in although the server offers less security than it once did, and accept that from now on. Ask its
-    /// operator first: somebody may be intercepting the connection.
+    /// Log in although the server offers less security than before, and accept that from now on. Ask its operator
+    /// first: somebody may be intercepting the connection.
     #[arg(long)]
     pub(crate) accept_downgrade: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct SetProfile {
-    /// What to change, as in {"nickname": "Mo", "note": null}: null takes away. `-` reads it from standard input.
+    /// What to change, as in {"nickname": "Mo", "note": null}: null removes a field. `-` reads it from standard input.
     #[arg(value_name = "JSON", conflicts_with = "Fields", required_unless_present = "Fields")]
     pub(crate) patch: Option<String>,
     #[command(flatten)]
     pub(crate) fields: Fields,
 }
 
-/// Parts of a profile. An empty value removes a part; what is not named stays.
+/// Fields of a profile. An empty value removes a field; fields that are not given stay.
 #[derive(Args)]
 #[group(multiple = true)]
 pub(crate) struct Fields {
-    /// The full name. Here and below, an empty value removes what is there.
+    /// The full name. For this and all other fields, an empty value removes the field.
     #[arg(long, value_name = "NAME")]
     pub(crate) full_name: Option<String>,
     /// The nickname.
@@ -311,13 +311,13 @@ pub(crate) struct Fields {
     /// The function in the organization.
     #[arg(long)]
     pub(crate) role: Option<String>,
-    /// An e-mail address; may be repeated, and replaces all existing ones.
+    /// An e-mail address, replacing all existing ones; may be repeated.
     #[arg(long = "email", value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
     pub(crate) emails: Vec<String>,
-    /// A telephone number; as above.
+    /// A telephone number, replacing all existing ones; may be repeated.
     #[arg(long = "phone", value_name = "NUMBER")]
     pub(crate) phones: Vec<String>,
-    /// A web address; as above.
+    /// A web address, replacing all existing ones; may be repeated.
     #[arg(long = "url", value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) urls: Vec<String>,
     /// Street and number.
@@ -345,20 +345,20 @@ pub(crate) struct Fields {
 
 #[derive(Args)]
 pub(crate) struct Events {
-    /// Continue with new ones until interrupted, across restarts of the daemon.
+    /// Continue with new events until interrupted, across restarts of the daemon.
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Start after this seq.
     #[arg(long, value_name = "SEQ", required_unless_present = "follow")]
     pub(crate) since: Option<u64>,
-    /// Only events of this name, such as contactChanged; may be repeated.
+    /// Show only events of this name, such as contactChanged; may be repeated.
     #[arg(long = "event", value_name = "NAME")]
     pub(crate) events: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Tls {
-    /// What the domain's DNS says; otherwise, and with --host or --port, STARTTLS.
+    /// As the domain's DNS says; otherwise, and with --host or --port, STARTTLS.
     Auto,
     /// From the first byte.
     Direct,

@@ -1,4 +1,4 @@
-//! Why a command failed, and the exit code that says so to scripts.
+//! Why a command failed, and its exit code.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::service::Service;
 
-/// The exit code for each kind of error. Part of our promise to scripts: never reused.
-/// 11 to 69 but for [`UNAVAILABLE`] say what prosed answered; the others are those of `sysexits.h`.
+/// The exit code for each kind of error. Scripts rely on them: they are never reused.
+/// 11 to 69, except for [`UNAVAILABLE`], are errors that prosed returned; the others are those of `sysexits.h`.
 const EXIT_CODES: &[(ErrorKind, u8)] = &[
     (ErrorKind::NotAuthorized, 11),
     (ErrorKind::CredentialsMissing, 12),
@@ -38,9 +38,9 @@ const EXIT_CODES: &[(ErrorKind, u8)] = &[
     (ErrorKind::InternalError, 62),
 ];
 
-/// An error that this table does not know.
+/// An error that is not in this table.
 const OTHER: u8 = 1;
-/// The doctor found something that does not work.
+/// The doctor found a fault.
 const UNWELL: u8 = 10;
 /// `EX_USAGE`: prosed knows no such method or parameter. (Wrong options of prosectl itself: 2.)
 const USAGE: u8 = 64;
@@ -57,7 +57,7 @@ const IO: u8 = 74;
 /// `EX_NOPERM`: the daemon refuses our token.
 const NO_PERMISSION: u8 = 77;
 
-/// What the exit codes mean, in the help and in the manual page.
+/// What the exit codes mean, for the help and the manual page.
 pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "done"),
     (OTHER, "another error"),
@@ -114,7 +114,7 @@ pub(crate) enum Failure {
     NoHome,
     #[error("prosed is not running ({0}): {how}", how = Service::find().start_in_words())]
     NotRunning(String),
-    #[error("{0}. Perhaps another user's program has prosed's port or socket: `prosectl doctor` says more")]
+    #[error("{0}. Another user's program may have prosed's port or socket: run `prosectl doctor`")]
     Impostor(ClientError),
     #[error("prosed does not answer ({0}): {how}", how = Service::find().restart_in_words())]
     NoAnswer(String),
@@ -130,7 +130,7 @@ pub(crate) enum Failure {
     NoPort,
     #[error("prosed serves no Unix socket: see `prosectl endpoint url`")]
     NoSocket,
-    #[error("the page that leads to the console can't be written: {0}")]
+    #[error("the page that opens the console can't be written: {0}")]
     Page(std::io::Error),
     #[error("{message}")]
     Rpc { code: i32, message: String, data: Option<Value> },
@@ -142,7 +142,7 @@ pub(crate) enum Failure {
     Unreadable(PathBuf, std::io::Error),
     #[error("{path} can't be written: {1}", path = .0.display())]
     File(PathBuf, std::io::Error),
-    #[error("a terminal can't show a picture: give a file, or a pipe")]
+    #[error("a terminal can't show a picture: name a file, or use a pipe")]
     Terminal,
     #[error("there is no manual page for {0}: prosectl has no such command")]
     NoPage(String),
@@ -203,13 +203,13 @@ impl Failure {
         }
     }
 
-    /// What prosed says went wrong, where it is something that we know.
+    /// The kind of prosed's error, if this program knows it.
     pub(crate) fn kind(&self) -> Option<ErrorKind> {
         let Self::Rpc { data: Some(data), .. } = self else { return None };
         ErrorKind::deserialize(data.get("kind")?).ok()
     }
 
-    /// One sentence, in the words of the command line where the daemon's are those of the API.
+    /// One sentence. It names options of the command line instead of parameters of the API.
     pub(crate) fn to_people(&self) -> String {
         match self.kind() {
             Some(ErrorKind::AccountRequired) => {
@@ -221,7 +221,7 @@ impl Failure {
             }
             Some(ErrorKind::ServerUnreachable) => {
                 "The server can't be reached: check the network, or log in with --host and --port; `prosectl \
-                 doctor JID` says more."
+                 doctor JID` finds the reason."
                     .to_owned()
             }
             Some(ErrorKind::CredentialsMissing) => {
@@ -230,29 +230,29 @@ impl Failure {
                     .to_owned()
             }
             Some(ErrorKind::TlsFailed) => {
-                "The server's TLS connection is not trusted: ask its operator. If the server has a certificate of \
-                 its own, get it from the operator, and name it as `extra_ca` under `[tls]` in config.toml."
+                "The server's TLS connection is not trusted: ask its operator. If the server has its own \
+                 certificate, get it from the operator, and set `extra_ca` under `[tls]` in config.toml."
                     .to_owned()
             }
             Some(ErrorKind::DowngradeRefused) => {
-                "The server no longer offers what kept your login safe: ask its operator, then log in with \
+                "The server offers less security than before: ask its operator, then log in with \
                  --accept-downgrade."
                     .to_owned()
             }
             Some(ErrorKind::CursorExpired) => {
-                "The events after --since are gone: see `prosectl roster` for how things are now.".to_owned()
+                "The events after --since are gone: `prosectl roster` shows the current state.".to_owned()
             }
             _ => self.to_string(),
         }
     }
 
-    /// What the server or the system said, where prosed hands it on.
+    /// What the server or the system said, if anything.
     pub(crate) fn text(&self) -> Option<&str> {
         let Self::Rpc { data: Some(data), .. } = self else { return None };
         data.get("text").or(data.get("condition"))?.as_str()
     }
 
-    /// As an error object, ours where it is not the daemon's.
+    /// The daemon's error object, or one of our own.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Rpc { code, message, data: Some(data) } => {
@@ -288,13 +288,13 @@ mod tests {
             IO,
             NO_PERMISSION,
         ]);
-        // Those of JSON-RPC are mistakes in how prosed is used, and `call` alone can make them.
+        // Only `call` can cause JSON-RPC errors.
         for kind in ErrorKind::ALL.iter().filter(|kind| kind.code() > 0) {
             let data = serde_json::to_value(ApiError::new(*kind).data).unwrap();
             let code = rpc(kind.code(), Some(data)).exit_code();
             assert!(codes.insert(code), "{kind}: {code} is taken, or {kind} is not in the table");
         }
-        // Those that a program may end with are those that are explained.
+        // All of them are documented.
         codes.insert(0);
         assert_eq!(EXIT_STATUS.iter().map(|(code, _)| *code).collect::<BTreeSet<_>>(), codes);
         assert_eq!(EXIT_STATUS.len(), codes.len());
@@ -337,7 +337,7 @@ mod tests {
             let failure = Failure::from(ApiError::new(kind));
             assert!(failure.to_people().contains(word), "{kind}: {}", failure.to_people());
         }
-        // The command line asks for no subscription over POST.
+        // prosectl never subscribes over POST.
         for kind in ErrorKind::ALL.iter().filter(|kind| **kind != ErrorKind::SubscriptionNeedsWebSocket) {
             let said = Failure::from(ApiError::new(*kind)).to_people();
             let said = said.replace("extra_ca", "");

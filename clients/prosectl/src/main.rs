@@ -1,4 +1,4 @@
-//! `prosectl`: prosed from the command line, for people and for scripts.
+//! `prosectl`: a command line client for prosed.
 
 mod arguments;
 mod commands;
@@ -9,7 +9,7 @@ mod open;
 mod output;
 mod pages;
 mod password;
-mod people;
+mod render;
 mod service;
 mod table;
 mod token;
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     let mut output = Output::new(arguments.json);
     match run(arguments, &mut output).await {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has enough of it: `prosectl events --follow | head`.
+        // The reader has ended, as in `prosectl events --follow | head`.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
@@ -56,7 +56,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         }
         Command::Roster => contacts::roster(&prosed, output).await,
         Command::Show { jids } => contacts::show(&prosed, jids, output).await,
-        Command::Contact(whom) => contacts::one(&prosed, whom.jid, output).await,
+        Command::Contact(person) => contacts::one(&prosed, person.jid, output).await,
         Command::Add { jid, name, groups, message, no_subscribe } => {
             contacts::add(&prosed, jid, name, groups, !no_subscribe, message, output).await
         }
@@ -69,12 +69,12 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         }
         Command::RenameGroup { from, to } => contacts::rename_group(&prosed, from, to, output).await,
         Command::Groups { jid, groups } => contacts::update(&prosed, jid, None, Some(groups), output).await,
-        Command::Remove(whom) => contacts::remove(&prosed, whom.jid, output).await,
+        Command::Remove(person) => contacts::remove(&prosed, person.jid, output).await,
         Command::Requests => requests::all(&prosed, output).await,
-        Command::Approve(whom) => requests::approve(&prosed, whom.jid, output).await,
-        Command::Deny(whom) => requests::deny(&prosed, whom.jid, output).await,
+        Command::Approve(person) => requests::approve(&prosed, person.jid, output).await,
+        Command::Deny(person) => requests::deny(&prosed, person.jid, output).await,
         Command::Request { jid, message } => requests::request(&prosed, jid, message, output).await,
-        Command::Cancel(whom) => requests::cancel(&prosed, whom.jid, output).await,
+        Command::Cancel(person) => requests::cancel(&prosed, person.jid, output).await,
         Command::Avatar { jid, output: file } => vcard::avatar(&prosed, jid, file, output).await,
         Command::Profile { jid, refresh } => vcard::profile(&prosed, jid, refresh, output).await,
         Command::SetAvatar { picture, .. } => vcard::set_avatar(&prosed, picture, output).await,

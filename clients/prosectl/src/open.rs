@@ -1,8 +1,8 @@
-//! The web console, in this desktop's browser.
+//! Opens the web console in the desktop's browser.
 //!
-//! The console needs the token. In the browser's command line every user of the machine could read it,
-//! so what is opened is a page in the runtime directory, for our eyes only, that leads on to the
-//! console. It is there for as long as a browser may need to read it.
+//! The console needs the token. Every user of the machine could read it on the browser's command line, so the browser
+//! opens a private page in the runtime directory, which redirects to the console. The page exists only as long as a
+//! browser may need to read it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -23,13 +23,13 @@ use tokio::time::{sleep, timeout};
 use crate::commands::Prosed;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::render;
 use crate::token::token;
 
-/// A browser that has to start first takes so long to read the page, on a slow machine.
+/// How long a browser may take to start and read the page, on a slow machine.
 const READ_WITHIN: Duration = Duration::from_secs(20);
 
-/// Where there is no browser, xdg-open says so sooner.
+/// Without a browser, xdg-open fails within this time.
 const FAILS_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ struct Opened {
 }
 
 pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> Result<(), Failure> {
-    // Where systemd holds the socket, this starts the daemon.
+    // If systemd holds the socket, this starts the daemon.
     prosed.client().await?;
     let dir = prosed.dir()?;
     let endpoint = Endpoint::read(dir).map_err(|error| Failure::NoAnswer(error.to_string()))?;
@@ -46,20 +46,20 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     if print {
         return output.line(&url);
     }
-    // The page that is served there gets the token: no other program's may.
+    // The page at that address gets the token, so make sure that it is prosed's.
     drop(Client::connect(&Endpoint { socket: None, ..endpoint }).await?);
-    // From before the page is there on: it goes with us, however early somebody stops us.
+    // Set up before the page is written, so that the page is removed whenever we are interrupted.
     let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::Page)?;
     let page = Page::write(dir, &url, &token(dir, false)?).map_err(Failure::Page)?;
     if !start_browser(&page).await {
         drop(page);
         return output.one(json!({"url": url}), |opened: &Opened, _| {
-            people::line(&format!("No browser opens. The console is at {}", opened.url))
-                + &people::line("It asks for the token: see `prosectl token`.")
+            render::line(&format!("No browser could be opened. The console is at {}", opened.url))
+                + &render::line("It asks for the token: run `prosectl token`.")
         });
     }
     output.one(json!({"url": url}), |opened: &Opened, _| {
-        people::line(&format!("{} opens in your browser. Ctrl-C once it is there.", opened.url))
+        render::line(&format!("{} opens in your browser. Ctrl-C once it is there.", opened.url))
     })?;
     tokio::select! {
         () = sleep(READ_WITHIN) => {}
@@ -68,7 +68,7 @@ pub(crate) async fn open(prosed: &Prosed, print: bool, output: &mut Output) -> R
     Ok(())
 }
 
-/// Whether a browser has been started. Some stay in the foreground and report nothing.
+/// Whether a browser was started. Some stay in the foreground and report nothing.
 async fn start_browser(page: &Page) -> bool {
     let browser = Command::new("xdg-open")
         .arg(&page.0)
@@ -83,26 +83,26 @@ async fn start_browser(page: &Page) -> bool {
     }
 }
 
-/// The console's address, from the WebSocket's.
+/// The console's address, derived from the WebSocket's.
 fn console(url: &str) -> Option<String> {
     let address: SocketAddr = url.strip_prefix("ws://")?.strip_suffix("/rpc")?.parse().ok()?;
     Some(format!("http://{address}/"))
 }
 
-/// The page that leads on. It goes when this is dropped.
+/// The page that redirects to the console. Dropping this removes it.
 struct Page(PathBuf);
 
 impl Page {
     fn write(dir: &Path, url: &str, token: &str) -> io::Result<Self> {
         let path = dir.join(OPENING_PAGE);
-        // What an earlier run may have left.
+        // Left by an earlier run.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let page = Self(path);
-        // Neither an address nor a token of ours holds anything that HTML would want escaped.
+        // Neither the address nor the token contains anything that needs escaping in HTML.
         write!(
             file,
             "<!doctype html>\n<meta charset=\"utf-8\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
@@ -114,7 +114,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // The next one removes it.
+        // If this fails, the next run removes it.
         let _ = fs::remove_file(&self.0);
     }
 }

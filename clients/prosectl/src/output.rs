@@ -1,4 +1,4 @@
-//! Printing: for people on a terminal, as JSON lines in a pipe.
+//! Output: text on a terminal, JSON lines in a pipe.
 
 use std::io::{IsTerminal, Write};
 
@@ -14,28 +14,28 @@ use crate::table::Look;
 /// Where a command's results go.
 pub(crate) struct Output {
     out: Box<dyn Write>,
-    /// How people see it; absent: it is for programs.
+    /// The terminal's properties. Absent: print JSON.
     look: Option<Look>,
 }
 
 impl Output {
-    /// Standard output: for people where it is a terminal, unless `json` says otherwise.
+    /// Standard output. JSON if it is not a terminal, or if `json` is set.
     pub(crate) fn new(json: bool) -> Self {
         let out = std::io::stdout();
         let look = (!json && out.is_terminal()).then(|| Look {
             columns: tcgetwinsize(&out).ok().map(|size| size.ws_col.into()).filter(|&columns| columns > 0),
-            // NO_COLOR, TERM=dumb and their kin.
+            // NO_COLOR, TERM=dumb and the like.
             colour: AutoStream::choice(&out) != ColorChoice::Never,
         });
         Self { out: Box::new(out), look }
     }
 
-    /// Whether people read it, and not a program.
-    pub(crate) fn is_for_people(&self) -> bool {
+    /// Whether text is printed rather than JSON.
+    pub(crate) fn is_terminal(&self) -> bool {
         self.look.is_some()
     }
 
-    /// Prints one result: as one line of JSON, or as `to_text` tells it to people.
+    /// Prints one result: as one line of JSON, or as text.
     pub(crate) fn one<T: DeserializeOwned>(
         &mut self,
         value: Value,
@@ -47,7 +47,7 @@ impl Output {
         }
     }
 
-    /// Prints a list: one line of JSON for each item, or as `to_text` tells it to people.
+    /// Prints a list: one line of JSON per item, or as text.
     pub(crate) fn list<T: DeserializeOwned>(
         &mut self,
         values: Value,
@@ -62,7 +62,7 @@ impl Output {
         }
     }
 
-    /// Prints JSON as it is; people get it indented.
+    /// Prints JSON, indented on a terminal.
     pub(crate) fn raw(&mut self, value: &Value) -> Result<(), Failure> {
         if self.look.is_some() {
             self.line(&visible::escape_invisible(&format!("{value:#}")))
@@ -71,7 +71,7 @@ impl Output {
         }
     }
 
-    /// Prints a line that is the same for people and programs, and holds nothing of peers.
+    /// Prints a line as it is. It must contain nothing that peers wrote.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         self.bytes(format!("{line}\n").as_bytes())
     }
@@ -80,18 +80,18 @@ impl Output {
         self.line(&visible::escape_invisible(&value.to_string()))
     }
 
-    /// Prints bytes as they are. They hold nothing of peers that is not harmless.
+    /// Prints bytes as they are. Text that peers wrote must have been made harmless.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)
     }
 
-    /// Says on standard error what people wait for.
-    pub(crate) fn meanwhile(&self, line: &str) {
-        // Nobody needs to hear it.
+    /// Says on standard error what the command is waiting for.
+    pub(crate) fn progress(&self, line: &str) {
+        // Not essential.
         let _ = writeln!(std::io::stderr(), "{}", visible::plain(line));
     }
 
-    /// Says on standard error why the command failed, or what it goes on after.
+    /// Prints an error to standard error: the reason for the exit, or one that the command continues after.
     pub(crate) fn failure(&self, failure: &Failure) {
         let message = if self.look.is_some() {
             let text = failure.text().map(|text| format!(" ({text})")).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Output {
         } else {
             visible::escape_invisible(&failure.to_json().to_string())
         };
-        // Nobody can be told that they can't be told.
+        // There is nowhere to report this.
         let _ = writeln!(std::io::stderr(), "{message}");
     }
 }

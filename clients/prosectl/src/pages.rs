@@ -1,4 +1,4 @@
-//! What a shell and `man` can be told of prosectl.
+//! Completion scripts and manual pages.
 
 use std::fs::{File, create_dir_all};
 use std::io::{self, Write};
@@ -15,13 +15,16 @@ use crate::output::Output;
 
 const SOURCE: &str = concat!("prosectl ", env!("CARGO_PKG_VERSION"));
 
-/// Lines to begin with.
+/// Examples for the manual page.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("prosectl login me@example.org", "Asks for the password, once."),
-    ("pass show xmpp | prosectl login me@example.org --password-stdin", "Takes it from elsewhere."),
-    ("prosectl presence away 'Back at five'", "Tells your contacts."),
-    ("prosectl roster | jq -r 'select(.availability == \"available\") | .name'", "Who is there."),
-    ("prosectl events --follow --event contactChanged", "One line for each change, for as long as it runs."),
+    ("prosectl login me@example.org", "Logs in, and asks for the password once."),
+    (
+        "pass show xmpp | prosectl login me@example.org --password-stdin",
+        "Logs in with a password from a password manager.",
+    ),
+    ("prosectl presence away 'Back at five'", "Sets your presence."),
+    ("prosectl roster | jq -r 'select(.availability == \"available\") | .name'", "Lists who is available."),
+    ("prosectl events --follow --event contactChanged", "Prints one line per change until interrupted."),
     ("prosectl doctor", "Finds out what is wrong, and how to fix it."),
 ];
 
@@ -31,9 +34,9 @@ pub(crate) fn completions(shell: Shell, output: &mut Output) -> Result<(), Failu
     output.bytes(&script)
 }
 
-/// The page of a command, or of prosectl itself; or all of them as files.
+/// Prints the page of a command or of prosectl itself, or writes all pages as files.
 pub(crate) fn man(command: Option<&str>, all: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
-    // With the global options repeated for every command.
+    // Includes the global options in every command's page.
     let mut prosectl = Arguments::command().disable_help_subcommand(true).after_help(None::<&str>);
     prosectl.build();
     if let Some(folder) = all {

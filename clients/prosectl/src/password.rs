@@ -1,5 +1,5 @@
-//! Where a password comes from: a prompt, standard input or a command. Never the arguments, which
-//! every program on the machine can read.
+//! Reads a password from a prompt, standard input or a command. Never from the arguments, which every program on the
+//! machine can read.
 
 use std::io::{BufRead, IsTerminal};
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::failure::Failure;
 
-/// Longer than any password: what is longer is a mistake, as in the wrong file.
+/// Longer than any password: a longer input is a mistake, such as the wrong file.
 const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
 
 /// The first line of standard input.
@@ -17,7 +17,7 @@ pub(crate) fn from_stdin() -> Result<Secret, Failure> {
     first_line(std::io::stdin().lock())
 }
 
-/// The first line that the shell command prints. It may talk to the terminal, as password managers do.
+/// The first line that the shell command prints. It can use the terminal, as password managers do.
 pub(crate) async fn from_command(command: &str) -> Result<Secret, Failure> {
     let output = Command::new("sh")
         .args(["-c", command])
@@ -32,12 +32,12 @@ pub(crate) async fn from_command(command: &str) -> Result<Secret, Failure> {
     first_line(output.stdout.as_slice())
 }
 
-/// Asks on the terminal, without echo; absent where there is no terminal to ask on.
+/// Asks on the terminal, without echo. Absent if there is no terminal.
 pub(crate) fn ask(jid: &str) -> Result<Option<Secret>, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(None);
     }
-    let prompt = format!("Password of {}: ", prosed_protocol::visible::plain(jid));
+    let prompt = format!("Password for {}: ", prosed_protocol::visible::plain(jid));
     let password =
         rpassword::prompt_password(prompt).map_err(|error| Failure::Password(error.to_string()))?;
     if password.is_empty() {

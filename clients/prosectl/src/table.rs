@@ -1,15 +1,15 @@
-//! Text for people: tables and lines that fit the terminal, in colour where that is wanted. What
-//! peers wrote goes through [`Cell`], which makes it harmless.
+//! Tables and lines that fit the terminal, in colour if wanted. Text that peers wrote goes through [`Cell`], which makes
+//! it harmless.
 
 use anstyle::{AnsiColor, Style};
 use prosed_protocol::visible::plain;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// No cell is wider, in columns: a long status shall not push the rest off the screen.
+/// The widest that a cell may be, in columns, so that a long status doesn't push the rest off the screen.
 const MAX_CELL_COLUMNS: usize = 60;
-/// No cell is made narrower for the terminal's sake: what is left would tell nothing.
+/// The narrowest that a cell is cut to, in columns: less would be unreadable.
 const MIN_CELL_COLUMNS: usize = 12;
-/// Between two columns.
+/// The space between two columns.
 const GAP: usize = 2;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -18,15 +18,15 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 const HEAD: Style = Style::new().bold();
 
-/// How the terminal shows things.
+/// The terminal's properties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// Its width; absent where it is unknown.
+    /// Its width in columns, if known.
     pub(crate) columns: Option<usize>,
     pub(crate) colour: bool,
 }
 
-/// A piece of text that cannot drive the terminal.
+/// A piece of text, without control characters that could affect the terminal.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
@@ -53,7 +53,7 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// One line of cells with nothing between them.
+/// One line of cells, with nothing between them.
 pub(crate) fn line(cells: impl IntoIterator<Item = Cell>, look: Look) -> String {
     let mut line: String = cells.into_iter().map(|cell| cell.to_text(look)).collect();
     line.push('\n');
@@ -71,7 +71,7 @@ impl Table {
         Self { rows: vec![head], max_columns: MAX_CELL_COLUMNS }
     }
 
-    /// Without a head: a name and its value in each row, whole however long.
+    /// Without a header: a name and its uncut value in each row.
     pub(crate) fn of_facts() -> Self {
         Self { rows: Vec::new(), max_columns: usize::MAX }
     }
@@ -80,7 +80,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// A row for a fact that is known.
+    /// A row, unless the value is empty.
     pub(crate) fn fact(&mut self, name: &str, value: impl Into<Cell>) {
         let value = value.into();
         if !value.text.is_empty() {
@@ -95,7 +95,7 @@ impl Table {
             let mut line = String::new();
             let mut gap = 0;
             for (cell, &width) in row.iter().zip(&widths) {
-                // Only in front of what follows: no line ends in spaces.
+                // Only if something follows, so that no line ends in spaces.
                 if !cell.text.is_empty() {
                     line.extend(std::iter::repeat_n(' ', std::mem::take(&mut gap)));
                     let cell = Cell { text: shorten(&cell.text, width), style: cell.style };
@@ -111,8 +111,7 @@ impl Table {
         text
     }
 
-    /// Each column as wide as its widest cell, unless the terminal is too narrow: then the widest ones
-    /// give way.
+    /// Each column is as wide as its widest cell. If the terminal is too narrow, the widest columns are cut.
     fn widths(&self, look: Look) -> Vec<usize> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {

@@ -1,4 +1,4 @@
-//! The token that opens the daemon's port.
+//! The token for the daemon's port.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use prosed_protocol::folder;
 
 use crate::failure::Failure;
 
-/// 256 bits: nobody guesses it.
+/// 256 bits.
 const TOKEN_BYTES: usize = 32;
 
-/// The token, a new one if so wished, whether a daemon runs or not.
+/// The token, or a new one, whether or not a daemon is running.
 pub(crate) fn token(dir: &Path, new: bool) -> Result<String, Failure> {
     let path = match Endpoint::read(dir) {
         Ok(endpoint) => endpoint.token_file,
@@ -36,21 +36,21 @@ pub(crate) fn token(dir: &Path, new: bool) -> Result<String, Failure> {
     }
 }
 
-/// Written beside and moved over: a reader sees the old one or the new one, whole.
+/// Writes a new file and renames it, so that a reader sees either the old token or the new one.
 fn renew(path: &Path) -> io::Result<()> {
     let mut random = [0; TOKEN_BYTES];
     getrandom::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
-    let mut beside = path.as_os_str().to_owned();
-    // The daemon removes what ends so when it starts.
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut new_file = path.as_os_str().to_owned();
+    // The daemon removes files with this suffix when it starts.
+    new_file.push(format!(".{}.new", std::process::id()));
+    let new_file = PathBuf::from(new_file);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new_file)?;
     let written = file
         .write_all(URL_SAFE_NO_PAD.encode(random).as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
+        .and_then(|()| fs::rename(&new_file, path));
     if written.is_err() {
-        fs::remove_file(&beside)?;
+        fs::remove_file(&new_file)?;
     }
     written
 }
@@ -71,6 +71,6 @@ mod tests {
         assert_ne!(token(dir.path(), true).unwrap(), first);
         let path = dir.path().join("token");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left new_file it");
     }
 }

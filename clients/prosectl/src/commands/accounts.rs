@@ -13,7 +13,7 @@ use super::{Prosed, ask};
 use crate::arguments::{Login, Presence};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{password, people};
+use crate::{password, render};
 
 pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) -> Result<(), Failure> {
     let mut params = LoginParams::new(login.jid);
@@ -29,8 +29,8 @@ pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) ->
         params.password = Some(password::from_command(&command).await?);
     }
     let client = prosed.client().await?;
-    let mut answer = patiently(&client, params.clone(), output).await;
-    // A live session or a remembered password needs no question.
+    let mut answer = login_with_progress(&client, params.clone(), output).await;
+    // Without asking, if there is a session or a remembered password.
     let asks_for_password = |failure: &Failure| {
         matches!(failure.kind(), Some(ErrorKind::CredentialsMissing | ErrorKind::NotAuthorized))
     };
@@ -39,16 +39,20 @@ pub(crate) async fn login(prosed: &Prosed, login: Login, output: &mut Output) ->
         && let Some(password) = password::ask(&params.jid)?
     {
         params.password = Some(password);
-        answer = patiently(&client, params, output).await;
+        answer = login_with_progress(&client, params, output).await;
     }
-    output.one(answer?, people::accounts::logged_in)
+    output.one(answer?, render::accounts::logged_in)
 }
 
-/// Logs in, which may take half a minute where there is hope, and tells people meanwhile what is in the way.
-async fn patiently(client: &Client, params: LoginParams, output: &Output) -> Result<Value, Failure> {
+/// Logs in, which may take half a minute. On a terminal, it says meanwhile why it is still waiting.
+async fn login_with_progress(
+    client: &Client,
+    params: LoginParams,
+    output: &Output,
+) -> Result<Value, Failure> {
     let jid = params.jid.clone();
     let login = ask::<api::Login>(client, params);
-    if !output.is_for_people() {
+    if !output.is_terminal() {
         return login.await;
     }
     let only =
@@ -60,9 +64,9 @@ async fn patiently(client: &Client, params: LoginParams, output: &Output) -> Res
         tokio::select! {
             answer = &mut login => return answer,
             Some(Ok(event)) = events.next() => {
-                let line = people::accounts::obstacle(&event, &jid).unwrap_or_default();
+                let line = render::accounts::obstacle(&event, &jid).unwrap_or_default();
                 if !line.is_empty() && line != said {
-                    output.meanwhile(&line);
+                    output.progress(&line);
                     said = line;
                 }
             }
@@ -83,7 +87,7 @@ pub(crate) async fn logout(
 
 pub(crate) async fn state(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let state = prosed.client().await?.load_state_raw(prosed.account().as_deref()).await?;
-    output.one(state, people::accounts::everything)
+    output.one(state, render::accounts::everything)
 }
 
 pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
@@ -93,12 +97,12 @@ pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<()
 }
 
 pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
-    output.list(prosed.ask::<api::ListAccounts>(NoParams {}).await?, people::accounts::all)
+    output.list(prosed.ask::<api::ListAccounts>(NoParams {}).await?, render::accounts::all)
 }
 
 pub(crate) async fn one(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let params = AccountParams { account: prosed.account() };
-    output.one(prosed.ask::<api::GetAccount>(params).await?, people::accounts::one)
+    output.one(prosed.ask::<api::GetAccount>(params).await?, render::accounts::one)
 }
 
 pub(crate) async fn presence(
@@ -111,5 +115,5 @@ pub(crate) async fn presence(
     let availability = availability.into();
     let params = SetPresenceParams { account: prosed.account(), availability, status, priority };
     let answer = prosed.ask::<api::SetPresence>(params).await?;
-    output.one(answer, |_: &Done, look| people::accounts::present(availability, look))
+    output.one(answer, |_: &Done, look| render::accounts::present(availability, look))
 }

@@ -8,22 +8,22 @@ use prosed_protocol::{
 use super::Prosed;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::render;
 
 pub(crate) async fn roster(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let mut roster = prosed.client().await?.load_roster_raw(prosed.account().as_deref()).await?;
-    output.list(roster["contacts"].take(), people::contacts::roster)
+    output.list(roster["contacts"].take(), render::contacts::roster)
 }
 
 pub(crate) async fn one(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
     let params = ContactParams { account: prosed.account(), jid };
-    output.one(prosed.ask::<api::GetContact>(params).await?, people::contacts::one)
+    output.one(prosed.ask::<api::GetContact>(params).await?, render::contacts::one)
 }
 
 pub(crate) async fn show(prosed: &Prosed, jids: Vec<String>, output: &mut Output) -> Result<(), Failure> {
     let params = ShowContactsParams { account: prosed.account(), jids };
     output.one(prosed.ask::<api::ShowContacts>(params).await?, |_: &Done, _| {
-        people::line("Their pictures and profiles are fetched first.")
+        render::line("Their pictures and profiles will be fetched first.")
     })
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn add(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let params = AddContactParams { account: prosed.account(), jid, name, groups, subscribe, message };
-    output.one(prosed.ask::<api::AddContact>(params).await?, people::contacts::one)
+    output.one(prosed.ask::<api::AddContact>(params).await?, render::contacts::one)
 }
 
 pub(crate) async fn update(
@@ -48,7 +48,7 @@ pub(crate) async fn update(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let params = UpdateContactParams { account: prosed.account(), jid, name, groups };
-    output.one(prosed.ask::<api::UpdateContact>(params).await?, people::contacts::one)
+    output.one(prosed.ask::<api::UpdateContact>(params).await?, render::contacts::one)
 }
 
 pub(crate) async fn rename_group(
@@ -58,11 +58,11 @@ pub(crate) async fn rename_group(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let params = RenameGroupParams { account: prosed.account(), group: from, name: to };
-    output.one(prosed.ask::<api::RenameGroup>(params).await?, people::contacts::group_renamed)
+    output.one(prosed.ask::<api::RenameGroup>(params).await?, render::contacts::group_renamed)
 }
 
 pub(crate) async fn remove(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
-    let done = people::line(&format!("{jid} is a contact no more."));
+    let done = render::line(&format!("{jid} is no longer a contact."));
     let params = ContactParams { account: prosed.account(), jid };
     output.one(prosed.ask::<api::RemoveContact>(params).await?, |_: &Done, _| done)
 }

@@ -1,4 +1,4 @@
-//! The daemon itself, and whatever it can do.
+//! The daemon itself, and calls of any method.
 
 use std::os::unix::fs::FileTypeExt as _;
 
@@ -11,7 +11,7 @@ use super::Prosed;
 use crate::arguments::EndpointPart;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::render;
 
 pub(crate) async fn call(
     prosed: &Prosed,
@@ -27,7 +27,7 @@ pub(crate) async fn discover(prosed: &Prosed, output: &mut Output) -> Result<(),
     output.raw(&prosed.ask::<api::Discover>(NoParams {}).await?)
 }
 
-/// Where the daemon is. Whether it still runs is not asked: who connects finds out.
+/// Where the daemon listens. Doesn't check that it is running.
 pub(crate) fn endpoint(
     prosed: &Prosed,
     part: Option<EndpointPart>,
@@ -44,7 +44,7 @@ pub(crate) fn endpoint(
         Some(EndpointPart::Socket) => {
             let held = dir.join(SOCKET_NAME);
             let socket = match Endpoint::read(dir) {
-                // Where systemd holds it, the daemon starts when somebody knocks.
+                // If systemd holds it, connecting starts the daemon.
                 Err(EndpointError::Absent(_))
                     if held.metadata().is_ok_and(|found| found.file_type().is_socket()) =>
                 {
@@ -60,12 +60,12 @@ pub(crate) fn endpoint(
     output.line(&text)
 }
 
-/// Ours is known without a daemon.
+/// prosectl's version is shown even without a daemon.
 pub(crate) async fn version(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let daemon = match prosed.ask::<api::GetVersion>(NoParams {}).await {
         Ok(version) => version,
         Err(Failure::NotRunning(_)) => Value::Null,
         Err(failure) => return Err(failure),
     };
-    output.one(json!({ "prosectl": env!("CARGO_PKG_VERSION"), "prosed": daemon }), people::version)
+    output.one(json!({ "prosectl": env!("CARGO_PKG_VERSION"), "prosed": daemon }), render::version)
 }

@@ -1,4 +1,4 @@
-//! Events, past ones and those that come.
+//! Past and future events.
 
 use prosed_protocol::api::{self, Method, NoParams};
 use prosed_protocol::client::{Client, ClientError, Follower};
@@ -9,10 +9,10 @@ use super::Prosed;
 use crate::arguments::Events;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::events::Known;
+use crate::render::events::Known;
 
 pub(crate) async fn events(prosed: &Prosed, asked: Events, output: &mut Output) -> Result<(), Failure> {
-    // As plain JSON, so that events which are newer than this program can be asked for.
+    // As plain JSON, so that newer events can be requested.
     let mut params = Map::new();
     params.extend(prosed.account().map(|account| ("account".to_owned(), account.into())));
     params.extend(asked.since.map(|since| ("since".to_owned(), since.into())));
@@ -26,15 +26,14 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
     let from_now = !params.contains_key("since");
     let mut follower = Follower::<Value>::start_raw(prosed.dir()?, params).await?;
     let mut known = Known::default();
-    // What came before is told as it stood then, which is not known.
-    if from_now && output.is_for_people() {
+    // For past events, the contacts' earlier states are unknown.
+    if from_now && output.is_terminal() {
         learn(&prosed.client().await?, &mut known).await?;
     }
     loop {
         match follower.next().await {
             Ok(event) => output.one(event, |event, look| known.tell(event, look))?,
-            // The daemon has restarted. What it has told since then comes next, compared with what was
-            // known before.
+            // The daemon has restarted. Its events since then come next, compared with the state before.
             Err(error) if error.kind() == Some(ErrorKind::CursorExpired) => output.failure(&error.into()),
             Err(ClientError::Unexpected(error)) => output.failure(&Failure::Damaged(error.to_string())),
             Err(error) => return Err(error.into()),
@@ -42,7 +41,7 @@ async fn follow(prosed: &Prosed, params: Map<String, Value>, output: &mut Output
     }
 }
 
-/// The contacts of all accounts as they are, of those that can say so.
+/// Loads the contacts of all accounts that have a roster.
 async fn learn(client: &Client, known: &mut Known) -> Result<(), Failure> {
     for Account { account, .. } in client.call::<api::ListAccounts>(NoParams {}).await? {
         match client.load_roster(Some(&account)).await {

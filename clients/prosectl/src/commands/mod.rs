@@ -1,4 +1,4 @@
-//! What each command asks of the daemon.
+//! The commands.
 
 pub(crate) mod accounts;
 pub(crate) mod contacts;
@@ -17,13 +17,13 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// More JSON than any call may bring.
+/// More than the daemon accepts in a call.
 const MAX_INPUT_BYTES: u64 = 2 << 20;
 
-/// The daemon, as commands speak to it.
+/// The daemon that commands talk to.
 pub(crate) struct Prosed {
     dir: Option<PathBuf>,
-    /// The account that was named.
+    /// The account given with --account.
     account: Option<String>,
 }
 
@@ -46,12 +46,12 @@ impl Prosed {
         Ok(Client::find(self.dir()?).await?)
     }
 
-    /// Calls `M` on a connection for this one call.
+    /// Calls `M` over a new connection.
     async fn ask<M: Method>(&self, params: M::Params) -> Result<Value, Failure> {
         ask::<M>(&self.client().await?, params).await
     }
 
-    /// The JID that was named, or that of the account itself.
+    /// The given JID, or that of the account itself.
     async fn jid_or_own(&self, client: &Client, jid: Option<String>) -> Result<String, Failure> {
         match jid.or_else(|| self.account()) {
             Some(jid) => Ok(jid),
@@ -60,13 +60,13 @@ impl Prosed {
     }
 }
 
-/// Calls `M`, and keeps its answer as the daemon wrote it: a newer one may say more than we know.
+/// Calls `M`, and returns the answer as JSON: a newer daemon may add fields.
 async fn ask<M: Method>(client: &Client, params: M::Params) -> Result<Value, Failure> {
     Ok(client.call_raw(M::NAME, params).await?)
 }
 
-/// JSON of an argument, or of standard input where that is `-`. Where it is wrong is said, and not
-/// what stands there: it could be a password.
+/// Parses JSON from an argument, or from standard input if that is `-`. The error has only the position, since the text
+/// could be a password.
 fn json(text: &str) -> Result<Value, Failure> {
     let mut input = String::new();
     let text = if text == "-" {

@@ -1,4 +1,4 @@
-//! Who may see whose presence.
+//! Subscriptions: who may see whose presence.
 
 use prosed_protocol::api::{self, Done, Method};
 use prosed_protocol::{AccountParams, ContactParams, RequestSubscriptionParams};
@@ -6,11 +6,11 @@ use prosed_protocol::{AccountParams, ContactParams, RequestSubscriptionParams};
 use super::Prosed;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::render;
 
 pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let params = AccountParams { account: prosed.account() };
-    output.list(prosed.ask::<api::ListSubscriptionRequests>(params).await?, people::contacts::requests)
+    output.list(prosed.ask::<api::ListSubscriptionRequests>(params).await?, render::contacts::requests)
 }
 
 pub(crate) async fn approve(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
@@ -29,13 +29,13 @@ pub(crate) async fn request(
     message: Option<String>,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let done = people::line(&format!("{jid} is asked."));
+    let done = render::line(&format!("A request is sent to {jid}."));
     let params = RequestSubscriptionParams { account: prosed.account(), jid, message };
     output.one(prosed.ask::<api::RequestSubscription>(params).await?, |_: &Done, _| done)
 }
 
 pub(crate) async fn cancel(prosed: &Prosed, jid: String, output: &mut Output) -> Result<(), Failure> {
-    let done = format!("You see no presence of {jid}.");
+    let done = format!("You no longer see {jid}'s presence.");
     tell::<api::CancelSubscription>(prosed, jid, &done, output).await
 }
 
@@ -46,5 +46,5 @@ async fn tell<M: Method<Params = ContactParams>>(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let answer = prosed.ask::<M>(ContactParams { account: prosed.account(), jid }).await?;
-    output.one(answer, |_: &Done, _| people::line(done))
+    output.one(answer, |_: &Done, _| render::line(done))
 }

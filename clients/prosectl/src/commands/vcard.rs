@@ -14,9 +14,9 @@ use super::{Prosed, ask};
 use crate::arguments::{Fields, SetProfile};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people;
+use crate::render;
 
-/// What fits into a request of 2 MiB, in base64. prosed takes smaller ones only.
+/// What fits into a request of 2 MiB in base64. prosed accepts less.
 const MAX_PICTURE_BYTES: u64 = 1_500_000;
 
 pub(crate) async fn avatar(
@@ -29,7 +29,7 @@ pub(crate) async fn avatar(
     let jid = prosed.jid_or_own(&client, jid).await?;
     let params = ContactParams { account: prosed.account(), jid };
     let mut avatar = ask::<api::LoadAvatar>(&client, params).await?;
-    let Some(file) = file else { return output.one(avatar, people::contacts::avatar) };
+    let Some(file) = file else { return output.one(avatar, render::contacts::avatar) };
     let data = avatar.as_object_mut().and_then(|avatar| avatar.remove("data"));
     let data = data.as_ref().and_then(Value::as_str).unwrap_or_default();
     let bytes = STANDARD.decode(data).map_err(|error| Failure::Damaged(error.to_string()))?;
@@ -41,7 +41,7 @@ pub(crate) async fn avatar(
         return out.write_all(&bytes).and_then(|()| out.flush()).map_err(Failure::Output);
     }
     std::fs::write(&file, bytes).map_err(|error| Failure::File(file, error))?;
-    output.one(avatar, people::contacts::avatar)
+    output.one(avatar, render::contacts::avatar)
 }
 
 pub(crate) async fn profile(
@@ -53,10 +53,10 @@ pub(crate) async fn profile(
     let client = prosed.client().await?;
     let jid = prosed.jid_or_own(&client, jid).await?;
     let params = LoadProfileParams { account: prosed.account(), jid, refresh };
-    output.one(ask::<api::LoadProfile>(&client, params).await?, people::contacts::profile)
+    output.one(ask::<api::LoadProfile>(&client, params).await?, render::contacts::profile)
 }
 
-/// No picture: ours is taken away.
+/// Publishes a picture, or removes ours if `picture` is absent.
 pub(crate) async fn set_avatar(
     prosed: &Prosed,
     picture: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub(crate) async fn set_avatar(
         None => String::new(),
     };
     let params = SetAvatarParams { account: prosed.account(), media_type: None, data };
-    output.one(prosed.ask::<api::SetAvatar>(params).await?, people::contacts::published)
+    output.one(prosed.ask::<api::SetAvatar>(params).await?, render::contacts::published)
 }
 
 fn read(picture: &Path) -> Result<Vec<u8>, Failure> {
@@ -82,7 +82,7 @@ fn read(picture: &Path) -> Result<Vec<u8>, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::Unreadable(picture.to_owned(), error))?;
     if bytes.is_empty() {
-        // To prosed that would mean to take the picture away.
+        // prosed would remove the picture.
         return Err(Failure::from(ApiError::new(ErrorKind::InvalidMedia).text("it is empty")));
     }
     if bytes.len() as u64 > MAX_PICTURE_BYTES {
@@ -100,7 +100,7 @@ pub(crate) async fn set_profile(
         Some(patch) => super::json(&patch)?,
         None => named(given.fields).into(),
     };
-    // As JSON: of what is newer than we are, nothing gets lost.
+    // As JSON, so that newer fields are kept.
     let mut params = json!({"profile": patch});
     if let Some(account) = prosed.account() {
         params["account"] = account.into();
@@ -109,7 +109,7 @@ pub(crate) async fn set_profile(
     output.one(answer, |_: &Done, _| "The profile is published.\n".to_owned())
 }
 
-/// A patch of what the options name; an empty value takes away.
+/// A patch of the given options; an empty value removes a field.
 fn named(fields: Fields) -> Map<String, Value> {
     let Fields { full_name, nickname, organization, title, role, birthday, note, .. } = fields;
     let mut patch = texts([

@@ -1,7 +1,7 @@
-//! Whether the clock is right: certificates are judged by it.
+//! Whether the clock is right: certificates are checked against it.
 //!
-//! No server tells the time before a login, so this is what the system says of itself, and else whether
-//! the clock fits certificates that were found good by it.
+//! No server tells the time before a login, so this asks the system, or else relies on certificates that are valid by
+//! this clock.
 
 use super::Finding;
 use super::servers::Certificate;
@@ -16,7 +16,7 @@ pub(super) async fn look(certificates: &[Certificate]) -> Finding {
     judge(said.as_ref().map(|said| said.out.trim()), !certificates.is_empty())
 }
 
-/// `synchronised`: what `timedatectl` says. `proven`: the clock lies within what a certificate says.
+/// `synchronised`: what `timedatectl` says. `proven`: the clock is within the validity of a certificate.
 fn judge(synchronised: Option<&str>, proven: bool) -> Finding {
     match (synchronised, proven) {
         (Some("yes"), _) => Finding::ok(CHECK, "It is synchronised."),
@@ -26,9 +26,9 @@ fn judge(synchronised: Option<&str>, proven: bool) -> Finding {
             SYNCHRONISE,
         ),
         (_, true) => {
-            Finding::ok(CHECK, "It fits the certificates of your servers; nothing more is known about it.")
+            Finding::ok(CHECK, "It fits the certificates of your servers; nothing else is known about it.")
         }
-        (_, false) => Finding::warn(CHECK, "It is not known whether it is right.", "date"),
+        (_, false) => Finding::warn(CHECK, "Whether it is right is unknown.", "date"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What prosed is configured to do: it says so itself.
+//! prosed's configuration, as prosed itself reports it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::service::Service;
 
 const CHECK: &str = "configuration";
 
-/// What `prosed --check-config` says, as far as we need it.
+/// The part of the output of `prosed --check-config` that we need.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Configuration {
     pub(super) listen: Option<SocketAddr>,
@@ -22,14 +22,14 @@ pub(super) struct Configuration {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
-    /// Where all programs look: no file says it.
+    /// Where programs look for the daemon; no file can set it.
     #[serde(skip)]
     pub(super) runtime_dir: Option<PathBuf>,
     #[serde(default)]
     pub(super) allowed_origins: Vec<String>,
     #[serde(default)]
     secrets: Secrets,
-    /// The running daemon's own file of it.
+    /// The file with the running daemon's settings.
     #[serde(skip)]
     pub(super) running: Option<PathBuf>,
 }
@@ -45,14 +45,14 @@ impl Configuration {
         Self { runtime_dir: runtime_dir.map(Path::to_owned), ..Self::default() }
     }
 
-    /// Where secrets are written to.
+    /// Where secrets are stored.
     pub(super) fn secret_store(&self) -> &str {
         self.secrets.store.as_deref().unwrap_or("auto")
     }
 }
 
-/// The running daemon's, which may have been started with other options and in another environment than
-/// ours; else what one that starts now would have.
+/// The running daemon's configuration, which may come from other options and another environment than ours; otherwise that
+/// of a daemon started now.
 pub(super) async fn look(
     dir: Option<&Path>,
     running: &Running,
@@ -62,7 +62,7 @@ pub(super) async fn look(
     let said = match ask_prosed(settings.as_deref(), &["--check-config"], SOON).await {
         Ok(said) => said,
         Err(Silence::Absent) => {
-            let message = "There is no program prosed in PATH, so its configuration can't be looked at.";
+            let message = "There is no prosed in PATH, so its configuration can't be checked.";
             return (None, [Finding::warn(CHECK, message, "cargo install --path daemon")]);
         }
         Err(Silence::Broken(error)) => {
@@ -76,7 +76,7 @@ pub(super) async fn look(
     }
     match toml::from_str::<Configuration>(&said.out) {
         Ok(found) => {
-            // The first line tells which file it was.
+            // The first line names the file.
             let told = settings.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
             let first = first_line(told.as_deref().unwrap_or(&said.out));
             let finding = match settings.as_deref().and_then(|settings| changed_since(first, settings)) {
@@ -94,7 +94,7 @@ pub(super) async fn look(
             (Some(found), [finding])
         }
         Err(_) => {
-            let message = "prosed is of another version than prosectl, and can't be asked what it is told.";
+            let message = "prosed has another version than prosectl, and its configuration can't be read.";
             (None, [Finding::warn(CHECK, message, "cargo install --path daemon")])
         }
     }

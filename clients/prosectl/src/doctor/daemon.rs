@@ -1,4 +1,4 @@
-//! Whether the daemon runs, and which one it is.
+//! Whether the daemon is running, and its version.
 
 use prosed_protocol::api::{self, NoParams, Version};
 use prosed_protocol::client::Client;
@@ -13,9 +13,9 @@ use crate::service::Service;
 
 const CHECK: &str = "daemon";
 
-/// What there is of a running daemon.
+/// What is known about a running daemon.
 pub(super) struct Running {
-    /// What it left for us to find it; also after a crash.
+    /// Its endpoint.json, which a crash leaves behind.
     pub(super) endpoint: Option<Endpoint>,
     answer: Result<(Version, Vec<Account>), Failure>,
 }
@@ -27,7 +27,7 @@ impl Running {
             Ok((client.call::<api::GetVersion>(NoParams {}).await?, accounts(&client).await?))
         };
         let answer = answer.await;
-        // Behind the call, which may have started it.
+        // After the call, which may have started it.
         let endpoint = prosed.dir().ok().and_then(|dir| Endpoint::read(dir).ok());
         Self { endpoint, answer }
     }
@@ -47,7 +47,7 @@ impl Running {
         self.endpoint.as_ref().map(|endpoint| endpoint.pid)
     }
 
-    /// The accounts that it has; none where it does not run.
+    /// Its accounts; none if it isn't running.
     pub(super) fn accounts(&self) -> &[Account] {
         self.answer.as_ref().map_or(&[], |(_, accounts)| accounts)
     }
@@ -69,12 +69,13 @@ pub(super) async fn look(running: &Running, service: Service) -> Vec<Finding> {
         }
     };
     let pid = running.pid().map(|pid| format!(", process {pid}")).unwrap_or_default();
-    let mut found = vec![Finding::ok(CHECK, format!("{} {} runs{pid}.", version.name, version.version))];
+    let mut found =
+        vec![Finding::ok(CHECK, format!("{} {} is running{pid}.", version.name, version.version))];
     found.push(which(version, installed().await.as_deref(), service.restart(running.pid())));
     found
 }
 
-/// Whether it is the one that is installed, and one that we can speak with.
+/// Whether it is the installed version, and compatible with prosectl.
 fn which(version: &Version, installed: Option<&str>, restart: String) -> Finding {
     let check = "version";
     let ours = env!("CARGO_PKG_VERSION");
@@ -87,7 +88,8 @@ fn which(version: &Version, installed: Option<&str>, restart: String) -> Finding
     }
     match installed {
         Some(installed) if installed != version.version => {
-            let message = format!("prosed {installed} is installed, and {} still runs.", version.version);
+            let message =
+                format!("prosed {installed} is installed, but {} is still running.", version.version);
             Finding::warn(check, message, restart)
         }
         _ if ours != version.version => {
@@ -98,7 +100,7 @@ fn which(version: &Version, installed: Option<&str>, restart: String) -> Finding
     }
 }
 
-/// The version of the program that would be started next.
+/// The version of the installed program.
 async fn installed() -> Option<String> {
     let said = ask_prosed(None, &["--version"], SOON).await.ok()?;
     Some(said.out.trim().strip_prefix("prosed ")?.to_owned())

@@ -1,5 +1,4 @@
-//! The folders and the token: whose they are, who can read them, whether there is room; and who holds
-//! the data folder.
+//! The folders and the token: their owner, permissions and free space; and which process has the data folder.
 
 use std::fs;
 use std::io;
@@ -14,11 +13,11 @@ use super::Finding;
 use super::configuration::Configuration;
 use super::daemon::Running;
 
-/// With less room than this, writes fail soon …
+/// With less space than this, writes will soon fail.
 const TOO_LITTLE_BYTES: u64 = 16 << 20;
-/// … and with less than this, a large roster with its pictures may not find any.
+/// With less space than this, a large roster with pictures may not fit.
 const LITTLE_BYTES: u64 = 128 << 20;
-/// What a token's file holds: 256 bits.
+/// The length of a token: 256 bits.
 const TOKEN_BYTES: usize = 32;
 
 pub(super) fn look(configuration: &Configuration, running: &Running) -> Vec<Finding> {
@@ -43,30 +42,30 @@ pub(super) fn look(configuration: &Configuration, running: &Running) -> Vec<Find
     found
 }
 
-/// A folder that prosed makes where it is absent.
+/// A folder that prosed creates if it doesn't exist.
 fn folder(check: &str, path: &Path, free_bytes: impl Fn(&Path) -> Option<u64>) -> Finding {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match path.ancestors().skip(1).find(|above| above.exists()) {
-                Some(above) if writable(above) => Finding::ok(check, format!("{shown} is yet to be made.")),
+                Some(above) if writable(above) => Finding::ok(check, format!("{shown} will be created.")),
                 Some(above) => Finding::fail(
                     check,
-                    format!("{shown} can't be made: you may not write to {}.", above.display()),
+                    format!("{shown} can't be created: you may not write to {}.", above.display()),
                     format!("ls -ld {}", quoted(above)),
                 ),
-                None => Finding::ok(check, format!("{shown} is yet to be made.")),
+                None => Finding::ok(check, format!("{shown} will be created.")),
             };
         }
         Err(error) => {
             let mend = format!("ls -ld {}", quoted(path));
-            return Finding::fail(check, format!("{shown} can't be looked at: {error}."), mend);
+            return Finding::fail(check, format!("{shown} can't be accessed: {error}."), mend);
         }
     };
     if !metadata.is_dir() {
         let mend = format!("mv {0} {0}.aside", quoted(path));
-        return Finding::fail(check, format!("{shown} is no folder."), mend);
+        return Finding::fail(check, format!("{shown} is not a folder."), mend);
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         let mend = format!("ls -ld {}", quoted(path));
@@ -83,17 +82,19 @@ fn folder(check: &str, path: &Path, free_bytes: impl Fn(&Path) -> Option<u64>) -
     let mend = format!("df -h {}", quoted(path));
     match free_bytes(path) {
         Some(free) if free < TOO_LITTLE_BYTES => {
-            Finding::fail(check, format!("There is no room left for {shown}: {}.", megabytes(free)), mend)
+            Finding::fail(check, format!("There is no space left for {shown}: {}.", megabytes(free)), mend)
         }
-        Some(free) if free < LITTLE_BYTES => {
-            Finding::warn(check, format!("There is little room left for {shown}: {}.", megabytes(free)), mend)
-        }
+        Some(free) if free < LITTLE_BYTES => Finding::warn(
+            check,
+            format!("There is little space left for {shown}: {}.", megabytes(free)),
+            mend,
+        ),
         Some(free) => Finding::ok(check, format!("{shown} is yours alone, with {} free.", megabytes(free))),
         None => Finding::ok(check, format!("{shown} is yours alone.")),
     }
 }
 
-/// What those who are not root may still write.
+/// The space that is available without being root.
 fn free_bytes(path: &Path) -> Option<u64> {
     let found = statvfs(path).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
@@ -107,17 +108,17 @@ fn megabytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// The file that opens the port.
+/// The file with the token for the port.
 fn token(path: &Path, running: bool) -> Finding {
     let check = "token";
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !running => {
-            return Finding::ok(check, format!("{shown} is yet to be made."));
+            return Finding::ok(check, format!("{shown} will be created."));
         }
         Err(error) => {
-            let message = format!("{shown} can't be looked at: {error}.");
+            let message = format!("{shown} can't be accessed: {error}.");
             return Finding::fail(check, message, "prosectl token --new");
         }
     };
@@ -125,23 +126,23 @@ fn token(path: &Path, running: bool) -> Finding {
         return Finding::fail(check, format!("{shown} belongs to somebody else."), "prosectl token --new");
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        // Who could read it may have.
+        // They may already have read it.
         return Finding::fail(check, format!("{shown} can be read by other users."), "prosectl token --new");
     }
     let held = fs::read_to_string(path).ok().and_then(|text| URL_SAFE_NO_PAD.decode(text.trim()).ok());
     if held.is_none_or(|bytes| bytes.len() != TOKEN_BYTES) {
-        return Finding::fail(check, format!("{shown} holds no token."), "prosectl token --new");
+        return Finding::fail(check, format!("{shown} contains no token."), "prosectl token --new");
     }
     Finding::ok(check, format!("{shown} is yours alone."))
 }
 
-/// Who holds the data folder. `locks` is what `/proc/locks` says: to try the lock would be to hold it, in
-/// what may be the moment in which the daemon starts. `daemon` is the process that answers us.
+/// Which process has locked the data folder. `locks` is the content of `/proc/locks`: taking the lock to find out could
+/// keep a daemon from starting at that moment. `daemon` is the process that answered us.
 fn lock(path: &Path, locks: &str, daemon: Option<u32>) -> Finding {
     let check = "lock";
     let holder = fs::metadata(path).ok().and_then(|file| {
-        // `1: FLOCK  ADVISORY  WRITE 4242 fe:00:131073 0 EOF`. The device is not the one that a file
-        // system with several of them tells of.
+        // `1: FLOCK  ADVISORY  WRITE 4242 fe:00:131073 0 EOF`. The device is ignored: on file systems with several
+        // devices, it differs from that of the file.
         let inode = format!(":{}", file.ino());
         locks.lines().find_map(|line| {
             let mut words = line.split_whitespace().skip_while(|word| *word != "FLOCK").skip(3);
@@ -151,20 +152,21 @@ fn lock(path: &Path, locks: &str, daemon: Option<u32>) -> Finding {
     });
     match holder {
         Some(pid) if Some(pid) == daemon => {
-            Finding::ok(check, format!("The daemon, process {pid}, holds its data."))
+            Finding::ok(check, format!("The daemon, process {pid}, has locked its data folder."))
         }
         Some(pid) => {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             let name = if name.is_empty() { String::new() } else { format!(" ({})", name.trim()) };
-            let message =
-                format!("Process {pid}{name} holds the data folder, and is not the prosed that you talk to.");
+            let message = format!(
+                "Process {pid}{name} has locked the data folder, and is not the prosed that prosectl found."
+            );
             Finding::fail(check, message, format!("kill {pid}"))
         }
-        None => Finding::ok(check, "Nobody else holds the data folder."),
+        None => Finding::ok(check, "No other process has locked the data folder."),
     }
 }
 
-/// For a shell.
+/// Quoted for a shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

@@ -1,7 +1,7 @@
-//! What is wrong with prosed on this computer, and how to mend it.
+//! Finds out what is wrong with prosed on this computer, and how to fix it.
 //!
-//! What the daemon knows it is asked; the rest is looked at as any program of this user can: files, and
-//! what `systemctl`, `loginctl`, `busctl`, `timedatectl` and `prosed` itself say. Nothing is changed.
+//! It asks the daemon, looks at files, and runs `systemctl`, `loginctl`, `busctl`, `timedatectl` and `prosed`. It changes
+//! nothing.
 
 mod clock;
 mod configuration;
@@ -25,15 +25,15 @@ use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING, line};
 use configuration::Configuration;
 use daemon::Running;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Finding {
-    /// What was looked at.
+    /// What was checked.
     check: String,
     result: Verdict,
     /// One plain sentence.
     message: String,
-    /// What mends it.
+    /// How to fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mend: Option<String>,
 }
@@ -42,7 +42,7 @@ struct Finding {
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Ok,
-    /// It works, and may not go on to.
+    /// It works, but may stop working.
     Warn,
     /// It does not work.
     Fail,
@@ -62,8 +62,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and at these JIDs' servers beside those of the accounts. Says what it finds as it
-/// goes, since servers may take their time.
+/// Checks everything, including these JIDs' servers. Reports each finding at once, since servers may be slow.
 pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output) -> Result<(), Failure> {
     let mut report = Report { output, failures: 0 };
     let running = Running::find(prosed).await;
@@ -108,7 +107,7 @@ impl Report<'_> {
     }
 }
 
-/// A line, and a line for what mends it.
+/// One line, and one for the fix.
 fn to_text(finding: &Finding, look: Look) -> String {
     let (word, style) = match finding.result {
         Verdict::Ok => ("ok  ", GOOD),
@@ -124,7 +123,7 @@ fn to_text(finding: &Finding, look: Look) -> String {
     text
 }
 
-/// A text of many lines in one sentence's place: its first line that says something.
+/// The first line that is not empty.
 fn first_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it says nothing")
 }

@@ -1,4 +1,4 @@
-//! The port: whether it is ours, whether our token opens it, and whom else it lets in.
+//! The port: whether it is ours, whether our token works, and which web pages are allowed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::service::Service;
 
 const CHECK: &str = "port";
 const ORIGINS: &str = "origins";
-/// It is on this machine.
+/// The port is on this machine.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Nothing is known about the port of a daemon that does not run and whose configuration can't be read.
+/// Absent if the daemon isn't running and its configuration can't be read: then its port is unknown.
 pub(super) async fn look(
     configuration: &Configuration,
     running: &Running,
@@ -30,25 +30,28 @@ pub(super) async fn look(
         }
         (_, Some(address)) => Some(free(address).await),
         (_, None) => {
-            configuration.no_listen.map(|_| Finding::ok(CHECK, "prosed is configured to open none."))
+            configuration.no_listen.map(|_| Finding::ok(CHECK, "prosed is configured not to open one."))
         }
     }
 }
 
-/// Whether the running daemon is behind its port, and takes the token that programs find.
+/// Whether the running daemon has its port, and accepts the token that programs find.
 async fn ours(endpoint: &Endpoint, restart: &str) -> Finding {
     let Some(url) = &endpoint.url else {
-        return Finding::ok(CHECK, "The daemon opens none: its Unix socket is its only door.");
+        return Finding::ok(CHECK, "The daemon has none, only its Unix socket.");
     };
     let by_port = Endpoint { socket: None, ..endpoint.clone() };
     match Client::connect(&by_port).await {
         Ok(_) => Finding::ok(CHECK, format!("{url} is open to programs that have the token.")),
         Err(ClientError::Impostor(_) | ClientError::Refused(401)) => Finding::fail(
             CHECK,
-            format!("What listens at {url} does not know the token of {}.", endpoint.token_file.display()),
+            format!(
+                "The program that listens at {url} does not know the token in {}.",
+                endpoint.token_file.display()
+            ),
             restart,
         ),
-        // Of which more is said where files are looked at.
+        // Reported by the check of the token's file.
         Err(ClientError::Token(_)) => {
             Finding::ok(CHECK, format!("{url} was not tried, because there is no token."))
         }
@@ -56,17 +59,17 @@ async fn ours(endpoint: &Endpoint, restart: &str) -> Finding {
     }
 }
 
-/// Whether a daemon that is yet to start would find its port free. It is only knocked at: to take it for
-/// a moment could be the moment in which the daemon starts.
+/// Whether the port is free for a daemon to start. This only tries to connect: binding the port could keep a daemon from
+/// starting at that moment.
 async fn free(address: SocketAddr) -> Finding {
     if address.port() == 0 {
-        return Finding::ok(CHECK, "prosed takes any free one.");
+        return Finding::ok(CHECK, "prosed uses any free port.");
     }
     match timeout(CONNECT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Finding::warn(
             CHECK,
             format!(
-                "Another program has {address}: prosed would take another port, or none where `listen` names this one."
+                "Another program has {address}: prosed would use another port, or none if `listen` names this one."
             ),
             format!("ss -tlnp 'sport = :{}'", address.port()),
         ),
@@ -74,7 +77,7 @@ async fn free(address: SocketAddr) -> Finding {
     }
 }
 
-/// Whom the configuration lets in beside our own pages.
+/// Which web pages the configuration allows besides our own.
 pub(super) fn origins(configuration: &Configuration) -> [Finding; 1] {
     let origins = &configuration.allowed_origins;
     let open = |origin: &&String| {
@@ -88,8 +91,11 @@ pub(super) fn origins(configuration: &Configuration) -> [Finding; 1] {
             format!("{origin} is listed without TLS: anybody on the network path can impersonate it."),
             format!("list https://{} in config.toml instead", origin.trim_start_matches("http://")),
         ),
-        None if origins.is_empty() => Finding::ok(ORIGINS, "No web page may come in but prosed's own."),
-        None => Finding::ok(ORIGINS, format!("With the token, pages of {} may come in.", origins.join(", "))),
+        None if origins.is_empty() => Finding::ok(ORIGINS, "No web pages are allowed except prosed's own."),
+        None => Finding::ok(
+            ORIGINS,
+            format!("With the token, pages of these origins are allowed: {}.", origins.join(", ")),
+        ),
     };
     [found]
 }

@@ -1,4 +1,4 @@
-//! Where secrets are kept, and whether they can be had from there.
+//! Where secrets are stored, and whether they are accessible.
 
 use super::Finding;
 use super::configuration::Configuration;
@@ -10,7 +10,7 @@ const ROOT: &str = "/org/freedesktop/secrets";
 const UNLOCK: &str = "unlock the login keyring, in seahorse for example";
 const USE_FILES: &str = "unlock or install a keyring, or set store = \"file\" under [secrets] in config.toml";
 
-/// How the desktop's keyring stands.
+/// The state of the desktop's keyring.
 #[derive(Debug, PartialEq, Eq)]
 enum Keyring {
     Open,
@@ -25,28 +25,28 @@ pub(super) async fn look(configuration: &Configuration) -> [Finding; 1] {
 
 fn judge(store: &str, keyring: &Keyring) -> Finding {
     match (store, keyring) {
-        ("file", _) => Finding::ok(CHECK, "They are kept in files of the data folder, as configured."),
-        (_, Keyring::Open) => Finding::ok(CHECK, "They are kept in the desktop's keyring, which is open."),
+        ("file", _) => Finding::ok(CHECK, "They are stored in files in the data folder, as configured."),
+        (_, Keyring::Open) => Finding::ok(CHECK, "They are stored in the desktop's keyring, which is open."),
         ("secret-service", Keyring::Locked) => {
-            Finding::fail(CHECK, "The keyring is locked: no account can log in by itself.", UNLOCK)
+            Finding::fail(CHECK, "The keyring is locked: accounts can't log in automatically.", UNLOCK)
         }
         ("secret-service", Keyring::Absent) => Finding::fail(
             CHECK,
-            "There is no keyring, and files are not allowed: nothing is remembered.",
+            "There is no keyring, and files are not allowed: no password is remembered.",
             USE_FILES,
         ),
         (_, Keyring::Locked) => Finding::warn(
             CHECK,
-            "The keyring is locked: accounts whose secret is in it wait until it is open.",
+            "The keyring is locked: accounts whose secret is in it wait until it is unlocked.",
             UNLOCK,
         ),
         (_, Keyring::Absent) => {
-            Finding::ok(CHECK, "There is no keyring: they are kept in files of the data folder.")
+            Finding::ok(CHECK, "There is no keyring: they are stored in files in the data folder.")
         }
     }
 }
 
-/// The default collection, as systemd's tool for D-Bus finds it.
+/// The default collection, through `busctl`.
 async fn keyring() -> Keyring {
     let service = "org.freedesktop.Secret.Service";
     let alias = ["--user", "call", SERVICE, ROOT, service, "ReadAlias", "s", "default"];

@@ -1,5 +1,5 @@
-//! Each account, and whether its server can be reached and trusted. `prosed --check-server` goes the way
-//! that a login would take.
+//! Each account's session, and whether its server can be reached and trusted. `prosed --check-server` connects as a login
+//! would.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,18 +12,17 @@ use super::tools::{Silence, WITH_NETWORK, ask_prosed};
 use super::{Finding, first_line};
 use crate::service::Service;
 
-/// A server's certificate that ends so soon should have been renewed by now: Let's Encrypt's are renewed
-/// 30 days before.
+/// A certificate that expires this soon should have been renewed: Let's Encrypt's are renewed 30 days before.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
-/// A certificate that was found good, by this computer's clock.
+/// A certificate that is valid by this computer's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Certificate {
     not_after: SystemTime,
 }
 
-/// What `prosed --check-server` says.
+/// The output of `prosed --check-server`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Reached {
@@ -31,16 +30,16 @@ enum Reached {
     Error { text: String, next_step: String },
 }
 
-/// What an account's server is found to be like.
+/// The result of checking a server.
 enum Server {
     Fine(Finding, Option<Certificate>),
     /// What is wrong, and what to do.
     Wrong(String, String),
-    /// Nobody could look.
+    /// It could not be checked.
     Unknown,
 }
 
-/// How an account's session stands, and its server.
+/// The state of an account's session, and of its server.
 pub(super) async fn account(
     account: &Account,
     configuration: &Configuration,
@@ -54,11 +53,16 @@ pub(super) async fn account(
     (std::iter::once(session).chain(server).collect(), certificate)
 }
 
-/// A server that nobody has an account on yet.
+/// The server of a JID without an account here.
 pub(super) async fn named(jid: &str, configuration: &Configuration) -> (Vec<Finding>, Option<Certificate>) {
     let (server, certificate) = server(jid, configuration).await;
-    let unknown =
-        || Finding::warn(&check(jid), "prosed can't be asked to look.", "cargo install --path daemon");
+    let unknown = || {
+        Finding::warn(
+            &check(jid),
+            "prosed is not installed, so the server can't be checked.",
+            "cargo install --path daemon",
+        )
+    };
     (vec![server.unwrap_or_else(unknown)], certificate)
 }
 
@@ -124,7 +128,7 @@ async fn reach(jid: &str, configuration: &Configuration, check: &str, now: Syste
             Server::Fine(judge(check, &format!("{host}:{port} ({tls})"), certificate, now), certificate)
         }
         Ok(Reached::Error { text, next_step }) => Server::Wrong(text, next_step),
-        // A prosed that is older, or a JID that is none.
+        // An older prosed, or an invalid JID.
         Err(_) if said.errors.contains("--check-server") && said.errors.contains("unexpected") => {
             Server::Unknown
         }

@@ -1,4 +1,4 @@
-//! The Unix socket: whether it is open, and why not.
+//! The Unix socket: whether it is open, and if not, why.
 
 use std::path::Path;
 
@@ -21,13 +21,13 @@ pub(super) fn look(configuration: &Configuration, running: &Running, service: Se
     Some(judge(path, endpoint.is_some(), has_port, service))
 }
 
-/// Of a socket that is not open. `runs`: the daemon has tried, and serves its port alone.
+/// For a socket that is not open. `runs`: the daemon tried to open it, and has only its port.
 fn judge(path: &Path, runs: bool, has_port: bool, service: Service) -> Finding {
     let shown = path.display();
     let length = path.as_os_str().len();
     if length > LONGEST_SOCKET_PATH {
         let message = format!(
-            "{shown} can't be made: a Unix socket's path has at most {LONGEST_SOCKET_PATH} bytes, and this one has \
+            "{shown} can't be created: a Unix socket's path has at most {LONGEST_SOCKET_PATH} bytes, and this one has \
              {length}."
         );
         let mend = "name a shorter one: socket = \"/PATH\" in config.toml, or prosed --socket";
@@ -38,10 +38,10 @@ fn judge(path: &Path, runs: bool, has_port: bool, service: Service) -> Finding {
         };
     }
     if runs {
-        let message = format!("{shown} could not be made: programs use the port and the token.");
+        let message = format!("{shown} could not be created: programs use the port and the token.");
         return Finding::warn(CHECK, message, service.log(20));
     }
-    Finding::ok(CHECK, format!("prosed makes {shown}."))
+    Finding::ok(CHECK, format!("prosed will create {shown}."))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whether systemd looks after prosed: its unit, and what becomes of it when nobody is logged in.
+//! Whether systemd runs prosed: its unit, and whether it keeps running after the user logs out.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const ENABLE: &str = "systemctl --user enable --now prosed";
 const LOG: &str = "journalctl --user -u prosed -n 20";
 const BY_HAND: &str = "run prosed when you log in, from ~/.profile for example: prosed &";
 
-/// Also what starts prosed, for the advice of all other checks.
+/// Also returns what starts prosed, for the advice of the other checks.
 pub(super) async fn look() -> (Service, Vec<Finding>) {
     let (service, unit) = unit().await;
     (service, vec![unit, linger().await])
@@ -29,16 +29,17 @@ async fn unit() -> (Service, Finding) {
             let message = format!("There is no systemd for this user: {}.", first_line(&said.errors));
             (Service::ByHand, Finding::warn(UNIT, message, BY_HAND))
         }
-        Err(Silence::Absent) => {
-            (Service::ByHand, Finding::ok(UNIT, "There is no systemd here: something else starts prosed."))
-        }
+        Err(Silence::Absent) => (
+            Service::ByHand,
+            Finding::ok(UNIT, "There is no systemd here: prosed is started in another way."),
+        ),
         Err(Silence::Broken(error)) => {
             (Service::ByHand, Finding::warn(UNIT, format!("systemd can't be asked: {error}."), BY_HAND))
         }
     }
 }
 
-/// What `systemctl show` says of the service and the socket.
+/// Judges the output of `systemctl show` for the service and the socket.
 fn judge(shown: &str) -> Finding {
     let units: BTreeMap<_, _> = shown.split("\n\n").map(properties).map(|unit| (unit["Id"], unit)).collect();
     let state = |unit: &str, property: &str| {
@@ -65,19 +66,23 @@ fn judge(shown: &str) -> Finding {
     }
     let enabled = |unit| matches!(file(unit), "enabled" | "enabled-runtime" | "linked" | "static" | "alias");
     if file(service).is_empty() && file(socket).is_empty() {
-        return Finding::warn(UNIT, "There is no prosed.service: prosed does not start by itself.", INSTALL);
+        return Finding::warn(
+            UNIT,
+            "There is no prosed.service: prosed does not start automatically.",
+            INSTALL,
+        );
     }
     if !enabled(service) && !enabled(socket) {
         return Finding::warn(
             UNIT,
-            "prosed.service is not enabled: prosed does not start by itself.",
+            "prosed.service is not enabled: prosed does not start automatically.",
             ENABLE,
         );
     }
     match state(service, "NRestarts").parse() {
-        Ok(0) | Err(_) => Finding::ok(UNIT, "systemd starts prosed by itself."),
+        Ok(0) | Err(_) => Finding::ok(UNIT, "systemd starts prosed automatically."),
         Ok(times @ 1u32..) => {
-            Finding::warn(UNIT, format!("systemd has had to restart prosed {times} times so far."), LOG)
+            Finding::warn(UNIT, format!("systemd has restarted prosed {times} times."), LOG)
         }
     }
 }
@@ -94,13 +99,13 @@ async fn linger() -> Finding {
         Ok(said) if said.success && said.out.trim() == "yes" => {
             Finding::ok(LINGER, "prosed keeps running while you are not logged in.")
         }
-        // That it does not know the user means that they don't linger.
+        // If it doesn't know the user, they don't linger.
         Ok(_) => Finding::warn(
             LINGER,
             "prosed stops when you log out of this computer, and does not start when it boots.",
             "loginctl enable-linger",
         ),
-        Err(Silence::Absent) => Finding::ok(LINGER, "There is no logind here, which would end prosed."),
+        Err(Silence::Absent) => Finding::ok(LINGER, "There is no logind here that would end prosed."),
         Err(Silence::Broken(error)) => {
             Finding::warn(LINGER, format!("logind can't be asked: {error}."), "loginctl")
         }
@@ -122,8 +127,8 @@ mod tests {
     #[test]
     fn the_unit_is_judged_by_what_systemctl_shows() {
         let cases: [(String, Verdict, &str); 8] = [
-            (shown("enabled", "active", 0, 0, ""), Ok, "by itself"),
-            (shown("disabled", "inactive", 0, 0, "enabled"), Ok, "by itself"),
+            (shown("enabled", "active", 0, 0, ""), Ok, "automatically"),
+            (shown("disabled", "inactive", 0, 0, "enabled"), Ok, "automatically"),
             (shown("disabled", "active", 0, 0, "disabled"), Warn, "not enabled"),
             (shown("", "inactive", 0, 0, ""), Warn, "There is no prosed.service"),
             (shown("enabled", "active", 0, 3, ""), Warn, "3 times"),

@@ -1,4 +1,4 @@
-//! Other programs, asked with patience.
+//! Runs other programs, with timeouts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,27 +8,27 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// How long a program may take to say how things stand on this computer.
+/// How long a program may take that only looks at this computer.
 pub(super) const SOON: Duration = Duration::from_secs(10);
-/// How long `prosed` may take to reach a server: DNS, then a few addresses.
+/// How long `prosed` may take to reach a server: DNS, then several addresses.
 pub(super) const WITH_NETWORK: Duration = Duration::from_secs(45);
 
-/// What a program said.
+/// The output of a program.
 pub(super) struct Said {
     pub(super) success: bool,
     pub(super) out: String,
     pub(super) errors: String,
 }
 
-/// Why a program said nothing.
+/// Why there is no output.
 pub(super) enum Silence {
-    /// It is not there.
+    /// It is not installed.
     Absent,
-    /// It can't be run, or takes too long.
+    /// It can't be run, or took too long.
     Broken(String),
 }
 
-/// Runs a program to its end.
+/// Runs a program until it ends.
 pub(super) async fn ask(program: &str, arguments: &[&str], patience: Duration) -> Result<Said, Silence> {
     let mut command = Command::new(program);
     command.args(arguments);
@@ -49,8 +49,8 @@ async fn run(mut command: Command, patience: Duration) -> Result<Said, Silence> 
     }
 }
 
-/// Runs the daemon's program: the one in `PATH`, else the one beside us, else where `cargo install` puts it.
-/// With `settings`, those of a running daemon, it goes by them and not by our environment.
+/// Runs `prosed`: from `PATH`, else from prosectl's own folder, else from where `cargo install` puts it. With the
+/// `settings` of a running daemon, it uses these instead of our environment.
 pub(super) async fn ask_prosed(
     settings: Option<&Path>,
     arguments: &[&str],
@@ -79,7 +79,7 @@ pub(super) async fn ask_prosed(
 }
 
 fn elsewhere() -> impl Iterator<Item = PathBuf> {
-    let beside = std::env::current_exe().ok().map(|us| us.with_file_name("prosed"));
+    let sibling = std::env::current_exe().ok().map(|us| us.with_file_name("prosed"));
     let installed = std::env::home_dir().map(|home| home.join(".cargo/bin/prosed"));
-    beside.into_iter().chain(installed)
+    sibling.into_iter().chain(installed)
 }

@@ -161,7 +161,7 @@ async fn a_daemon_that_does_not_run_is_started() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_left_its_endpoint_behind_is_started_anew() {
+async fn a_daemon_that_left_its_endpoint_behind_is_restarted() {
     let computer = Computer::new().await;
     computer.daemon.server.stop().unwrap();
     computer.daemon.server.clone().stopped().await;

@@ -32,7 +32,7 @@ async fn on_a_terminal(dir: &Path, prepared: &str, arguments: &str, typed: &str)
     let mut stdout = child.stdout.take().unwrap();
     let mut shown = Vec::new();
     while stdout.read_buf(&mut shown).await.unwrap() > 0 {
-        if shown.ends_with(b"Password of me@example.org: ") {
+        if shown.ends_with(b"Password for me@example.org: ") {
             // Whoever types faster than a program can go on is not the one who is looked after.
             while !stty(tty).await.contains(" -echo ") {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -42,7 +42,7 @@ E = TypeVar("E", bound=Event)
 
 
 def connect(runtime_dir: str | PathLike[str] | None = None) -> Client:
-    """A client of the daemon with this runtime directory; absent: of the one that is found as
+    """A client for the daemon with this runtime directory. Absent: the directory is found as
     `protocol/README.md` says.
 
         async with prosed.connect() as client:
@@ -55,7 +55,7 @@ async def _open(folder: Path) -> ClientConnection:
     opened = await asyncio.to_thread(open_connection, folder)
     connect = unix_connect if opened.stream.family == socket.AF_UNIX else tcp_connect
     try:
-        # The connection that has shown who is there; no redirection leads away from it.
+        # On the connection that has passed the check of who listens; redirects are not followed.
         return await connect(uri=opened.url, sock=opened.stream, additional_headers=opened.headers, **OPTIONS)
     except InvalidStatus as error:
         raise Refused(error.response.status_code) from error
@@ -85,7 +85,7 @@ class _Calls:
                     await self.socket.send(request(number, method, params))
                     return result_of(await answer)
             except ConnectionClosed as error:
-                # The reader may not have noticed yet.
+                # The reading task may not have noticed yet.
                 self.is_over = True
                 raise Disconnected(f"the connection to prosed was lost: {error}") from error
             finally:
@@ -97,7 +97,7 @@ class _Calls:
             async for text in self.socket:
                 message = read(text)
                 answer = self._pending.get(message.get("id", 0))
-                # Nobody may wait for it any more.
+                # The caller may have stopped waiting.
                 if answer is not None and not answer.done():
                     answer.set_result(message)
             lost = Disconnected("prosed has closed the connection")
@@ -117,9 +117,9 @@ class _Calls:
 
 
 class Client(AsyncMethods):
-    """A connection to the daemon that comes back by itself: a call after it was lost reconnects.
+    """A connection to the daemon. A call after it was lost reconnects.
 
-    A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
+    A call whose answer was lost with the connection raises `Disconnected`, and is not repeated.
     """
 
     def __init__(self, runtime_dir: str | PathLike[str] | None = None) -> None:
@@ -142,7 +142,7 @@ class Client(AsyncMethods):
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connection and all streams of events."""
+        """Closes the connection and all event streams."""
         self._is_closed = True
         for stream in list(self._streams):
             await stream.aclose()
@@ -151,14 +151,14 @@ class Client(AsyncMethods):
 
     @property
     def state(self) -> LinkState:
-        """Whether the connection stands. Where it does not, the next call connects; `closed` is final."""
+        """The connection's state. If it is `connecting`, the next call connects; `closed` is final."""
         if self._is_closed:
             return "closed"
         return "connecting" if self._calls is None or self._calls.is_over else "connected"
 
     async def call(self, method: str, /, **params: Any) -> Any:
-        """Calls a method by its name on the wire, which may be newer than this package; answers
-        with JSON. Parameters that are `None` are left out.
+        """Calls a method by its name in the API, which may be newer than this package, and returns
+        JSON. Parameters that are `None` are left out.
         """
         return await (await self._connected()).call(method, params)
 
@@ -202,7 +202,7 @@ class Client(AsyncMethods):
         return replace(state, accounts=accounts)
 
     async def _complete(self, roster: Roster) -> Roster:
-        """With the pages that it lacks."""
+        """Adds the pages that a roster lacks."""
         contacts, complete = list(roster.contacts), roster.complete
         while not complete:
             after = contacts[-1].jid if contacts else None
@@ -239,15 +239,15 @@ class Client(AsyncMethods):
         since: int | None = None,
         on_state: Callable[[LinkState], None] | None = None,
     ) -> EventStream[Any]:
-        """Events as they happen, for `async for`: those after `since`, or those that come from the
-        moment on in which the stream is entered or first waited for.
+        """Events as they happen, for `async for`: those after `since`, or those after the stream is
+        entered or first awaited.
 
         Args:
-            events: Only these, by their names or classes. Absent: all.
+            events: Only these events, by name or class. Absent: all.
             account: Only this account's: a bare JID. Absent: all accounts'.
-            since: First every retained event after this `seq`, as of a roster.
-            on_state: Is told when the stream's connection stands (`connected`), is lost and made
-                again (`connecting`), or was ended (`closed`).
+            since: Start with all retained events after this `seq`, that of a roster for example.
+            on_state: Called when the stream's connection is open (`connected`), lost (`connecting`),
+                or closed for good (`closed`).
         """
         cursor, watch = Cursor(events, account, since), Watch(on_state)
         stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
@@ -264,15 +264,14 @@ class Client(AsyncMethods):
 
 
 class EventStream(Generic[E]):
-    """Events that go on when the connection is lost: with each new one it asks for what came after
-    the last event that it handed on, so that nothing is lost and nothing comes twice. It waits for a
-    daemon that is away, however long.
+    """Events that continue when the connection is lost: each new connection requests what came after
+    the last event returned, so that nothing is lost or repeated. While the daemon is away, it waits.
 
-    Where the daemon no longer has what came then, as after it has restarted, it raises
-    `CursorExpired`: reload what you show, and open a stream with the `seq` of that answer as
-    `since`. Who goes on with this one instead gets what the daemon still has.
+    If the daemon no longer has those events, as after a restart, it raises `CursorExpired`: reload
+    what you show, and open a stream with the `seq` of that answer as `since`. If you continue with
+    this stream instead, you get what the daemon still has.
 
-    It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
+    It has its own connection: a slow reader delays no calls and no other readers.
     """
 
     def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
@@ -285,13 +284,13 @@ class EventStream(Generic[E]):
 
     @property
     def state(self) -> LinkState:
-        """`connected`, `connecting` before that and after a loss, or `closed`."""
+        """`connecting` at first and after a loss, `connected`, or `closed`."""
         return self._watch.state
 
     @property
     def seq(self) -> int | None:
-        """The `seq` of the last event that was handed on, or of where this began: a `since` for
-        later. Absent before it began.
+        """The `seq` of the last event returned, or of the start: a `since` for later. `None` before
+        it has started.
         """
         return self._cursor.seq
 
@@ -313,7 +312,7 @@ class EventStream(Generic[E]):
             else:
                 if event is not None:
                     self._backoff.reset()
-                    # One of those that were asked for.
+                    # The daemon sends only events of the requested types.
                     return cast(E, event)
         raise StopAsyncIteration
 
@@ -331,19 +330,19 @@ class EventStream(Generic[E]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the stream, its loop and its connection."""
+        """Closes the stream and its connection, and ends its loop."""
         self._closed.set()
         self._watch.become("closed")
         await self._hang_up()
 
     def __del__(self) -> None:
-        # The caller has left the loop without closing it, and the daemon's connections are limited.
+        # The loop was left without closing the stream: free the connection, since the daemon limits them.
         if self._socket is not None:
             with suppress(RuntimeError):
                 self._socket.transport.abort()
 
     async def _connect(self) -> None:
-        """One attempt, when it is time for one."""
+        """One attempt, once it is due."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._backoff.next()):
                 await self._closed.wait()
@@ -374,7 +373,7 @@ class EventStream(Generic[E]):
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         if self._cursor.seq is None:
-            # A place to come back to, should the connection be lost before the first event.
+            # Where to continue if the connection is lost before the first event.
             self._cursor.seq = (await _ask(socket, 1, "get_events", {}))["seq"]
         await _ask(socket, 2, "subscribe", self._cursor.params())
 
@@ -386,7 +385,7 @@ class EventStream(Generic[E]):
 
 
 async def _ask(socket: ClientConnection, number: int, method: str, params: dict[str, Any]) -> Any:
-    """A call on a connection on which nothing comes before its answer."""
+    """A call on a connection that carries nothing else yet."""
     async with asyncio.timeout(CONNECT_TIMEOUT):
         await socket.send(request(number, method, params))
         return result_of(read(await socket.recv()))

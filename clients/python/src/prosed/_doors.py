@@ -1,4 +1,4 @@
-"""Where the daemon is: `endpoint.json`, which it writes once its doors are open."""
+"""Finds the daemon by `endpoint.json`, which it writes once it listens."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from ._folder import check_own
 from ._wire import CONNECT_TIMEOUT, NotRunning, Refused
 
 URL_ON_SOCKET = "ws://localhost/rpc"
-"""The host is not looked at there: the kernel tells the daemon who we are."""
+"""The host is ignored: the kernel tells the daemon who we are."""
 
 PEER = struct.Struct("iII")
 """`struct ucred` of Linux: process, user, group."""
 
 MAX_HEAD = 4096
-"""Bytes before the answer to a challenge. The daemon's head has some 200."""
+"""Bytes. The largest head of a response to a challenge; the daemon's has some 200."""
 
 TRANSIENT = (ConnectionError, FileNotFoundError, TimeoutError, WebSocketException, ValueError)
-"""What becomes of a connection to a daemon that is not there, not yet, or no daemon of ours."""
+"""Errors of a connection to a daemon that is not there, is just starting, or is not ours."""
 
 
 @dataclass(frozen=True)
 class Doors:
-    """Where the daemon says that it is."""
+    """Where the daemon listens."""
 
     socket: Path | None
-    """Its Unix socket. Where there is one, there is no other way in."""
+    """Its Unix socket. If there is one, only that is used."""
     url: str | None = None
-    """A port of this machine, which asks for the token."""
+    """A port of this machine, which needs the token."""
     token_file: Path | None = None
     pid: int | None = None
-    """The process that says so."""
+    """The daemon's process."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection whose other end is known to be the daemon's. Nothing was said on it yet."""
+    """A connection to what is known to be the daemon. Nothing was sent over it yet."""
 
     stream: socket.socket
     url: str
     headers: dict[str, str]
-    """What the daemon asks for."""
+    """Headers that the daemon needs."""
 
 
 def open_connection(folder: Path) -> Connection:
-    """Connects to the daemon with this runtime directory. Raises `NotRunning` where it is not the daemon
-    that listens: nothing is said to a program that may have taken its place.
+    """Connects to the daemon with this runtime directory. Raises `NotRunning` if another program
+    listens there, and sends nothing to it.
     """
     doors = find_doors(folder)
     try:
@@ -67,7 +67,7 @@ def open_connection(folder: Path) -> Connection:
             return Connection(_open_socket(doors.socket), URL_ON_SOCKET, {})
         if doors.url is None or doors.token_file is None:
             raise NotRunning("prosed has neither a socket nor a port")
-        # Read again each time: each start of the daemon makes a new one.
+        # Read each time: the daemon makes a new token at each start.
         token = _read_private(doors.token_file).decode().strip()
         return Connection(_open_port(doors.url, token), doors.url, {"Authorization": f"Bearer {token}"})
     except (ConnectionRefusedError, FileNotFoundError) as error:
@@ -84,7 +84,7 @@ def _open_socket(path: Path) -> socket.socket:
     try:
         stream.settimeout(CONNECT_TIMEOUT)
         stream.connect(str(path))
-        # Of the program that began to listen: the daemon, or our own systemd, which passes it the socket.
+        # The program that called `listen`: the daemon, or our own systemd, which passes it the socket.
         credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
         _pid, uid, _gid = PEER.unpack(credentials)
         if uid != os.geteuid():
@@ -99,7 +99,7 @@ def _open_socket(path: Path) -> socket.socket:
 def _open_port(url: str, token: str) -> socket.socket:
     address = urlsplit(url)
     port = address.port or 80
-    # An address and no name: it is part of what is proved.
+    # An address rather than a name: it is part of the proof.
     ip = ip_address(address.hostname or "")
     place = f"{ip}:{port}" if ip.version == 4 else f"[{ip}]:{port}"
     nonce = secrets.token_hex(32)
@@ -118,7 +118,7 @@ def _open_port(url: str, token: str) -> socket.socket:
 
 
 def challenge_answer(token: str, address: str, nonce: str) -> str:
-    """What the daemon that listens on an address answers to a challenge (`protocol/README.md`)."""
+    """The answer to a challenge of the daemon that listens on an address (`protocol/README.md`)."""
     message = f"prosed challenge 1\n{address}\n{nonce}"
     return hmac.new(token.encode(), message.encode(), "sha256").hexdigest()
 
@@ -132,7 +132,7 @@ def _read_answer(stream: socket.socket, length: int, deadline: float) -> bytes:
             raise Refused(int(head[9:12]))
         if blank and len(body) >= length:
             return body
-        # Zero would mean not to wait, and not to have waited long enough.
+        # Zero would make the socket non-blocking.
         stream.settimeout(max(deadline - time.monotonic(), 0.001))
         piece = stream.recv(MAX_HEAD)
         if not piece:
@@ -142,7 +142,7 @@ def _read_answer(stream: socket.socket, length: int, deadline: float) -> bytes:
 
 
 def _read_private(path: Path) -> bytes:
-    """A file that nobody else can read: what others know proves nothing."""
+    """Reads a file that must be unreadable to others: a token that they know proves nothing."""
     try:
         with path.open("rb") as file:
             found, text = os.fstat(file.fileno()), file.read()

@@ -11,7 +11,7 @@ from pathlib import Path
 from ._wire import NotRunning
 
 MAX_LINKS = 40
-"""Symbolic links on the way to a folder; as many as Linux follows."""
+"""The most symbolic links on the way to a folder: as many as Linux follows."""
 
 
 def check_own(folder: Path) -> None:
@@ -34,9 +34,9 @@ def check_own(folder: Path) -> None:
 
 
 def _first_link(path: str) -> str | None:
-    """Checks a path up to its first symbolic link, and answers with the path that takes the link."""
+    """Checks a path up to its first symbolic link, and returns the path with that link resolved."""
     reached = "/"
-    # Not `os.path.normpath`: what `..` leads to behind a link, only the link says.
+    # Not `os.path.normpath`: after a symbolic link, `..` leads elsewhere.
     rest = [name for name in path.split("/") if name not in ("", ".")]
     while True:
         found = os.lstat(reached)

@@ -1,4 +1,4 @@
-"""What is said on the wire, without the wire: both clients speak by this."""
+"""The protocol without I/O, shared by both clients."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LinkState = Literal["connecting", "connected", "closed"]
-"""How a connection to the daemon stands."""
+"""The state of a connection to the daemon."""
 
 CALL_TIMEOUT = 90.0
-"""Seconds. Longer than any call of the API takes: `get_events` waits for a minute at most."""
+"""Seconds. Longer than any call takes: `get_events` waits a minute at most."""
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds. The daemon is on this machine: it answers at once or not at all."""
+"""Seconds. The daemon is on this machine, and answers at once or not at all."""
 
 MAX_REQUEST = 2 << 20
-"""Bytes. The daemon's own bound on calls: a picture fits."""
+"""Bytes. The daemon's limit on a request: a picture fits."""
 
 MAX_MESSAGE = 32 << 20
-"""Bytes. Twice the daemon's own bound on answers: here it is no bound that a call could meet."""
+"""Bytes. Twice the daemon's limit on an answer, so that no answer is refused here."""
 
 ROSTER_PAGE = 1000
-"""Contacts in a page of a roster: some 4 MiB at most."""
+"""Contacts in a page of a roster: at most some 4 MiB."""
 
 MAX_CALLS = 64
-"""The daemon's own bound on the calls of one connection that have no answer yet."""
+"""The daemon's limit on unanswered calls of one connection."""
 
 MAX_WAITING = 16
-"""Messages that are read ahead. Few, since a slow reader's place is in the daemon's log."""
+"""Messages to read ahead. Few: for a slow reader, events stay in the daemon's log."""
 
 SHORTEST_WAIT = 0.1
-"""Seconds before the first attempt to come back: the daemon may be starting this very moment."""
+"""Seconds before the first attempt to reconnect: the daemon may be restarting."""
 
 LONGEST_WAIT = 5.0
-"""Seconds between two attempts: looking for a file costs next to nothing."""
+"""Seconds between two attempts: checking for a file costs next to nothing."""
 
-# No proxy and no redirection: the token is for the daemon only. It is the daemon that pings.
+# No proxy and no redirects: the token is for the daemon only. The daemon sends the pings.
 OPTIONS: dict[str, Any] = {
     "proxy": None,
     "compression": None,
@@ -58,8 +58,8 @@ OPTIONS: dict[str, Any] = {
 
 
 class ProsedError(Exception):
-    """The daemon has answered with an error. Each kind of error is a class of its own; those
-    that are newer than this package are of this one.
+    """The daemon answered with an error. Each kind of error has its own class; kinds that are newer
+    than this package are of this one.
     """
 
     code: int
@@ -67,7 +67,7 @@ class ProsedError(Exception):
     message: str
     """One plain sentence that says what to do."""
     data: ErrorData | None
-    """For programs. Absent where it can't be read: the daemon is of another version."""
+    """For programs. `None` if it can't be read, because the daemon has another version."""
 
     def __init__(self, code: int, message: str, data: ErrorData | None = None) -> None:
         super().__init__(message)
@@ -77,12 +77,12 @@ class ProsedError(Exception):
 
     @property
     def kind(self) -> str | None:
-        """What went wrong, in a word."""
+        """What went wrong, as an identifier."""
         return self.data.kind if self.data else None
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later, with nothing changed by anybody."""
+        """Whether the same call may succeed later without any change."""
         return self.data.retryable if self.data else False
 
 
@@ -91,10 +91,10 @@ class NotRunning(ConnectionError):
 
 
 class Refused(ConnectionError):
-    """The daemon does not let us in."""
+    """The daemon refused the connection."""
 
     status: int
-    """The HTTP status. 401: the token is not its own."""
+    """The HTTP status. 401: the token is wrong."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"prosed refused the connection (HTTP status {status})")
@@ -102,20 +102,20 @@ class Refused(ConnectionError):
 
     @property
     def is_final(self) -> bool:
-        """Whether it is no use to come again: else it is busy, or about to go."""
+        """Whether retrying is useless: otherwise the daemon is busy, or about to stop."""
         return self.status != 429 and self.status < 500
 
 
 class Disconnected(ConnectionError):
-    """The connection was lost while a call had no answer: it may have taken effect, or not."""
+    """The connection was lost before a call was answered: it may have taken effect, or not."""
 
 
 class UnexpectedAnswer(Exception):
-    """The daemon has said what this package does not understand: it is of another version."""
+    """The daemon sent something that this package does not understand: it has another version."""
 
 
 def moment(text: str) -> datetime:
-    """A time of the API. What no calendar of Python's holds becomes its nearest end."""
+    """A time of the API. One outside of `datetime`'s range becomes the nearest end of it."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -125,7 +125,7 @@ def moment(text: str) -> datetime:
 
 @contextmanager
 def reading(what: str) -> Generator[None]:
-    """What can't be read here is of another version."""
+    """Turns errors of decoding into `UnexpectedAnswer`."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -133,43 +133,43 @@ def reading(what: str) -> Generator[None]:
 
 
 def compact(**values: Any) -> dict[str, Any]:
-    """A field with no value is absent; null takes it away."""
+    """Leaves out fields without a value; `REMOVE` becomes null."""
     given = {name: value for name, value in values.items() if value is not None}
     return {name: None if value is REMOVE else value for name, value in given.items()}
 
 
 class Remove(Enum):
-    """What takes a part away, where ``None`` leaves it as it is."""
+    """The type of `REMOVE`, which removes a part; ``None`` leaves it as it is."""
 
     REMOVE = "remove"
 
 
 REMOVE = Remove.REMOVE
-"""In a `ProfilePatch`: take this part away."""
+"""In a `ProfilePatch`: remove this part."""
 
 
 class Patching(Protocol):
-    """A change of what is there."""
+    """An object that encodes itself as a patch."""
 
     def to_json(self) -> dict[str, Any]: ...
 
 
 def patched(value: str | Sequence[str] | Patching | Remove | None) -> Any:
-    """A part of a change as `compact` takes it: `REMOVE` stays what it is."""
+    """A part of a patch, as `compact` takes it."""
     if value is None or isinstance(value, (str, Remove)):
         return value
     return list(value) if isinstance(value, Sequence) else value.to_json()
 
 
 def removable(json: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> T | Remove | None:
-    """The other way round."""
+    """Decodes a part of a patch: null becomes `REMOVE`."""
     if name not in json:
         return None
     return REMOVE if json[name] is None else read(json[name])
 
 
 def request(number: int, method: str, params: Mapping[str, Any]) -> str:
-    """A call as it is sent."""
+    """Encodes a call."""
     call = {"jsonrpc": "2.0", "id": number, "method": method, "params": compact(**params)}
     text = json.dumps(call)
     if len(text) > MAX_REQUEST:
@@ -178,7 +178,7 @@ def request(number: int, method: str, params: Mapping[str, Any]) -> str:
 
 
 def read(text: str | bytes) -> dict[str, Any]:
-    """A message as it has come."""
+    """Decodes a message."""
     with reading("a message"):
         message = json.loads(text)
     if not isinstance(message, dict):
@@ -187,7 +187,7 @@ def read(text: str | bytes) -> dict[str, Any]:
 
 
 def result_of(message: Mapping[str, Any]) -> Any:
-    """The result that an answer carries, or the error that it carries, raised."""
+    """Returns the result of an answer, or raises its error."""
     from ._api import error_from_json
 
     if "error" in message:
@@ -196,7 +196,7 @@ def result_of(message: Mapping[str, Any]) -> Any:
 
 
 class Cursor:
-    """Where a stream of events is: what it asks for, and what it has handed on."""
+    """The position of an event stream: what it requests, and what it has returned."""
 
     def __init__(
         self, events: Iterable[str | type[Event]] | None, account: str | None, since: int | None
@@ -204,14 +204,14 @@ class Cursor:
         names = None if events is None else [e if isinstance(e, str) else e.NAME for e in events]
         self._filter = compact(events=names, account=account)
         self.seq: int | None = since
-        """The last event that was handed on, or where this began; absent before it began."""
+        """Of the last event returned, or of the start; `None` before it has started."""
 
     def params(self) -> dict[str, Any]:
-        """Those of `subscribe`."""
+        """The parameters of `subscribe`."""
         return {**self._filter, "since": self.seq}
 
     def take(self, text: str | bytes) -> Event | None:
-        """The event that a message carries, if it is a new one. Raises what ends the subscription."""
+        """The event in a message, if it is new. Raises the error that ends the subscription."""
         from ._api import Event, error_from_json
 
         params: dict[str, Any] = read(text).get("params") or {}
@@ -224,18 +224,18 @@ class Cursor:
             seq = int(event["seq"])
             if self.seq is not None and seq <= self.seq:
                 return None
-            # It counts as handed on whatever it is: who can't read it must not meet it again.
+            # Counts as returned even if it can't be decoded, so that it does not come again.
             self.seq = seq
             return Event.from_json(event)
 
     def expired(self, error: ProsedError) -> None:
-        """The events after `seq` are gone. Who reads on gets what is still there."""
+        """The events after `seq` are gone: continues with the oldest that is left."""
         if error.data is not None and error.data.oldest is not None:
             self.seq = error.data.oldest - 1
 
 
 class Watch:
-    """How a connection stands, and who is told when that changes."""
+    """A connection's state, and the callback for changes."""
 
     def __init__(self, on_state: Callable[[LinkState], None] | None = None) -> None:
         self.state: LinkState = "connecting"
@@ -250,8 +250,8 @@ class Watch:
 
 
 class Backoff:
-    """How long to wait before the next attempt: the ceiling doubles, and the wait is anywhere in
-    its upper half, so that not all UIs come at once.
+    """How long to wait before the next attempt: the ceiling doubles, and the wait is random within its
+    upper half, so that not all UIs reconnect at once.
     """
 
     def __init__(self) -> None:
@@ -267,9 +267,9 @@ class Backoff:
         return random.uniform(ceiling / 2, ceiling)
 
     def reset(self) -> None:
-        """All is well again."""
+        """Starts over, after a success."""
         self._attempts = 0
 
     def hurry(self) -> None:
-        """The next attempt is as the first."""
+        """Makes the next attempt immediate."""
         self._attempts = None

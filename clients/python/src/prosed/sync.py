@@ -49,18 +49,18 @@ E = TypeVar("E", bound=Event)
 
 
 def connect(runtime_dir: str | PathLike[str] | None = None) -> Client:
-    """A client of the daemon with this runtime directory; absent: of the one that is found as
+    """A client for the daemon with this runtime directory. Absent: the directory is found as
     `protocol/README.md` says.
     """
     return Client(runtime_dir)
 
 
 class _Connection:
-    """One WebSocket, and the calls on it, one after the other."""
+    """One WebSocket, with one call at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._number = 0
-        # Entered rather than called: so it is a connection in every version of websockets.
+        # Entered as a context manager, which returns a connection in every version of websockets.
         with ExitStack() as stack:
             self.socket: ClientConnection = stack.enter_context(_open(folder))
             self._end = stack.pop_all()
@@ -71,7 +71,7 @@ class _Connection:
         deadline = time.monotonic() + patience
         while True:
             message = read(self.socket.recv(max(deadline - time.monotonic(), 0.0)))
-            # An earlier one may have been waited for in vain.
+            # It may be the answer to an earlier call that has timed out.
             if message.get("id") == self._number:
                 return result_of(message)
 
@@ -79,7 +79,7 @@ class _Connection:
         self._end.close()
 
     def abort(self) -> None:
-        """Waits for nobody."""
+        """Closes the connection without a handshake."""
         with suppress(OSError):
             self.socket.socket.shutdown(socket.SHUT_RDWR)
 
@@ -88,7 +88,7 @@ def _open(folder: Path) -> ClientConnection:
     opened = open_connection(folder)
     connect = unix_connect if opened.stream.family == socket.AF_UNIX else tcp_connect
     try:
-        # The connection that has shown who is there; no redirection leads away from it.
+        # On the connection that has passed the check of who listens; redirects are not followed.
         connection: ClientConnection = connect(
             uri=opened.url, sock=opened.stream, additional_headers=opened.headers, **OPTIONS
         )
@@ -100,10 +100,10 @@ def _open(folder: Path) -> ClientConnection:
 
 
 class Client(Methods):
-    """A connection to the daemon that comes back by itself: a call after it was lost reconnects.
-    Threads may share it; their calls wait for each other.
+    """A connection to the daemon. A call after it was lost reconnects. Threads can share it; their calls
+    take turns.
 
-    A call whose answer was lost with its connection raises `Disconnected`, and is not made twice.
+    A call whose answer was lost with the connection raises `Disconnected`, and is not repeated.
     """
 
     def __init__(self, runtime_dir: str | PathLike[str] | None = None) -> None:
@@ -127,7 +127,7 @@ class Client(Methods):
         self.close()
 
     def close(self) -> None:
-        """Ends the connection and all streams of events."""
+        """Closes the connection and all event streams."""
         self._is_closed = True
         for stream in list(self._streams):
             stream.close()
@@ -136,7 +136,7 @@ class Client(Methods):
 
     @property
     def state(self) -> LinkState:
-        """Whether the connection stands. Where it does not, the next call connects; `closed` is final."""
+        """The connection's state. If it is `connecting`, the next call connects; `closed` is final."""
         if self._is_closed:
             return "closed"
         connection = self._connection
@@ -144,8 +144,8 @@ class Client(Methods):
         return "connected" if is_open else "connecting"
 
     def call(self, method: str, /, **params: Any) -> Any:
-        """Calls a method by its name on the wire, which may be newer than this package; answers
-        with JSON. Parameters that are `None` are left out.
+        """Calls a method by its name in the API, which may be newer than this package, and returns
+        JSON. Parameters that are `None` are left out.
         """
         with self._turn:
             connection = self._connected()
@@ -196,7 +196,7 @@ class Client(Methods):
         return replace(state, accounts=accounts)
 
     def _complete(self, roster: Roster) -> Roster:
-        """With the pages that it lacks."""
+        """Adds the pages that a roster lacks."""
         contacts, complete = list(roster.contacts), roster.complete
         while not complete:
             after = contacts[-1].jid if contacts else None
@@ -237,11 +237,11 @@ class Client(Methods):
         on in which the stream is entered or first waited for.
 
         Args:
-            events: Only these, by their names or classes. Absent: all.
+            events: Only these events, by name or class. Absent: all.
             account: Only this account's: a bare JID. Absent: all accounts'.
-            since: First every retained event after this `seq`, as of a roster.
-            on_state: Is told when the stream's connection stands (`connected`), is lost and made
-                again (`connecting`), or was ended (`closed`).
+            since: Start with all retained events after this `seq`, that of a roster for example.
+            on_state: Called when the stream's connection is open (`connected`), lost (`connecting`),
+                or closed for good (`closed`).
         """
         cursor, watch = Cursor(events, account, since), Watch(on_state)
         stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
@@ -258,15 +258,14 @@ class Client(Methods):
 
 
 class EventStream(Generic[E]):
-    """Events that go on when the connection is lost: with each new one it asks for what came after
-    the last event that it handed on, so that nothing is lost and nothing comes twice. It waits for a
-    daemon that is away, however long.
+    """Events that continue when the connection is lost: each new connection requests what came after
+    the last event returned, so that nothing is lost or repeated. While the daemon is away, it waits.
 
-    Where the daemon no longer has what came then, as after it has restarted, it raises
-    `CursorExpired`: reload what you show, and open a stream with the `seq` of that answer as
-    `since`. Who goes on with this one instead gets what the daemon still has.
+    If the daemon no longer has those events, as after a restart, it raises `CursorExpired`: reload
+    what you show, and open a stream with the `seq` of that answer as `since`. If you continue with
+    this stream instead, you get what the daemon still has.
 
-    It has a connection of its own: who reads slowly delays nobody, and holds up no answer.
+    It has its own connection: a slow reader delays no calls and no other readers.
     """
 
     def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
@@ -279,13 +278,13 @@ class EventStream(Generic[E]):
 
     @property
     def state(self) -> LinkState:
-        """`connected`, `connecting` before that and after a loss, or `closed`."""
+        """`connecting` at first and after a loss, `connected`, or `closed`."""
         return self._watch.state
 
     @property
     def seq(self) -> int | None:
-        """The `seq` of the last event that was handed on, or of where this began: a `since` for
-        later. Absent before it began.
+        """The `seq` of the last event returned, or of the start: a `since` for later. `None` before
+        it has started.
         """
         return self._cursor.seq
 
@@ -305,7 +304,7 @@ class EventStream(Generic[E]):
             else:
                 if event is not None:
                     self._backoff.reset()
-                    # One of those that were asked for.
+                    # The daemon sends only events of the requested types.
                     return cast(E, event)
         raise StopIteration
 
@@ -323,18 +322,18 @@ class EventStream(Generic[E]):
         self.close()
 
     def close(self) -> None:
-        """Ends the stream, its loop and its connection. Another thread may do so."""
+        """Closes the stream and its connection, and ends its loop. Another thread may call this."""
         self._closed.set()
         self._watch.become("closed")
         self._hang_up()
 
     def __del__(self) -> None:
-        # The caller has left the loop without closing it, and the daemon's connections are limited.
+        # The loop was left without closing the stream: free the connection, since the daemon limits them.
         if self._connection is not None:
             self._connection.abort()
 
     def _connect(self) -> None:
-        """One attempt, when it is time for one."""
+        """One attempt, once it is due."""
         if self._closed.wait(self._backoff.next()):
             return
         try:
@@ -363,7 +362,7 @@ class EventStream(Generic[E]):
 
     def _subscribe(self, connection: _Connection) -> None:
         if self._cursor.seq is None:
-            # A place to come back to, should the connection be lost before the first event.
+            # Where to continue if the connection is lost before the first event.
             self._cursor.seq = connection.call("get_events", {}, CONNECT_TIMEOUT)["seq"]
         connection.call("subscribe", self._cursor.params(), CONNECT_TIMEOUT)
 

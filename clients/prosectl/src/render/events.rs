@@ -1,4 +1,4 @@
-//! Events: a line each, and a line for each contact.
+//! Events: one line each, or one line per contact.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use super::contacts::subscription;
 use super::{availability, jid, time};
 use crate::table::{BAD, Cell, FAINT, Look, line};
 
-/// Contacts as they were when they were last told of, by account: so that a line says what has changed.
+/// The last known state of each contact, by account, so that a line can say what has changed.
 #[derive(Default)]
 pub(crate) struct Known(HashMap<String, HashMap<String, Contact>>);
 
 impl Known {
-    /// What a roster says.
+    /// Takes the contacts of a roster.
     pub(crate) fn learn(&mut self, account: &str, contacts: Vec<Contact>) {
         let contacts = contacts.into_iter().map(|contact| (contact.jid.clone(), contact));
         self.0.entry(account.to_owned()).or_default().extend(contacts);
@@ -39,7 +39,7 @@ impl Known {
                 }
                 for gone in &change.removed {
                     known.remove(gone);
-                    text.push_str(&told(vec![gone.into(), " is a contact no more".into()]));
+                    text.push_str(&told(vec![gone.into(), " is no longer a contact".into()]));
                 }
                 text
             }
@@ -59,7 +59,7 @@ impl Known {
                 }
             },
             EventPayload::RosterLoaded(loaded) => {
-                told(vec![format!("roster loaded, contacts that differ: {}", loaded.changed).into()])
+                told(vec![format!("roster loaded, contacts changed: {}", loaded.changed).into()])
             }
             EventPayload::SubscriptionRequested(asked) => {
                 let name = asked.nick.as_ref().map(|nick| format!(" ({nick})")).unwrap_or_default();
@@ -69,14 +69,16 @@ impl Known {
                 told(vec![jid(&asked.jid, &asked.warnings), wish.into()])
             }
             EventPayload::SubscriptionResolved(resolved) => {
-                told(vec![format!("{} has an answer, or asks no more", resolved.jid).into()])
+                told(vec![format!("the request of {} is answered or withdrawn", resolved.jid).into()])
             }
-            EventPayload::Unknown => told(vec!["something newer than this prosectl: see --json".into()]),
+            EventPayload::Unknown => {
+                told(vec!["an event that is newer than this prosectl: see --json".into()])
+            }
         }
     }
 }
 
-/// What a login has found: nothing that has just happened, so nobody is named.
+/// What a login found. It did not happen just now, so contacts are only counted.
 fn found(change: &ContactChanged) -> String {
     let online = change.contacts.iter().filter(|contact| contact.availability != Availability::Unavailable);
     let online = online.count();
@@ -86,7 +88,7 @@ fn found(change: &ContactChanged) -> String {
     }
 }
 
-/// Who it is, and what is different; all that matters of one who was not known, or where nothing is told.
+/// A contact and what has changed. Their presence if they were unknown, or if nothing visible has changed.
 fn changed(before: Option<&Contact>, now: &Contact) -> Vec<Cell> {
     let name = if now.name == now.jid { String::new() } else { format!(" «{}»", now.name) };
     let mut cells = vec![jid(&now.jid, &now.warnings), name.into()];
@@ -103,7 +105,7 @@ fn presence(contact: &Contact) -> Vec<Cell> {
     vec!["is ".into(), availability(contact.availability), status.into()]
 }
 
-/// Each thing that is different.
+/// Each change.
 fn changes(before: &Contact, now: &Contact) -> Vec<Vec<Cell>> {
     let mut changes = Vec::new();
     if (before.availability, &before.status) != (now.availability, &now.status) {

@@ -125,9 +125,9 @@ fn events_are_told_in_a_line() {
         format!(
             "{nine} #42 me@example.org  romeo@example.net «Romeo» is away: Under the balcony\n\
              {nine} #43 me@example.org  is online, available\n\
-             {nine} #44 me@example.org  roster loaded, contacts that differ: 1\n\
+             {nine} #44 me@example.org  roster loaded, contacts changed: 1\n\
              {one} #45 me@example.org  juliet@example.net (Juliet) wants to see our presence: We met at the ball\n\
-             {two} #46 me@example.org  juliet@example.net has an answer, or asks no more\n"
+             {two} #46 me@example.org  the request of juliet@example.net is answered or withdrawn\n"
         )
     );
 }

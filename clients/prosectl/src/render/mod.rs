@@ -1,4 +1,4 @@
-//! The daemon's answers as text for people.
+//! Renders the daemon's answers as text for the terminal.
 
 pub(crate) mod accounts;
 pub(crate) mod contacts;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING};
 
-/// What `prosectl version` answers.
+/// The result of `prosectl version`.
 #[derive(Deserialize)]
 pub(crate) struct Versions {
     prosectl: String,
@@ -28,12 +28,12 @@ pub(crate) fn version(versions: &Versions, _: Look) -> String {
     line(&format!("prosectl {}", versions.prosectl)) + &line(&daemon)
 }
 
-/// A line of its own, whatever stands in it.
+/// One line, whatever characters `text` contains.
 pub(crate) fn line(text: &str) -> String {
     plain(text) + "\n"
 }
 
-/// A time of the API's, in the zone of who reads it.
+/// A time of the API, in local time.
 fn time(text: &str) -> String {
     match DateTime::parse_from_rfc3339(text) {
         Ok(time) => time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string(),
@@ -56,13 +56,13 @@ fn warnings(warnings: &[Warning]) -> String {
     if words.is_empty() { String::new() } else { format!(" [beware: {}]", words.join(", ")) }
 }
 
-/// A JID, in red where it or its name was made to deceive.
+/// A JID, in red if it or its name may be meant to deceive.
 fn jid(jid: &str, signs: &[Warning]) -> Cell {
     let style = if signs.is_empty() { Style::new() } else { BAD };
     Cell::styled(format!("{jid}{}", warnings(signs)), style)
 }
 
-/// An enumeration's word as it is on the wire.
+/// An enumeration's value as in the API.
 fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,

@@ -11,7 +11,7 @@ pub(crate) fn logged_in(account: &Account, look: Look) -> String {
     table::line(cells, look)
 }
 
-/// What keeps an account from being online, while there is hope.
+/// Why an account is not online yet, if prosed will try again.
 pub(crate) fn obstacle(event: &Event, account: &str) -> Option<String> {
     let EventPayload::AccountChanged(AccountChanged { info: Some(info), .. }) = &event.payload else {
         return None;
@@ -85,7 +85,7 @@ pub(crate) fn one(account: &Account, look: Look) -> String {
     table.to_text(look)
 }
 
-/// How we are there; nobody sees one that is logged out.
+/// The availability that contacts see; absent if the account is logged out.
 pub(super) fn shown_availability(account: &Account) -> Option<Cell> {
     (account.state != ConnectionState::Offline).then(|| availability(account.availability))
 }

@@ -1,4 +1,4 @@
-//! Contacts, those who want to be one, pictures and profiles.
+//! Contacts, subscription requests, pictures and profiles.
 
 use prosed_protocol::{
     Avatar, Contact, GroupRenamed, Profile, ProfileSummary, PublishedAvatar, Resource, Subscription,
@@ -75,7 +75,7 @@ fn facts(table: &mut Table, profile: &Profile) {
     }
 }
 
-/// The picture itself is for programs: a terminal can't show it.
+/// Only its properties: a terminal can't show a picture.
 pub(crate) fn avatar(avatar: &Avatar, look: Look) -> String {
     let mut table = Table::of_facts();
     table.fact("id", &avatar.id);
@@ -96,7 +96,7 @@ pub(crate) fn group_renamed(done: &GroupRenamed, _: Look) -> String {
 pub(crate) fn published(avatar: &PublishedAvatar, _: Look) -> String {
     line(&match &avatar.id {
         Some(id) => format!("The picture is published as {id}."),
-        None => "The picture is taken away.".to_owned(),
+        None => "The picture is removed.".to_owned(),
     })
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn profile(profile: &Profile, look: Look) -> String {
 
 pub(crate) fn requests(requests: &[SubscriptionRequest], look: Look) -> String {
     if requests.is_empty() {
-        return line("Nobody waits for an answer.");
+        return line("There are no requests.");
     }
     let mut table = Table::new(&["JID", "NICK", "SINCE", "STATUS"]);
     for request in requests {
