@@ -1,6 +1,7 @@
 //! What each method does. A call that concerns an account has a [`Place`] in that account's order: it is issued when
 //! its turn comes, and its answer is awaited outside of it.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -354,9 +355,11 @@ pub(super) fn filter(params: SubscribeParams) -> Answered<Filter> {
     Ok(Filter { names: params.events, account })
 }
 
-/// A bare JID in its normal form (RFC 7622).
+/// A bare JID in its normal form (RFC 7622). A final dot is removed (§3.2); `jid` does so only with ASCII's.
 pub(super) fn bare_jid(text: &str) -> Answered<BareJid> {
-    BareJid::new(text).map_err(|error| ApiError::new(ErrorKind::InvalidJid).text(error.to_string()).into())
+    const IDNA_DOTS: [char; 3] = ['\u{3002}', '\u{ff0e}', '\u{ff61}'];
+    let text = text.strip_suffix(IDNA_DOTS).map_or(Cow::Borrowed(text), |domain| format!("{domain}.").into());
+    BareJid::new(&text).map_err(|error| ApiError::new(ErrorKind::InvalidJid).text(error.to_string()).into())
 }
 
 impl Api {

@@ -140,8 +140,13 @@ async fn jids_are_normalised_and_bad_ones_refused() {
     let daemon = Daemon::start().await;
     daemon.script.add(ME);
     let mut ui = daemon.connect().await;
-    assert_eq!(ui.call("get_account", json!({"account": "ME@Example.ORG"})).await["result"]["account"], ME);
-    for bad in ["", "@example.org", "a@b@c", "me@example.org/desk"] {
+    for same in
+        ["ME@Example.ORG", "me@example.org.", "me@example.org。", "me@example．org．", "me@example.org｡"]
+    {
+        assert_eq!(ui.call("get_account", json!({"account": same})).await["result"]["account"], ME, "{same}");
+    }
+    for bad in ["", "@example.org", "a@b@c", "me@example.org/desk", "me@example.org..", "me@example.org.。"]
+    {
         let error = ui.call("get_account", json!({"account": bad})).await;
         assert_eq!(error["error"]["data"]["kind"], "invalidJid", "{bad:?}");
         let error = ui.call("get_contact", json!({"jid": bad})).await;
