@@ -19,7 +19,7 @@ use prosed_session::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use crate::cache::Share;
+use crate::cache::{Share, StoreAnswer};
 use crate::credentials::{Password, Secret, StoreName};
 use crate::registry::Connection;
 use crate::shell::{AccountError, Login, Reply, Shell, StanzaKind, StateGauge};
@@ -77,8 +77,9 @@ pub(crate) struct Actor<'a> {
     shell: Arc<Shell>,
     session: Session,
     survivors: &'a mut Survivors,
-    receipts: mpsc::UnboundedReceiver<(Ticket, bool)>,
-    receipts_to: mpsc::UnboundedSender<(Ticket, bool)>,
+    /// What the store answers. At most as many wait as its writes and reads are in flight: see [`Share`].
+    answers: mpsc::UnboundedReceiver<StoreAnswer>,
+    answers_to: mpsc::UnboundedSender<StoreAnswer>,
     next_call: u64,
     /// Given at login, until the server has accepted it and it is stored, if wanted.
     password: Option<Password>,
@@ -98,7 +99,7 @@ pub(crate) struct Actor<'a> {
     lost: bool,
     effects: Vec<Effect>,
     /// Writes from the session that have not been passed to the cache yet.
-    writes: Vec<(Write, Option<Ticket>)>,
+    writes: Vec<(Write, Ticket)>,
     /// Bytes of pictures and texts in them.
     writes_bytes: usize,
     /// How much may be in flight to the cache.
@@ -116,7 +117,7 @@ pub(crate) struct Caller {
 enum Event {
     Stream(StreamEvent),
     Message(Message),
-    Saved(Ticket, bool),
+    Store(StoreAnswer),
     Tick,
     /// Nobody can reach us any more.
     Orphaned,
@@ -139,7 +140,7 @@ impl<'a> Actor<'a> {
             shell.starts.note(Step::Loaded, &account);
             cached
         };
-        let (receipts_to, receipts) = mpsc::unbounded_channel();
+        let (answers_to, answers) = mpsc::unbounded_channel();
         let session = Session::new(account.clone(), Software::prosed(), cached, rand::random(), now());
         let state = StateGauge::new(&shell.metrics, session.account().state);
         Self {
@@ -147,8 +148,8 @@ impl<'a> Actor<'a> {
             shell,
             session,
             survivors,
-            receipts,
-            receipts_to,
+            answers,
+            answers_to,
             next_call: 0,
             password: None,
             secret_store: None,
@@ -334,6 +335,12 @@ impl<'a> Actor<'a> {
                     self.writes_bytes += write.bytes();
                     self.writes.push((write, ticket));
                 }
+                Effect::Read { query, ticket } => {
+                    // What is read contains every write before it.
+                    self.hand_over().await;
+                    let Self { account, shell, answers_to, share, .. } = self;
+                    shell.store.read(account, query, ticket, answers_to, share).await;
+                }
                 Effect::Send { stanza, bytes } => {
                     let kind = StanzaKind::of(&stanza);
                     match self.survivors.stream.as_mut().map(|stream| stream.send(*stanza, bytes)) {
@@ -370,12 +377,12 @@ impl<'a> Actor<'a> {
             batch.push((write, ticket));
             if batch.len() >= WRITES || bytes >= WRITES_BYTES {
                 let batch = std::mem::take(&mut batch);
-                self.shell.store.write(&self.account, batch, &self.receipts_to, &self.share).await;
+                self.shell.store.write(&self.account, batch, &self.answers_to, &self.share).await;
                 bytes = 0;
             }
         }
         if !batch.is_empty() {
-            self.shell.store.write(&self.account, batch, &self.receipts_to, &self.share).await;
+            self.shell.store.write(&self.account, batch, &self.answers_to, &self.share).await;
         }
     }
 
@@ -431,7 +438,7 @@ impl turns::Worker for Actor<'_> {
         ControlFlow::Continue(tokio::select! {
             event = next(stream) => Event::Stream(event),
             message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
-            Some((ticket, stored)) = self.receipts.recv() => Event::Saved(ticket, stored),
+            Some(answer) = self.answers.recv() => Event::Store(answer),
             () = sleep_until(deadline) => Event::Tick,
         })
     }
@@ -445,8 +452,7 @@ impl turns::Worker for Actor<'_> {
         if let Some(event) = next(&mut self.survivors.stream).now_or_never() {
             return Some(Event::Stream(event));
         }
-        let (ticket, stored) = self.receipts.try_recv().ok()?;
-        Some(Event::Saved(ticket, stored))
+        self.answers.try_recv().ok().map(Event::Store)
     }
 
     async fn handle(&mut self, event: Event) {
@@ -476,7 +482,12 @@ impl turns::Worker for Actor<'_> {
                 let _ = hurried.send(self.survivors.stream.is_some());
             }
             Event::Message(Message::Ping { answer }) => drop(answer.send(())),
-            Event::Saved(ticket, stored) => self.input(Input::Saved { ticket, stored }),
+            Event::Store(StoreAnswer::Saved(all)) => {
+                for (ticket, result) in all {
+                    self.input(Input::Saved { ticket, result });
+                }
+            }
+            Event::Store(StoreAnswer::Found(ticket, result)) => self.input(Input::Found { ticket, result }),
             Event::Tick => self.input(Input::Tick),
             Event::Orphaned => self.ended = Some(Ended::Gone),
         }

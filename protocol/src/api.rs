@@ -196,7 +196,7 @@ methods! {
     /// It comes from the cache if it is there, unless `refresh` requests the server's.
     LoadProfile = "load_profile"(LoadProfileParams) -> Profile,
         errors [AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
-                RequestTimedOut, LimitExceeded, InternalError],
+                RequestTimedOut, LimitExceeded, StorageFailed, InternalError],
         example {"jid": "romeo@example.net"} => profile();
 
     /// Publish our picture, for everybody who sees our presence.

@@ -97,7 +97,7 @@ error_kinds! {
     /// Some limits of a connection have their own codes.
     LimitExceeded = 1404, true, "A limit was reached: ask for less at a time.";
     /// The disk is full or broken. Nothing was acknowledged.
-    StorageFailed = 1501, true, "The data could not be stored: check the disk's free space and health.";
+    StorageFailed = 1501, true, "The data could not be stored or read: check the disk's free space and health.";
     /// A bug in prosed ended the account's session; other accounts are not affected.
     InternalError = 1601, true, "prosed failed internally and restarts this account: try again, and report it.";
 }

@@ -137,7 +137,8 @@ const ROWS: &[Row] = &[
             pep(node, "current", &vcard)
         },
         mib: 50,
-        is_passing: false,
+        // Then they are on disk.
+        is_passing: true,
         held_by: &["profile-bytes"],
         at_once: BATCH,
     },

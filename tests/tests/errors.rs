@@ -28,7 +28,7 @@ const LEFT_OUT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "storageFailed",
-        &["logout", "load_avatar", "set_presence"],
+        &["logout", "load_avatar", "load_profile", "set_presence"],
         "it takes a full disk: tests/faults fills one",
     ),
     (

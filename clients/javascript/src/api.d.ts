@@ -225,7 +225,7 @@ export interface Methods {
    * It comes from the cache if it is there, unless `refresh` requests the server's.
    *
    * @throws {ProsedError} accountUnknown, accountRequired, offline, contactUnknown, notFound,
-   * invalidJid, requestTimedOut, internalError, limitExceeded
+   * invalidJid, requestTimedOut, storageFailed, internalError, limitExceeded
    */
   loadProfile(params: LoadProfileParams, options?: CallOptions): Promise<Profile>;
 

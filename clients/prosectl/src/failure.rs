@@ -84,7 +84,7 @@ pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
     (52, "too slow for the events"),
     (53, "needs a WebSocket"),
     (54, "limit exceeded"),
-    (61, "the data could not be stored"),
+    (61, "the data could not be stored or read"),
     (62, "the account's session failed"),
     (USAGE, "no such method or parameter"),
     (NO_INPUT, "something could not be read"),

@@ -263,7 +263,7 @@ impl Session {
     fn lacks(&self, jid: &BareJid, person: &Person, is_due: bool) -> Lacks {
         let is_due = is_due && publishes_to_us(person);
         let ages = !is_pushed(person);
-        let has_profile = person.profile.vcard4.is_some() || person.profile.prose.is_some();
+        let has_profile = person.profile.vcard4.is_known() || person.profile.prose.is_known();
         let picture = match (person.wanted_avatar(), Self::lacking_photo(person)) {
             (Some(id), _) if !self.images.is_coming(&id) => Some((Kind::Avatar, id)),
             (None, Some(id)) => Some((Kind::Photo, id)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Devices of one JID. People have a handful; a hostile contact could invent millions.
 pub(crate) const RESOURCES_PER_JID: usize = 32;
 /// Bytes of what one JID's devices say: their names, statuses, caps, and the meaning of caps that count for one
-/// device only. With [`PROFILE_BYTES`] for three sources, a contact costs 64 KiB at most. Real devices take half a
+/// device only. With [`SUMMARY_BYTES`] for three sources, a contact costs 44 KiB at most. Real devices take half a
 /// kilobyte each.
 pub(crate) const ONLINE_BYTES: usize = 32 * 1024;
 /// Verified caps hashes. Real clients have a few hundred in all.
@@ -43,6 +43,9 @@ pub(crate) const AVATAR_FRAMES_PIXELS: usize = 64_000_000;
 pub(crate) const AVATAR_SCANS: usize = 32;
 /// Colour profile and texts of an avatar, inflated, in bytes: programs hold them in memory.
 pub(crate) const AVATAR_NOTES_BYTES: usize = 4 * 1024 * 1024;
+/// Reads in flight to the store, of some 30 KiB at most each. What one account may have in the store's queue takes no
+/// place from the others.
+pub(crate) const READS_IN_FLIGHT: usize = 8;
 /// Queries in flight for what the server did not push.
 pub(crate) const BACKGROUND_IN_FLIGHT: usize = 8;
 /// Characters of a name, nickname, group or resource of a contact.
@@ -51,9 +54,13 @@ pub const NAME_CHARS: usize = 1_000;
 pub const TEXT_CHARS: usize = 4_000;
 /// Bytes of one profile of a contact. Real ones take a few hundred.
 pub(crate) const PROFILE_BYTES: usize = 10 * 1024;
-/// Bytes of all contacts' devices and profiles: 5 KiB for each of [`ROSTER_CONTACTS`], five times what real ones
-/// take.
+/// Bytes of a profile's summary, which stays in memory: four texts of [`NAME_CHARS`] letters. Real ones take fifty.
+pub(crate) const SUMMARY_BYTES: usize = 4 * 1024;
+/// Bytes of all contacts' devices, summaries, and profiles that are not in the store yet: 5 KiB for each of
+/// [`ROSTER_CONTACTS`], five times what real ones take.
 pub const PEOPLE_BYTES: usize = 96 * 1024 * 1024;
+/// Bytes of all contacts' profiles on disk: as much for each contact.
+pub const PROFILES_BYTES: usize = 96 * 1024 * 1024;
 /// Contacts of a roster: twice what prosed is measured with, and ten times what anybody is known to have.
 pub const ROSTER_CONTACTS: usize = 20_000;
 /// Bytes of all JIDs, names and groups of a roster: 800 for each of [`ROSTER_CONTACTS`].

@@ -8,7 +8,10 @@ use minidom::Element;
 use xmpp_parsers::stanza::Stanza;
 
 use crate::model::RosterRecord;
-use crate::{Effect, Input, Now, RosterItem, Session, Snapshot, Software, Subscription, Timestamp, bounds};
+use crate::{
+    Effect, Input, Now, Query, RosterItem, Session, Snapshot, Software, StoreFailed, Subscription, Ticket,
+    Timestamp, Write, bounds,
+};
 
 const FLOOD: usize = 1_000;
 
@@ -16,6 +19,8 @@ struct Flood {
     session: Session,
     now: Now,
     effects: Vec<Effect>,
+    /// It does not answer by itself.
+    is_store_slow: bool,
 }
 
 impl Flood {
@@ -42,7 +47,7 @@ impl Flood {
             now,
             &mut Vec::new(),
         );
-        Self { session, now, effects: Vec::new() }
+        Self { session, now, effects: Vec::new(), is_store_slow: false }
     }
 
     fn sends(&mut self, stanza: &str) {
@@ -52,9 +57,32 @@ impl Flood {
             "message" => Stanza::Message(element.try_into().unwrap()),
             _ => Stanza::Presence(element.try_into().unwrap()),
         };
+        self.happens(Input::Stanza(Box::new(stanza)));
+        if !self.is_store_slow {
+            let saves = self.effects.iter().filter_map(|effect| match effect {
+                Effect::Save { write: Write::Person { .. }, ticket } => Some(*ticket),
+                _ => None,
+            });
+            for ticket in saves.collect::<Vec<_>>() {
+                let saved = Input::Saved { ticket, result: Ok(()) };
+                self.session.handle(saved, self.now, &mut self.effects);
+            }
+        }
+    }
+
+    fn happens(&mut self, input: Input) {
         self.effects.clear();
-        self.session.handle(Input::Stanza(Box::new(stanza)), self.now, &mut self.effects);
+        self.session.handle(input, self.now, &mut self.effects);
         self.session.settle(self.now, &mut self.effects);
+    }
+
+    /// That of the write just requested.
+    fn ticket(&self) -> Ticket {
+        let mut tickets = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Save { write: Write::Person { .. }, ticket } => Some(*ticket),
+            _ => None,
+        });
+        tickets.next().expect("something is saved")
     }
 
     fn presence(&mut self, resource: usize, rest: &str) {
@@ -101,6 +129,7 @@ impl Flood {
             vcard_temp,
             lookups,
             people,
+            reads,
             throttle,
             saves,
             fetches,
@@ -128,7 +157,7 @@ impl Flood {
         assert!(subscriptions.throttle().entries() <= FLOOD / 10 + 1, "one for each domain");
         assert!(background.entries() <= 4, "{} waiting", background.entries());
         assert!(pending.len() <= bounds::QUESTIONS_PER_CONTACT + 3, "{} requests", pending.len());
-        assert_eq!(waiting.len(), 0);
+        assert_eq!((waiting.len(), reads.entries()), (0, [0, 0]));
         assert_eq!(people.everybody().count(), 2);
         // The one that they name by now, one that is shown, and one of ours.
         assert!(images.entries() <= 3 * 2 + bounds::QUESTIONS_PER_CONTACT, "{} pictures", images.entries());
@@ -318,6 +347,7 @@ fn contacts_who_come_and_go() {
 #[test]
 fn what_people_take_is_weighed_and_has_an_end() {
     let mut flood = Flood::new();
+    flood.is_store_slow = true;
     let mallory = BareJid::new("mallory@evil.example").unwrap();
     let publish = |flood: &mut Flood, note: &str| {
         flood.sends(&format!(
@@ -333,14 +363,81 @@ fn what_people_take_is_weighed_and_has_an_end() {
     flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/1'/>");
     assert!(flood.session.memory.bytes() < taken - 1_000);
 
-    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic);
+    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic, true);
     flood.presence(2, "");
     publish(&mut flood, "another");
     let person = flood.session.people.person(&mallory).unwrap();
     assert!(person.online.is_empty(), "no room");
-    assert_eq!(person.profile.vcard4.as_ref().unwrap().note.as_ref().unwrap().len(), 2_000, "the one before");
+    let whole = person.profile.vcard4.whole().unwrap();
+    assert_eq!(whole.note.as_ref().unwrap().len(), 2_000, "the one before");
+    // A full disk has no room for profiles, and says nothing about devices.
+    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic, false);
+    publish(&mut flood, "another");
+    flood.presence(3, "");
+    let person = flood.session.people.person(&mallory).unwrap();
+    assert_eq!(person.profile.vcard4.whole().unwrap().note.as_ref().unwrap().len(), 2_000);
+    assert_eq!(person.online.len(), 1);
+    flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/3'/>");
     // A recount finds less.
     flood.now.monotonic += std::time::Duration::from_secs(1);
     flood.presence(2, "");
     assert_eq!(flood.session.people.person(&mallory).unwrap().online.len(), 1);
+}
+
+/// Real profiles have a few hundred bytes; what stays in memory is what a roster shows.
+#[test]
+fn of_a_stored_profile_memory_has_a_summary() {
+    let mut flood = Flood::new();
+    flood.is_store_slow = true;
+    let mallory = BareJid::new("mallory@evil.example").unwrap();
+    flood.sends(
+        "<message xmlns='jabber:client' from='mallory@evil.example'><event xmlns='http://jabber.org/protocol/\
+         pubsub#event'><items node='urn:xmpp:vcard4'><item id='x'><vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>\
+         <fn><text>Mallory Archer</text></fn><nickname><text>mal</text></nickname><org><text>Evil</text></org>\
+         <email><text>mallory@evil.example</text></email><tel><text>+49 30 123456</text></tel>\
+         <note><text>I listen to what others say, and now and then I add something.</text></note></vcard></item>\
+         </items></event></message>",
+    );
+    let ticket = flood.ticket();
+    let whole = flood.session.memory.bytes();
+    assert!(whole > 600, "{whole}");
+    // What can't be stored stays here, and goes with the next write.
+    flood.happens(Input::Saved { ticket, result: Err(StoreFailed) });
+    assert_eq!(flood.session.memory.bytes(), whole);
+    flood.session.people.save(&mallory);
+    flood.happens(Input::Tick);
+    let ticket = flood.ticket();
+    flood.happens(Input::Saved { ticket, result: Ok(()) });
+    let summary = flood.session.memory.bytes();
+    println!("a profile in memory: {whole} bytes until it is stored, then {summary}");
+    assert!(summary < 150, "{summary}");
+    assert_eq!(summary, flood.session.memory_of(&mallory).memory, "counted exactly");
+    assert!(flood.session.people.entries() <= 2);
+}
+
+/// The queue of a store that is slow is shared with other accounts.
+#[test]
+fn few_reads_are_in_flight() {
+    let mut flood = Flood::new();
+    for n in 0..100 {
+        let query = Query::Profile(BareJid::new(&format!("contact{n}@example.org")).unwrap());
+        let session = &mut flood.session;
+        let step = &mut session.step(flood.now, &mut flood.effects);
+        session.read(query.clone(), step);
+        session.read(query, step);
+        session.tickets = step.tickets;
+    }
+    assert_eq!(flood.session.reads.entries(), [bounds::READS_IN_FLIGHT, 100]);
+    for answered in 1..=100 {
+        let oldest = flood.effects.iter().find_map(|effect| match effect {
+            Effect::Read { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        let at = flood.effects.iter().position(|effect| matches!(effect, Effect::Read { .. })).unwrap();
+        flood.effects.remove(at);
+        let found = Input::Found { ticket: oldest.unwrap(), result: Ok(None) };
+        flood.session.handle(found, flood.now, &mut flood.effects);
+        let [in_flight, all] = flood.session.reads.entries();
+        assert_eq!((in_flight, all), (bounds::READS_IN_FLIGHT.min(all), 100 - answered));
+    }
 }

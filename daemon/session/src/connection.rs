@@ -87,7 +87,7 @@ impl Connection {
             failure: self.failure.clone(),
             availability: presence.availability,
             status: presence.status.clone(),
-            profile: us.and_then(|us| us.profile.best().cloned()),
+            profile: us.and_then(|us| us.profile.summary().cloned()),
             avatar: us.and_then(|us| us.shown),
             resources: us.map(|us| us.resources()).unwrap_or_default(),
             roster_truncated: people.is_truncated(),

@@ -7,7 +7,7 @@ use xmpp_parsers::stanza::Stanza;
 use crate::command::{Answer, Call, Command};
 use crate::failure::Failure;
 use crate::model::{
-    CapsKey, CapsRecord, Contact, ImageId, ImageType, OwnPresence, PersonRecord, ProfileRecord, RosterItem,
+    CapsKey, CapsRecord, Contact, ImageId, ImageType, OwnPresence, PersonUpdate, ProfileRecord, RosterItem,
     SubscriptionRequest,
 };
 use crate::time::Timestamp;
@@ -31,8 +31,11 @@ pub enum Input {
     Stanza(Box<Stanza>),
     /// A UI calls.
     Command { call: Call, command: Command },
-    /// A write that requested a receipt is on disk, or has failed.
-    Saved { ticket: Ticket, stored: bool },
+    /// What became of an [`Effect::Save`]: later reads find it, and it is on disk soon (our own presence, which no server
+    /// can return: by now), or it is not stored.
+    Saved { ticket: Ticket, result: Result<(), StoreFailed> },
+    /// The answer to an [`Effect::Read`]: `None` if there is no such record, or a damaged one.
+    Found { ticket: Ticket, result: Result<Option<Record>, StoreFailed> },
     /// The time named by `next_deadline` has come.
     Tick,
 }
@@ -41,8 +44,10 @@ pub enum Input {
 #[derive(Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant's sentence speaks of its fields")]
 pub enum Effect {
-    /// Write this. With a ticket, report [`Input::Saved`] once it is on disk.
-    Save { write: Write, ticket: Option<Ticket> },
+    /// Write this, and report [`Input::Saved`].
+    Save { write: Write, ticket: Ticket },
+    /// Read this, after all writes before it, and report [`Input::Found`].
+    Read { query: Query, ticket: Ticket },
     /// Send this to the server; it takes this many bytes.
     Send { stanza: Box<Stanza>, bytes: usize },
     /// Answer this call; each call is answered exactly once.
@@ -51,9 +56,29 @@ pub enum Effect {
     Notify(Notice),
 }
 
-/// A receipt for an [`Effect::Save`], chosen by the session.
+/// Names an [`Effect::Save`] or [`Effect::Read`] in its answer. The session chooses it. The answers arrive in the order of
+/// the effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// What a session can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// What is stored of this JID's profiles. Answered with [`Record::Profile`].
+    Profile(BareJid),
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// The profiles, by source, in full.
+    Profile(Box<ProfileRecord>),
+}
+
+/// The store can't do it: the disk is full, broken or not ours. It has logged the details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store failed")]
+pub struct StoreFailed;
 
 /// News for UIs: always an effective change.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,8 +116,8 @@ pub struct ContactsChanged {
 pub enum Write {
     /// Roster items and the roster's version. `replace`: remove what is not in `items`.
     Roster { version: Option<String>, replace: bool, items: Vec<RosterItem>, removed: Vec<BareJid> },
-    /// What is known about a JID apart from its roster item; absent: forget it, including last seen.
-    Person { jid: BareJid, person: Option<PersonRecord> },
+    /// What has changed about a JID apart from its roster item; absent: forget it, including last seen.
+    Person { jid: BareJid, person: Option<PersonUpdate> },
     /// An image file, named by its id.
     Image { id: ImageId, kind: ImageType, data: Vec<u8> },
     /// When unavailable contacts were last seen.
@@ -120,10 +145,7 @@ impl Write {
                         + total(item.groups.iter())
                 })
                 .sum(),
-            Self::Person { person, .. } => person.as_ref().map_or(0, |person| {
-                let ProfileRecord { vcard4, prose, temp } = &person.profile;
-                [vcard4, prose, temp].into_iter().flatten().map(|profile| profile.bytes()).sum()
-            }),
+            Self::Person { person, .. } => person.as_ref().map_or(0, |person| person.profile.bytes()),
             Self::LastSeen(times) => times.iter().map(|(jid, _)| jid.as_str().len()).sum(),
             Self::Image { data, .. } => data.len(),
             Self::Caps { record, .. } => record.as_ref().map_or(0, |record| total(record.features.iter())),
@@ -144,8 +166,8 @@ fn total(texts: impl Iterator<Item = impl AsRef<str>>) -> usize {
     texts.map(|text| text.as_ref().len()).sum()
 }
 
-/// Issues receipts, each once.
-#[derive(Debug, Default)]
+/// Issues tickets, each once.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tickets(u64);
 
 impl Tickets {

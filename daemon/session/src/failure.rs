@@ -54,7 +54,7 @@ pub enum Failure {
     #[error("larger than the server takes: {limit} bytes a stanza")]
     TooLarge { limit: usize },
     /// The disk is full or broken. Nothing was acknowledged.
-    #[error("the data could not be stored")]
+    #[error("the data could not be stored or read")]
     StorageFailed,
     /// A bug in prosed ended the session. `again`: it restarts by itself.
     #[error("prosed failed internally")]

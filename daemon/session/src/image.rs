@@ -7,7 +7,7 @@ use jid::BareJid;
 use sha1::{Digest, Sha1};
 
 use crate::command::Answer;
-use crate::effect::{Effect, Ticket, Write};
+use crate::effect::{StoreFailed, Ticket, Write};
 use crate::failure::Failure;
 use crate::model::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
 use crate::people::Person;
@@ -212,23 +212,21 @@ impl Session {
         if self.images.is_saving(&id) {
             return Ok(());
         }
-        let ticket = self.tickets.issue();
+        let ticket = step.save(Write::Image { id, kind: info.kind, data });
         self.images.saving.insert(ticket, (id, info));
-        let write = Write::Image { id, kind: info.kind, data };
-        step.effects.push(Effect::Save { write, ticket: Some(ticket) });
         Ok(())
     }
 
-    /// The picture is on disk: UIs may show it now.
+    /// If the picture is on disk, UIs may show it now.
     pub(crate) fn handle_image_saved(
         &mut self,
         (id, info): (ImageId, ImageInfo),
-        stored: bool,
+        saved: Result<(), StoreFailed>,
         step: &mut Step<'_>,
     ) {
         self.images.wanted.remove(&id);
         // No longer used, so it may be removed at any time.
-        if stored && self.images.holders(id).next().is_some() {
+        if saved.is_ok() && self.images.holders(id).next().is_some() {
             self.images.known.insert(id, info);
         }
         // All its owners, not only those queried for it, but none who have replaced it in the meantime.
@@ -236,7 +234,10 @@ impl Session {
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() != Some(id)) {
                 continue;
             }
-            let result = if stored { self.show_image(&owner, id, info) } else { Err(Failure::StorageFailed) };
+            let result = match saved {
+                Ok(()) => self.show_image(&owner, id, info),
+                Err(StoreFailed) => Err(Failure::StorageFailed),
+            };
             self.answer_waiting(&Awaited::Avatar(owner), &result, step);
         }
     }

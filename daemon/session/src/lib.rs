@@ -24,6 +24,7 @@ mod effect;
 mod failure;
 mod features;
 mod image;
+mod known_profile;
 mod last_seen;
 mod lookalike;
 mod lookups;
@@ -38,6 +39,7 @@ mod presence;
 mod profile;
 mod queue;
 mod read;
+mod reads;
 mod rename;
 mod request;
 mod roster;
@@ -70,13 +72,13 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 pub use caps::Software;
 pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct};
 pub use domain::registrable;
-pub use effect::{ContactsChanged, Effect, Input, Notice, Ticket, Write};
+pub use effect::{ContactsChanged, Effect, Input, Notice, Query, Record, StoreFailed, Ticket, Write};
 pub use failure::Failure;
 pub use model::{
     Account, Address, AddressPatch, Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Change,
     ConnectionState, Contact, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence, PersonRecord,
-    Profile, ProfilePatch, ProfileRecord, Resource, RosterItem, RosterRecord, Subscription,
-    SubscriptionRequest,
+    PersonUpdate, Profile, ProfilePatch, ProfileRecord, ProfileSummary, ProfileUpdate, Resource, RosterItem,
+    RosterRecord, Subscription, SubscriptionRequest,
 };
 pub use read::{read_show, read_stanza};
 pub use size::{picture_bytes, stanza_bytes, stanza_limit};
@@ -104,6 +106,7 @@ pub struct Session {
     /// How often a contact's picture is fetched.
     fetches: Throttle,
     pending: Pending,
+    reads: reads::State,
     lookups: lookups::Lookups,
     background: background::State,
     waiting: Waiting,
@@ -141,6 +144,7 @@ impl Session {
             saves: Throttle::of_saving(),
             fetches: Throttle::of_fetching(),
             pending: Pending::new(StdRng::seed_from_u64(seed)),
+            reads: reads::State::default(),
             lookups: lookups::Lookups::default(),
             background: background::State::default(),
             waiting: Waiting::default(),
@@ -170,7 +174,7 @@ impl Session {
         if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
             self.stanza_limit = size::stanza_limit(*stanza_bytes);
         }
-        let step = &mut Step { now, stanza_limit: self.stanza_limit, effects };
+        let step = &mut self.step(now, effects);
         match input {
             Input::Connecting => self.handle_connecting(step),
             Input::Online { jid, roster_versioning, .. } => self.handle_online(jid, roster_versioning, step),
@@ -186,22 +190,29 @@ impl Session {
                 }
             }
             Input::Command { call, command } => self.handle_command(call, command, step),
-            Input::Saved { ticket, stored } => self.handle_saved(ticket, stored, step),
+            Input::Saved { ticket, result } => self.handle_saved(ticket, result, step),
+            Input::Found { ticket, result } => self.handle_found(ticket, result, step),
             Input::Tick => self.handle_tick(step),
         }
         while let Some((ended, failure)) = self.pending.take_refused() {
             self.handle_outcome(ended, Err(failure), step);
         }
+        self.tickets = step.tickets;
+    }
+
+    fn step<'a>(&self, now: Now, effects: &'a mut Vec<Effect>) -> Step<'a> {
+        Step { now, stanza_limit: self.stanza_limit, tickets: self.tickets, effects }
     }
 
     /// Turns the changes since the last call into events. Call it when no more input is at hand: changes that arrive
     /// together are reported together, and the first after a quiet time are not delayed. A contact who keeps changing
     /// is reported twice a second. What is known about people is saved in the same way.
     pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let step = &mut Step { now, stanza_limit: self.stanza_limit, effects };
+        let step = &mut self.step(now, effects);
         self.save_people(step);
         self.save_last_seen(step);
         self.tell_requests(step);
+        self.tickets = step.tickets;
         if self.throttle.is_due(now.monotonic) {
             return self.tell(step);
         }
@@ -445,12 +456,15 @@ impl Session {
         self.ask_on(step);
     }
 
-    fn handle_saved(&mut self, ticket: Ticket, stored: bool, step: &mut Step<'_>) {
+    /// What fails and concerns no feature is lost, and the server can send it again. The store has logged it.
+    fn handle_saved(&mut self, ticket: Ticket, result: Result<(), StoreFailed>, step: &mut Step<'_>) {
         if let Some(image) = self.images.take_saved(ticket) {
-            self.handle_image_saved(image, stored, step);
+            self.handle_image_saved(image, result, step);
             self.ask_on(step);
         } else if let Some(saved) = self.presence.take_saved(ticket) {
-            self.handle_presence_saved(saved, stored, step);
+            self.handle_presence_saved(saved, result, step);
+        } else {
+            self.handle_person_saved(ticket, result);
         }
     }
 
@@ -463,7 +477,10 @@ impl Session {
         for (call, awaited) in self.waiting.take_overdue(step.now.monotonic) {
             let failure = match awaited {
                 Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
-                Awaited::Avatar(_) | Awaited::Profile(_) | Awaited::Outcome(_) => Failure::RequestTimedOut,
+                Awaited::Avatar(_)
+                | Awaited::Profile(_)
+                | Awaited::StoredProfile(_)
+                | Awaited::Outcome(_) => Failure::RequestTimedOut,
             };
             let result = self.end_rename(call, &failure, step).unwrap_or(Err(failure));
             step.reply(call, result);

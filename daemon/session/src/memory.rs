@@ -1,5 +1,5 @@
-//! The total size of all contacts' devices and profiles. Each contact has its own bound; this one stops a server that
-//! fills twenty thousand contacts up to it.
+//! The total size of all contacts' devices and profiles, in memory and on disk. Each contact has its own bound; this one
+//! stops a server that fills twenty thousand contacts up to it.
 
 use std::time::{Duration, Instant};
 
@@ -13,55 +13,89 @@ const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
 /// An estimate: too high rather than too low, until the next count.
 pub(crate) struct MemoryUse {
-    bytes: usize,
+    size: Size,
     counted_at: Option<Instant>,
 }
 
-fn of(jid: &BareJid, person: &Person) -> usize {
-    person.online_bytes(jid) + person.profile.bytes()
+/// What people take, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Devices, summaries of profiles, and profiles that are not in the store yet.
+    pub(crate) memory: usize,
+    /// Profiles.
+    pub(crate) disk: usize,
+}
+
+impl Size {
+    fn of(jid: &BareJid, person: &Person) -> Self {
+        Self {
+            memory: person.online_bytes(jid) + person.profile.bytes(),
+            disk: person.profile.stored_bytes(),
+        }
+    }
+
+    fn of_all(people: &People) -> Self {
+        people.everybody().fold(Self::default(), |sum, (jid, person)| {
+            let Self { memory, disk } = Self::of(jid, person);
+            Self { memory: sum.memory + memory, disk: sum.disk + disk }
+        })
+    }
+
+    fn fits(self) -> bool {
+        self.memory <= bounds::PEOPLE_BYTES && self.disk <= bounds::PROFILES_BYTES
+    }
 }
 
 impl MemoryUse {
     /// The size of those in the cache.
     pub(crate) fn of(people: &People) -> Self {
-        Self { bytes: count(people), counted_at: None }
+        Self { size: Size::of_all(people), counted_at: None }
     }
-}
-
-fn count(people: &People) -> usize {
-    people.everybody().map(|(jid, person)| of(jid, person)).sum()
 }
 
 impl Session {
     /// A person's size before and after a change.
-    pub(crate) fn memory_of(&self, jid: &BareJid) -> usize {
-        self.people.person(jid).map_or(0, |person| of(jid, person))
+    pub(crate) fn memory_of(&self, jid: &BareJid) -> Size {
+        self.people.person(jid).map_or(Size::default(), |person| Size::of(jid, person))
     }
 
-    pub(crate) fn note_memory(&mut self, before: usize, after: usize) {
-        self.memory.bytes = self.memory.bytes.saturating_add(after).saturating_sub(before);
+    pub(crate) fn note_memory(&mut self, before: Size, after: Size) {
+        let Size { memory, disk } = &mut self.memory.size;
+        *memory = memory.saturating_add(after.memory).saturating_sub(before.memory);
+        *disk = disk.saturating_add(after.disk).saturating_sub(before.disk);
     }
 
-    /// Whether there is room for more devices and profiles.
+    /// Whether there is room for more devices.
     pub(crate) fn has_room_for_people(&mut self, now: Instant) -> bool {
+        self.recount(now);
+        self.memory.size.memory <= bounds::PEOPLE_BYTES
+    }
+
+    /// Whether there is room for more profiles.
+    pub(crate) fn has_room_for_profiles(&mut self, now: Instant) -> bool {
+        self.recount(now);
+        self.memory.size.fits()
+    }
+
+    fn recount(&mut self, now: Instant) {
         let counted_lately = self.memory.counted_at.is_some_and(|at| now < at + COUNTED_EVERY);
-        if self.memory.bytes > bounds::PEOPLE_BYTES && !counted_lately {
+        if !self.memory.size.fits() && !counted_lately {
             // Some leave without a presence to count: with their stream, or with the roster.
-            self.memory.bytes = count(&self.people);
-            self.memory.counted_at = Some(now);
+            self.memory = MemoryUse { size: Size::of_all(&self.people), counted_at: Some(now) };
         }
-        self.memory.bytes <= bounds::PEOPLE_BYTES
     }
 }
 
 #[cfg(test)]
 impl MemoryUse {
-    /// Pretends that everything is full and has just been counted.
-    pub(crate) fn full(now: Instant) -> Self {
-        Self { bytes: bounds::PEOPLE_BYTES + 1, counted_at: Some(now) }
+    /// Pretends that memory or disk is full and has just been counted.
+    pub(crate) fn full(now: Instant, memory: bool) -> Self {
+        let (memory, disk) =
+            if memory { (bounds::PEOPLE_BYTES + 1, 0) } else { (0, bounds::PROFILES_BYTES + 1) };
+        Self { size: Size { memory, disk }, counted_at: Some(now) }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.size.memory
     }
 }

@@ -13,9 +13,11 @@ mod roster;
 
 pub use account::{Account, ConnectionState};
 pub use caps::{CapsKey, CapsRecord};
-pub use contact::{Contact, PersonRecord};
+pub use contact::{Contact, PersonRecord, PersonUpdate};
 pub use image::{Avatar, AvatarRecord, ImageId, ImageInfo, ImageType, NotAnImageId};
 pub use presence::{Availability, OwnPresence, Resource};
-pub use profile::{Address, AddressPatch, Change, Profile, ProfilePatch, ProfileRecord};
+pub use profile::{
+    Address, AddressPatch, Change, Profile, ProfilePatch, ProfileRecord, ProfileSummary, ProfileUpdate,
+};
 pub(crate) use roster::share_groups;
 pub use roster::{RosterItem, RosterRecord, Subscription, SubscriptionRequest};

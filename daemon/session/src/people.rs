@@ -7,11 +7,12 @@ use jid::{BareJid, Jid};
 
 use crate::Step;
 use crate::bounds;
-use crate::effect::{ContactsChanged, Write};
+use crate::effect::{ContactsChanged, Ticket, Write};
+use crate::known_profile::{KnownProfile, KnownProfiles};
 use crate::lookalike::{LookAlikes, Looks};
 use crate::model::{
-    Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Contact, ImageId, PersonRecord, Profile,
-    ProfileRecord, Resource, RosterItem, share_groups,
+    Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Contact, ImageId, PersonRecord, PersonUpdate,
+    Profile, ProfileRecord, ProfileSummary, ProfileUpdate, Resource, RosterItem, share_groups,
 };
 use crate::time::Timestamp;
 
@@ -28,7 +29,7 @@ pub(crate) struct Person {
     pub(crate) shown: Option<Avatar>,
     /// The picture's hash in their presence (XEP-0153), if there is one.
     pub(crate) photo: Option<ImageId>,
-    pub(crate) profile: ProfileRecord,
+    pub(crate) profile: KnownProfiles,
     pub(crate) asked_at: Option<Timestamp>,
     /// The server has said, since we became available, that they or one of their devices are gone.
     pub(crate) has_left: bool,
@@ -92,10 +93,12 @@ impl Online {
 }
 
 impl Person {
-    fn from_record(record: PersonRecord) -> Self {
+    fn from_record(record: PersonRecord, summary: impl Fn(&Profile) -> ProfileSummary) -> Self {
+        let known = |whole: Option<Arc<Profile>>| KnownProfile::stored(whole.as_deref().map(&summary));
+        let ProfileRecord { vcard4, prose, temp } = record.profile;
         let mut person = Self {
             avatar: record.avatar,
-            profile: record.profile,
+            profile: KnownProfiles { vcard4: known(vcard4), prose: known(prose), temp: known(temp) },
             asked_at: record.asked_at,
             ..Self::default()
         };
@@ -103,8 +106,8 @@ impl Person {
         person
     }
 
-    fn record(&self) -> PersonRecord {
-        PersonRecord { avatar: self.avatar.clone(), profile: self.profile.clone(), asked_at: self.asked_at }
+    fn update(&self) -> PersonUpdate {
+        PersonUpdate { avatar: self.avatar.clone(), profile: self.profile.update(), asked_at: self.asked_at }
     }
 
     /// Which image is theirs, saved or not.
@@ -170,7 +173,7 @@ impl Person {
 
     fn contact(&self) -> Option<Contact> {
         let item = self.item.as_ref()?;
-        let profile = self.profile.best();
+        let profile = self.profile.summary();
         let resources = self.resources();
         let best = resources.first();
         Some(Contact {
@@ -192,15 +195,20 @@ impl Person {
     }
 
     fn name(&self) -> Option<String> {
-        Some(name(self.item.as_ref()?, self.profile.best().map(Arc::as_ref)))
+        Some(name(self.item.as_ref()?, self.profile.summary().map(Arc::as_ref)))
     }
 }
 
-fn name(item: &RosterItem, profile: Option<&Profile>) -> String {
+fn name(item: &RosterItem, profile: Option<&ProfileSummary>) -> String {
     let from_profile =
         || profile.and_then(|profile| profile.nickname.clone().or_else(|| profile.full_name.clone()));
     let from_jid = || item.jid.node().map_or_else(|| item.jid.to_string(), |node| node.to_string());
     item.name.clone().or_else(from_profile).unwrap_or_else(from_jid)
+}
+
+fn summary(profile: &Profile, is_ours: bool, seed: u64) -> ProfileSummary {
+    let summary = ProfileSummary::of(profile, seed);
+    if is_ours { summary } else { summary.bounded() }
 }
 
 fn rank(availability: Availability) -> u8 {
@@ -242,6 +250,10 @@ pub(crate) struct People {
     before: BTreeMap<BareJid, Before>,
     /// Those with data that is not yet being written to the cache.
     unsaved: BTreeSet<BareJid>,
+    /// Those with a profile on its way to the cache. The store answers each write, and takes only so many at a time.
+    saving: BTreeMap<Ticket, BareJid>,
+    /// Of hashes: peers don't know it.
+    seed: u64,
     look_alikes: LookAlikes,
     /// Those with a roster item, and the size of their items.
     contacts: usize,
@@ -294,13 +306,15 @@ impl People {
         let mut profiles = 0;
         for (jid, record) in records {
             if let Some(person) = known.get_mut(&jid) {
-                **person = Person { item: person.item.take(), ..Person::from_record(record) };
+                let item = person.item.take();
+                let is_ours = item.is_none();
+                let record = Person::from_record(record, |profile| summary(profile, is_ours, seed));
+                **person = Person { item, ..record };
                 // Our own follows the limits for UIs.
-                if person.item.is_some() {
-                    person.profile.bound();
-                    profiles += person.profile.bytes();
-                    if profiles > bounds::PEOPLE_BYTES {
-                        person.profile = ProfileRecord::default();
+                if !is_ours {
+                    profiles += person.profile.bytes().max(person.profile.stored_bytes());
+                    if profiles > bounds::PEOPLE_BYTES.min(bounds::PROFILES_BYTES) {
+                        person.profile = KnownProfiles::default();
                     }
                 }
             }
@@ -320,6 +334,8 @@ impl People {
             known,
             before: BTreeMap::new(),
             unsaved: BTreeSet::new(),
+            saving: BTreeMap::new(),
+            seed,
             look_alikes,
             contacts: count,
             bytes,
@@ -330,7 +346,8 @@ impl People {
     /// The most that one of its maps holds for a person, beyond who is known: each person has two looks.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.before.len().max(self.unsaved.len()).max(self.look_alikes.entries().div_ceil(2))
+        let maps = [self.before.len(), self.unsaved.len(), self.saving.len()];
+        maps.into_iter().fold(self.look_alikes.entries().div_ceil(2), usize::max)
     }
 
     /// The cached last-seen times.
@@ -462,17 +479,54 @@ impl People {
         mut may_be_saved: impl FnMut(&BareJid) -> bool,
         step: &mut Step<'_>,
     ) -> bool {
-        let known = &self.known;
+        let Self { known, saving, .. } = self;
         self.unsaved.retain(|jid| {
-            let person = known.get(jid).map(|person| person.record());
+            let mut person = known.get_mut(jid);
             // Nothing is kept of a contact who is gone.
             if person.is_some() && !may_be_saved(jid) {
                 return true;
             }
-            step.save(Write::Person { jid: jid.clone(), person });
+            let update = person.as_ref().map(|person| person.update());
+            let has_profile =
+                update.as_ref().is_some_and(|update| update.profile != ProfileUpdate::default());
+            let ticket = step.save(Write::Person { jid: jid.clone(), person: update });
+            if let Some(person) = person.as_mut().filter(|_| has_profile) {
+                person.profile.are_being_saved(ticket);
+                saving.insert(ticket, jid.clone());
+            }
             false
         });
         self.unsaved.is_empty()
+    }
+
+    /// Whose profile was written with this ticket.
+    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<BareJid> {
+        self.saving.remove(&ticket)
+    }
+
+    pub(crate) fn were_saved(&mut self, jid: &BareJid, ticket: Ticket, stored: bool) {
+        if let Some(person) = self.known.get_mut(jid) {
+            person.profile.were_saved(ticket, stored);
+        }
+    }
+
+    /// A person's profile, in full. `found`: what the store has.
+    pub(crate) fn whole_profile(&mut self, jid: &BareJid, found: ProfileRecord) -> Option<Arc<Profile>> {
+        let person = self.known.get_mut(jid)?;
+        let whole = person.profile.whole(found, self.seed)?;
+        // It may have been stored with other bounds. Our own follows the limits for UIs.
+        let is_ours = person.item.is_none();
+        Some(if is_ours { whole } else { Arc::new(Arc::unwrap_or_clone(whole).bounded()) })
+    }
+
+    /// A person's profiles, to look at: [`Self::edit`] notes a change.
+    pub(crate) fn profiles(&mut self, jid: &BareJid) -> Option<&mut KnownProfiles> {
+        self.known.get_mut(jid).map(|person| &mut person.profile)
+    }
+
+    /// What memory keeps of a profile. Our own follows the limits for UIs.
+    pub(crate) fn summary(&self, profile: &Profile, is_ours: bool) -> ProfileSummary {
+        summary(profile, is_ours, self.seed)
     }
 
     /// Of those whose turn it is, who effectively changed since the last report, and who is no longer a contact:

@@ -13,7 +13,7 @@ use xmpp_parsers::presence::{Presence, Show, Type};
 
 use crate::command::{Answer, Call};
 use crate::dropped::What;
-use crate::effect::{Effect, Ticket, Write};
+use crate::effect::{StoreFailed, Ticket, Write};
 use crate::failure::Failure;
 use crate::model::{Availability, OwnPresence};
 use crate::people::{self, Online, Person};
@@ -240,19 +240,18 @@ impl Session {
         if let Err(failure) = step.measure(&self.full_presence(&presence).into()) {
             return step.reply(call, Err(failure));
         }
-        let ticket = self.tickets.issue();
-        self.presence.saving.push((ticket, call, presence.clone()));
-        step.effects.push(Effect::Save { write: Write::OwnPresence(presence), ticket: Some(ticket) });
+        let ticket = step.save(Write::OwnPresence(presence.clone()));
+        self.presence.saving.push((ticket, call, presence));
     }
 
     /// It applies once it is on disk: what could not be stored is never sent.
     pub(crate) fn handle_presence_saved(
         &mut self,
         (call, presence): (Call, OwnPresence),
-        stored: bool,
+        saved: Result<(), StoreFailed>,
         step: &mut Step<'_>,
     ) {
-        if !stored {
+        if saved.is_err() {
             step.reply(call, Err(Failure::StorageFailed));
             return;
         }

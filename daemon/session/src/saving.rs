@@ -1,10 +1,10 @@
 //! What is known about people goes to the cache at the end of a step, each person once, however often they changed; a
 //! contact who keeps changing is saved once per interval ([`Throttle`]). A crash loses some seconds of data that the
-//! server can send again.
+//! server can send again. A profile stays in memory until the store has it.
 //!
 //! [`Throttle`]: crate::throttle::Throttle
 
-use crate::effect::Write;
+use crate::effect::{StoreFailed, Ticket, Write};
 use crate::{Session, Step};
 
 impl Session {
@@ -24,7 +24,16 @@ impl Session {
             self.saves.done_for_all();
         }
         if all_are_saved {
-            self.images.take_unused().into_iter().for_each(|id| step.save(Write::ImageUnused { id }));
+            for id in self.images.take_unused() {
+                step.save(Write::ImageUnused { id });
+            }
         }
+    }
+
+    pub(crate) fn handle_person_saved(&mut self, ticket: Ticket, result: Result<(), StoreFailed>) {
+        let Some(jid) = self.people.take_saved(ticket) else { return };
+        let before = self.memory_of(&jid);
+        self.people.were_saved(&jid, ticket, result.is_ok());
+        self.note_memory(before, self.memory_of(&jid));
     }
 }

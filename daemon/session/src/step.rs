@@ -7,7 +7,7 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::command::{Answer, Call};
-use crate::effect::{Effect, Notice, Write};
+use crate::effect::{Effect, Notice, Ticket, Tickets, Write};
 use crate::failure::Failure;
 use crate::time::Now;
 use crate::{size, xml};
@@ -17,6 +17,7 @@ pub(crate) struct Step<'a> {
     pub(crate) now: Now,
     /// The largest stanza that the server accepts, in bytes.
     pub(crate) stanza_limit: usize,
+    pub(crate) tickets: Tickets,
     pub(crate) effects: &'a mut Vec<Effect>,
 }
 
@@ -58,8 +59,11 @@ impl Step<'_> {
         }
     }
 
-    pub(crate) fn save(&mut self, write: Write) {
-        self.effects.push(Effect::Save { write, ticket: None });
+    /// Returns the ticket of the answer, for features that it concerns.
+    pub(crate) fn save(&mut self, write: Write) -> Ticket {
+        let ticket = self.tickets.issue();
+        self.effects.push(Effect::Save { write, ticket });
+        ticket
     }
 
     pub(crate) fn reply(&mut self, call: Call, result: Result<Answer, Failure>) {

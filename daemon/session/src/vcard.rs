@@ -3,15 +3,14 @@
 //!
 //! Left out: vCards by IQ (§3), and anything in RFC 6350 beyond [`Profile`].
 
-use std::sync::Arc;
-
 use jid::{BareJid, Jid};
 use minidom::Element;
 
 use crate::bounds;
 use crate::failure::Failure;
+use crate::known_profile::{KnownProfile, KnownProfiles};
 use crate::lookups::{Kind, Lookup};
-use crate::model::{Address, Profile, ProfileRecord};
+use crate::model::{Address, Profile};
 use crate::pep::{self, Event, News};
 use crate::request::{Outcome, Request, VcardSource};
 use crate::xml::some_text;
@@ -33,10 +32,10 @@ impl VcardSource {
         }
     }
 
-    fn slot(self) -> fn(&mut ProfileRecord) -> &mut Option<Arc<Profile>> {
+    fn slot(self) -> fn(&mut KnownProfiles) -> &mut KnownProfile {
         match self {
-            Self::Vcard4 => |record| &mut record.vcard4,
-            Self::Prose => |record| &mut record.prose,
+            Self::Vcard4 => |known| &mut known.vcard4,
+            Self::Prose => |known| &mut known.prose,
         }
     }
 }

@@ -15,7 +15,10 @@ pub(crate) enum Awaited {
     Login,
     Roster,
     Avatar(BareJid),
+    /// What the server says.
     Profile(BareJid),
+    /// What the store has.
+    StoredProfile(BareJid),
     /// The result of what this call itself requested.
     Outcome(Call),
 }
@@ -45,6 +48,13 @@ impl Waiting {
         }
     }
 
+    /// They wait for something else from now on, in the time that is left.
+    pub(crate) fn wait_instead(&mut self, before: &Awaited, after: &Awaited) {
+        for (_, awaited, _) in self.0.iter_mut().filter(|(_, awaited, _)| awaited == before) {
+            *awaited = after.clone();
+        }
+    }
+
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<(Call, Awaited)> {
         let overdue = self.0.extract_if(.., |(.., deadline)| *deadline <= now);
         overdue.map(|(call, awaited, _)| (call, awaited)).collect()
@@ -60,7 +70,7 @@ impl Session {
     pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, step: &mut Step<'_>) -> bool {
         if self.waiting.0.len() >= bounds::WAITING_CALLS {
             let limit = bounds::WAITING_CALLS;
-            step.reply(call, Err(Failure::LimitExceeded { what: "calls that wait for the server", limit }));
+            step.reply(call, Err(Failure::LimitExceeded { what: "waiting calls", limit }));
             return false;
         }
         self.waiting.0.push((call, awaited, step.now.monotonic + bounds::CALL_TIMEOUT));
@@ -79,12 +89,12 @@ impl Session {
         }
     }
 
-    /// The stream is gone, and with it all answers in flight. An image being written still gets to the disk; calls
-    /// that wait for login or roster wait for the next stream.
+    /// The stream is gone, and with it all answers in flight. The store needs none; calls that wait for login or
+    /// roster wait for the next stream.
     pub(crate) fn fail_waiting_for_answers(&mut self, step: &mut Step<'_>) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let calls = waiting.take(|awaited| match awaited {
-            Awaited::Login | Awaited::Roster => false,
+            Awaited::Login | Awaited::Roster | Awaited::StoredProfile(_) => false,
             Awaited::Avatar(jid) => !self.is_avatar_on_its_way(jid),
             Awaited::Profile(_) | Awaited::Outcome(_) => true,
         });
@@ -94,9 +104,9 @@ impl Session {
         }
     }
 
-    /// Nothing can be waited for any more.
+    /// Nothing can be waited for any more, except the store.
     pub(crate) fn fail_waiting(&mut self, failure: &Failure, step: &mut Step<'_>) {
-        for call in self.waiting.take(|_| true) {
+        for call in self.waiting.take(|awaited| !matches!(awaited, Awaited::StoredProfile(_))) {
             step.reply(call, Err(failure.clone()));
         }
     }

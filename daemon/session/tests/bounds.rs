@@ -5,14 +5,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minidom::Element;
 use prosed_session::{
-    Answer, Call, Command, Contact, Effect, Failure, Input, Notice, Now, RosterItem, RosterRecord, Session,
-    Snapshot, Software, Subscription, Timestamp, Write, bounds,
+    Answer, Call, Command, Contact, Effect, Failure, Input, Notice, Now, Profile, RosterItem, RosterRecord,
+    Session, Snapshot, Software, Subscription, Timestamp, Write, bounds,
 };
 use sha1::{Digest, Sha1};
 use xmpp_parsers::stanza::Stanza;
@@ -187,6 +188,17 @@ impl Bench {
 
     fn mallory(&self) -> Contact {
         self.session.contact(&MALLORY.parse().unwrap()).unwrap()
+    }
+
+    /// What `load_profile` answers.
+    fn profile(&mut self, jid: &str) -> Arc<Profile> {
+        let command = Command::LoadProfile { jid: jid.parse().unwrap(), refresh: false };
+        self.happen(Input::Command { call: Call(9), command });
+        let answer = self.effects.iter().rev().find_map(|effect| match effect {
+            Effect::Reply { call: Call(9), result: Ok(Answer::Profile(profile)) } => Some(profile.clone()),
+            _ => None,
+        });
+        answer.unwrap()
     }
 
     fn asks(&mut self, stranger: &str) {
@@ -377,14 +389,14 @@ fn a_profile_is_bounded_by_bytes() {
         )
     };
     bench.sends(&publish(MALLORY));
-    let profile = bench.mallory().profile.unwrap();
+    let profile = bench.profile(MALLORY);
     let lists = [&profile.emails, &profile.phones, &profile.urls];
     let bytes: usize = lists.into_iter().flatten().chain(&profile.note).map(String::len).sum();
     assert!((5_000..=CONTACT_BYTES / 6).contains(&bytes), "{bytes} bytes");
     assert_eq!(profile.full_name.as_deref(), Some("Name"));
     // Our own is what our UIs wrote.
     bench.sends(&publish("marc@prose.org"));
-    let ours = bench.session.account().profile.unwrap();
+    let ours = bench.profile("marc@prose.org");
     assert_eq!((ours.emails.len(), ours.note.as_deref()), (20, Some(long.as_str())));
 }
 

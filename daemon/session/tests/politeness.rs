@@ -86,7 +86,7 @@ impl Account {
             for effect in effects {
                 match effect {
                     Effect::Save { write: Write::Person { jid, person: Some(person) }, .. } => {
-                        self.people.insert(jid, person);
+                        self.people.entry(jid).or_default().update(&person);
                     }
                     Effect::Send { stanza, .. } => inputs.extend(self.answer(*stanza)),
                     _ => {}

@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jid::BareJid;
-use prosed_session::{ImageId, ImageType, Snapshot, Ticket, Write};
+use prosed_session::{ImageId, ImageType, Query, Record, Snapshot, StoreFailed, Ticket, Write};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::StoreError;
 use super::forgetting::{Forgetting, Forgotten};
 use super::images::{Images, ThumbnailSize};
 use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
 use super::rows::{Rows, RowsError};
+use super::{StoreAnswer, StoreError};
 use crate::files::Lock;
 use crate::registry::Registry;
 
-/// How long a write without a ticket may stay in memory. The server sends again what `kill -9` then loses.
+/// How long a write to the rows may stay in memory. The server sends again what `kill -9` then loses.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_secs(2);
 
 /// Pictures that an account no longer needs, before checking other accounts: that reads every record.
@@ -42,9 +42,16 @@ pub(super) enum Job {
     },
     Write {
         account: BareJid,
-        batch: Vec<(Write, Option<Ticket>)>,
-        receipts: mpsc::UnboundedSender<(Ticket, bool)>,
+        batch: Vec<(Write, Ticket)>,
+        answers: mpsc::UnboundedSender<StoreAnswer>,
         /// Its place in its account's share, held until it is done.
+        room: Option<OwnedSemaphorePermit>,
+    },
+    Read {
+        account: BareJid,
+        query: Query,
+        ticket: Ticket,
+        answers: mpsc::UnboundedSender<StoreAnswer>,
         room: Option<OwnedSemaphorePermit>,
     },
     Forget {
@@ -99,8 +106,22 @@ pub(super) struct Keeper {
     _lock: Lock,
 }
 
-/// A receipt owed: to whom, its ticket, and whether the write has succeeded so far.
-type Owed = (mpsc::UnboundedSender<(Ticket, bool)>, Ticket, bool);
+impl Job {
+    /// It came too late: the store is shut. A session that is gone needs no answer.
+    pub(super) fn refuse(self) {
+        match self {
+            Self::Write { batch, answers, .. } => {
+                let all = batch.into_iter().map(|(_, ticket)| (ticket, Err(StoreFailed))).collect();
+                let _ = answers.send(StoreAnswer::Saved(all));
+            }
+            Self::Read { ticket, answers, .. } => {
+                let _ = answers.send(StoreAnswer::Found(ticket, Err(StoreFailed)));
+            }
+            // Whoever waits for these learns it from the reply that never comes.
+            _ => {}
+        }
+    }
+}
 
 pub(super) fn rows_folder(folder: &Path) -> PathBuf {
     folder.join("rows")
@@ -158,7 +179,6 @@ impl Keeper {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the cache can't run"),
         };
-        let mut owed: Vec<Owed> = Vec::new();
         let mut closing = None;
         let mut write_out_at = None;
         while closing.is_none() {
@@ -172,17 +192,14 @@ impl Keeper {
             });
             match next {
                 Ok(Some(job)) => {
-                    closing = self.handle(job, &mut owed);
-                    // At most what the queue holds, so that a busy session delays no receipt for long.
+                    closing = self.handle(job);
+                    // At most what the queue holds, so that a busy session delays no flush for long.
                     for _ in 0..super::QUEUE {
                         if closing.is_some() {
                             break;
                         }
                         let Ok(job) = queue.try_recv() else { break };
-                        closing = self.handle(job, &mut owed);
-                    }
-                    if !owed.is_empty() {
-                        self.settle(&mut owed);
+                        closing = self.handle(job);
                     }
                 }
                 Ok(None) => break,
@@ -202,9 +219,7 @@ impl Keeper {
         // Jobs that came too late are told so.
         queue.close();
         while let Ok(job) = queue.try_recv() {
-            if let Job::Write { batch, receipts, .. } = job {
-                super::refuse(batch, &receipts);
-            }
+            job.refuse();
         }
         // The waiting caller may reopen the cache.
         drop(self);
@@ -214,21 +229,17 @@ impl Keeper {
     }
 
     /// Returns whom to notify at the end, if this is the end.
-    fn handle(&mut self, job: Job, owed: &mut Vec<Owed>) -> Option<oneshot::Sender<()>> {
+    fn handle(&mut self, job: Job) -> Option<oneshot::Sender<()>> {
         // If nobody waits for the reply any more, it is dropped.
         match job {
             Job::Load { account, reply } => drop(reply.send(self.load(account))),
-            Job::Write { account, batch, receipts, room } => {
-                for (write, ticket) in batch {
-                    let is_image = matches!(write, Write::Image { .. });
-                    let stored = self.apply(&account, write);
-                    match ticket {
-                        // It is only for display, and the server can send it again.
-                        Some(ticket) if is_image => drop(receipts.send((ticket, stored))),
-                        Some(ticket) => owed.push((receipts.clone(), ticket, stored)),
-                        None => {}
-                    }
-                }
+            Job::Write { account, batch, answers, room } => {
+                let saved = batch.into_iter().map(|(write, ticket)| (ticket, self.apply(&account, write)));
+                drop(answers.send(StoreAnswer::Saved(saved.collect())));
+                drop(room);
+            }
+            Job::Read { account, query, ticket, answers, room } => {
+                drop(answers.send(StoreAnswer::Found(ticket, self.read(&account, &query))));
                 drop(room);
             }
             Job::Forget { account, reply } => self.to_forget.push_back((account, reply)),
@@ -273,8 +284,17 @@ impl Keeper {
         }
     }
 
-    /// Returns whether it succeeded.
-    pub(super) fn apply(&mut self, account: &BareJid, write: Write) -> bool {
+    fn read(&mut self, account: &BareJid, query: &Query) -> Result<Option<Record>, StoreFailed> {
+        let found = match query {
+            Query::Profile(jid) => self.on_rows(|rows| rows.profile(account, jid)),
+        };
+        found.map(|profile| profile.map(|profile| Record::Profile(Box::new(profile)))).map_err(|error| {
+            tracing::warn!(%error, %account, "something could not be read");
+            StoreFailed
+        })
+    }
+
+    pub(super) fn apply(&mut self, account: &BareJid, write: Write) -> Result<(), StoreFailed> {
         let result = match &write {
             Write::Image { id, kind, data } => {
                 self.unused.remove(id);
@@ -319,7 +339,7 @@ impl Keeper {
         if let Err(error) = &result {
             tracing::warn!(%error, %account, "something could not be stored");
         }
-        result.is_ok()
+        result.map_err(|_| StoreFailed)
     }
 
     /// A picture may no longer be used.
@@ -340,15 +360,6 @@ impl Keeper {
         if let Err(error) = removed {
             // The next start removes them.
             tracing::warn!(%error, "images that nobody needs can't be removed");
-        }
-    }
-
-    /// Flushes once for all, and sends the receipts.
-    fn settle(&mut self, owed: &mut Vec<Owed>) {
-        let written = self.write_out();
-        for (receipts, ticket, stored) in owed.drain(..) {
-            // A session that is gone needs no receipt.
-            let _ = receipts.send((ticket, stored && written));
         }
     }
 

@@ -3,7 +3,7 @@
 //! One thread owns it all, since sled is synchronous and benefits from batches. [`Store`] is the handle of that
 //! thread. Rosters, people and features are rows ([`rows`]), images are files ([`images`]); what fails to open is set
 //! aside ([`opening`]). The one [`Write`] that no server can return, our own presence, also goes through here, so
-//! that all writes of a session keep their order and their receipts, but it is stored in the [`Registry`].
+//! that all writes of a session keep their order and their answers, but it is stored in the [`Registry`].
 
 mod forgetting;
 mod images;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jid::BareJid;
-use prosed_session::{ImageId, ImageType, Snapshot, Ticket, Write};
+use prosed_session::{ImageId, ImageType, Query, Record, Snapshot, StoreFailed, Ticket, Write};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::files::{self, Lock};
@@ -49,6 +49,15 @@ pub(crate) enum StoreError {
     /// Exit code 5.
     #[error("the cache can't be used, not even a new one: {0}")]
     Unusable(String),
+}
+
+/// What the store answers to a session.
+#[derive(Debug)]
+pub(crate) enum StoreAnswer {
+    /// What became of a batch of writes, in their order.
+    Saved(Vec<(Ticket, Result<(), StoreFailed>)>),
+    /// The answer to a read; `None` if there is no such record, or a damaged one.
+    Found(Ticket, Result<Option<Record>, StoreFailed>),
 }
 
 /// A cheap handle of the store thread. The thread ends with [`Store::shutdown`] or with the last handle, after
@@ -101,19 +110,35 @@ impl Store {
     /// An account with more in flight than its [`Share`] waits, too: no other account's writes queue up behind those
     /// of an account that floods us, and the queue is bounded in bytes.
     ///
-    /// Each ticket comes back through `receipts` with whether its write is on disk; an image's, with whether it can
-    /// be read. Writes without a ticket follow within [`keeper::WRITE_BEHIND`].
+    /// Each ticket comes back through `answers`: from then on, reads find what was written. It is on disk within
+    /// [`keeper::WRITE_BEHIND`]; our own presence is by then.
     pub(crate) async fn write(
         &self,
         account: &BareJid,
-        batch: Vec<(Write, Option<Ticket>)>,
-        receipts: &mpsc::UnboundedSender<(Ticket, bool)>,
+        batch: Vec<(Write, Ticket)>,
+        answers: &mpsc::UnboundedSender<StoreAnswer>,
         share: &Share,
     ) {
         let room = share.take(batch.iter().map(|(write, _)| write.bytes()).sum()).await;
-        let job = Job::Write { account: account.clone(), batch, receipts: receipts.clone(), room };
-        if let Err(mpsc::error::SendError(Job::Write { batch, .. })) = self.jobs.send(job).await {
-            refuse(batch, receipts);
+        let job = Job::Write { account: account.clone(), batch, answers: answers.clone(), room };
+        if let Err(mpsc::error::SendError(job)) = self.jobs.send(job).await {
+            job.refuse();
+        }
+    }
+
+    /// Queues a read, behind all writes before it, as [`Store::write`] does. The answer comes through `answers`.
+    pub(crate) async fn read(
+        &self,
+        account: &BareJid,
+        query: Query,
+        ticket: Ticket,
+        answers: &mpsc::UnboundedSender<StoreAnswer>,
+        share: &Share,
+    ) {
+        let room = share.take(0).await;
+        let job = Job::Read { account: account.clone(), query, ticket, answers: answers.clone(), room };
+        if let Err(mpsc::error::SendError(job)) = self.jobs.send(job).await {
+            job.refuse();
         }
     }
 
@@ -180,7 +205,7 @@ impl Store {
     }
 }
 
-/// What one account may have in flight to the store thread: [`SHARE_KIB`] of writes.
+/// What one account may have in flight to the store thread: [`SHARE_KIB`] of writes and reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Share(Arc<Semaphore>);
 
@@ -196,14 +221,6 @@ impl Share {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(JOB_KIB, SHARE_KIB);
         // The semaphore is never closed.
         Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
-    }
-}
-
-/// Reports that these writes are not stored.
-fn refuse(batch: Vec<(Write, Option<Ticket>)>, receipts: &mpsc::UnboundedSender<(Ticket, bool)>) {
-    for ticket in batch.into_iter().filter_map(|(_, ticket)| ticket) {
-        // A session that is gone needs no receipt.
-        let _ = receipts.send((ticket, false));
     }
 }
 

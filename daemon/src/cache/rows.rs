@@ -23,8 +23,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jid::BareJid;
 use prosed_session::{
-    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, RosterItem, RosterRecord, Snapshot,
-    SubscriptionRequest, Timestamp, Write, bounds,
+    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, PersonUpdate, ProfileRecord, RosterItem,
+    RosterRecord, Snapshot, SubscriptionRequest, Timestamp, Write, bounds,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,16 @@ impl Rows {
         Ok(Snapshot { roster, people, last_seen, caps, requests, ..Snapshot::default() })
     }
 
+    /// What is stored of a person's profiles.
+    pub(super) fn profile(
+        &self,
+        account: &BareJid,
+        jid: &BareJid,
+    ) -> Result<Option<ProfileRecord>, RowsError> {
+        let person = self.people.get(key(account, jid.as_str()))?;
+        Ok(person.and_then(|value| decode::<PersonRecord>(&value)).map(|person| person.profile))
+    }
+
     /// What opening has read of an account, unless it was taken before or has changed since.
     fn take_found(&self, account: &BareJid) -> (Option<Vec<Row>>, Option<Vec<Row>>) {
         let found = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -261,6 +271,16 @@ impl Rows {
                 if person.is_none() {
                     batches.push((SEEN, one(key.clone(), None::<&Timestamp>)?));
                 }
+                let person = match person {
+                    Some(update) => {
+                        let stored = self.people.get(&key)?;
+                        let stored = stored.and_then(|value| decode::<PersonRecord>(&value));
+                        let mut person = stored.unwrap_or_default();
+                        person.update(update);
+                        Some(person)
+                    }
+                    None => None,
+                };
                 (PEOPLE, one(key, person.as_ref())?)
             }
             Write::LastSeen(times) => {
@@ -453,7 +473,7 @@ impl Copy {
 
     /// Rows have changed.
     pub(super) fn follow(&mut self, change: &Change, write: &Write) -> Result<(), RowsError> {
-        if let Write::Person { person: Some(PersonRecord { avatar: Some(Some(avatar)), .. }), .. } = write {
+        if let Write::Person { person: Some(PersonUpdate { avatar: Some(Some(avatar)), .. }), .. } = write {
             self.avatars[1].insert(avatar.id);
         }
         change.make(self.trees.each_ref())

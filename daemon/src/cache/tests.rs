@@ -5,8 +5,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use prosed_session::{
-    Availability, AvatarRecord, CapsKey, CapsRecord, ImageInfo, OwnPresence, PersonRecord, Profile,
-    ProfileRecord, RosterItem, RosterRecord, Subscription, SubscriptionRequest, Timestamp, bounds,
+    Availability, AvatarRecord, CapsKey, CapsRecord, Change, ImageInfo, OwnPresence, PersonRecord,
+    PersonUpdate, Profile, ProfileRecord, ProfileUpdate, RosterItem, RosterRecord, Subscription,
+    SubscriptionRequest, Timestamp, bounds,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -59,7 +60,10 @@ fn person(picture: Option<&[u8]>) -> PersonRecord {
 }
 
 fn about(text: &str, picture: Option<&[u8]>) -> Write {
-    Write::Person { jid: jid(text), person: Some(person(picture)) }
+    let PersonRecord { avatar, profile, asked_at } = person(picture);
+    let vcard4 = profile.vcard4.map_or(Change::Remove, Change::Set);
+    let profile = ProfileUpdate { vcard4, ..ProfileUpdate::default() };
+    Write::Person { jid: jid(text), person: Some(PersonUpdate { avatar, profile, asked_at }) }
 }
 
 fn caps(ver: &str) -> (CapsKey, CapsRecord) {
@@ -101,17 +105,39 @@ impl Bench {
         self.home.path().join("cache")
     }
 
-    /// Writes each with a ticket; returns the receipts.
-    async fn write(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
-        let (receipts, mut received) = mpsc::unbounded_channel();
-        let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Some(Ticket(n)))).collect();
-        self.store.write(account, batch, &receipts, &Share::default()).await;
-        drop(receipts);
+    /// What becomes of each write, before it is flushed.
+    async fn write_behind(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let batch = writes.into_iter().zip(1..).map(|(write, n)| (write, Ticket(n))).collect();
+        self.store.write(account, batch, &answers, &Share::default()).await;
+        drop(answers);
         let mut stored = BTreeMap::new();
-        while let Some((ticket, is_stored)) = received.recv().await {
-            assert_eq!(stored.insert(ticket, is_stored), None, "a receipt comes once");
+        while let Some(answer) = answered.recv().await {
+            let StoreAnswer::Saved(all) = answer else { panic!("{answer:?}") };
+            for (ticket, result) in all {
+                assert_eq!(stored.insert(ticket, result.is_ok()), None, "an answer comes once");
+            }
         }
         stored.into_values().collect()
+    }
+
+    /// Writes all of this to disk; returns whether each is there.
+    async fn write(&self, account: &BareJid, writes: Vec<Write>) -> Vec<bool> {
+        let stored = self.write_behind(account, writes).await;
+        let flushed = self.store.flush().await;
+        stored.into_iter().map(|stored| stored && flushed).collect()
+    }
+
+    async fn read(&self, account: &BareJid, of: &str) -> Result<Option<ProfileRecord>, StoreFailed> {
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        let query = Query::Profile(jid(of));
+        self.store.read(account, query, Ticket(7), &answers, &Share::default()).await;
+        match answered.recv().await {
+            Some(StoreAnswer::Found(Ticket(7), result)) => {
+                result.map(|record| record.map(|Record::Profile(profile)| *profile))
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn write_all(&self, account: &BareJid, writes: Vec<Write>) {
@@ -247,13 +273,50 @@ async fn what_a_ticket_confirmed_outlives_a_kill() {
 }
 
 #[tokio::test]
-async fn what_has_no_ticket_is_written_behind() {
+async fn profiles_are_read_and_changed_one_by_one() {
     let bench = Bench::new();
-    let (receipts, _received) = mpsc::unbounded_channel();
-    bench
-        .store
-        .write(&me(), vec![(roster("1", &["a@example.org"]), None)], &receipts, &Share::default())
-        .await;
+    let named = |name: &str| Arc::new(Profile { full_name: Some(name.to_owned()), ..Profile::default() });
+    let change = |vcard4, temp| {
+        let profile = ProfileUpdate { vcard4, temp, prose: Change::Keep };
+        Write::Person {
+            jid: jid("a@example.org"),
+            person: Some(PersonUpdate { profile, ..PersonUpdate::default() }),
+        }
+    };
+    assert_eq!(bench.read(&me(), "a@example.org").await, Ok(None));
+    let written = vec![change(Change::Set(named("one")), Change::Set(named("two")))];
+    assert_eq!(bench.write_behind(&me(), written).await, [true]);
+    let vcard4 = Some(named("one"));
+    let both = ProfileRecord { vcard4, temp: Some(named("two")), prose: None };
+    assert_eq!(bench.read(&me(), "a@example.org").await, Ok(Some(both.clone())), "without a flush");
+    assert_eq!(bench.read(&jid("you@example.org"), "a@example.org").await, Ok(None), "another account");
+    bench.write_all(&me(), vec![change(Change::Keep, Change::Keep)]).await;
+    let bench = bench.reopen().await;
+    assert_eq!(bench.read(&me(), "a@example.org").await, Ok(Some(both)));
+    bench.write_all(&me(), vec![change(Change::Remove, Change::Keep)]).await;
+    let one = ProfileRecord { temp: Some(named("two")), ..ProfileRecord::default() };
+    assert_eq!(bench.read(&me(), "a@example.org").await, Ok(Some(one)));
+    // Damage counts as absence, and failure does not.
+    let damage = |rows: &rows::Rows| {
+        rows.damage(&me(), "people", "a@example.org", Some(b"nonsense".to_vec()));
+        Ok(())
+    };
+    bench.on_thread(move |keeper| keeper.on_rows(damage).unwrap()).await;
+    assert_eq!(bench.read(&me(), "a@example.org").await, Ok(None));
+    bench.break_rows().await;
+    assert_eq!(bench.read(&me(), "a@example.org").await, Err(StoreFailed));
+    bench.store.shutdown().await;
+    assert_eq!(bench.read(&me(), "a@example.org").await, Err(StoreFailed));
+}
+
+#[tokio::test]
+async fn our_own_presence_is_on_disk_once_confirmed_and_rows_are_written_behind() {
+    let bench = Bench::new();
+    let presence = OwnPresence { availability: Availability::Dnd, status: None, priority: Some(1) };
+    let writes = vec![roster("1", &["a@example.org"]), Write::OwnPresence(presence)];
+    assert_eq!(bench.write_behind(&me(), writes).await, [true, true]);
+    let accounts = fs::read_to_string(bench.home.path().join("data/accounts.json")).unwrap();
+    assert!(accounts.to_lowercase().contains("dnd"), "{accounts}");
     assert_eq!(bench.after_kill().store.load(&me()).await.roster, None, "there was no need to hurry");
     while bench.on_thread(|keeper| keeper.dirty).await {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -423,7 +486,7 @@ async fn after_a_lost_write_a_roster_has_no_version() {
     assert_eq!((version(&snapshot), names(&snapshot)), (None, vec!["a@example.org", "c@example.org"]));
     bench.write_all(&me(), vec![roster("3", &["a@example.org", "b@example.org", "c@example.org"])]).await;
     bench.write_all(&me(), vec![push("4", &[], &["a@example.org"])]).await;
-    // No loss is known, but anything without a ticket may be lost.
+    // No loss is known, but what is not flushed may be lost.
     bench.break_rows().await;
     bench.pass_time().await;
     bench.write_all(&me(), vec![push("6", &["f@example.org"], &[])]).await;
@@ -532,11 +595,7 @@ async fn what_opening_has_read_is_not_shown_where_it_has_changed_since() {
     let bench = Bench::new();
     bench.write_all(&me(), vec![about("me@example.org", Some(b"old"))]).await;
     let bench = bench.reopen().await;
-    let (receipts, _received) = mpsc::unbounded_channel();
-    bench
-        .store
-        .write(&me(), vec![(about("me@example.org", Some(b"new")), None)], &receipts, &Share::default())
-        .await;
+    bench.write_behind(&me(), vec![about("me@example.org", Some(b"new"))]).await;
     let people = bench.store.load(&me()).await.people;
     assert_eq!(people[0].1.avatar.as_ref().unwrap().as_ref().unwrap().id, id(b"new"));
     let bench = bench.reopen().await;
@@ -708,7 +767,7 @@ async fn others_go_on_while_an_account_is_forgotten() {
             Write::Person { jid: jid(&name(998)), person: None },
             about(&name(999), Some(b"late")),
         ] {
-            assert!(keeper.apply(&account, write));
+            assert_eq!(keeper.apply(&account, write), Ok(()));
         }
         let mut pieces = 0;
         while keeper.is_forgetting() {
@@ -815,8 +874,7 @@ async fn after_the_end_nothing_is_confirmed() {
 #[tokio::test]
 async fn a_flush_writes_everything_out() {
     let bench = Bench::new();
-    let (receipts, _received) = mpsc::unbounded_channel();
-    bench.store.write(&me(), vec![(features("v"), None)], &receipts, &Share::default()).await;
+    bench.write_behind(&me(), vec![features("v")]).await;
     assert!(bench.store.flush().await);
     assert_eq!(bench.after_kill().store.load(&me()).await.caps, [caps("v")]);
 }
@@ -852,11 +910,7 @@ async fn ten_thousand_contacts_are_there_at_once() {
         .await;
     let people_written = begun.elapsed();
     let begun = Instant::now();
-    let (receipts, _received) = mpsc::unbounded_channel();
-    bench
-        .store
-        .write(&me(), pictures.iter().map(|data| (image(data), None)).collect(), &receipts, &Share::default())
-        .await;
+    bench.write_behind(&me(), pictures.iter().map(|data| image(data)).collect()).await;
     assert!(bench.store.flush().await);
     let images_written = begun.elapsed();
     bench.store.shutdown().await;
@@ -888,20 +942,20 @@ async fn a_store_that_is_stuck_does_not_answer() {
 /// How many of its batches of this size an account can queue while the disk hangs.
 async fn under_way(bench: &Bench, bytes: usize) -> usize {
     let _stopped = bench.stop_thread().await;
-    let (me, receipts) = (me(), mpsc::unbounded_channel().0);
+    let (me, answers) = (me(), mpsc::unbounded_channel().0);
     let (share, others_share) = (Share::default(), Share::default());
     let mut under_way = 0;
     loop {
-        let batch = vec![(image(&vec![0; bytes]), None)];
-        let write = bench.store.write(&me, batch, &receipts, &share);
+        let batch = vec![(image(&vec![0; bytes]), Ticket(1))];
+        let write = bench.store.write(&me, batch, &answers, &share);
         if tokio::time::timeout(Duration::from_millis(50), write).await.is_err() {
             break;
         }
         under_way += 1;
     }
     // Another account has its own.
-    let batch = vec![(features("v"), None)];
-    let others = bench.store.write(&me, batch, &receipts, &others_share);
+    let batch = vec![(features("v"), Ticket(1))];
+    let others = bench.store.write(&me, batch, &answers, &others_share);
     tokio::time::timeout(Duration::from_secs(10), others).await.expect("there is room");
     under_way
 }

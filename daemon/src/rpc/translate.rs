@@ -6,8 +6,8 @@ use prosed_protocol as api;
 use prosed_protocol::{ApiError, ErrorKind, Patch};
 use prosed_session::{
     Account, AddressPatch, Answer, Availability, Avatar, Change, ConnectionState, Contact, ContactsChanged,
-    Failure, Notice, Profile, ProfilePatch, Resource, RosterSource, Subscription, SubscriptionRequest,
-    Timestamp,
+    Failure, Notice, Profile, ProfilePatch, ProfileSummary, Resource, RosterSource, Subscription,
+    SubscriptionRequest, Timestamp,
 };
 
 use super::picture_key::PictureKey;
@@ -284,7 +284,7 @@ pub(crate) fn profile(profile: &Profile) -> api::Profile {
 }
 
 /// The part of a profile shown with contacts and accounts.
-fn summary(profile: &Profile) -> api::ProfileSummary {
+fn summary(profile: &ProfileSummary) -> api::ProfileSummary {
     api::ProfileSummary {
         full_name: profile.full_name.clone(),
         nickname: profile.nickname.clone(),

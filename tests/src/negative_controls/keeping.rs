@@ -37,8 +37,9 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "failed-writes-told",
         file: KEEPER,
-        here: "        result.is_ok()\n    }\n\n    /// A picture may no longer be used",
-        instead: "        ($out && matches!(write, Write::OwnPresence(_))) || $here",
+        here: "        result.map_err(|_| StoreFailed)\n",
+        instead: "        if $out && matches!(write, Write::OwnPresence(_)) {\n\
+                  return Ok(());\n}\n$here",
     },
     // Both: a lost file would also be noticed, and replaced by the clock.
     Edit {

@@ -1774,7 +1774,7 @@ class AsyncMethods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
-                RequestTimedOut, InternalError, LimitExceeded.
+                RequestTimedOut, StorageFailed, InternalError, LimitExceeded.
         """
         answer = await self.call("load_profile", jid=jid, account=account, refresh=refresh)
         with reading("the answer of load_profile"):
@@ -2362,7 +2362,7 @@ class Methods:
 
         Raises:
             AccountUnknown, AccountRequired, Offline, ContactUnknown, NotFound, InvalidJid,
-                RequestTimedOut, InternalError, LimitExceeded.
+                RequestTimedOut, StorageFailed, InternalError, LimitExceeded.
         """
         answer = self.call("load_profile", jid=jid, account=account, refresh=refresh)
         with reading("the answer of load_profile"):

@@ -6,7 +6,7 @@ use jid::{BareJid, FullJid};
 
 use super::image::Avatar;
 use super::presence::{Availability, Resource};
-use super::profile::Profile;
+use super::profile::ProfileSummary;
 use crate::failure::Failure;
 use crate::time::Timestamp;
 
@@ -31,8 +31,8 @@ pub struct Account {
     pub availability: Availability,
     /// As last set by `set_presence`.
     pub status: Option<String>,
-    /// Our vCard.
-    pub profile: Option<Arc<Profile>>,
+    /// Our vCard's summary.
+    pub profile: Option<Arc<ProfileSummary>>,
     /// Our picture, once it is saved.
     pub avatar: Option<Avatar>,
     /// Our other devices that are online, best first.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::image::{Avatar, AvatarRecord};
 use super::presence::{Availability, Resource};
-use super::profile::{Profile, ProfileRecord};
+use super::profile::{ProfileRecord, ProfileSummary, ProfileUpdate};
 use super::roster::Subscription;
 use crate::time::Timestamp;
 
@@ -41,8 +41,8 @@ pub struct Contact {
     pub look_alike: bool,
     /// The picture, once it is saved.
     pub avatar: Option<Avatar>,
-    /// The vCard.
-    pub profile: Option<Arc<Profile>>,
+    /// The vCard's summary.
+    pub profile: Option<Arc<ProfileSummary>>,
 }
 
 /// What is known about a JID apart from its roster item.
@@ -53,5 +53,25 @@ pub struct PersonRecord {
     /// Their profile, by source.
     pub profile: ProfileRecord,
     /// When we last queried what the server had not pushed.
+    pub asked_at: Option<Timestamp>,
+}
+
+impl PersonRecord {
+    /// Makes these changes.
+    pub fn update(&mut self, update: &PersonUpdate) {
+        let PersonUpdate { avatar, profile, asked_at } = update;
+        self.avatar.clone_from(avatar);
+        self.profile.update(profile);
+        self.asked_at = *asked_at;
+    }
+}
+
+/// Changes to a [`PersonRecord`]: everything except the profiles that stay as they are, which the session no longer
+/// has in full.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as in the record")]
+pub struct PersonUpdate {
+    pub avatar: Option<Option<AvatarRecord>>,
+    pub profile: ProfileUpdate,
     pub asked_at: Option<Timestamp>,
 }

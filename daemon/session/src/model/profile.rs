@@ -1,5 +1,6 @@
 //! Profiles (vCards), their sources, and changes to them.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use crate::bounds;
 use crate::xml::{fitting, some_text};
 
 /// A vCard (RFC 6350 by XEP-0292, or XEP-0054).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are RFC 6350's")]
 pub struct Profile {
     pub full_name: Option<String>,
@@ -36,11 +37,6 @@ impl Profile {
         let lists = [&self.emails, &self.phones, &self.urls];
         single.into_iter().chain(address).flatten().map(String::len).sum::<usize>()
             + lists.into_iter().flatten().map(String::len).sum::<usize>()
-    }
-
-    /// Whether it is within the bound for a contact's profile.
-    pub(crate) fn is_bounded(&self) -> bool {
-        *self == self.clone().bounded()
     }
 
     /// As much of it as fits into [`bounds::PROFILE_BYTES`]: the rest is left out, and a note is shortened.
@@ -151,7 +147,7 @@ impl From<Profile> for ProfilePatch {
 }
 
 /// A postal address (RFC 6350 §6.3.1).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are RFC 6350's")]
 pub struct Address {
     pub street: Option<String>,
@@ -173,25 +169,100 @@ pub struct ProfileRecord {
 }
 
 impl ProfileRecord {
-    /// The cache may come from a time with other bounds.
-    pub(crate) fn bound(&mut self) {
-        for profile in [&mut self.vcard4, &mut self.prose, &mut self.temp] {
-            *profile = profile.take().map(|profile| match profile.is_bounded() {
-                true => profile,
-                false => Arc::new(Profile::clone(&profile).bounded()),
-            });
+    /// Makes these changes.
+    pub fn update(&mut self, update: &ProfileUpdate) {
+        let ProfileUpdate { vcard4, prose, temp } = update;
+        for (known, change) in [(&mut self.vcard4, vcard4), (&mut self.prose, prose), (&mut self.temp, temp)]
+        {
+            match change {
+                Change::Keep => {}
+                Change::Remove => *known = None,
+                Change::Set(profile) => *known = Some(Arc::clone(profile)),
+            }
+        }
+    }
+}
+
+/// Changes to a [`ProfileRecord`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as in the record")]
+pub struct ProfileUpdate {
+    pub vcard4: Change<Arc<Profile>>,
+    pub prose: Change<Arc<Profile>>,
+    pub temp: Change<Arc<Profile>>,
+}
+
+impl ProfileUpdate {
+    /// How many bytes their texts have.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { vcard4, prose, temp } = self;
+        let bytes = |change: &Change<Arc<Profile>>| match change {
+            Change::Keep | Change::Remove => 0,
+            Change::Set(profile) => profile.bytes(),
+        };
+        [vcard4, prose, temp].into_iter().map(bytes).sum()
+    }
+}
+
+/// The part of a [`Profile`] that is shown with a contact or an account. Two are equal only if the whole profiles are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are RFC 6350's")]
+pub struct ProfileSummary {
+    pub full_name: Option<String>,
+    pub nickname: Option<String>,
+    pub organization: Option<String>,
+    pub title: Option<String>,
+    /// The whole profile's hash, with a seed that peers don't know.
+    hash: u64,
+    /// How many bytes the whole profile's texts have.
+    whole_bytes: u32,
+}
+
+impl ProfileSummary {
+    /// `seed` must be unpredictable to peers, who could otherwise construct profiles with equal hashes.
+    pub(crate) fn of(profile: &Profile, seed: u64) -> Self {
+        Self {
+            full_name: profile.full_name.clone(),
+            nickname: profile.nickname.clone(),
+            organization: profile.organization.clone(),
+            title: profile.title.clone(),
+            hash: hash(profile, seed),
+            whole_bytes: u32::try_from(profile.bytes()).unwrap_or(u32::MAX),
         }
     }
 
-    /// Their total size in memory, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        let Self { vcard4, prose, temp } = self;
-        let all = [vcard4, prose, temp].into_iter().flatten();
-        all.map(|profile| size_of::<Profile>() + profile.bytes()).sum()
+    /// Whether it is the summary of this profile.
+    pub(crate) fn is_of(&self, profile: &Profile, seed: u64) -> bool {
+        self.hash == hash(profile, seed)
     }
 
-    /// The profile to show: the standard node's, else the Prose clients', else the old vCard.
-    pub(crate) fn best(&self) -> Option<&Arc<Profile>> {
-        self.vcard4.as_ref().or(self.prose.as_ref()).or(self.temp.as_ref())
+    /// As much of it as a contact may keep in memory: what does not fit into [`bounds::SUMMARY_BYTES`] is cut.
+    pub(crate) fn bounded(mut self) -> Self {
+        let mut room = bounds::SUMMARY_BYTES;
+        for text in [&mut self.nickname, &mut self.full_name, &mut self.organization, &mut self.title] {
+            if let Some(long) = text.take_if(|text| text.len() > room) {
+                *text = some_text(fitting(&long, room), bounds::NAME_CHARS);
+            }
+            room -= text.as_ref().map_or(0, String::len);
+        }
+        self
     }
+
+    /// The size of the whole profile on disk, in bytes.
+    pub(crate) fn whole_bytes(&self) -> usize {
+        self.whole_bytes as usize
+    }
+
+    /// Its size in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { full_name, nickname, organization, title, hash: _, whole_bytes: _ } = self;
+        let texts = [full_name, nickname, organization, title].into_iter().flatten();
+        size_of::<Self>() + texts.map(String::len).sum::<usize>()
+    }
+}
+
+fn hash(profile: &Profile, seed: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, profile).hash(&mut hasher);
+    hasher.finish()
 }

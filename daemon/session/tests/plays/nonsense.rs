@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use xmpp_parsers::stanza::Stanza;
 
 use crate::script::{Names, Script};
-use crate::watched::{START, Wanted, Watched};
+use crate::watched::{Disk, START, Wanted, Watched};
 use crate::words::stanza;
 use crate::xml;
 
@@ -114,8 +114,14 @@ impl Chaos {
                 self.session.call(command).1
             }
             85..91 => {
-                let stored = self.random.random_bool(0.8);
-                self.session.disk(stored).unwrap_or_default()
+                let answer = match self.random.random_range(0..10) {
+                    0 | 1 => Disk::Fails,
+                    2 => Disk::FindsNothing,
+                    _ => Disk::Finds,
+                };
+                let answers = [answer, Disk::Keeps].into_iter();
+                let mut answered = answers.filter_map(|answer| self.session.disk(answer));
+                answered.next().unwrap_or_default()
             }
             91..96 => {
                 let by = [1, 500, 2_000, 31_000, 400_000];
@@ -241,7 +247,7 @@ impl Chaos {
     /// Every call has been answered once nothing is left that it could wait for.
     fn end(mut self) -> usize {
         self.session.happen(vec![Input::Offline { failure: None, retry_at: None }]);
-        while self.session.disk(true).is_some() {}
+        while self.session.disk(Disk::Keeps).or_else(|| self.session.disk(Disk::Finds)).is_some() {}
         assert_eq!(self.session.open_calls(), 0, "calls that nobody answers");
         self.session.later(Duration::from_secs(1));
         assert!(self.session.has_told_all(), "changes that nobody is told of");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use minidom::Element;
 use prosed_session::{
-    Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, ConnectionState, Contact,
-    ContactsChanged, Failure, ImageInfo, Notice, OwnPresence, PersonRecord, Profile, Resource, RosterItem,
-    RosterSource, Subscription, SubscriptionRequest, Timestamp, Write,
+    Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, Change, ConnectionState, Contact,
+    ContactsChanged, Failure, ImageInfo, Notice, OwnPresence, PersonUpdate, Profile, ProfileSummary, Query,
+    Resource, RosterItem, RosterSource, Subscription, SubscriptionRequest, Timestamp, Write,
 };
 
 /// One effect as a script shows it.
@@ -61,6 +61,11 @@ impl Show {
             }
             Write::OwnPresence(presence) => format!("prosed saves presence {}", own_presence(presence)),
         })
+    }
+
+    pub(crate) fn query(query: &Query) -> Shown {
+        let Query::Profile(jid) = query;
+        plain(format!("prosed reads profile {jid}"))
     }
 
     pub(crate) fn notice(self, notice: &Notice, account: &Account) -> Shown {
@@ -157,7 +162,7 @@ impl Show {
             text.push_str(&format!(" avatar={}", avatar(shown)));
         }
         if let Some(known) = &contact.profile {
-            text.push_str(&format!(" {}", profile(known)));
+            text.push_str(&format!(" {}", summary(known)));
         }
         text + &self.resources(&contact.resources)
     }
@@ -189,7 +194,7 @@ impl Show {
             text.push_str(&format!(" avatar={}", avatar(shown)));
         }
         if let Some(known) = &account.profile {
-            text.push_str(&format!(" {}", profile(known)));
+            text.push_str(&format!(" {}", summary(known)));
         }
         text + &self.resources(&account.resources)
     }
@@ -215,7 +220,7 @@ impl Show {
         text
     }
 
-    fn person(self, person: &PersonRecord) -> String {
+    fn person(self, person: &PersonUpdate) -> String {
         let mut text = match &person.avatar {
             None => String::new(),
             Some(None) => " avatar=none".to_owned(),
@@ -230,8 +235,12 @@ impl Show {
         let sources = &person.profile;
         let sources =
             [("vcard4", &sources.vcard4), ("prose", &sources.prose), ("temp", &sources.temp)].into_iter();
-        for (source, known) in sources.filter_map(|(source, known)| Some((source, known.as_ref()?))) {
-            text.push_str(&format!(" {source}={}", profile(known)));
+        for (source, change) in sources {
+            match change {
+                Change::Keep => {}
+                Change::Remove => text.push_str(&format!(" {source}=none")),
+                Change::Set(known) => text.push_str(&format!(" {source}={}", profile(known))),
+            }
         }
         if let Some(at) = person.asked_at {
             text.push_str(&format!(" asked={}", self.time(at)));
@@ -316,10 +325,19 @@ fn client(record: &CapsRecord) -> String {
     }
 }
 
+fn one(name: &str, value: &Option<String>) -> Option<String> {
+    value.as_ref().map(|value| format!("{name}={:?}", short(value)))
+}
+
+fn summary(known: &ProfileSummary) -> String {
+    let ProfileSummary { full_name, nickname, organization, title, .. } = known;
+    let texts = [("fn", full_name), ("nickname", nickname), ("org", organization), ("title", title)];
+    let parts: Vec<_> = texts.into_iter().filter_map(|(name, value)| one(name, value)).collect();
+    format!("vcard{{{}}}", parts.join(" "))
+}
+
 fn profile(known: &Profile) -> String {
     let mut parts = Vec::new();
-    let one =
-        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={:?}", short(value)));
     let many = |name: &'static str, values: &[String]| -> Vec<String> {
         match values.len() {
             0..=4 => values.iter().map(|value| format!("{name}={:?}", short(value))).collect(),

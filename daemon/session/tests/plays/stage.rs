@@ -14,7 +14,7 @@ use xmpp_parsers::stanza::Stanza;
 
 use crate::script::{Names, Scene, Step, times, words};
 use crate::show::{Body, Show, Shown};
-use crate::watched::{START, Wanted, Watched};
+use crate::watched::{Disk, START, Wanted, Watched};
 use crate::words::{bare, command, failure, max_bytes, own_presence, roster_item, seed, span, stanzas};
 use crate::xml;
 
@@ -202,8 +202,14 @@ impl Stage {
                 session.restart();
                 Vec::new()
             }
-            ["disk", "keeps", "it"] => session.disk(true).ok_or("nothing is being saved")?,
-            ["disk", "fails"] => session.disk(false).ok_or("nothing is being saved")?,
+            ["disk", "is", "slow"] => {
+                session.slow_disk();
+                Vec::new()
+            }
+            ["disk", "keeps", "it"] => session.disk(Disk::Keeps).ok_or("no write is next")?,
+            ["disk", "finds", "it"] => session.disk(Disk::Finds).ok_or("no read is next")?,
+            ["disk", "finds", "nothing"] => session.disk(Disk::FindsNothing).ok_or("no read is next")?,
+            ["disk", "fails"] => session.disk(Disk::Fails).ok_or("the disk has nothing to do")?,
             ["later", by] => session.later(span(by)?),
             ["server", "sends"] => session.happen(stanzas(&self.names.put_in(block))?),
             ["server", "sends", count, "times"] => {
@@ -238,6 +244,7 @@ impl Stage {
                 Shown { head: "prosed sends".to_owned(), body: Body::Xml(Box::new(element(stanza))) }
             }
             Effect::Save { write, .. } => show.write(write),
+            Effect::Read { query, .. } => Show::query(query),
             Effect::Reply { call, result } => {
                 show.answer(self.labels.get(call).map_or("?", String::as_str), result)
             }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use jid::BareJid;
 use prosed_session::{
     Account, Answer, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Notice, Now,
-    PersonRecord, Session, Snapshot, Software, Ticket, Timestamp, Write, stanza_bytes,
+    PersonRecord, Query, Record, Session, Snapshot, Software, StoreFailed, Ticket, Timestamp, Write,
+    stanza_bytes,
 };
 use sha1::{Digest, Sha1};
 
@@ -35,10 +36,30 @@ pub(crate) struct Watched {
     waiting: BTreeMap<BareJid, Duration>,
     /// Bytes of a stanza that the server takes.
     stanza_limit: usize,
-    /// Writes that the disk has not confirmed.
-    tickets: VecDeque<(Ticket, Write)>,
+    /// What the disk has not answered, in order.
+    jobs: VecDeque<Job>,
+    /// A play says what becomes of each write, not only of pictures and our own presence.
+    is_slow: bool,
     /// What a restart would find.
     disk: Snapshot,
+}
+
+/// Something that the disk has to do.
+enum Job {
+    /// Without a write: it is done.
+    Write(Ticket, Option<Write>),
+    Read(Ticket, Option<Record>),
+}
+
+/// What the disk answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// It has kept what was to be written.
+    Keeps,
+    /// It has found what it kept.
+    Finds,
+    FindsNothing,
+    Fails,
 }
 
 /// An effect, and our own state when it was wanted.
@@ -65,7 +86,8 @@ impl Watched {
             told,
             waiting: BTreeMap::new(),
             stanza_limit: UNTOLD,
-            tickets: VecDeque::new(),
+            jobs: VecDeque::new(),
+            is_slow: false,
             disk,
         };
         watched.contacts = watched.roster().unwrap_or_default();
@@ -78,7 +100,7 @@ impl Watched {
         self.session = Session::new(account, software, disk, 8, self.now());
         self.open.clear();
         self.waiting.clear();
-        self.tickets.clear();
+        self.jobs.clear();
         self.told = self.account_now();
         self.contacts = self.roster().unwrap_or_default();
     }
@@ -90,6 +112,16 @@ impl Watched {
 
     /// Inputs that come together.
     pub(crate) fn happen(&mut self, inputs: Vec<Input>) -> Vec<Wanted> {
+        let mut wanted = self.handle(inputs);
+        while let Some(Job::Write(ticket, None)) = self.jobs.front() {
+            let saved = Input::Saved { ticket: *ticket, result: Ok(()) };
+            self.jobs.pop_front();
+            wanted.extend(self.handle(vec![saved]));
+        }
+        wanted
+    }
+
+    fn handle(&mut self, inputs: Vec<Input>) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for input in inputs {
             if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
@@ -139,13 +171,28 @@ impl Watched {
         (call, self.happen(vec![Input::Command { call, command }]))
     }
 
-    /// The oldest unconfirmed write gets to the disk, or does not.
-    pub(crate) fn disk(&mut self, stored: bool) -> Option<Vec<Wanted>> {
-        let (ticket, write) = self.tickets.pop_front()?;
-        if stored {
-            self.keep(write);
-        }
-        Some(self.happen(vec![Input::Saved { ticket, stored }]))
+    /// From now on, every write waits for the disk.
+    pub(crate) fn slow_disk(&mut self) {
+        self.is_slow = true;
+    }
+
+    /// The disk does its oldest job, if this is an answer to it.
+    pub(crate) fn disk(&mut self, answer: Disk) -> Option<Vec<Wanted>> {
+        let answered = match (self.jobs.pop_front()?, answer) {
+            (Job::Write(ticket, Some(write)), Disk::Keeps) => {
+                self.keep(write);
+                Input::Saved { ticket, result: Ok(()) }
+            }
+            (Job::Write(ticket, _), Disk::Fails) => Input::Saved { ticket, result: Err(StoreFailed) },
+            (Job::Read(ticket, found), Disk::Finds) => Input::Found { ticket, result: Ok(found) },
+            (Job::Read(ticket, _), Disk::FindsNothing) => Input::Found { ticket, result: Ok(None) },
+            (Job::Read(ticket, _), Disk::Fails) => Input::Found { ticket, result: Err(StoreFailed) },
+            (job, _) => {
+                self.jobs.push_front(job);
+                return None;
+            }
+        };
+        Some(self.happen(vec![answered]))
     }
 
     /// Time passes, deadline by deadline.
@@ -184,10 +231,15 @@ impl Watched {
                     if let Write::Image { id, data, .. } = write {
                         assert_eq!(Sha1::digest(data)[..], id.0, "an image that is not what its id says");
                     }
-                    match ticket {
-                        Some(ticket) => self.tickets.push_back((*ticket, write.clone())),
-                        None => self.keep(write.clone()),
+                    let waits = self.is_slow || matches!(write, Write::Image { .. } | Write::OwnPresence(_));
+                    if !waits {
+                        self.keep(write.clone());
                     }
+                    self.jobs.push_back(Job::Write(*ticket, waits.then(|| write.clone())));
+                }
+                Effect::Read { query, ticket } => {
+                    let found = self.find(query);
+                    self.jobs.push_back(Job::Read(*ticket, found));
                 }
                 Effect::Notify(notice) => self.note_notice(notice),
             }
@@ -246,6 +298,12 @@ impl Watched {
         }
     }
 
+    fn find(&self, query: &Query) -> Option<Record> {
+        let Query::Profile(jid) = query;
+        let (_, person) = self.disk.people.iter().find(|(known, _)| known == jid)?;
+        Some(Record::Profile(Box::new(person.profile.clone())))
+    }
+
     fn keep(&mut self, write: Write) {
         let disk = &mut self.disk;
         match write {
@@ -257,12 +315,16 @@ impl Watched {
                 });
                 roster.items.extend(items);
             }
-            Write::Person { jid, person } => {
+            Write::Person { jid, person: None } => {
                 disk.people.retain(|(known, _)| *known != jid);
-                if person.is_none() {
-                    disk.last_seen.retain(|(known, _)| *known != jid);
-                }
-                disk.people.extend(person.map(|person| (jid, person)));
+                disk.last_seen.retain(|(known, _)| *known != jid);
+            }
+            Write::Person { jid, person: Some(update) } => {
+                let at = disk.people.iter().position(|(known, _)| *known == jid).unwrap_or_else(|| {
+                    disk.people.push((jid, PersonRecord::default()));
+                    disk.people.len() - 1
+                });
+                disk.people[at].1.update(&update);
             }
             Write::LastSeen(times) => {
                 disk.last_seen.retain(|(known, _)| times.iter().all(|(jid, _)| jid != known));
