@@ -145,9 +145,10 @@ impl Stage {
                 let before = i64::try_from(span(before)?.as_millis()).map_err(|error| error.to_string())?;
                 self.cached.last_seen.push((bare(jid)?, Timestamp(START.0 - before)));
             }
-            ["cached", "asked", jid, before, "ago"] => {
-                let before = i64::try_from(span(before)?.as_millis()).map_err(|_| "too long ago")?;
-                self.cached_person(jid)?.asked_at = Some(Timestamp(START.0 - before));
+            ["cached", "asked", jid, away, direction @ ("ago" | "ahead")] => {
+                let away = i64::try_from(span(away)?.as_millis()).map_err(|_| "too far away")?;
+                let at = if *direction == "ago" { START.0 - away } else { START.0 + away };
+                self.cached_person(jid)?.asked_at = Some(Timestamp(at));
             }
             ["cached", "caps", hash, ver, identity, features @ ..] => {
                 let key = CapsKey { hash: (*hash).to_owned(), ver: (*ver).to_owned() };
