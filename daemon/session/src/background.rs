@@ -134,7 +134,7 @@ impl Session {
     /// A contact's roster item has changed: from now on we may see them.
     pub(crate) fn note_added(&mut self, jid: &BareJid, now: Now) {
         let Some(person) = self.people.person(jid) else { return };
-        if person.asked_at.is_some() || !publishes_to_us(person) || !self.startup.is_settled() {
+        if !publishes_to_us(person) || !self.startup.is_settled() {
             return;
         }
         if is_pushed(person) {
