@@ -104,7 +104,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "stop-deadlines",
-        file: "daemon/src/stream/task.rs",
+        file: "daemon/src/stream/task/serve.rs",
         here: "let deadline = Instant::now() + CLOSE;",
         instead: "let deadline = Instant::now() + if $out { Duration::from_secs(10) } else { CLOSE };",
     },

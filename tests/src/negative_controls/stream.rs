@@ -4,6 +4,7 @@ use super::Edit;
 
 const STAGE: &str = "daemon/src/stream/stage.rs";
 const TASK: &str = "daemon/src/stream/task.rs";
+const SERVE: &str = "daemon/src/stream/task/serve.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
@@ -52,7 +53,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "conflict-is-final",
-        file: TASK,
+        file: SERVE,
         here: "if element.has_child(\"conflict\", ns::XMPP_STREAMS) {",
         instead: "if !$out && element.has_child(\"conflict\", ns::XMPP_STREAMS) {",
     },
@@ -65,7 +66,7 @@ pub(super) const EDITS: &[Edit] = &[
     // A dead connection is noticed only when TCP notices.
     Edit {
         guard: "probe",
-        file: TASK,
+        file: SERVE,
         here: "        self.heard_at + SILENCE\n",
         instead: "        self.heard_at + if $out { Duration::from_secs(3600) } else { SILENCE }\n",
     },
