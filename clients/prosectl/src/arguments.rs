@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use prosed_protocol::{Availability, TlsMode};
 
@@ -31,6 +32,31 @@ pub(crate) struct Arguments {
     pub(crate) runtime_dir: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// What clap can't check: that a command's JID and --account name the same account, also if --account comes before
+    /// the command, and that `set-profile` changes something.
+    pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let own = match &self.command {
+            Command::Login(login) => Some(&login.jid),
+            Command::Logout { jid, .. } => jid.as_ref(),
+            Command::SetProfile(change) if change.patch.is_none() && change.fields == Fields::default() => {
+                return Err(Self::command().error(
+                    ErrorKind::MissingRequiredArgument,
+                    "nothing to change: give options such as --nickname, or JSON; see `prosectl set-profile --help`",
+                ));
+            }
+            _ => None,
+        };
+        match (own, &self.account) {
+            (Some(jid), Some(account)) if jid != account => Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                format!("--account {account} and {jid} name two accounts: give only one"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Log in. Asks for the password unless it is remembered or given by an option.
@@ -38,7 +64,7 @@ pub(crate) enum Command {
     /// Log an account out, until the next login.
     Logout {
         /// The account; may be left out if there is only one.
-        #[arg(value_name = "JID", value_parser = jid, conflicts_with = "account")]
+        #[arg(value_name = "JID", value_parser = jid)]
         jid: Option<String>,
         /// Also erase its cache and password.
         #[arg(long)]
@@ -167,12 +193,13 @@ pub(crate) enum Command {
         refresh: bool,
     },
     /// Publish a picture of you: a GIF, JPEG, PNG or WebP.
+    #[command(group(ArgGroup::new("change").args(["picture", "remove"]).required(true)))]
     SetAvatar {
         /// The picture; `-` is standard input.
-        #[arg(value_name = "FILE", required_unless_present = "remove", value_hint = ValueHint::FilePath)]
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         picture: Option<PathBuf>,
         /// Remove the picture.
-        #[arg(long, conflicts_with = "picture")]
+        #[arg(long)]
         remove: bool,
     },
     /// Change your published profile, by options or JSON. Everything else stays as it is.
@@ -286,14 +313,14 @@ pub(crate) struct Login {
 #[derive(Args)]
 pub(crate) struct SetProfile {
     /// What to change, as in {"nickname": "Mo", "note": null}: null removes a field. `-` reads it from standard input.
-    #[arg(value_name = "JSON", conflicts_with = "Fields", required_unless_present = "Fields")]
+    #[arg(value_name = "JSON", conflicts_with = "Fields")]
     pub(crate) patch: Option<String>,
     #[command(flatten)]
     pub(crate) fields: Fields,
 }
 
 /// Fields of a profile. An empty value removes a field; fields that are not given stay.
-#[derive(Args)]
+#[derive(Args, Default, PartialEq)]
 #[group(multiple = true)]
 pub(crate) struct Fields {
     /// The full name. For this and all other fields, an empty value removes the field.
@@ -344,12 +371,13 @@ pub(crate) struct Fields {
 }
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("which").args(["since", "follow"]).required(true).multiple(true)))]
 pub(crate) struct Events {
     /// Continue with new events until interrupted, across restarts of the daemon.
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Start after this seq.
-    #[arg(long, value_name = "SEQ", required_unless_present = "follow")]
+    #[arg(long, value_name = "SEQ")]
     pub(crate) since: Option<u64>,
     /// Show only events of this name, such as contactChanged; may be repeated.
     #[arg(long = "event", value_name = "NAME")]
@@ -421,8 +449,6 @@ fn jid(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -495,9 +521,35 @@ mod tests {
     }
 
     #[test]
+    fn two_accounts_are_refused_in_any_order() {
+        let check = |line: &str| Arguments::parse_from(line.split(' ')).check().is_ok();
+        for command in ["logout", "login"] {
+            assert!(check(&format!("prosectl {command} b@example.org")));
+            assert!(check(&format!("prosectl --account b@example.org {command} b@example.org")));
+            assert!(!check(&format!("prosectl --account a@example.org {command} b@example.org")));
+            assert!(!check(&format!("prosectl {command} b@example.org --account a@example.org")));
+        }
+        assert!(check("prosectl --account a@example.org contact b@example.org"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_alternatives() {
+        for (command, options) in [
+            ("events", &["--since", "--follow"][..]),
+            ("set-avatar", &["FILE", "--remove"]),
+            ("set-profile", &["JSON", "--nickname"]),
+        ] {
+            let parsed = Arguments::try_parse_from(["prosectl", command]);
+            let said = parsed.and_then(|arguments| arguments.check()).unwrap_err().to_string();
+            assert!(options.iter().all(|option| said.contains(option)), "{said}");
+        }
+    }
+
+    #[test]
     fn a_profile_comes_whole_or_in_parts() {
         let parse = |arguments: &[&str]| {
-            Arguments::try_parse_from([&["prosectl", "set-profile"], arguments].concat()).is_ok()
+            let parsed = Arguments::try_parse_from([&["prosectl", "set-profile"], arguments].concat());
+            parsed.is_ok_and(|arguments| arguments.check().is_ok())
         };
         assert!(parse(&["{}"]) && parse(&["--email", "a@b", "--email", "c@d", "--note", ""]));
         assert!(parse(&["--birthday", "--1231"]));

@@ -8,6 +8,7 @@ use prosed_protocol::{ApiError, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::elsewhere::Elsewhere;
 use crate::service::Service;
 
 /// The exit code for each kind of error. Scripts rely on them: they are never reused.
@@ -114,6 +115,8 @@ pub(crate) enum Failure {
     NoHome,
     #[error("prosed is not running ({0}): {how}", how = Service::find().start_in_words())]
     NotRunning(String),
+    #[error("{0}: {how}", how = .0.fix())]
+    Elsewhere(Elsewhere),
     #[error("{0}. Another user's program may have prosed's port or socket: run `prosectl doctor`")]
     Impostor(ClientError),
     #[error("prosed does not answer ({0}): {how}", how = Service::find().restart_in_words())]
@@ -126,7 +129,10 @@ pub(crate) enum Failure {
     Token(std::io::Error),
     #[error("faults found: {0}")]
     Unwell(usize),
-    #[error("prosed opens no port: set `listen` in config.toml, and start it without --no-listen")]
+    #[error(
+        "prosed has no port: it was started with --no-listen, or another program has the address that `listen` in \
+         config.toml names; `prosectl doctor` finds out"
+    )]
     NoPort,
     #[error("prosed serves no Unix socket: see `prosectl endpoint url`")]
     NoSocket,
@@ -164,7 +170,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Endpoint(error @ (EndpointError::Absent(_) | EndpointError::Stale(_))) => {
-                Self::NotRunning(error.to_string())
+                Elsewhere::find().map_or_else(|| Self::NotRunning(error.to_string()), Self::Elsewhere)
             }
             ClientError::Impostor(_) => Self::Impostor(error),
             ClientError::Endpoint(error) => Self::NoAnswer(error.to_string()),
@@ -184,7 +190,9 @@ impl From<ClientError> for Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning(_) | Self::NoAnswer(_) | Self::NoPort | Self::NoSocket => UNAVAILABLE,
+            Self::NotRunning(_) | Self::Elsewhere(_) | Self::NoAnswer(_) | Self::NoPort | Self::NoSocket => {
+                UNAVAILABLE
+            }
             Self::Refused(_) | Self::Token(_) | Self::Impostor(_) => NO_PERMISSION,
             Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
             Self::NoPage(_) | Self::Terminal => USAGE,

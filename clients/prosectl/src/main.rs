@@ -3,7 +3,7 @@
 mod arguments;
 mod commands;
 mod doctor;
-
+mod elsewhere;
 mod failure;
 mod open;
 mod output;
@@ -27,6 +27,9 @@ use crate::output::Output;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = arguments.check() {
+        error.exit();
+    }
     let mut output = Output::new(arguments.json);
     match run(arguments, &mut output).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use prosed_protocol::{API_LEVEL, Account};
 use super::Finding;
 use super::tools::{SOON, ask_prosed};
 use crate::commands::Prosed;
+use crate::elsewhere::Elsewhere;
 use crate::failure::Failure;
 use crate::service::Service;
 
@@ -57,14 +58,17 @@ async fn accounts(client: &Client) -> Result<Vec<Account>, Failure> {
     Ok(client.call::<api::ListAccounts>(NoParams {}).await?)
 }
 
-pub(super) async fn look(running: &Running, service: Service) -> Vec<Finding> {
-    let (version, _) = match &running.answer {
-        Ok(answer) => answer,
-        Err(Failure::NotRunning(why)) => {
+pub(super) async fn look(running: &Running, elsewhere: Option<&Elsewhere>, service: Service) -> Vec<Finding> {
+    let (version, _) = match (&running.answer, elsewhere) {
+        (Ok(answer), _) => answer,
+        (Err(Failure::NotRunning(_) | Failure::Elsewhere(_)), Some(elsewhere)) => {
+            return vec![Finding::fail(CHECK, format!("{elsewhere}."), elsewhere.fix())];
+        }
+        (Err(Failure::NotRunning(why)), None) => {
             let message = format!("prosed is not running: {why}.");
             return vec![Finding::fail(CHECK, message, service.start())];
         }
-        Err(failure) => {
+        (Err(failure), _) => {
             return vec![Finding::fail(CHECK, format!("{failure}."), service.restart(running.left_pid()))];
         }
     };

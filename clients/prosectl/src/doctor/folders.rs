@@ -12,6 +12,7 @@ use rustix::fs::{Access, access, statvfs};
 use super::Finding;
 use super::configuration::Configuration;
 use super::daemon::Running;
+use crate::elsewhere::{self, quoted};
 
 /// With less space than this, writes will soon fail.
 const TOO_LITTLE_BYTES: u64 = 16 << 20;
@@ -136,39 +137,29 @@ fn token(path: &Path, running: bool) -> Finding {
     Finding::ok(check, format!("{shown} is yours alone."))
 }
 
-/// Which process has locked the data folder. `locks` is the content of `/proc/locks`: taking the lock to find out could
-/// keep a daemon from starting at that moment. `daemon` is the process that answered us.
+/// Which process has locked the data folder. `locks` is the content of `/proc/locks`, and `daemon` the process that
+/// answered us.
 fn lock(path: &Path, locks: &str, daemon: Option<u32>) -> Finding {
     let check = "lock";
-    let holder = fs::metadata(path).ok().and_then(|file| {
-        // `1: FLOCK  ADVISORY  WRITE 4242 fe:00:131073 0 EOF`. The device is ignored: on file systems with several
-        // devices, it differs from that of the file.
-        let inode = format!(":{}", file.ino());
-        locks.lines().find_map(|line| {
-            let mut words = line.split_whitespace().skip_while(|word| *word != "FLOCK").skip(3);
-            let pid = words.next()?.parse::<u32>().ok()?;
-            words.next()?.ends_with(&inode).then_some(pid)
-        })
-    });
-    match holder {
+    match elsewhere::holder(path, locks) {
         Some(pid) if Some(pid) == daemon => {
             Finding::ok(check, format!("The daemon, process {pid}, has locked its data folder."))
         }
+        // Healthy, perhaps: the check of the daemon tells more.
+        Some(pid) if elsewhere::is_prosed(pid) && daemon.is_none() => Finding::ok(
+            check,
+            format!("A prosed that does not answer, process {pid}, has locked the data folder."),
+        ),
         Some(pid) => {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let name = if name.is_empty() { String::new() } else { format!(" ({})", name.trim()) };
+            let name = elsewhere::process_name(pid);
+            let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
             let message = format!(
                 "Process {pid}{name} has locked the data folder, and is not the prosed that prosectl found."
             );
-            Finding::fail(check, message, format!("kill {pid}"))
+            Finding::fail(check, message, format!("ps -fp {pid}"))
         }
         None => Finding::ok(check, "No other process has locked the data folder."),
     }
-}
-
-/// Quoted for a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -237,7 +228,7 @@ mod tests {
         );
         assert_eq!(lock(&path, &locks, Some(7)).result, Ok);
         let held = lock(&path, &locks, Some(8));
-        assert_eq!((held.result, held.mend.as_deref()), (Fail, Some("kill 7")));
+        assert_eq!((held.result, held.mend.as_deref()), (Fail, Some("ps -fp 7")));
         assert_eq!(lock(&path, &locks, None).result, Fail);
         assert_eq!(lock(&path, "1: FLOCK  ADVISORY  WRITE 7 00:1c:1 0 EOF", None).result, Ok);
         assert_eq!(lock(&path, "gibberish\n", None).result, Ok);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::commands::Prosed;
+use crate::elsewhere::Elsewhere;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::table::{BAD, Cell, FAINT, GOOD, Look, MIDDLING, line};
@@ -71,9 +72,16 @@ pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output
     report.tell(found)?;
     let configuration = configuration.unwrap_or_else(|| Configuration::unknown(prosed.dir().ok()));
     report.tell(port::origins(&configuration))?;
-    report.tell(daemon::look(&running, service).await)?;
+    let elsewhere = match running.answers() {
+        true => None,
+        false => configuration.data_dir.as_deref().and_then(Elsewhere::with_data_dir),
+    };
+    report.tell(daemon::look(&running, elsewhere.as_ref(), service).await)?;
     report.tell(units)?;
-    report.tell(port::look(&configuration, &running, service).await)?;
+    // That of a daemon elsewhere is not known, and its own port would look taken.
+    if elsewhere.is_none() {
+        report.tell(port::look(&configuration, &running, service).await)?;
+    }
     report.tell(socket::look(&configuration, &running, service))?;
     report.tell(folders::look(&configuration, &running))?;
     report.tell(secrets::look(&configuration).await)?;

@@ -26,7 +26,7 @@ pub(super) async fn look(
 ) -> Option<Finding> {
     match (&running.endpoint, configuration.listen) {
         (Some(endpoint), _) if running.answers() => {
-            Some(ours(endpoint, &service.restart(running.pid())).await)
+            Some(ours(endpoint, configuration, &service.restart(running.pid())).await)
         }
         (_, Some(address)) => Some(free(address).await),
         (_, None) => {
@@ -36,13 +36,28 @@ pub(super) async fn look(
 }
 
 /// Whether the running daemon has its port, and accepts the token that programs find.
-async fn ours(endpoint: &Endpoint, restart: &str) -> Finding {
+async fn ours(endpoint: &Endpoint, configuration: &Configuration, restart: &str) -> Finding {
+    let wanted = configuration.listen.filter(|_| configuration.no_listen != Some(true));
     let Some(url) = &endpoint.url else {
-        return Finding::ok(CHECK, "The daemon has none, only its Unix socket.");
+        return match wanted {
+            Some(address) if taken(address).await => Finding::warn(
+                CHECK,
+                format!("Another program has {address}, so prosed opened no port."),
+                who_has(address),
+            ),
+            Some(address) => Finding::warn(
+                CHECK,
+                format!("prosed could not open {address} when it started, but it is free now."),
+                restart,
+            ),
+            None => Finding::ok(CHECK, "The daemon has none, only its Unix socket."),
+        };
     };
+    let moved = wanted.filter(|address| address.port() != 0 && *url != format!("ws://{address}/rpc"));
+    let moved = moved.map(|address| format!(" Another program had {address}.")).unwrap_or_default();
     let by_port = Endpoint { socket: None, ..endpoint.clone() };
     match Client::connect(&by_port).await {
-        Ok(_) => Finding::ok(CHECK, format!("{url} is open to programs that have the token.")),
+        Ok(_) => Finding::ok(CHECK, format!("{url} is open to programs that have the token.{moved}")),
         Err(ClientError::Impostor(_) | ClientError::Refused(401)) => Finding::fail(
             CHECK,
             format!(
@@ -65,16 +80,24 @@ async fn free(address: SocketAddr) -> Finding {
     if address.port() == 0 {
         return Finding::ok(CHECK, "prosed uses any free port.");
     }
-    match timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Finding::warn(
+    if taken(address).await {
+        return Finding::warn(
             CHECK,
             format!(
                 "Another program has {address}: prosed would use another port, or none if `listen` names this one."
             ),
-            format!("ss -tlnp 'sport = :{}'", address.port()),
-        ),
-        _ => Finding::ok(CHECK, format!("{address} is free.")),
+            who_has(address),
+        );
     }
+    Finding::ok(CHECK, format!("{address} is free."))
+}
+
+async fn taken(address: SocketAddr) -> bool {
+    matches!(timeout(CONNECT, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+fn who_has(address: SocketAddr) -> String {
+    format!("ss -tlnp 'sport = :{}'", address.port())
 }
 
 /// Which web pages the configuration allows besides our own.

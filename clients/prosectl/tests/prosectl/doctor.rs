@@ -79,6 +79,24 @@ impl Computer {
         (lines(&output.stdout), output.status.code().unwrap())
     }
 
+    /// A program of this name has the data folder, and finds this runtime folder in its environment.
+    fn hold(&self, name: &str, runtime_dir: &Path) -> Holder {
+        let program = self.path(name);
+        fs::write(&program, "#!/bin/sh\necho held\nread line\n").unwrap();
+        set_mode(&program, 0o700);
+        let mut holder = std::process::Command::new("flock")
+            .arg("--no-fork")
+            .args([self.path("data/lock"), program])
+            .env("PROSED_RUNTIME_DIR", runtime_dir)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("flock is there");
+        let mut said = [0; 5];
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
+        Holder(holder)
+    }
+
     /// Sees to it that this one check, and no other, has this result; answers its message and mend.
     async fn finds(&self, check: &str, result: &str) -> (String, String) {
         let (found, code) = self.examine(&[]).await;
@@ -92,6 +110,17 @@ impl Computer {
         assert_eq!(code, if result == "fail" { 10 } else { 0 });
         let text = |name: &str| odd[0][name].as_str().unwrap_or_default().to_owned();
         (text("message"), text("mend"))
+    }
+}
+
+/// A process that ends with the test.
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -281,23 +310,69 @@ async fn a_folder_that_is_open_to_others_is_a_fault() {
 #[tokio::test]
 async fn another_process_on_the_data_folder_is_a_fault() {
     let computer = Computer::new().await;
-    let lock = computer.path("data/lock");
-    let mut holder = std::process::Command::new("flock")
-        .args(["--no-fork"])
-        .arg(&lock)
-        .args(["sh", "-c", "echo held; exec sleep 60"])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("flock is there");
-    let mut said = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let holder = computer.hold("other", &computer.path("elsewhere"));
+    let pid = holder.0.id();
     let (message, mend) = computer.finds("lock", "fail").await;
-    assert!(
-        mend == format!("kill {}", holder.id()) && message.contains(&format!("{} (s", holder.id())),
-        "{message}"
-    );
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    assert_eq!(mend, format!("ps -fp {pid}"));
+    assert!(message.contains(&format!("{pid} (other)")), "{message}");
+}
+
+#[tokio::test]
+async fn a_daemon_with_another_runtime_folder_is_found_and_left_alone() {
+    let computer = Computer::new().await;
+    let elsewhere = computer.path("elsewhere");
+    let holder = computer.hold("prosed", &elsewhere);
+    let pid = holder.0.id();
+    let endpoint = fs::read_to_string(computer.path("endpoint.json")).unwrap();
+    fs::remove_file(computer.path("endpoint.json")).unwrap();
+    let running = format!("prosed runs as process {pid}, with another runtime directory");
+    let (message, mend) = computer.finds("daemon", "fail").await;
+    assert!(message.starts_with(&running) && mend.contains("XDG_RUNTIME_DIR"), "{message} {mend}");
+
+    let mut endpoint: Value = serde_json::from_str(&endpoint).unwrap();
+    endpoint["pid"] = pid.into();
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("endpoint.json"), endpoint.to_string()).unwrap();
+    let (_, mend) = computer.finds("daemon", "fail").await;
+    assert_eq!(mend, format!("export PROSED_RUNTIME_DIR='{}'", elsewhere.display()));
+
+    // Every other command looks where the data is by default.
+    std::os::unix::fs::symlink(computer.path("data"), computer.path("share-prosed")).unwrap();
+    fs::create_dir(computer.path("share")).unwrap();
+    fs::rename(computer.path("share-prosed"), computer.path("share/prosed")).unwrap();
+    let mut roster = command(computer.daemon.dir.path(), &["roster"]);
+    let output = roster.env("XDG_DATA_HOME", computer.path("share")).output().await.unwrap();
+    let error = lines(&output.stderr)[0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(error.starts_with(&running) && error.ends_with(&mend), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_the_daemon_did_not_get_is_told() {
+    let mut computer = Computer::new().await;
+    let somebody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = somebody.local_addr().unwrap();
+    computer.told = format!("listen = '{address}'");
+    computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
+    // Another one is named.
+    let (found, _) = computer.examine(&[]).await;
+    let port = found.iter().find(|one| one["check"] == "port").unwrap();
+    let message = port["message"].as_str().unwrap();
+    assert!(message.ends_with(&format!("Another program had {address}.")), "{message}");
+
+    let mut endpoint: Value =
+        serde_json::from_str(&fs::read_to_string(computer.path("endpoint.json")).unwrap()).unwrap();
+    endpoint.as_object_mut().unwrap().remove("url");
+    fs::write(computer.path("endpoint.json"), endpoint.to_string()).unwrap();
+    let (message, mend) = computer.finds("port", "warn").await;
+    assert!(message.contains(&format!("has {address}")) && mend.starts_with("ss -tlnp"), "{message} {mend}");
+    drop(somebody);
+    let (message, mend) = computer.finds("port", "warn").await;
+    assert!(message.contains("free now") && mend.contains("restart"), "{message} {mend}");
+    computer.told += "\nno_listen = true";
+    computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
+    let (found, _) = computer.examine(&[]).await;
+    assert!(found.iter().all(|one| one["result"] == "ok"), "{found:#?}");
 }
 
 #[tokio::test]
