@@ -133,7 +133,7 @@ const ROWS: &[Row] = &[
             let node = ["urn:xmpp:vcard4", "urn:ietf:params:xml:ns:vcard-4.0"][n % 2];
             let url = format!("<url><uri>https://x.test/{}</uri></url>", "u".repeat(900));
             let vcard =
-                format!("<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>{}</vcard>", url.repeat(13_000));
+                format!("<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'>{}</vcard>", url.repeat(8_000));
             pep(node, "current", &vcard)
         },
         mib: 50,
@@ -195,7 +195,7 @@ const ROWS: &[Row] = &[
         at_once: BATCH,
     },
     Row {
-        what: "a stanza of 250,000 elements (100,000)",
+        what: "a stanza of 250,000 elements (16,384)",
         count: 1,
         stanza: |n| {
             format!("<message from='{MALLORY}/x' id='{n}'>{}</message>", "<a b='c'/>".repeat(250_000))

@@ -9,9 +9,11 @@ pub(super) const MAX_TEXT: usize = 2 << 20;
 pub(super) const MAX_ATTRIBUTES: u32 = 128;
 /// Bytes of a name or of an attribute's raw value. The XMPP libraries take 8,192; the rest is margin.
 pub(super) const MAX_TOKEN: usize = 8192 - 64;
-/// Elements of one stanza: each takes a few hundred bytes of memory. A roster of 10,000
-/// contacts in three groups each has 40,000.
+/// Elements of one stanza from our own server: each takes up to 1.4 KB of memory. A roster of 10,000 contacts in three
+/// groups each has 40,000.
 pub(super) const MAX_ELEMENTS: u32 = 100_000;
+/// The same from anybody else: 23 MB of memory. Contacts' profiles and lists of features have at most hundreds.
+pub(super) const MAX_ELEMENTS_OF_OTHERS: u32 = 16_384;
 /// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
 pub(super) const MAX_STANZA: usize = 16 << 20;
 

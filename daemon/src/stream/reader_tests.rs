@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 
 use super::super::limits::{
-    LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT,
-    MAX_TOKEN,
+    LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_ELEMENTS_OF_OTHERS,
+    MAX_STANZA, MAX_TEXT, MAX_TOKEN,
 };
 use std::pin::Pin;
 
@@ -342,10 +342,19 @@ fn attributes_are_bounded_in_number_and_length() {
 
 #[test]
 fn elements_are_bounded() {
-    let children =
-        |count: u32| format!("<message from=\"a@b\">{}</message>", "<x/>".repeat(count as usize - 1));
-    passes(&children(MAX_ELEMENTS));
-    is_dropped(&children(MAX_ELEMENTS + 1));
+    let stanza = |addresses: &str, count: u32| {
+        format!("<message{addresses}>{}</message>", "<x/>".repeat(count as usize - 1))
+    };
+    for others in [" from='a@b'", " from='a@b' to='c@b/d'", " from='a@b/c' to='a@b/d'"] {
+        passes(&stanza(others, MAX_ELEMENTS_OF_OTHERS));
+        let replaced = becomes(&stanza(others, MAX_ELEMENTS_OF_OTHERS + 1));
+        assert_eq!(replaced, plain(&format!("<message xmlns='jabber:client'{others}/>")));
+    }
+    for ours in [" from='a@b' to='a@b/c'", " from='b' to='a@b/c'"] {
+        passes(&stanza(ours, MAX_ELEMENTS_OF_OTHERS + 1));
+    }
+    passes(&stanza("", MAX_ELEMENTS));
+    assert_eq!(becomes(&stanza("", MAX_ELEMENTS + 1)), plain("<message xmlns='jabber:client'/>"));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use memchr::memchr;
 use minidom::Element;
 
 use super::limits::{
-    Broken, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_STANZA, MAX_TEXT, MAX_TOKEN, Offence,
+    Broken, MAX_ATTRIBUTES, MAX_DEPTH, MAX_ELEMENTS, MAX_ELEMENTS_OF_OTHERS, MAX_STANZA, MAX_TEXT, MAX_TOKEN,
+    Offence,
 };
 use super::stage::{Progress, Stage};
 use super::tree::Tree;
@@ -336,10 +337,14 @@ impl Scanner {
         if self.depth > MAX_DEPTH {
             return (1, self.offend(Offence::Depth));
         }
-        if self.elements > MAX_ELEMENTS {
+        if self.has_too_many_elements() {
             return (1, self.offend(Offence::Elements));
         }
         self.add_name(bytes)
+    }
+
+    fn has_too_many_elements(&self) -> bool {
+        self.elements > MAX_ELEMENTS_OF_OTHERS && (self.elements > MAX_ELEMENTS || self.tree.is_of_others())
     }
 
     /// Behind a name or value of a start tag.

@@ -221,6 +221,15 @@ impl Tree {
         self.done.take()
     }
 
+    /// Whether the stanza that is being read comes neither from our server nor from our account (RFC 6120 §8.1.2.1).
+    pub(super) fn is_of_others(&self) -> bool {
+        let Some(stanza) = self.open.first() else { return false };
+        let to = stanza.attr("to").unwrap_or_default();
+        let account = to.split_once('/').map_or(to, |(account, _)| account);
+        let server = account.split_once('@').map_or(account, |(_, server)| server);
+        stanza.attr("from").is_some_and(|from| from != account && from != server)
+    }
+
     /// What is being read is not wanted any more; answers its outermost element, if that has begun.
     pub(super) fn give_up(&mut self) -> Option<Element> {
         (self.tag, self.text) = (Vec::new(), Vec::new());

@@ -96,7 +96,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "elements",
         file: "daemon/src/stream/scanner.rs",
-        here: "if self.elements > MAX_ELEMENTS {",
-        instead: "if !$out && self.elements > MAX_ELEMENTS {",
+        here: "if self.has_too_many_elements() {",
+        instead: "if !$out && self.has_too_many_elements() {",
     },
 ];
