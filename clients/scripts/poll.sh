@@ -1,7 +1,7 @@
 #!/bin/sh
 # Follows events, one per line, with only curl and jq:  ./poll.sh [since]
-# Each call waits up to a minute for the first event; the next call asks for what came after. An error ends it:
-# `cursorExpired`, for example, if the daemon has restarted.
+# Each call waits up to a minute for the first event; the next call asks for what came after. An error ends it, and so
+# does a restart of the daemon: watch.sh goes on.
 set -eu
 rpc=${0%/*}/rpc.sh
 seq=${1-}

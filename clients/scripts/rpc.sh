@@ -3,6 +3,7 @@
 # Prints the response. If it is an error, it goes to standard error instead, and the exit code is 1. Uses the Unix
 # socket, which needs no token. Reads the parameters from standard input, because every user can read command lines.
 set -eu
+[ $# -gt 0 ] || { echo "usage: $0 METHOD < PARAMETERS" >&2; exit 64; }
 . "${0%/*}/endpoint.sh"
 response=$({ printf '{"jsonrpc":"2.0","id":1,"method":"%s","params":' "$1"; cat; printf '}'; } |
     curl --silent --show-error --unix-socket "$socket" --header 'Content-Type: application/json' \

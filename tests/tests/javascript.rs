@@ -97,6 +97,35 @@ async fn with_nothing_but_node_over_the_port() {
     test_with(&[], &["--experimental-websocket"], &["words", "pages", "calls", "events", "forgotten"]).await;
 }
 
+/// npm only links a package that it installs from a folder, so Node searches for ws where that folder really is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn linked_to_a_checkout_it_uses_the_ws_of_the_program() {
+    let project = Project::new(&["ws"]).await;
+    let checkout = tempfile::tempdir().expect("a folder");
+    let modules = project.0.path().join("node_modules");
+    let real = checkout.path().join("prosed");
+    fs::rename(modules.join("prosed"), &real).expect("moved");
+    symlink(&real, modules.join("prosed")).expect("linked");
+    let program = r#"import { connect } from "prosed";
+        const prosed = await connect().catch(({ kind, message }) => console.log(kind, message));
+        const { contacts = [] } = await prosed?.loadRoster() ?? {};
+        for (const { name } of contacts) console.log(name);
+        prosed?.close();"#;
+    fs::write(project.0.path().join("program.js"), program).expect("written");
+    let scene = Scene::set().await;
+    let said = async |arguments: &[&str]| {
+        let mut node = Command::new("node");
+        node.arg("--no-experimental-websocket").args(arguments).current_dir(project.0.path());
+        succeeds(node.env("PROSED_RUNTIME_DIR", scene.daemon.runtime_dir())).await
+    };
+    for arguments in [&["program.js"][..], &["--input-type=module", "--eval", program]] {
+        assert!(said(arguments).await.contains("Alice"), "{arguments:?}");
+    }
+    fs::remove_file(modules.join("ws")).expect("removed");
+    let missing = said(&["program.js"]).await;
+    assert!(missing.starts_with("webSocketMissing ") && missing.contains("npm install ws"), "{missing}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_example_of_its_readme_runs() {
     let project = Project::new(&["ws"]).await;

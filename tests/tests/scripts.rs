@@ -188,7 +188,7 @@ async fn an_error_is_an_exit_code() {
     ui.contact(ALICE, |_| true).await;
     let shell = Shell::new(&daemon);
     let nobody = "nobody@prosed.test";
-    let cases: [(&str, &[&str], &str, &str); 9] = [
+    let cases: [(&str, &[&str], &str, &str); 10] = [
         ("rpc.sh", &["get_contact"], r#"{"jid":"nobody@prosed.test"}"#, "contactUnknown"),
         ("rpc.sh", &["no_such_method"], "{}", "methodNotFound"),
         ("rpc.sh", &["get_contact"], "no JSON", "parseError"),
@@ -196,6 +196,7 @@ async fn an_error_is_an_exit_code() {
         ("roster.sh", &[nobody], "", "accountUnknown"),
         ("presence.sh", &["asleep"], "", "invalidParams"),
         ("avatar.sh", &[nobody], "", "contactUnknown"),
+        ("watch.sh", &[nobody], "", "accountUnknown"),
         ("poll.sh", &["4000000000"], "", "cursorExpired"),
         ("follow.sh", &["4000000000"], "", "cursorExpired"),
     ];
@@ -210,11 +211,60 @@ async fn an_error_is_an_exit_code() {
     assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "alice@prosed.test has no picture\n");
 
+    for script in ["avatar.sh", "login.sh", "presence.sh", "rpc.sh"] {
+        let output = shell.output(script, &[], "").await;
+        assert_eq!((output.status.code(), &*output.stdout), (Some(64), &b""[..]), "{script}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.starts_with("usage: ") && errors.lines().count() == 1, "{script}: {errors}");
+    }
+
     for entry in fs::read_dir(scripts()).expect("the scripts").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let tested = cases.iter().any(|(script, ..)| *script == name);
         assert!(tested || ["README.md", "endpoint.sh"].contains(&&*name), "{name} is not tested");
     }
+}
+
+/// It prints all contacts again after a restart, and then goes on with the changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watching_survives_a_restart() {
+    let server = Server::start(Setup::new(Kind::Prosody).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let mut daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", server.login("me")).await.expect("logged in");
+    ui.contact(ALICE, |contact| contact["availability"] == "available").await;
+    let shell = Shell::new(&daemon);
+    let script = scripts().join("watch.sh").display().to_string();
+    let mut child = shell.command(&script, &[]).spawn().expect("it can be run");
+    let group = rustix::process::Pid::from_raw(child.id().expect("it runs") as i32).expect("a process");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    // Skips the lines that are about something else.
+    let mut line = async |wanted: &dyn Fn(&Value) -> bool| {
+        let found = async {
+            loop {
+                let line = lines.next_line().await.expect("text").expect("it goes on");
+                let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+                if wanted(&line) {
+                    return line;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("in time")
+    };
+    let all = |line: &Value| line["contacts"][0]["jid"] == ALICE;
+    for (number, crash) in [true, false].into_iter().enumerate() {
+        line(&all).await;
+        let status = format!("status {number}");
+        alice.set_presence(None, Some(&status)).await;
+        line(&|line| line["changed"][0]["status"] == status.as_str()).await;
+        if crash {
+            daemon.kill();
+        }
+        daemon.restart().await;
+    }
+    line(&all).await;
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it runs");
 }
 
 #[tokio::test]

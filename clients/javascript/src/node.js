@@ -1,7 +1,8 @@
 // The client for Node, which finds the daemon by itself.
 
-import { watch as watchFolder } from "node:fs";
+import { realpathSync, watch as watchFolder } from "node:fs";
 import { open, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { createConnection } from "node:net";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join } from "node:path";
@@ -16,6 +17,8 @@ export { Prosed, ProsedError };
 
 /** How often to look for the endpoint of a daemon that is starting, in milliseconds. */
 const POLL = 50;
+
+const INSTALL_WS = "run `npm install ws` in the program's folder";
 
 /** Connects; see the types. */
 export async function connect({ url, token, runtimeDir = usualRuntimeDir(process.env), signal } = {}) {
@@ -53,7 +56,7 @@ function usualRuntimeDir(environment) {
 
 async function openGiven(url, token, signal) {
   const WebSocket = globalThis.WebSocket ?? (await packageWs());
-  if (!WebSocket) throw new ProsedError("unreachable", "This Node has no WebSocket: npm install ws");
+  if (!WebSocket) throw new ProsedError("webSocketMissing", `Node ${process.versions.node} has no WebSocket: ${INSTALL_WS}.`);
   return openPort(WebSocket, url, token, signal);
 }
 
@@ -66,7 +69,9 @@ async function find(dir, signal) {
     const socket = await openSocket(endpoint.socket, signal);
     if (socket) return { socket, url: base };
   }
-  if (!endpoint.url) throw unreachable("it has only a Unix socket, which needs the package ws: npm install ws");
+  if (!endpoint.url) {
+    throw new ProsedError("webSocketMissing", `prosed has only a Unix socket, which needs the package ws: ${INSTALL_WS}.`);
+  }
   try {
     return await openGiven(endpoint.url, await readToken(endpoint.tokenFile ?? endpoint.token_file), signal);
   } catch (error) {
@@ -163,10 +168,24 @@ async function openSocket(path, signal) {
   throw unreachable("it has just started, or has no room for another connection");
 }
 
-/** For WebSockets over Unix sockets, and in Node 20 for any WebSocket. */
-function packageWs() {
-  return import("ws").then(
-    (ws) => ws.WebSocket,
-    () => undefined,
-  );
+/**
+ * For WebSockets over Unix sockets, and in Node 20 for any WebSocket. npm only links a package that it installs from a
+ * folder, and Node then searches the folder's own surroundings: the ws that the program has is found from the program.
+ */
+async function packageWs() {
+  try {
+    return (await import("ws")).WebSocket;
+  } catch {
+    try {
+      return createRequire(program())("ws").WebSocket;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** From where Node resolves the program's imports. */
+function program() {
+  const evaluated = process.execArgv.some((flag) => /^(-[ep]|--eval|--print)/.test(flag));
+  return evaluated ? join(process.cwd(), "program.js") : realpathSync(process.argv[1]);
 }

@@ -19,7 +19,7 @@ export type * from "./api.js";
  *
  * It reconnects whenever the connection is lost, until `close` is called.
  *
- * @throws {ProsedError} unreachable, unauthorized, tokenMissing; in a page also insecurePage
+ * @throws {ProsedError} unreachable, unauthorized, tokenMissing; in a page also insecurePage, in Node webSocketMissing
  */
 export function connect(options?: ConnectOptions): Promise<Prosed>;
 
@@ -192,6 +192,8 @@ export type ConnectionErrorKind =
   | "insecurePage"
   /** There is an address, and no token for it. */
   | "tokenMissing"
+  /** This Node has no WebSocket, or the daemon has only a Unix socket: the package `ws` is needed. */
+  | "webSocketMissing"
   /** The connection was lost before the answer came. */
   | "disconnected"
   /** The client was closed. */
