@@ -1,12 +1,11 @@
-//! Reads the outline of an XML stream and says where stanzas end, and when one of them goes beyond what we can bear;
-//! the rest of that one only serves to find its end.
+//! Reads an XML stream and finds where stanzas end. When a stanza exceeds a limit, the rest of it is read only to find
+//! its end.
 //!
-//! It understands just as much XML as XMPP allows (RFC 6120 §11: no comments, processing
-//! instructions or document types). What it doesn't understand breaks the stream. Names, values and texts go to the
-//! [tree](super::tree) as they come, each at most as long as its limit.
+//! It knows only the XML that XMPP allows (RFC 6120 §11: no comments, processing instructions or document types).
+//! Anything else ends the stream. Names, values and texts go to the [tree](super::tree) as they arrive, each within its
+//! limit.
 //!
-//! It also knows how far the stream has come ([`Stage`]): a stream has one header, and before the login
-//! is done a server has little to say.
+//! It also tracks the [`Stage`] of the stream: there is one header, and before the login a server may send only little.
 
 use memchr::memchr;
 use minidom::Element;
@@ -23,39 +22,39 @@ pub(super) use super::unit::{Found, Kind};
 enum State {
     /// Between tags.
     Text,
-    /// Behind `<`.
+    /// After `<`.
     Open,
     /// In a start tag's name.
     Name,
-    /// In a start tag, behind a name or value.
+    /// In a start tag, right after a name or value.
     Behind,
     /// In a start tag, between attributes.
     Tag,
     /// In an attribute's name.
     Attribute,
-    /// Behind an attribute's name and white space.
+    /// After an attribute's name and white space.
     Equals,
-    /// Behind `=`.
+    /// After `=`.
     Quote,
     /// In an attribute's value, up to this quote.
     Value(u8),
-    /// Behind the `/` of an empty element.
+    /// After the `/` of an empty element.
     Empty,
     /// In an end tag.
     Close,
-    /// Behind `<!`, with this many bytes of `[CDATA[` read.
+    /// After `<!`, with this many bytes of `[CDATA[` read.
     Bang(usize),
-    /// In a CDATA section, behind this many `]`.
+    /// In a CDATA section, after this many `]`.
     Cdata(u8),
-    /// In the XML declaration; true: behind a `?`.
+    /// In the XML declaration; true: after a `?`.
     Declaration(bool),
-    /// Behind `</stream:stream>`.
+    /// After `</stream:stream>`.
     End,
 }
 
 const CDATA: &[u8] = b"[CDATA[";
 
-/// Fed with the bytes of a stream in any chunks.
+/// Takes the bytes of a stream in chunks of any size.
 pub(super) struct Scanner {
     progress: Progress,
     state: State,
@@ -71,7 +70,7 @@ pub(super) struct Scanner {
     len: usize,
     kind: Kind,
     is_header: bool,
-    /// What the stanza that is being read has gone beyond.
+    /// The limit that the current stanza has exceeded.
     offence: Option<Offence>,
     tree: Tree,
 }
@@ -95,37 +94,37 @@ impl Scanner {
         }
     }
 
-    /// The account is logged in, and the stream goes on without another header (XEP-0388 §2.6.1).
+    /// The account is logged in, and the stream continues without another header (XEP-0388 §2.6.1).
     pub(super) fn logged_in(&mut self) {
         self.progress.logged_in();
     }
 
-    /// True where something has begun and has not come to its end.
+    /// Whether something has begun and is not complete.
     pub(super) fn is_half_read(&self) -> bool {
         self.depth > 0 || !matches!(self.state, State::Text | State::End)
     }
 
-    /// True behind the stream's own end.
+    /// Whether the stream has ended.
     pub(super) fn at_end(&self) -> bool {
         self.state == State::End
     }
 
-    /// What is being read, once its name is.
+    /// The kind of what is being read, once its name has been read.
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What has just been read to its end: the stream's root, a stanza, or another element.
+    /// What has just been completed: the stream's root, a stanza, or another element.
     pub(super) fn take(&mut self) -> Option<Element> {
         self.tree.take()
     }
 
-    /// The stanza that offends, as far as it was read, if at least its start tag was.
+    /// The stanza that exceeds a limit, as far as it has been read, if its start tag has.
     pub(super) fn give_up(&mut self) -> Option<Element> {
         self.tree.give_up()
     }
 
-    /// Reads on until something is found; also says how many bytes were read.
+    /// Reads until something is found; also returns the number of bytes read.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, Found) {
         let mut at = 0;
         while at < bytes.len() {
@@ -293,7 +292,7 @@ impl Scanner {
                     self.add_token(1)
                 }
             },
-            // White space may trail; it is not worth breaking a stream that has ended.
+            // Trailing white space does no harm.
             State::End => match byte {
                 b' ' | b'\t' | b'\r' | b'\n' => Found::Unit(Kind::Other),
                 _ => Found::Broken(Broken::AfterEnd),
@@ -302,7 +301,7 @@ impl Scanner {
         (1, found)
     }
 
-    /// Between stanzas: white space goes on at once (it keeps connections alive).
+    /// Between stanzas: white space is reported at once (it keeps connections alive).
     fn between(&mut self, bytes: &[u8]) -> (usize, Found) {
         let space = bytes.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count();
         if space > 0 {
@@ -347,7 +346,7 @@ impl Scanner {
         self.elements > MAX_ELEMENTS_OF_OTHERS && (self.elements > MAX_ELEMENTS || self.tree.is_of_others())
     }
 
-    /// Behind a name or value of a start tag.
+    /// In a start tag, after a name or value.
     fn in_tag(&mut self, bytes: &[u8]) -> Found {
         match bytes[0] {
             b'>' => {
@@ -356,7 +355,7 @@ impl Scanner {
                     if self.depth > 1 || !self.is_header {
                         return Found::Nothing;
                     }
-                    // The root is not closed as long as the stream lives, and depth counts from it.
+                    // The root stays open for as long as the stream, and depth counts from it.
                     self.depth = 0;
                     self.progress.begun();
                     self.tree.begin_stream();
@@ -410,7 +409,7 @@ impl Scanner {
         Found::Unit(self.kind)
     }
 
-    /// The name of what stands below the root, or of the root itself, is known.
+    /// The name of a child of the root, or of the root itself, is known.
     fn name_unit(&mut self) -> Result<(), Broken> {
         let name = self.tree.local_name();
         self.is_header = name == b"stream";
@@ -454,7 +453,7 @@ impl Scanner {
         }
     }
 
-    /// Goes on building, unless what is being read offends.
+    /// Continues building, unless the stanza exceeds a limit.
     fn build(&mut self, step: impl FnOnce(&mut Tree) -> Result<(), Broken>) -> Found {
         if self.offence.is_some() {
             return Found::Nothing;
@@ -474,7 +473,7 @@ impl Scanner {
     }
 }
 
-/// What can't stand in a name: a name that has begun ends here, or the XML is wrong.
+/// Characters that end a name, or are wrong there.
 fn ends_name(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'>' | b'/' | b'=' | b'\'' | b'"')
 }

@@ -1,8 +1,8 @@
-//! Builds the tree of a stanza while it arrives, so that nothing of it is held twice: start tags, texts and end tags
-//! come from the [scanner](super::scanner), which bounds them.
+//! Builds a stanza's elements while it arrives, so that nothing is held twice. Start tags, texts and end tags come from
+//! the [scanner](super::scanner), which bounds them.
 //!
-//! This is where XML is held to its rules: characters, references and names (`text.rs`), matching tags, namespaces
-//! (`namespaces.rs`), and attributes that occur once. The tests compare it with rxml on damaged stanzas.
+//! This enforces the rules of XML: characters, references and names (`text.rs`), matching tags, namespaces
+//! (`namespaces.rs`), and unique attributes. The tests compare it with rxml on damaged stanzas.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use super::text::{Place, is_name, meaning};
 
 /// A buffer that has grown beyond this is freed once it is empty.
 const KEEP: usize = 64 * 1024;
-/// Texts up to this length are copied out of the buffer; longer ones take it along.
+/// Texts up to this length are copied out of the buffer; longer ones take the buffer itself.
 const COPIED: usize = 4096;
 
-/// An attribute in the start tag: where its name and its value begin and end.
+/// An attribute in the start tag: the ranges of its name and its value.
 #[derive(Debug, Clone, Copy)]
 struct Attribute {
     name: (usize, usize),
@@ -28,7 +28,7 @@ struct Attribute {
 /// See the module's description.
 #[derive(Default)]
 pub(super) struct Tree {
-    /// The tag that is being read, as it is written.
+    /// The tag that is being read, verbatim.
     tag: Vec<u8>,
     name_ends: usize,
     attributes: Vec<Attribute>,
@@ -36,7 +36,7 @@ pub(super) struct Tree {
     text: Vec<u8>,
     /// The elements that are open, without the stream's root.
     open: Vec<Element>,
-    /// What they are called, as it is written, from the root inwards, and where each name begins.
+    /// Their names, verbatim, from the root inwards, and where each begins.
     names: Vec<u8>,
     names_from: Vec<usize>,
     namespaces: Namespaces,
@@ -62,7 +62,7 @@ impl Tree {
         self.name_ends = self.tag.len();
     }
 
-    /// The name of the element, without its prefix.
+    /// The element's name, without its prefix.
     pub(super) fn local_name(&self) -> &[u8] {
         let name = &self.tag[..self.name_ends];
         memchr::memrchr(b':', name).map_or(name, |colon| &name[colon + 1..])
@@ -100,7 +100,7 @@ impl Tree {
 
     /// The start tag ends, and its element begins.
     pub(super) fn start(&mut self) -> Result<(), Broken> {
-        // The delimiters are in there, so that no character reaches from one part into another.
+        // It includes the delimiters, so no character spans two parts.
         let tag = std::str::from_utf8(&self.tag).map_err(|_| Broken::Syntax)?;
         let level = self.names_from.len();
         let name = &tag[..self.name_ends];
@@ -138,7 +138,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The element that has just begun is the stream's root; it stays open as long as the stream lives.
+    /// The element that has just begun is the stream's root; it stays open for as long as the stream.
     pub(super) fn begin_stream(&mut self) {
         self.done = self.open.pop();
         self.lang = self.done.as_ref().and_then(|root| root.attr_ns(XMLNS_XML, "lang")).map(str::to_owned);
@@ -149,12 +149,12 @@ impl Tree {
         self.text.extend_from_slice(bytes);
     }
 
-    /// What was text so far is complete.
+    /// The text so far is complete.
     pub(super) fn end_text(&mut self) -> Result<(), Broken> {
         self.append(Place::Content)
     }
 
-    /// A section of characters ends, its two brackets included.
+    /// A CDATA section ends; its two brackets are in the text.
     pub(super) fn end_cdata(&mut self) -> Result<(), Broken> {
         self.text.truncate(self.text.len().saturating_sub(2));
         self.append(Place::Cdata)
@@ -178,7 +178,7 @@ impl Tree {
         Ok(())
     }
 
-    /// An end tag ends: it is written like this, and white space may follow the name.
+    /// An end tag ends. White space may follow the name.
     pub(super) fn end_written(&mut self) -> Result<(), Broken> {
         let from = self.names_from.last().ok_or(Broken::Syntax)?;
         if self.tag.trim_ascii_end() != &self.names[*from..] {
@@ -192,7 +192,7 @@ impl Tree {
         let from = self.names_from.pop().ok_or(Broken::Syntax)?;
         self.names.truncate(from);
         self.namespaces.end(self.names_from.len());
-        // The root has been taken when it began.
+        // The root was taken when it began.
         let Some(element) = self.open.pop() else { return Ok(()) };
         match self.open.last_mut() {
             Some(around) => drop(around.append_child(element)),
@@ -216,7 +216,7 @@ impl Tree {
         element
     }
 
-    /// The root, or the element below it, that was read last.
+    /// The root, or its child, that was completed last.
     pub(super) fn take(&mut self) -> Option<Element> {
         self.done.take()
     }
@@ -230,7 +230,7 @@ impl Tree {
         stanza.attr("from").is_some_and(|from| from != account && from != server)
     }
 
-    /// What is being read is not wanted any more; answers its outermost element, if that has begun.
+    /// Discards what is being read; returns its outermost element, if that has begun.
     pub(super) fn give_up(&mut self) -> Option<Element> {
         (self.tag, self.text) = (Vec::new(), Vec::new());
         while self.names_from.len() > 1 {
@@ -242,7 +242,7 @@ impl Tree {
     }
 }
 
-/// What an attribute of this name declares: the default namespace, or the meaning of a prefix.
+/// What an attribute of this name declares: the default namespace, or a prefix.
 fn declared(name: &str) -> Option<Option<&str>> {
     let rest = name.strip_prefix("xmlns")?;
     if rest.is_empty() { Some(None) } else { rest.strip_prefix(':').map(Some) }
