@@ -44,7 +44,7 @@ pub struct Contact {
     /// The devices that are online, best first: at most four in rosters and events, all in `get_contact`.
     #[serde(default)]
     pub resources: Vec<Resource>,
-    /// While the contact is away: when they were last known to be available. That is when they left, or when the
+    /// While the contact is `unavailable`: when they were last known to be available. That is when they left, or when the
     /// connection was lost, if that came first. It survives restarts; after a crash it may be too old. Absent while
     /// they are available, and if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,8 +191,8 @@ pub struct Avatar {
     /// In pixels.
     pub height: u32,
     /// Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64, 128 or 256
-    /// pixels: other sizes are rounded up, larger ones count as 256. The path survives restarts, and changes when the
-    /// token is replaced.
+    /// pixels: other sizes are rounded up, larger ones count as 256. Smaller pictures are not enlarged. The path
+    /// survives restarts, and changes when the token is replaced.
     pub url: String,
 }
 

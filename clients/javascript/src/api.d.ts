@@ -676,8 +676,8 @@ export interface Avatar {
   type: string;
   /**
    * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
-   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path survives
-   * restarts, and changes when the token is replaced.
+   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. Smaller pictures are
+   * not enlarged. The path survives restarts, and changes when the token is replaced.
    */
   url: string;
   /** In pixels. */
@@ -735,9 +735,9 @@ export interface Contact {
   /** The contact: a bare JID. */
   jid: string;
   /**
-   * While the contact is away: when they were last known to be available. That is when they left,
-   * or when the connection was lost, if that came first. It survives restarts; after a crash it may
-   * be too old. Absent while they are available, and if it is unknown.
+   * While the contact is `unavailable`: when they were last known to be available. That is when
+   * they left, or when the connection was lost, if that came first. It survives restarts; after a
+   * crash it may be too old. Absent while they are available, and if it is unknown.
    */
   lastSeen?: string;
   /**
@@ -972,8 +972,8 @@ export interface LoadedAvatar {
   type: string;
   /**
    * Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of 64,
-   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path survives
-   * restarts, and changes when the token is replaced.
+   * 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. Smaller pictures are
+   * not enlarged. The path survives restarts, and changes when the token is replaced.
    */
   url: string;
   /** In pixels. */

@@ -93,7 +93,8 @@ export class Prosed extends EventTarget {
 
   /**
    * The URL of a picture, for `<img>`. Undefined if there is no picture, or the daemon has no port; `loadAvatar` returns
-   * the bytes. With `size`, in pixels, it is a square thumbnail of 64, 128 or 256 pixels, whichever is closest.
+   * the bytes. With `size`, in pixels, it is a square thumbnail of 64, 128 or 256 pixels: other sizes are
+   * rounded up, and larger ones count as 256. Smaller pictures are not enlarged.
    */
   avatarUrl(avatar: Avatar | undefined, size?: number): string | undefined;
 

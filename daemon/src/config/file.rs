@@ -87,7 +87,7 @@ impl File {
         })?;
         let mut settings: Self = toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            invalid(line_of(text.as_bytes(), at), error.message().replace('\n', " "))
+            invalid(line_of(text.as_bytes(), at), explained(&text, at, error.message()))
         })?;
         if settings.no_listen && settings.listen.is_some() {
             let at = text.lines().position(|line| line.trim_start().starts_with("no_listen"));
@@ -105,6 +105,28 @@ impl File {
         }
         Ok(Some(settings))
     }
+}
+
+/// The reason, and what to do if a key of the top level is in a table: TOML has no way back out of one.
+fn explained(text: &str, at: usize, reason: &str) -> String {
+    // It can't be set here: see `not_here`.
+    let reason = reason.replace('\n', " ").replace("`runtime_dir`, ", "");
+    let key = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let within = text[..at].lines().rev().map(str::trim).find(|line| line.starts_with('['));
+    match (key, within) {
+        (Some(key), Some(table)) if at_top(key) => {
+            let table = table.split_inclusive(']').next().unwrap_or(table);
+            format!("`{key}` does not belong to {table}: move it above the first line that starts with [")
+        }
+        _ => reason,
+    }
+}
+
+/// Whether the file may have this key outside of all tables.
+fn at_top(key: &str) -> bool {
+    // Whatever its value: what is unknown is refused before values are read.
+    let probe = toml::from_str::<File>(&format!("{key} = []"));
+    !probe.is_err_and(|error| error.message().starts_with("unknown field"))
 }
 
 /// Counted from one.
@@ -132,12 +154,22 @@ fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> 
         };
         if host.is_empty() || host.contains(['/', '?', '#', '@', '*', ' ', ',']) {
             return Err(D::Error::custom(format!(
-                "«{origin}» is not a web origin, as in https://app.example.org or app://prose: a scheme (but not \
-                 file), a host and perhaps a port, with nothing behind them and no wildcards"
+                "«{origin}» is not a web origin, as in https://app.example.org:8443 or app://prose: {}",
+                what_is_wrong(host)
             )));
         }
     }
     Ok(origins)
+}
+
+/// With the part after the scheme, which is empty if the scheme is at fault.
+fn what_is_wrong(host: &str) -> &'static str {
+    match host.strip_suffix('/') {
+        Some(rest) if !rest.is_empty() && !rest.contains('/') => "remove the / at the end",
+        _ if host.contains('*') => "list each origin, since wildcards are not allowed",
+        _ if host.contains(['/', '?', '#']) => "leave out everything after the host and port",
+        _ => "it needs a scheme (but not file), then ://, a host, and a port unless it is the usual one",
+    }
 }
 
 /// RFC 3986 §3.1.

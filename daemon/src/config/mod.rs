@@ -15,6 +15,7 @@ use jid::BareJid;
 use prosed_protocol::endpoint;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use file::File;
 pub(crate) use file::{AccountOverride, SecretStoreKind, is_host};
@@ -255,13 +256,23 @@ impl Config {
             path: absolute(socket.unwrap_or_else(|| runtime_dir.join(endpoint::SOCKET_NAME)))?,
         };
 
-        let log = match (flags.log, environment.text("PROSED_LOG")?, settings.log) {
-            (Some(log), _, _) | (None, Some(log), _) | (None, None, Some(log)) => log,
-            (None, None, None) => environment.text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+        let (log, log_from_us) = match (flags.log, environment.text("PROSED_LOG")?, settings.log) {
+            (Some(log), _, _) | (None, Some(log), _) | (None, None, Some(log)) => (log, true),
+            // Set for all programs, perhaps with other programs in mind.
+            (None, None, None) => {
+                (environment.text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG.to_owned()), false)
+            }
         };
         EnvFilter::builder()
             .parse(&log)
             .map_err(|error| ConfigError::Value { what: "log", reason: error.to_string() })?;
+        if log_from_us && let Some(word) = not_a_level(&log) {
+            let reason = format!(
+                "«{word}» is no level: write error, warn, info, debug, trace or off, or give a module one of them, as in \
+                 prosed=debug"
+            );
+            return Err(ConfigError::Value { what: "log", reason });
+        }
         if let Some(path) = &settings.tls.extra_ca {
             fs::File::open(path).map_err(|error| ConfigError::Value {
                 what: "extra_ca",
@@ -332,6 +343,18 @@ impl Variables<'_> {
 
 fn unreadable(file: &Path, error: &io::Error) -> ConfigError {
     ConfigError::Unreadable { file: file.to_owned(), reason: error.to_string() }
+}
+
+/// The first directive that is one word and not a level. To `EnvFilter` it is a module to log everything of, so a
+/// misspelt level would go unnoticed, and nothing be logged.
+fn not_a_level(log: &str) -> Option<&str> {
+    // Spans and their fields are in brackets, and may have commas.
+    if log.contains(['[', '{']) {
+        return None;
+    }
+    log.split(',')
+        .map(str::trim)
+        .find(|word| !word.is_empty() && !word.contains('=') && word.parse::<LevelFilter>().is_err())
 }
 
 #[cfg(test)]

@@ -424,8 +424,9 @@ class Avatar:
     """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
     """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
-    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path
-    survives restarts, and changes when the token is replaced.
+    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. Smaller
+    pictures are not enlarged. The path survives restarts, and changes when the token is
+    replaced.
     """
     width: int
     """In pixels."""
@@ -494,9 +495,10 @@ class Contact:
     out: read them from `get_contact` before you change them.
     """
     last_seen: datetime | None = None
-    """While the contact is away: when they were last known to be available. That is when they
-    left, or when the connection was lost, if that came first. It survives restarts; after a
-    crash it may be too old. Absent while they are available, and if it is unknown.
+    """While the contact is `unavailable`: when they were last known to be available. That is
+    when they left, or when the connection was lost, if that came first. It survives
+    restarts; after a crash it may be too old. Absent while they are available, and if it is
+    unknown.
     """
     profile: ProfileSummary | None = None
     """A summary of their profile; `load_profile` returns all of it."""
@@ -653,8 +655,9 @@ class LoadedAvatar:
     """Its media type, as in `image/png`, according to its bytes and not to what was announced."""
     url: str
     """Its path on this daemon, for use in `<img>`. With `?size=64` it is a square thumbnail of
-    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. The path
-    survives restarts, and changes when the token is replaced.
+    64, 128 or 256 pixels: other sizes are rounded up, larger ones count as 256. Smaller
+    pictures are not enlarged. The path survives restarts, and changes when the token is
+    replaced.
     """
     width: int
     """In pixels."""
