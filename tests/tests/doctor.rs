@@ -136,7 +136,7 @@ async fn a_daemon_its_account_and_its_server_are_looked_at() {
 }
 
 #[tokio::test]
-async fn another_prosed_on_the_data_folder_is_a_fault() {
+async fn a_prosed_with_another_runtime_folder_is_found_and_left_alone() {
     let daemon = Daemon::start(Daemon::setup()).await;
     let elsewhere = tempfile::tempdir().expect("a folder");
     fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o700)).expect("made private");
@@ -144,11 +144,13 @@ async fn another_prosed_on_the_data_folder_is_a_fault() {
     let patient = Patient::new(&daemon);
     assert_eq!(patient.complaints(&[]).await, []);
     let environment = [("PROSED_RUNTIME_DIR", elsewhere)];
+    assert_eq!(patient.complaints(&environment).await, complaints(&[("daemon", "fail")]));
     let (found, code) = patient.examine(&environment, &[]).await;
     assert_eq!(code, Some(10));
-    let lock = of(&found, "lock");
-    assert_eq!((&lock["result"], &lock["mend"]), (&json!("fail"), &json!(format!("kill {}", daemon.id()))));
-    assert!(lock["message"].to_string().contains("(prosed)"), "{lock}");
+    let about = of(&found, "daemon");
+    let running = format!("prosed runs as process {}, with another runtime directory", daemon.id());
+    assert!(about["message"].to_string().contains(&running), "{about}");
+    assert!(about["fix"].to_string().contains("PROSED_RUNTIME_DIR"), "{about}");
 }
 
 #[tokio::test]
@@ -203,12 +205,12 @@ async fn certificates_that_nobody_should_trust_are_faults() {
         ));
     }
     let daemon = Daemon::start(Daemon::setup().trust_ca(&trusted).config(&lines)).await;
-    let jids = ["me@expired.test", "me@other.test", "me@valid.test", "@"];
+    let jids = ["me@expired.test", "me@other.test", "me@valid.test", "@valid.test"];
     let (found, code) = Patient::new(&daemon).examine(&[], &jids).await;
     assert_ne!(of(&found, "server of me@valid.test")["result"], "fail");
     assert_eq!(code, Some(10));
     for (jid, why) in
-        [("me@expired.test", "expired at"), ("me@other.test", "but for valid.test"), ("@", "jid")]
+        [("me@expired.test", "expired at"), ("me@other.test", "but for valid.test"), ("@valid.test", "jid")]
     {
         let about = of(&found, &format!("server of {jid}"));
         let says = about["message"].as_str().expect("a sentence").to_lowercase();

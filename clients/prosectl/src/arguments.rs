@@ -101,7 +101,7 @@ pub(crate) enum Command {
     },
     /// Add a contact, and ask to see their presence.
     Add {
-        /// The contact: a JID.
+        /// The contact: a bare JID.
         #[arg(value_parser = jid)]
         jid: String,
         /// Their name in your contact list.
@@ -219,6 +219,8 @@ pub(crate) enum Command {
         /// Check this account's server as well, logged in or not.
         #[arg(value_name = "JID", value_parser = jid)]
         jids: Vec<String>,
+        #[command(flatten)]
+        place: Place,
     },
     /// Print the description of the API: an OpenRPC document.
     Discover,
@@ -270,10 +272,21 @@ pub(crate) enum EndpointPart {
     TokenFile,
 }
 
+/// Where `doctor` looks for the servers of the JIDs that it is given.
+#[derive(Args, Default)]
+pub(crate) struct Place {
+    /// Check this host, a name or an address, instead of where a login would go.
+    #[arg(long, requires = "jids", value_hint = ValueHint::Hostname)]
+    pub(crate) host: Option<String>,
+    /// The host's port.
+    #[arg(long, requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+}
+
 /// The argument of commands about one person.
 #[derive(Args)]
 pub(crate) struct Person {
-    /// Whose: a bare JID.
+    /// Who: a bare JID.
     #[arg(value_parser = jid)]
     pub(crate) jid: String,
 }
@@ -433,126 +446,25 @@ impl From<Presence> for Availability {
     }
 }
 
-/// Checks that a JID has a domain. The daemon checks the rest, but would take a single word for a domain of its own, and
-/// add a contact that nobody meant. A gateway's JID is only a domain: it has a dot, or is `localhost`.
+/// Checks that a JID has a domain and no resource, without the white space around it. The daemon checks the rest, but
+/// would take a single word for a domain of its own, and add a contact that nobody meant. A gateway's JID is only a
+/// domain: it has a dot, or is `localhost`.
 fn jid(text: &str) -> Result<String, String> {
-    let (address, _) = text.split_once('/').unwrap_or((text, ""));
+    let text = text.trim();
+    let (address, resource) = text.split_at(text.find('/').unwrap_or(text.len()));
     let is_host = address.contains(['.', ':', '\u{3002}', '\u{ff0e}', '\u{ff61}']);
-    if address.contains('@') || is_host || address.eq_ignore_ascii_case("localhost") {
-        return Ok(text.to_owned());
+    let has_server = address.split_once('@').map_or(is_host, |(_, domain)| !domain.is_empty());
+    if !has_server && !address.eq_ignore_ascii_case("localhost") {
+        let name = address.trim_end_matches('@').trim_end();
+        return Err(format!(
+            "the server is missing: write {name}@example.org, with the server in place of example.org"
+        ));
     }
-    Err(format!(
-        "the server is missing: write {}@example.org, with the server in place of example.org",
-        address.trim()
-    ))
+    if !resource.is_empty() {
+        return Err(format!("leave out {resource}: write {address}"));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_sound() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn no_password_can_come_by_argv() {
-        let login = Arguments::command();
-        let login = login.find_subcommand("login").unwrap();
-        let values: Vec<_> = login
-            .get_arguments()
-            .filter(|argument| argument.get_action().takes_values())
-            .map(|argument| argument.get_id().as_str())
-            .collect();
-        assert_eq!(values, ["jid", "password_command", "resource", "host", "port", "tls"]);
-    }
-
-    #[test]
-    fn a_single_word_is_no_jid() {
-        let mut checked = 0;
-        let mut prosectl = Arguments::command();
-        prosectl.build();
-        for command in prosectl.get_subcommands() {
-            for argument in command.get_arguments() {
-                let id = argument.get_id().as_str();
-                if !matches!(id, "jid" | "jids" | "account") {
-                    continue;
-                }
-                checked += 1;
-                let (name, option) =
-                    (command.get_name(), argument.get_long().map(|long| format!("--{long}")));
-                let mut words = vec!["prosectl".to_owned(), name.to_owned()];
-                words.extend(option);
-                let parse = |jid: &str| {
-                    let words = words.iter().map(String::as_str).chain([jid]);
-                    Arguments::try_parse_from(words).map(drop).map_err(|error| error.to_string())
-                };
-                for jid in ["me", "me/phone", "me/phone@home.example", " "] {
-                    let error = parse(jid).unwrap_err();
-                    assert!(error.contains("@example.org, with the server"), "{name} {id}: {error}");
-                }
-                for jid in [
-                    "me@localhost",
-                    "me@example.org/phone",
-                    "irc.example.org",
-                    "localhost",
-                    "[::1]",
-                    "例え。テスト",
-                ] {
-                    let error = parse(jid).err().unwrap_or_default();
-                    assert!(!error.contains("invalid value"), "{name} {id}: {error}");
-                }
-            }
-        }
-        assert!(checked > 50, "{checked}: each command has --account, and many have a JID");
-    }
-
-    #[test]
-    fn every_command_and_option_is_explained() {
-        let mut prosectl = Arguments::command();
-        prosectl.build();
-        for command in prosectl.get_subcommands() {
-            assert!(command.get_about().is_some(), "{}", command.get_name());
-            for argument in command.get_arguments() {
-                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
-            }
-        }
-    }
-
-    #[test]
-    fn two_accounts_are_refused_in_any_order() {
-        let check = |line: &str| Arguments::parse_from(line.split(' ')).check().is_ok();
-        for command in ["logout", "login"] {
-            assert!(check(&format!("prosectl {command} b@example.org")));
-            assert!(check(&format!("prosectl --account b@example.org {command} b@example.org")));
-            assert!(!check(&format!("prosectl --account a@example.org {command} b@example.org")));
-            assert!(!check(&format!("prosectl {command} b@example.org --account a@example.org")));
-        }
-        assert!(check("prosectl --account a@example.org contact b@example.org"));
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_its_alternatives() {
-        for (command, options) in [
-            ("events", &["--since", "--follow"][..]),
-            ("set-avatar", &["FILE", "--remove"]),
-            ("set-profile", &["JSON", "--nickname"]),
-        ] {
-            let parsed = Arguments::try_parse_from(["prosectl", command]);
-            let said = parsed.and_then(|arguments| arguments.check()).unwrap_err().to_string();
-            assert!(options.iter().all(|option| said.contains(option)), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_profile_comes_whole_or_in_parts() {
-        let parse = |arguments: &[&str]| {
-            let parsed = Arguments::try_parse_from([&["prosectl", "set-profile"], arguments].concat());
-            parsed.is_ok_and(|arguments| arguments.check().is_ok())
-        };
-        assert!(parse(&["{}"]) && parse(&["--email", "a@b", "--email", "c@d", "--note", ""]));
-        assert!(parse(&["--birthday", "--1231"]));
-        assert!(!parse(&[]) && !parse(&["{}", "--note", "x"]));
-    }
-}
+mod tests;

@@ -142,8 +142,10 @@ pub(crate) enum Failure {
     Rpc { code: i32, message: String, data: Option<Value> },
     #[error("the password can't be read: {0}")]
     Password(String),
-    #[error("the parameters are not JSON: {0}")]
+    #[error(r#"the parameters are not JSON, as in '{{"limit": 3}}': {0}"#)]
     Params(String),
+    #[error("a call can't subscribe: use `prosectl events --follow`")]
+    Subscription,
     #[error("{path} can't be read: {1}", path = .0.display())]
     Unreadable(PathBuf, std::io::Error),
     #[error("{path} can't be written: {1}", path = .0.display())]
@@ -195,7 +197,7 @@ impl Failure {
             }
             Self::Refused(_) | Self::Token(_) | Self::Impostor(_) => NO_PERMISSION,
             Self::Password(_) | Self::Params(_) | Self::Unreadable(..) | Self::NoHome => NO_INPUT,
-            Self::NoPage(_) | Self::Terminal => USAGE,
+            Self::NoPage(_) | Self::Terminal | Self::Subscription => USAGE,
             Self::File(..) | Self::Page(_) => CANT_CREATE,
             Self::Unwell(_) => UNWELL,
             Self::Damaged(_) => SOFTWARE,
@@ -228,8 +230,8 @@ impl Failure {
                 "There is no such account here: log in first, or see `prosectl accounts`.".to_owned()
             }
             Some(ErrorKind::ServerUnreachable) => {
-                "The server can't be reached: check the network, or log in with --host and --port; `prosectl \
-                 doctor JID` finds the reason."
+                "The server can't be reached: check the network and the spelling of the domain, or log in with --host \
+                 and --port; `prosectl doctor JID` finds the reason."
                     .to_owned()
             }
             Some(ErrorKind::CredentialsMissing) => {
@@ -239,7 +241,8 @@ impl Failure {
             }
             Some(ErrorKind::TlsFailed) => {
                 "The server's TLS connection is not trusted: ask its operator. If the server has its own \
-                 certificate, get it from the operator, and set `extra_ca` under `[tls]` in config.toml."
+                 certificate, get it from the operator, set `extra_ca` under `[tls]` in config.toml (`prosed \
+                 --check-config` says where that is), and restart prosed."
                     .to_owned()
             }
             Some(ErrorKind::DowngradeRefused) => {
@@ -250,6 +253,9 @@ impl Failure {
             Some(ErrorKind::CursorExpired) => {
                 "The events after --since are gone: `prosectl roster` shows the current state.".to_owned()
             }
+            Some(ErrorKind::NotFound) => "Nothing was found: there is none, or the name is wrong.".to_owned(),
+            // The reason follows.
+            Some(ErrorKind::InvalidJid) if self.text().is_some() => "This JID can't be used here.".to_owned(),
             _ => self.to_string(),
         }
     }
@@ -339,16 +345,21 @@ mod tests {
             (ErrorKind::ServerUnreachable, "--host"),
             (ErrorKind::CredentialsMissing, "--password-stdin"),
             (ErrorKind::TlsFailed, "`extra_ca`"),
+            (ErrorKind::TlsFailed, "restart prosed"),
+            (ErrorKind::ServerUnreachable, "spelling"),
             (ErrorKind::DowngradeRefused, "--accept-downgrade"),
             (ErrorKind::CursorExpired, "--since"),
         ] {
             let failure = Failure::from(ApiError::new(kind));
             assert!(failure.to_people().contains(word), "{kind}: {}", failure.to_people());
         }
+        let own = ApiError::new(ErrorKind::InvalidJid).text("this is the account itself");
+        assert!(!Failure::from(own).to_people().contains("valid"));
         // prosectl never subscribes over POST.
         for kind in ErrorKind::ALL.iter().filter(|kind| **kind != ErrorKind::SubscriptionNeedsWebSocket) {
             let said = Failure::from(ApiError::new(*kind)).to_people();
             let said = said.replace("extra_ca", "");
+            assert!(!said.contains("placeholder"), "{kind}: {said}");
             assert!(!said.contains('_') && !said.contains("acceptDowngrade"), "{kind}: {said}");
         }
     }

@@ -84,7 +84,7 @@ async fn run(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::SetProfile(profile) => vcard::set_profile(&prosed, *profile, output).await,
         Command::Events(asked) => events::events(&prosed, asked, output).await,
         Command::Call { method, params } => daemon::call(&prosed, &method, params, output).await,
-        Command::Doctor { jids } => doctor::doctor(&prosed, &jids, output).await,
+        Command::Doctor { jids, place } => doctor::doctor(&prosed, &jids, place, output).await,
         Command::Discover => daemon::discover(&prosed, output).await,
         Command::Endpoint { part } => daemon::endpoint(&prosed, part, output),
         Command::Version => daemon::version(&prosed, output).await,

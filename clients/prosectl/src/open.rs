@@ -84,7 +84,7 @@ async fn start_browser(page: &Page) -> bool {
 }
 
 /// The console's address, derived from the WebSocket's.
-fn console(url: &str) -> Option<String> {
+pub(crate) fn console(url: &str) -> Option<String> {
     let address: SocketAddr = url.strip_prefix("ws://")?.strip_suffix("/rpc")?.parse().ok()?;
     Some(format!("http://{address}/"))
 }

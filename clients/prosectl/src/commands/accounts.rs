@@ -5,7 +5,8 @@ use std::pin::pin;
 use prosed_protocol::api::{self, Done, NoParams};
 use prosed_protocol::client::Client;
 use prosed_protocol::{
-    AccountParams, ErrorKind, EventName, LoginParams, LogoutParams, SetPresenceParams, SubscribeParams,
+    AccountParams, ConnectionState, ErrorKind, EventName, LoginParams, LogoutParams, SetPresenceParams,
+    SubscribeParams,
 };
 use serde_json::Value;
 
@@ -92,8 +93,15 @@ pub(crate) async fn state(prosed: &Prosed, output: &mut Output) -> Result<(), Fa
 
 pub(crate) async fn reconnect(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {
     let params = AccountParams { account: prosed.account() };
-    let answer = prosed.ask::<api::Reconnect>(params).await?;
-    output.one(answer, |_: &Done, _| "Connecting now.\n".to_owned())
+    let client = prosed.client().await?;
+    let mut said = "Connecting now.\n";
+    if output.is_terminal()
+        && client.call::<api::GetAccount>(params.clone()).await?.state == ConnectionState::Online
+    {
+        said = "Online; checking the connection.\n";
+    }
+    let answer = ask::<api::Reconnect>(&client, params).await?;
+    output.one(answer, |_: &Done, _| said.to_owned())
 }
 
 pub(crate) async fn all(prosed: &Prosed, output: &mut Output) -> Result<(), Failure> {

@@ -19,6 +19,9 @@ pub(crate) async fn call(
     params: Option<String>,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    if api::SUBSCRIPTIONS.iter().any(|other| method == other.subscribe || method == other.unsubscribe) {
+        return Err(Failure::Subscription);
+    }
     let params = params.as_deref().map_or_else(|| Ok(json!({})), super::json)?;
     output.raw(&prosed.client().await?.call_raw(method, params).await?)
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prosed_protocol::api::{self, Done, Method};
+use prosed_protocol::endpoint::Endpoint;
 use prosed_protocol::{ApiError, ContactParams, ErrorKind, LoadProfileParams, SetAvatarParams};
 use serde_json::{Map, Value, json};
 
 use super::{Prosed, ask};
 use crate::arguments::{Fields, SetProfile};
 use crate::failure::Failure;
+use crate::open::console;
 use crate::output::Output;
 use crate::render;
 
@@ -29,7 +31,17 @@ pub(crate) async fn avatar(
     let jid = prosed.jid_or_own(&client, jid).await?;
     let params = ContactParams { account: prosed.account(), jid };
     let mut avatar = ask::<api::LoadAvatar>(&client, params).await?;
-    let Some(file) = file else { return output.one(avatar, render::contacts::avatar) };
+    let Some(file) = file else {
+        let port = Endpoint::read(prosed.dir()?).ok().and_then(|endpoint| console(&endpoint.url?));
+        if output.is_terminal()
+            && let (Some(port), Some(path)) = (port, avatar["url"].as_str())
+        {
+            avatar["url"] = format!("{}{path}", port.trim_end_matches('/')).into();
+        }
+        return output.one(avatar, |avatar, look| {
+            render::contacts::avatar(avatar, look) + &render::line("To save it, add --output FILE.")
+        });
+    };
     let data = avatar.as_object_mut().and_then(|avatar| avatar.remove("data"));
     let data = data.as_ref().and_then(Value::as_str).unwrap_or_default();
     let bytes = STANDARD.decode(data).map_err(|error| Failure::Damaged(error.to_string()))?;

@@ -60,36 +60,34 @@ fn folder(check: &str, path: &Path, free_bytes: impl Fn(&Path) -> Option<u64>) -
             };
         }
         Err(error) => {
-            let mend = format!("ls -ld {}", quoted(path));
-            return Finding::fail(check, format!("{shown} can't be accessed: {error}."), mend);
+            let fix = format!("ls -ld {}", quoted(path));
+            return Finding::fail(check, format!("{shown} can't be accessed: {error}."), fix);
         }
     };
     if !metadata.is_dir() {
-        let mend = format!("mv {0} {0}.aside", quoted(path));
-        return Finding::fail(check, format!("{shown} is not a folder."), mend);
+        let fix = format!("mv {0} {0}.aside", quoted(path));
+        return Finding::fail(check, format!("{shown} is not a folder."), fix);
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        let mend = format!("ls -ld {}", quoted(path));
-        return Finding::fail(check, format!("{shown} belongs to somebody else."), mend);
+        let fix = format!("ls -ld {}", quoted(path));
+        return Finding::fail(check, format!("{shown} belongs to somebody else."), fix);
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        let mend = format!("chmod 700 {}", quoted(path));
-        return Finding::fail(check, format!("{shown} is open to other users."), mend);
+        let fix = format!("chmod 700 {}", quoted(path));
+        return Finding::fail(check, format!("{shown} is open to other users."), fix);
     }
     if !writable(path) {
-        let mend = format!("chmod 700 {}", quoted(path));
-        return Finding::fail(check, format!("{shown} can't be written to."), mend);
+        let fix = format!("chmod 700 {}", quoted(path));
+        return Finding::fail(check, format!("{shown} can't be written to."), fix);
     }
-    let mend = format!("df -h {}", quoted(path));
+    let fix = format!("df -h {}", quoted(path));
     match free_bytes(path) {
         Some(free) if free < TOO_LITTLE_BYTES => {
-            Finding::fail(check, format!("There is no space left for {shown}: {}.", megabytes(free)), mend)
+            Finding::fail(check, format!("There is no space left for {shown}: {}.", megabytes(free)), fix)
         }
-        Some(free) if free < LITTLE_BYTES => Finding::warn(
-            check,
-            format!("There is little space left for {shown}: {}.", megabytes(free)),
-            mend,
-        ),
+        Some(free) if free < LITTLE_BYTES => {
+            Finding::warn(check, format!("There is little space left for {shown}: {}.", megabytes(free)), fix)
+        }
         Some(free) => Finding::ok(check, format!("{shown} is yours alone, with {} free.", megabytes(free))),
         None => Finding::ok(check, format!("{shown} is yours alone.")),
     }
@@ -187,7 +185,7 @@ mod tests {
         set_mode(&path, 0o750);
         let open = folder("x", &path, PLENTY);
         assert_eq!(
-            (open.result, open.mend),
+            (open.result, open.fix),
             (Fail, Some(format!("chmod 700 '{}/it'\\''s'", home.path().display())))
         );
         let file = home.path().join("file");
@@ -228,7 +226,7 @@ mod tests {
         );
         assert_eq!(lock(&path, &locks, Some(7)).result, Ok);
         let held = lock(&path, &locks, Some(8));
-        assert_eq!((held.result, held.mend.as_deref()), (Fail, Some("ps -fp 7")));
+        assert_eq!((held.result, held.fix.as_deref()), (Fail, Some("ps -fp 7")));
         assert_eq!(lock(&path, &locks, None).result, Fail);
         assert_eq!(lock(&path, "1: FLOCK  ADVISORY  WRITE 7 00:1c:1 0 EOF", None).result, Ok);
         assert_eq!(lock(&path, "gibberish\n", None).result, Ok);

@@ -18,6 +18,7 @@ use anstyle::Style;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::arguments::Place;
 use crate::commands::Prosed;
 use crate::elsewhere::Elsewhere;
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ struct Finding {
     message: String,
     /// How to fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
+    fix: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,20 +52,25 @@ enum Verdict {
 
 impl Finding {
     fn ok(check: &str, message: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), result: Verdict::Ok, message: message.into(), mend: None }
+        Self { check: check.to_owned(), result: Verdict::Ok, message: message.into(), fix: None }
     }
 
-    fn warn(check: &str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { result: Verdict::Warn, mend: Some(mend.into()), ..Self::ok(check, message) }
+    fn warn(check: &str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { result: Verdict::Warn, fix: Some(fix.into()), ..Self::ok(check, message) }
     }
 
-    fn fail(check: &str, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { result: Verdict::Fail, ..Self::warn(check, message, mend) }
+    fn fail(check: &str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { result: Verdict::Fail, ..Self::warn(check, message, fix) }
     }
 }
 
 /// Checks everything, including these JIDs' servers. Reports each finding at once, since servers may be slow.
-pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn doctor(
+    prosed: &Prosed,
+    jids: &[String],
+    place: Place,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mut report = Report { output, failures: 0 };
     let running = Running::find(prosed).await;
     let (service, units) = systemd::look().await;
@@ -92,7 +98,7 @@ pub(crate) async fn doctor(prosed: &Prosed, jids: &[String], output: &mut Output
         certificates.extend(certificate);
     }
     for jid in jids {
-        let (found, certificate) = servers::named(jid, &configuration).await;
+        let (found, certificate) = servers::named(jid, &place, &configuration).await;
         report.tell(found)?;
         certificates.extend(certificate);
     }
@@ -124,9 +130,9 @@ fn to_text(finding: &Finding, look: Look) -> String {
     };
     let what = [Cell::styled(word, style), format!("  {}: {}", finding.check, finding.message).into()];
     let mut text = line(what, look);
-    if let Some(mend) = &finding.mend {
-        let mend = [Cell::styled("      → ", FAINT), Cell::styled(mend, Style::new().bold())];
-        text.push_str(&line(mend, look));
+    if let Some(fix) = &finding.fix {
+        let fix = [Cell::styled("      → ", FAINT), Cell::styled(fix, Style::new().bold())];
+        text.push_str(&line(fix, look));
     }
     text
 }
@@ -154,8 +160,8 @@ mod tests {
     fn programs_get_words() {
         let finding = json!(Finding::warn("linger", "No.", "loginctl enable-linger"));
         let expected =
-            json!({"check": "linger", "result": "warn", "message": "No.", "mend": "loginctl enable-linger"});
+            json!({"check": "linger", "result": "warn", "message": "No.", "fix": "loginctl enable-linger"});
         assert_eq!(finding, expected);
-        assert_eq!(json!(Finding::ok("a", "B.")).get("mend"), None);
+        assert_eq!(json!(Finding::ok("a", "B.")).get("fix"), None);
     }
 }

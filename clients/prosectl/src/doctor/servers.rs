@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::configuration::Configuration;
 use super::tools::{Silence, WITH_NETWORK, ask_prosed};
 use super::{Finding, first_line};
+use crate::arguments::Place;
 use crate::service::Service;
 
 /// A certificate that expires this soon should have been renewed: Let's Encrypt's are renewed 30 days before.
@@ -49,13 +50,17 @@ pub(super) async fn account(
     if account.state == ConnectionState::Offline {
         return (vec![session], None);
     }
-    let (server, certificate) = server(&account.account, configuration).await;
+    let (server, certificate) = server(&account.account, &Place::default(), configuration).await;
     (std::iter::once(session).chain(server).collect(), certificate)
 }
 
 /// The server of a JID without an account here.
-pub(super) async fn named(jid: &str, configuration: &Configuration) -> (Vec<Finding>, Option<Certificate>) {
-    let (server, certificate) = server(jid, configuration).await;
+pub(super) async fn named(
+    jid: &str,
+    place: &Place,
+    configuration: &Configuration,
+) -> (Vec<Finding>, Option<Certificate>) {
+    let (server, certificate) = server(jid, place, configuration).await;
     let unknown = || {
         Finding::warn(
             &check(jid),
@@ -90,7 +95,7 @@ fn session(account: &Account, service: Service) -> Finding {
             Finding::warn(check, format!("It is connecting: {text}{}", next.unwrap_or_default()), login)
         }
         ConnectionState::Failed => {
-            let mend = match error.map(|error| error.data.kind) {
+            let fix = match error.map(|error| error.data.kind) {
                 Some(ErrorKind::AccountDisabled | ErrorKind::ProtocolViolation | ErrorKind::TlsFailed) => {
                     "ask the server's operator".to_owned()
                 }
@@ -98,23 +103,36 @@ fn session(account: &Account, service: Service) -> Finding {
                 Some(ErrorKind::InternalError) => service.log(50),
                 _ => login,
             };
-            Finding::fail(check, text.unwrap_or_else(|| "It has failed.".to_owned()), mend)
+            Finding::fail(check, text.unwrap_or_else(|| "It has failed.".to_owned()), fix)
         }
     }
 }
 
-async fn server(jid: &str, configuration: &Configuration) -> (Option<Finding>, Option<Certificate>) {
+async fn server(
+    jid: &str,
+    place: &Place,
+    configuration: &Configuration,
+) -> (Option<Finding>, Option<Certificate>) {
     let check = check(jid);
-    match reach(jid, configuration, &check, SystemTime::now()).await {
+    match reach(jid, place, configuration, &check, SystemTime::now()).await {
         Server::Fine(finding, certificate) => (Some(finding), certificate),
         Server::Wrong(text, next_step) => (Some(Finding::fail(&check, format!("{text}."), next_step)), None),
         Server::Unknown => (None, None),
     }
 }
 
-async fn reach(jid: &str, configuration: &Configuration, check: &str, now: SystemTime) -> Server {
+async fn reach(
+    jid: &str,
+    place: &Place,
+    configuration: &Configuration,
+    check: &str,
+    now: SystemTime,
+) -> Server {
     let question = format!("--check-server={jid}");
-    let said = match ask_prosed(configuration.running.as_deref(), &[&question], WITH_NETWORK).await {
+    let host = place.host.as_ref().map(|host| format!("--host={host}"));
+    let port = place.port.map(|port| format!("--port={port}"));
+    let question: Vec<_> = std::iter::once(&question).chain(&host).chain(&port).map(String::as_str).collect();
+    let said = match ask_prosed(configuration.running.as_deref(), &question, WITH_NETWORK).await {
         Ok(said) => said,
         Err(Silence::Absent) => return Server::Unknown,
         Err(Silence::Broken(error)) => {
@@ -189,7 +207,7 @@ mod tests {
         account.state = ConnectionState::Suspended;
         assert_eq!(session(&account, Service::Systemd).result, Warn);
         account.state = ConnectionState::Failed;
-        for (kind, mend) in [
+        for (kind, fix) in [
             (ErrorKind::NotAuthorized, "prosectl login me@example.org"),
             (ErrorKind::CredentialsMissing, "prosectl login me@example.org"),
             (ErrorKind::AccountDisabled, "ask the server's operator"),
@@ -197,7 +215,7 @@ mod tests {
         ] {
             account.error = Some(kind.into());
             let finding = session(&account, Service::Systemd);
-            assert_eq!((finding.result, finding.mend.as_deref()), (Fail, Some(mend)));
+            assert_eq!((finding.result, finding.fix.as_deref()), (Fail, Some(fix)));
             assert!(finding.message.starts_with(kind.message()), "{finding:?}");
         }
     }

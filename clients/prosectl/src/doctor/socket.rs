@@ -30,11 +30,11 @@ fn judge(path: &Path, runs: bool, has_port: bool, service: Service) -> Finding {
             "{shown} can't be created: a Unix socket's path has at most {LONGEST_SOCKET_PATH} bytes, and this one has \
              {length}."
         );
-        let mend = "name a shorter one: socket = \"/PATH\" in config.toml, or prosed --socket";
+        let fix = "name a shorter one: socket = \"/PATH\" in config.toml, or prosed --socket";
         return if has_port {
-            Finding::warn(CHECK, format!("{message} Programs use the port and the token."), mend)
+            Finding::warn(CHECK, format!("{message} Programs use the port and the token."), fix)
         } else {
-            Finding::fail(CHECK, message, mend)
+            Finding::fail(CHECK, message, fix)
         };
     }
     if runs {
@@ -59,7 +59,7 @@ mod tests {
             let found = judge(&too_long, runs, has_port, Service::ByHand);
             assert_eq!(found.result, result);
             assert!(found.message.contains("at most 107 bytes, and this one has 108"), "{found:?}");
-            assert!(found.mend.unwrap().contains("--socket"));
+            assert!(found.fix.unwrap().contains("--socket"));
         }
     }
 }

@@ -17,7 +17,12 @@ const BY_HAND: &str = "run prosed when you log in, from ~/.profile for example: 
 /// Also returns what starts prosed, for the advice of the other checks.
 pub(super) async fn look() -> (Service, Vec<Finding>) {
     let (service, unit) = unit().await;
-    (service, vec![unit, linger().await])
+    let linger = match service {
+        Service::Systemd => linger().await,
+        // Lingering starts the user's systemd.
+        Service::ByHand => Finding::ok(LINGER, "Without a systemd for this user, it makes no difference."),
+    };
+    (service, vec![unit, linger])
 }
 
 async fn unit() -> (Service, Finding) {
@@ -55,14 +60,14 @@ fn judge(shown: &str) -> Finding {
         );
     }
     if state(service, "ActiveState") == "failed" {
-        let (why, mend) = match state(service, "ExecMainStatus") {
+        let (why, fix) = match state(service, "ExecMainStatus") {
             "2" => ("its configuration is wrong", "prosed --check-config"),
             "3" => ("another prosed has its folders", LOG),
             "4" => ("its address or socket can't be bound", LOG),
             "5" => ("its storage can't be opened", LOG),
             _ => ("it failed", LOG),
         };
-        return Finding::fail(UNIT, format!("prosed.service has given up: {why}."), mend);
+        return Finding::fail(UNIT, format!("prosed.service has given up: {why}."), fix);
     }
     let enabled = |unit| matches!(file(unit), "enabled" | "enabled-runtime" | "linked" | "static" | "alias");
     if file(service).is_empty() && file(socket).is_empty() {
@@ -140,7 +145,7 @@ mod tests {
             let finding = judge(&shown);
             assert_eq!(finding.result, verdict, "{shown}");
             assert!(finding.message.contains(says), "{finding:?}");
-            assert_eq!(finding.mend.is_some(), verdict != Ok);
+            assert_eq!(finding.fix.is_some(), verdict != Ok);
         }
     }
 }

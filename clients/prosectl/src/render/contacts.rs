@@ -81,7 +81,7 @@ pub(crate) fn avatar(avatar: &Avatar, look: Look) -> String {
     table.fact("id", &avatar.id);
     table.fact("type", &avatar.r#type);
     table.fact("size", size(avatar));
-    table.fact("path", &avatar.url);
+    table.fact("url", &avatar.url);
     table.to_text(look)
 }
 

@@ -97,7 +97,7 @@ impl Computer {
         Holder(holder)
     }
 
-    /// Sees to it that this one check, and no other, has this result; answers its message and mend.
+    /// Sees to it that this one check, and no other, has this result; answers its message and fix.
     async fn finds(&self, check: &str, result: &str) -> (String, String) {
         let (found, code) = self.examine(&[]).await;
         let odd: Vec<_> = found.iter().filter(|one| one["result"] != "ok").collect();
@@ -109,7 +109,7 @@ impl Computer {
         );
         assert_eq!(code, if result == "fail" { 10 } else { 0 });
         let text = |name: &str| odd[0][name].as_str().unwrap_or_default().to_owned();
-        (text("message"), text("mend"))
+        (text("message"), text("fix"))
     }
 }
 
@@ -156,7 +156,7 @@ async fn a_healthy_computer_is_told_so() {
         "version",
     ];
     assert_eq!(results, checks.map(|check| (check, "ok")).into());
-    assert!(found.iter().all(|one| one.get("mend").is_none()));
+    assert!(found.iter().all(|one| one.get("fix").is_none()));
 }
 
 #[tokio::test]
@@ -177,16 +177,16 @@ async fn an_origin_that_anybody_can_play_is_warned_of() {
     let mut computer = Computer::new().await;
     computer.told = "allowed_origins = ['http://app.example.org']".to_owned();
     computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
-    let (message, mend) = computer.finds("origins", "warn").await;
-    assert!(message.contains("http://app.example.org") && mend.contains("https://app.example.org"));
+    let (message, fix) = computer.finds("origins", "warn").await;
+    assert!(message.contains("http://app.example.org") && fix.contains("https://app.example.org"));
 }
 
 #[tokio::test]
 async fn a_daemon_that_does_not_run_is_started() {
     let computer = Computer::new().await;
     fs::remove_file(computer.path("endpoint.json")).unwrap();
-    let (message, mend) = computer.finds("daemon", "fail").await;
-    assert!(message.contains("endpoint.json") && mend == "systemctl --user start prosed", "{message} {mend}");
+    let (message, fix) = computer.finds("daemon", "fail").await;
+    assert!(message.contains("endpoint.json") && fix == "systemctl --user start prosed", "{message} {fix}");
 }
 
 #[tokio::test]
@@ -194,10 +194,10 @@ async fn a_daemon_that_left_its_endpoint_behind_is_restarted() {
     let computer = Computer::new().await;
     computer.daemon.server.stop().unwrap();
     computer.daemon.server.clone().stopped().await;
-    let (message, mend) = computer.finds("daemon", "fail").await;
+    let (message, fix) = computer.finds("daemon", "fail").await;
     assert!(
-        message.contains("does not answer") && mend == "systemctl --user restart prosed",
-        "{message} {mend}"
+        message.contains("does not answer") && fix == "systemctl --user restart prosed",
+        "{message} {fix}"
     );
 }
 
@@ -209,8 +209,8 @@ async fn an_older_daemon_than_the_installed_one_is_told() {
         "case $1 in --version) echo prosed 99.0.0;; --check-config) cat {at}/config;; *) cat {at}/server;; esac"
     );
     computer.programs.put("prosed", &script);
-    let (message, mend) = computer.finds("version", "warn").await;
-    assert!(message.contains("99.0.0") && mend.contains("restart"), "{message} {mend}");
+    let (message, fix) = computer.finds("version", "warn").await;
+    assert!(message.contains("99.0.0") && fix.contains("restart"), "{message} {fix}");
 }
 
 #[tokio::test]
@@ -219,11 +219,13 @@ async fn a_unit_that_is_not_enabled_is_warned_of() {
     computer
         .programs
         .put("systemctl", "printf '%s\\n' Id=prosed.service UnitFileState=disabled ActiveState=active");
-    let (_, mend) = computer.finds("unit", "warn").await;
-    assert_eq!(mend, "systemctl --user enable --now prosed");
+    let (_, fix) = computer.finds("unit", "warn").await;
+    assert_eq!(fix, "systemctl --user enable --now prosed");
     computer.programs.put("systemctl", "echo 'Failed to connect to bus' >&2; exit 1");
-    let (message, mend) = computer.finds("unit", "warn").await;
-    assert!(message.contains("Failed to connect to bus") && !mend.contains("systemctl"), "{message} {mend}");
+    // Lingering is about systemd.
+    computer.programs.put("loginctl", "echo no");
+    let (message, fix) = computer.finds("unit", "warn").await;
+    assert!(message.contains("Failed to connect to bus") && !fix.contains("systemctl"), "{message} {fix}");
 }
 
 /// Whatever is wrong: where the user has no systemd, no advice needs one.
@@ -234,11 +236,11 @@ async fn without_a_systemd_prosed_is_started_by_hand() {
     let at = computer.daemon.dir.path().display();
     let advice = async |check: &str| {
         let (advice, _) = computer.examine(&[]).await;
-        let mends: Vec<_> = advice.iter().filter_map(|one| one["mend"].as_str()).collect();
-        let needs = |mend: &&&str| mend.contains("systemctl") || mend.contains("journalctl");
-        assert_eq!(mends.iter().find(needs), None, "{advice:#?}");
+        let fixes: Vec<_> = advice.iter().filter_map(|one| one["fix"].as_str()).collect();
+        let needs = |fix: &&&str| fix.contains("systemctl") || fix.contains("journalctl");
+        assert_eq!(fixes.iter().find(needs), None, "{advice:#?}");
         let about = advice.iter().find(|one| one["check"] == check).expect(check);
-        about["mend"].as_str().expect("advice").to_owned()
+        about["fix"].as_str().expect("advice").to_owned()
     };
     let older = format!(
         "case $1 in --version) echo prosed 99.0.0;; --check-config) cat {at}/config;; *) cat {at}/server;; esac"
@@ -260,8 +262,8 @@ async fn a_prosed_that_ends_with_the_session_is_warned_of() {
     let computer = Computer::new().await;
     for loginctl in ["echo no", "echo 'User ID 1 is not logged in or lingering' >&2; exit 1"] {
         computer.programs.put("loginctl", loginctl);
-        let (_, mend) = computer.finds("linger", "warn").await;
-        assert_eq!(mend, "loginctl enable-linger");
+        let (_, fix) = computer.finds("linger", "warn").await;
+        assert_eq!(fix, "loginctl enable-linger");
     }
 }
 
@@ -276,7 +278,7 @@ async fn a_port_that_somebody_else_has_is_told() {
     let (found, code) = computer.examine(&[]).await;
     let about: Vec<_> = found.iter().filter(|one| one["check"] == "port").collect();
     assert_eq!((code, about.len(), &about[0]["result"]), (10, 1, &"warn".into()), "{found:#?}");
-    assert_eq!(about[0]["mend"], format!("ss -tlnp 'sport = :{port}'"));
+    assert_eq!(about[0]["fix"], format!("ss -tlnp 'sport = :{port}'"));
     drop(somebody);
     computer.finds("daemon", "fail").await;
 }
@@ -286,8 +288,8 @@ async fn a_token_that_is_no_secret_is_a_fault() {
     let computer = Computer::new().await;
     let token = computer.path("token");
     set_mode(&token, 0o644);
-    let (message, mend) = computer.finds("token", "fail").await;
-    assert!(message.contains("other users") && mend == "prosectl token --new", "{message} {mend}");
+    let (message, fix) = computer.finds("token", "fail").await;
+    assert!(message.contains("other users") && fix == "prosectl token --new", "{message} {fix}");
     set_mode(&token, 0o600);
     fs::write(&token, &TOKEN[..20]).unwrap();
     let (found, _) = computer.examine(&[]).await;
@@ -301,8 +303,8 @@ async fn a_folder_that_is_open_to_others_is_a_fault() {
     for (check, path) in [("data folder", "data"), ("cache folder", "cache"), ("runtime folder", "")] {
         let path = computer.path(path);
         set_mode(&path, 0o755);
-        let (_, mend) = computer.finds(check, "fail").await;
-        assert!(mend.starts_with("chmod 700 "), "{mend}");
+        let (_, fix) = computer.finds(check, "fail").await;
+        assert!(fix.starts_with("chmod 700 "), "{fix}");
         set_mode(&path, 0o700);
     }
 }
@@ -312,8 +314,8 @@ async fn another_process_on_the_data_folder_is_a_fault() {
     let computer = Computer::new().await;
     let holder = computer.hold("other", &computer.path("elsewhere"));
     let pid = holder.0.id();
-    let (message, mend) = computer.finds("lock", "fail").await;
-    assert_eq!(mend, format!("ps -fp {pid}"));
+    let (message, fix) = computer.finds("lock", "fail").await;
+    assert_eq!(fix, format!("ps -fp {pid}"));
     assert!(message.contains(&format!("{pid} (other)")), "{message}");
 }
 
@@ -326,15 +328,15 @@ async fn a_daemon_with_another_runtime_folder_is_found_and_left_alone() {
     let endpoint = fs::read_to_string(computer.path("endpoint.json")).unwrap();
     fs::remove_file(computer.path("endpoint.json")).unwrap();
     let running = format!("prosed runs as process {pid}, with another runtime directory");
-    let (message, mend) = computer.finds("daemon", "fail").await;
-    assert!(message.starts_with(&running) && mend.contains("XDG_RUNTIME_DIR"), "{message} {mend}");
+    let (message, fix) = computer.finds("daemon", "fail").await;
+    assert!(message.starts_with(&running) && fix.contains("XDG_RUNTIME_DIR"), "{message} {fix}");
 
     let mut endpoint: Value = serde_json::from_str(&endpoint).unwrap();
     endpoint["pid"] = pid.into();
     fs::create_dir(&elsewhere).unwrap();
     fs::write(elsewhere.join("endpoint.json"), endpoint.to_string()).unwrap();
-    let (_, mend) = computer.finds("daemon", "fail").await;
-    assert_eq!(mend, format!("export PROSED_RUNTIME_DIR='{}'", elsewhere.display()));
+    let (_, fix) = computer.finds("daemon", "fail").await;
+    assert_eq!(fix, format!("export PROSED_RUNTIME_DIR='{}'", elsewhere.display()));
 
     // Every other command looks where the data is by default.
     std::os::unix::fs::symlink(computer.path("data"), computer.path("share-prosed")).unwrap();
@@ -344,7 +346,7 @@ async fn a_daemon_with_another_runtime_folder_is_found_and_left_alone() {
     let output = roster.env("XDG_DATA_HOME", computer.path("share")).output().await.unwrap();
     let error = lines(&output.stderr)[0]["message"].as_str().unwrap().to_owned();
     assert_eq!(output.status.code(), Some(69));
-    assert!(error.starts_with(&running) && error.ends_with(&mend), "{error}");
+    assert!(error.starts_with(&running) && error.ends_with(&fix), "{error}");
 }
 
 #[tokio::test]
@@ -364,11 +366,11 @@ async fn a_port_that_the_daemon_did_not_get_is_told() {
         serde_json::from_str(&fs::read_to_string(computer.path("endpoint.json")).unwrap()).unwrap();
     endpoint.as_object_mut().unwrap().remove("url");
     fs::write(computer.path("endpoint.json"), endpoint.to_string()).unwrap();
-    let (message, mend) = computer.finds("port", "warn").await;
-    assert!(message.contains(&format!("has {address}")) && mend.starts_with("ss -tlnp"), "{message} {mend}");
+    let (message, fix) = computer.finds("port", "warn").await;
+    assert!(message.contains(&format!("has {address}")) && fix.starts_with("ss -tlnp"), "{message} {fix}");
     drop(somebody);
-    let (message, mend) = computer.finds("port", "warn").await;
-    assert!(message.contains("free now") && mend.contains("restart"), "{message} {mend}");
+    let (message, fix) = computer.finds("port", "warn").await;
+    assert!(message.contains("free now") && fix.contains("restart"), "{message} {fix}");
     computer.told += "\nno_listen = true";
     computer.server("host = 'h'\nport = 5222\ntls = 'direct'");
     let (found, _) = computer.examine(&[]).await;
@@ -400,17 +402,29 @@ async fn a_server_that_is_not_there_or_not_itself_is_a_fault() {
     let (message, _) = computer.finds(server, "warn").await;
     assert!(message.contains("expires in 0 days"), "{message}");
     computer.programs.put("prosed", "echo \"error: invalid value '$1'\" >&2; exit 2");
-    let (found, code) = computer.examine(&["no jid@"]).await;
-    let about = found.iter().find(|one| one["check"] == "server of no jid@").unwrap();
+    let (found, code) = computer.examine(&["no jid@x"]).await;
+    let about = found.iter().find(|one| one["check"] == "server of no jid@x").unwrap();
     assert_eq!((code, &about["result"]), (10, &"fail".into()));
+}
+
+#[tokio::test]
+async fn a_server_that_dns_does_not_have_is_checked_at_a_given_place() {
+    let computer = Computer::new().await;
+    let script = "case $1 in --check-server=you@*) printf 'host = \"%s\"\\nport = 5222\\ntls = \"%s\"' \"$2\" \"$3\";; \
+                  *) exit 2;; esac";
+    computer.programs.put("prosed", script);
+    let (found, _) = computer.examine(&["you@example.net", "--host", "h", "--port", "7"]).await;
+    let about = found.iter().find(|one| one["check"] == "server of you@example.net").unwrap();
+    assert_eq!(about["result"], "ok", "{about}");
+    assert!(about["message"].as_str().unwrap().starts_with("--host=h:5222 (--port=7)"), "{about}");
 }
 
 #[tokio::test]
 async fn a_clock_that_nobody_sets_is_warned_of() {
     let computer = Computer::new().await;
     computer.programs.put("timedatectl", "echo no");
-    let (_, mend) = computer.finds("clock", "warn").await;
-    assert_eq!(mend, "timedatectl set-ntp true");
+    let (_, fix) = computer.finds("clock", "warn").await;
+    assert_eq!(fix, "timedatectl set-ntp true");
 }
 
 /// As in a container: nobody to ask, and nothing that is wrong for that.

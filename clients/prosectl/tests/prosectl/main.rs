@@ -114,6 +114,12 @@ async fn any_method_can_be_called() {
     let output = daemon.prosectl(&["call", "set_presence"], "").await;
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8(output.stderr).unwrap().contains("missing field `availability`"));
+    daemon.asked();
+    for method in ["subscribe", "unsubscribe"] {
+        let output = daemon.prosectl(&["call", method], "").await;
+        assert_eq!((output.status.code(), daemon.asked().len()), (Some(64), 0), "{method}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("events --follow"));
+    }
     let output = daemon.prosectl(&["call", "no_such_method"], "").await;
     assert_eq!(output.status.code(), Some(64));
     let output = daemon.prosectl(&["call", "set_presence", "{"], "").await;

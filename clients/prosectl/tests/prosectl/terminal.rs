@@ -80,6 +80,16 @@ async fn it_speaks_to_people_in_colour_unless_they_want_none() {
 }
 
 #[tokio::test]
+async fn it_tells_people_what_happens_and_where_to_look() {
+    let daemon = Daemon::start().await;
+    let (_, shown) = on_a_terminal(daemon.dir.path(), "", "reconnect", "").await;
+    assert!(shown.contains("Online; checking the connection."), "{shown}");
+    let (_, shown) = on_a_terminal(daemon.dir.path(), "TERM=dumb", "avatar romeo@example.net", "").await;
+    assert!(shown.contains("http://127.0.0.1:") && shown.contains("/avatars/"), "{shown}");
+    assert!(shown.contains("--output FILE"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_table_is_no_wider_than_the_terminal() {
     let daemon = Daemon::start().await;
     for columns in [100, 70] {
