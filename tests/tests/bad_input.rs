@@ -238,7 +238,8 @@ async fn a_deep_stanza_harms_nobody() {
 /// What the limiter is for: no tree-building parser survives it, and nothing can catch the crash.
 #[tokio::test]
 async fn without_a_limit_a_deep_stanza_takes_everybody_down() {
-    let (_server, mut daemon, _ui, peer) = session_of(Daemon::setup().without("depth"), ALICE_ALONE).await;
+    let setup = Daemon::setup().without("depth").without("elements");
+    let (_server, mut daemon, _ui, peer) = session_of(setup, ALICE_ALONE).await;
     say(&peer, &format!("<message type='headline' from='{ALICE}/x'>{}</message>", nested(DEEP))).await;
     let ended = daemon.ended().await;
     assert_eq!(ended.code(), None, "by a signal: {ended}");

@@ -38,6 +38,12 @@ pub(super) const EDITS: &[Edit] = &[
         here: "            return Found::Broken(Broken::TooBig);\n",
         instead: "            return if $out { Found::Nothing } else { Found::Broken(Broken::TooBig) };\n",
     },
+    Edit {
+        guard: "before-login",
+        file: "daemon/src/stream/scanner.rs",
+        here: "self.depth > MAX_DEPTH {",
+        instead: "!$out && $here",
+    },
     // Treated like a lost network.
     Edit {
         guard: "refusal-is-final",
