@@ -194,7 +194,7 @@ async fn the_notifier_tells_of_those_who_come() {
     assert_eq!(renamed.expect("renamed")["renamed"], 1);
     let fits = |carol: &Value| carol["name"] == "Caroline" && carol["groups"] == json!(["Singers"]);
     ui.contact("carol@prosed.test", fits).await;
-    // Whoever comes next is announced next: none of the changes was.
+    // The next announcement is the next arrival, so none of the changes was announced.
     let alice = Contact::online(&server, "alice").await;
     says(&["Carol is online", "Alice is online"]).await;
 

@@ -146,7 +146,7 @@ impl Flood {
             connection: _,
             stanza_limit: _,
             dropped: _,
-            memory: _,
+            usage: _,
             tickets: _,
             startup: _,
         } = &self.session;
@@ -358,12 +358,12 @@ fn what_people_take_is_weighed_and_has_an_end() {
     };
     flood.presence(1, &format!("<status>{}</status>", "x".repeat(1_000)));
     publish(&mut flood, &"y".repeat(2_000));
-    let taken = flood.session.memory.bytes();
+    let taken = flood.session.usage.bytes();
     assert!((3_000..6_000).contains(&taken), "{taken}");
     flood.sends("<presence xmlns='jabber:client' type='unavailable' from='mallory@evil.example/1'/>");
-    assert!(flood.session.memory.bytes() < taken - 1_000);
+    assert!(flood.session.usage.bytes() < taken - 1_000);
 
-    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic, true);
+    flood.session.usage = crate::usage::Usage::full(flood.now.monotonic, true);
     flood.presence(2, "");
     publish(&mut flood, "another");
     let person = flood.session.people.person(&mallory).unwrap();
@@ -371,7 +371,7 @@ fn what_people_take_is_weighed_and_has_an_end() {
     let whole = person.profile.vcard4.whole().unwrap();
     assert_eq!(whole.note.as_ref().unwrap().len(), 2_000, "the one before");
     // A full disk has no room for profiles, and says nothing about devices.
-    flood.session.memory = crate::memory::MemoryUse::full(flood.now.monotonic, false);
+    flood.session.usage = crate::usage::Usage::full(flood.now.monotonic, false);
     publish(&mut flood, "another");
     flood.presence(3, "");
     let person = flood.session.people.person(&mallory).unwrap();
@@ -399,19 +399,19 @@ fn of_a_stored_profile_memory_has_a_summary() {
          </items></event></message>",
     );
     let ticket = flood.ticket();
-    let whole = flood.session.memory.bytes();
+    let whole = flood.session.usage.bytes();
     assert!(whole > 600, "{whole}");
     // What can't be stored stays here, and goes with the next write.
     flood.happens(Input::Saved { ticket, result: Err(StoreFailed) });
-    assert_eq!(flood.session.memory.bytes(), whole);
+    assert_eq!(flood.session.usage.bytes(), whole);
     flood.session.people.save(&mallory);
     flood.happens(Input::Tick);
     let ticket = flood.ticket();
     flood.happens(Input::Saved { ticket, result: Ok(()) });
-    let summary = flood.session.memory.bytes();
+    let summary = flood.session.usage.bytes();
     println!("a profile in memory: {whole} bytes until it is stored, then {summary}");
     assert!(summary < 150, "{summary}");
-    assert_eq!(summary, flood.session.memory_of(&mallory).memory, "counted exactly");
+    assert_eq!(summary, flood.session.usage_of(&mallory).memory, "counted exactly");
     assert!(flood.session.people.entries() <= 2);
 }
 

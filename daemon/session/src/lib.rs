@@ -28,7 +28,6 @@ mod known_profile;
 mod last_seen;
 mod lookalike;
 mod lookups;
-mod memory;
 mod model;
 mod pending;
 mod people;
@@ -51,6 +50,7 @@ mod step;
 mod subscription;
 mod throttle;
 mod time;
+mod usage;
 mod vcard;
 mod vcard_edit;
 mod vcard_temp;
@@ -111,7 +111,7 @@ pub struct Session {
     background: background::State,
     waiting: Waiting,
     dropped: dropped::Dropped,
-    memory: memory::MemoryUse,
+    usage: usage::Usage,
     images: image::Images,
     tickets: effect::Tickets,
     roster: roster::State,
@@ -137,7 +137,7 @@ impl Session {
         let mut session = Self {
             connection: connection::Connection::new(account.clone(), now.wall),
             stanza_limit: size::stanza_limit(None),
-            memory: memory::MemoryUse::of(&people),
+            usage: usage::Usage::of(&people),
             images,
             people,
             throttle: Throttle::of_telling(),
@@ -353,10 +353,10 @@ impl Session {
         if presence.type_ == PresenceType::None && !self.has_room_for_people(step.now.monotonic) {
             return self.dropped.note(dropped::What::People, step.now);
         }
-        let before = self.memory_of(&bare);
+        let before = self.usage_of(&bare);
         self.note_presence(&from, &presence, step);
         self.note_caps(&from, &presence, step);
-        self.note_memory(before, self.memory_of(&bare));
+        self.note_usage(before, self.usage_of(&bare));
         if presence.type_ == PresenceType::None {
             self.note_come(&bare, step.now);
         }

@@ -154,8 +154,8 @@ impl Lookups {
 
 impl Lane {
     fn remove(&mut self, contact: &BareJid) {
-        if let Some(step) = self.waiting.remove(contact) {
-            self.turns.remove(&step);
+        if let Some(turn) = self.waiting.remove(contact) {
+            self.turns.remove(&turn);
         }
     }
 }

@@ -36,11 +36,11 @@ impl Session {
         if known.is_none_or(|known| known.is_known_to_be(profile.as_ref().map(|(summary, _)| summary))) {
             return;
         }
-        let before = self.memory_of(owner);
+        let before = self.usage_of(owner);
         let Some(person) = self.people.edit(owner) else { return };
         slot(&mut person.profile).set(profile);
         self.people.save(owner);
-        self.note_memory(before, self.memory_of(owner));
+        self.note_usage(before, self.usage_of(owner));
     }
 
     pub(crate) fn handle_load_profile(

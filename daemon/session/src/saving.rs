@@ -32,8 +32,8 @@ impl Session {
 
     pub(crate) fn handle_person_saved(&mut self, ticket: Ticket, result: Result<(), StoreFailed>) {
         let Some(jid) = self.people.take_saved(ticket) else { return };
-        let before = self.memory_of(&jid);
+        let before = self.usage_of(&jid);
         self.people.were_saved(&jid, ticket, result.is_ok());
-        self.note_memory(before, self.memory_of(&jid));
+        self.note_usage(before, self.usage_of(&jid));
     }
 }

@@ -117,7 +117,7 @@ impl Job {
             Self::Read { ticket, answers, .. } => {
                 let _ = answers.send(StoreAnswer::Found(ticket, Err(StoreFailed)));
             }
-            // Whoever waits for these learns it from the reply that never comes.
+            // The others' callers notice when the reply's sender is dropped.
             _ => {}
         }
     }

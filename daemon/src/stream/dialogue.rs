@@ -103,9 +103,7 @@ pub(super) fn disorder() -> ConnectError {
 
 /// An element as it is sent.
 pub(super) fn written(element: &Element) -> Vec<u8> {
-    let mut written = Vec::new();
-    element.write_to(&mut written).expect("memory takes all that is written to it");
-    written
+    String::from(element).into_bytes()
 }
 
 /// A stream header (RFC 6120 §4.7). `from` is said behind TLS only, which this is.

@@ -12,7 +12,7 @@ use crate::{Session, bounds};
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
 /// An estimate: too high rather than too low, until the next count.
-pub(crate) struct MemoryUse {
+pub(crate) struct Usage {
     size: Size,
     counted_at: Option<Instant>,
 }
@@ -46,7 +46,7 @@ impl Size {
     }
 }
 
-impl MemoryUse {
+impl Usage {
     /// The size of those in the cache.
     pub(crate) fn of(people: &People) -> Self {
         Self { size: Size::of_all(people), counted_at: None }
@@ -55,12 +55,12 @@ impl MemoryUse {
 
 impl Session {
     /// A person's size before and after a change.
-    pub(crate) fn memory_of(&self, jid: &BareJid) -> Size {
+    pub(crate) fn usage_of(&self, jid: &BareJid) -> Size {
         self.people.person(jid).map_or(Size::default(), |person| Size::of(jid, person))
     }
 
-    pub(crate) fn note_memory(&mut self, before: Size, after: Size) {
-        let Size { memory, disk } = &mut self.memory.size;
+    pub(crate) fn note_usage(&mut self, before: Size, after: Size) {
+        let Size { memory, disk } = &mut self.usage.size;
         *memory = memory.saturating_add(after.memory).saturating_sub(before.memory);
         *disk = disk.saturating_add(after.disk).saturating_sub(before.disk);
     }
@@ -68,26 +68,26 @@ impl Session {
     /// Whether there is room for more devices.
     pub(crate) fn has_room_for_people(&mut self, now: Instant) -> bool {
         self.recount(now);
-        self.memory.size.memory <= bounds::PEOPLE_BYTES
+        self.usage.size.memory <= bounds::PEOPLE_BYTES
     }
 
     /// Whether there is room for more profiles.
     pub(crate) fn has_room_for_profiles(&mut self, now: Instant) -> bool {
         self.recount(now);
-        self.memory.size.fits()
+        self.usage.size.fits()
     }
 
     fn recount(&mut self, now: Instant) {
-        let counted_lately = self.memory.counted_at.is_some_and(|at| now < at + COUNTED_EVERY);
-        if !self.memory.size.fits() && !counted_lately {
+        let counted_lately = self.usage.counted_at.is_some_and(|at| now < at + COUNTED_EVERY);
+        if !self.usage.size.fits() && !counted_lately {
             // Some leave without a presence to count: with their stream, or with the roster.
-            self.memory = MemoryUse { size: Size::of_all(&self.people), counted_at: Some(now) };
+            self.usage = Usage { size: Size::of_all(&self.people), counted_at: Some(now) };
         }
     }
 }
 
 #[cfg(test)]
-impl MemoryUse {
+impl Usage {
     /// Pretends that memory or disk is full and has just been counted.
     pub(crate) fn full(now: Instant, memory: bool) -> Self {
         let (memory, disk) =
