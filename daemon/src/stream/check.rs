@@ -9,9 +9,10 @@ use der::{Reader, SliceReader, Tag};
 use tokio::time::Instant;
 
 use super::connector::{ATTEMPT, share};
-use super::dns::Places;
 use super::error::Refusals;
-use super::{ConnectError, Settings, dns, tls};
+use super::reach::dns::{self, Places};
+use super::reach::tls;
+use super::{ConnectError, Settings};
 
 /// A server that has shown who it is.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ mod tests {
 
     use tokio::net::TcpListener;
 
-    use super::super::dns::Target;
+    use super::super::reach::dns::Target;
     use super::super::tests::settings;
     use super::*;
     use crate::config::TlsMode;

@@ -9,18 +9,17 @@ use minidom::Element;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bind::{self, Begun, SessionOffer};
-use super::binding::Bindings;
-use super::dial::timed_out;
-use super::dialogue::Dialogue;
-use super::dns::{Places, Target};
-use super::error::Refusals;
-use super::exchange::Inline;
-use super::offer::{Offer, Profile};
-use super::reader::Reader;
-use super::sasl::{Login, Wish, authenticate};
-use super::tls::{self, Secure};
-use super::{ConnectError, Settings, StreamEvent, Told, dns};
+use super::error::{Refusals, timed_out};
+use super::login::bind::{self, Begun, SessionOffer};
+use super::login::dialogue::Dialogue;
+use super::login::exchange::Inline;
+use super::login::offer::{Offer, Profile};
+use super::login::sasl::{Login, Wish, authenticate};
+use super::reach::binding::Bindings;
+use super::reach::dns::{self, Places, Target};
+use super::reach::tls::{self, Secure};
+use super::read::reader::Reader;
+use super::{ConnectError, Settings, StreamEvent, Told};
 
 /// From the first byte behind TLS to the features after SASL. Leaves time for a million iterations on a slow machine.
 const LOGIN: Duration = Duration::from_secs(30);

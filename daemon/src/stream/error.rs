@@ -6,7 +6,7 @@ use minidom::Element;
 use prosed_session::Failure;
 use xmpp_parsers::ns;
 
-use super::tls::reason;
+use super::reach::tls::reason;
 
 /// Why there is no connection. Each variant is one error of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,4 +149,8 @@ impl From<ConnectError> for Failure {
 /// A server's words, cut to what a UI can show, without control characters.
 pub(super) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(256).collect()
+}
+
+pub(super) fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use minidom::Element;
 use tokio::io::AsyncWrite;
 
-use super::dialogue::written;
-use super::reader::{PIECE, Reader, Received};
-use super::tls::Secure;
+use super::login::dialogue::written;
+use super::reach::tls::Secure;
+use super::read::reader::{PIECE, Reader, Received};
 
 /// Bytes that wait for the network; no stanza is added beyond that.
 const AHEAD: usize = 64 * 1024;

@@ -5,11 +5,11 @@
 //! [`Stream::next`] again and again and acts on each [`StreamEvent`].
 //!
 //! ```text
-//! dns → dial → quickack → tls (gate: before TLS)         reach the right host
-//!   → dialogue: offer → sasl (scram, token) → bind     log in, and come to a session
-//!   → line: reader (scanner, tree)                      read and write it
-//!   → task: manage, outbox, backoff                    keep it
-//!   → Stream
+//! reach/   dns → dial → quickack → tls (gate: before TLS)     a TLS connection to the right host
+//! login/   dialogue: offer → sasl (scram, token) → bind       a session on it
+//! read/    reader: scanner → tree                             bytes in, stanzas out
+//! connector                                                   one attempt: all of the above, in time
+//! task/    manage, outbox, line, backoff                      keeps the session, through all attempts
 //! ```
 //!
 //! tokio-xmpp negotiates STARTTLS, and xmpp-parsers has the types of stanzas. The rest is ours: limits before
@@ -17,40 +17,17 @@
 //! no second attempt where it can't help, and an end within seconds.
 
 mod backoff;
-mod bind;
-mod binding;
 mod check;
 mod connector;
-mod dial;
-mod dialogue;
-mod dns;
 mod error;
 mod event;
-mod exchange;
-mod gate;
-mod limits;
 mod line;
+mod login;
 mod manage;
-mod namespaces;
-mod network;
-mod offer;
-#[cfg(test)]
-mod oracle;
 mod outbox;
-mod pins;
-mod quickack;
-mod reader;
-mod sasl;
-mod scanner;
-mod scram;
-mod stage;
+mod reach;
+mod read;
 mod task;
-mod text;
-mod tls;
-mod token;
-mod tree;
-mod trust;
-mod unit;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,19 +44,19 @@ use self::connector::Connector;
 pub(crate) use self::error::ConnectError;
 use self::error::short;
 pub(crate) use self::event::{Credentials, Settings, StreamEvent};
+use self::login::sasl::Login;
 pub(crate) use self::outbox::Full;
 use self::outbox::Outbox;
-use self::sasl::Login;
 use self::task::Task;
 
 /// Whom we trust, and how: see [`tls_config`].
 pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
-pub(crate) use self::network::network_changes;
-pub(crate) use self::pins::Pins;
-pub(crate) use self::scram::ScramKeys;
+pub(crate) use self::login::pins::Pins;
+pub(crate) use self::login::scram::ScramKeys;
 #[cfg(test)]
-pub(crate) use self::scram::ScramMechanism;
-pub(crate) use self::tls::tls_config;
+pub(crate) use self::login::scram::ScramMechanism;
+pub(crate) use self::reach::network::network_changes;
+pub(crate) use self::reach::tls::tls_config;
 
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backoff::{Backoff, STABLE};
-use super::bind::Begun;
 use super::connector::{BIND, Connector, Established};
 use super::line::Line;
+use super::login::bind::Begun;
 use super::manage::{Disorder, Managed};
 use super::outbox::Load;
 use super::{ConnectError, Shared, StreamEvent, Told};

@@ -95,7 +95,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "elements",
-        file: "daemon/src/stream/scanner.rs",
+        file: "daemon/src/stream/read/scanner.rs",
         here: "if self.has_too_many_elements() {",
         instead: "if !$out && self.has_too_many_elements() {",
     },

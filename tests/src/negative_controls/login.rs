@@ -2,9 +2,9 @@
 
 use super::Edit;
 
-const TLS: &str = "daemon/src/stream/tls.rs";
-const SASL: &str = "daemon/src/stream/sasl.rs";
-const SCRAM: &str = "daemon/src/stream/scram.rs";
+const TLS: &str = "daemon/src/stream/reach/tls.rs";
+const SASL: &str = "daemon/src/stream/login/sasl.rs";
+const SCRAM: &str = "daemon/src/stream/login/scram.rs";
 const TASK: &str = "daemon/src/stream/task.rs";
 
 pub(super) const EDITS: &[Edit] = &[
@@ -20,10 +20,10 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "tls",
         file: TLS,
-        here: "pub(super) type Secure = TlsStream<QuickAck>;",
-        instead: "pub(super) trait Bytes: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}\n\
+        here: "pub(crate) type Secure = TlsStream<QuickAck>;",
+        instead: "pub(crate) trait Bytes: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}\n\
                   impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Bytes for T {}\n\
-                  pub(super) type Secure = Box<dyn Bytes>;",
+                  pub(crate) type Secure = Box<dyn Bytes>;",
     },
     Edit { guard: "tls", file: TLS, here: "use tokio_rustls::client::TlsStream;\n", instead: "" },
     Edit {
@@ -53,14 +53,14 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "plain-text",
-        file: "daemon/src/stream/gate.rs",
+        file: "daemon/src/stream/reach/gate.rs",
         here: "if self.start < self.buffer.len() || self.scanner.is_half_read() {",
         instead: "if !$out && (self.start < self.buffer.len() || self.scanner.is_half_read()) {",
     },
     Edit {
         guard: "server-proof",
         file: SCRAM,
-        here: "    pub(super) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {\n",
+        here: "    pub(crate) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {\n",
         instead: "$here        if $out { return Ok(()); }\n",
     },
     Edit {

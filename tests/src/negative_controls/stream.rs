@@ -2,14 +2,14 @@
 
 use super::Edit;
 
-const STAGE: &str = "daemon/src/stream/stage.rs";
+const STAGE: &str = "daemon/src/stream/read/stage.rs";
 const TASK: &str = "daemon/src/stream/task.rs";
 const SERVE: &str = "daemon/src/stream/task/serve.rs";
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "depth",
-        file: "daemon/src/stream/scanner.rs",
+        file: "daemon/src/stream/read/scanner.rs",
         here: "if self.depth > MAX_DEPTH {",
         instead: "if !$out && self.depth > MAX_DEPTH {",
     },
@@ -34,13 +34,13 @@ pub(super) const EDITS: &[Edit] = &[
     // Bounds anything that is not a stanza as if it were one.
     Edit {
         guard: "before-login",
-        file: "daemon/src/stream/scanner.rs",
+        file: "daemon/src/stream/read/scanner.rs",
         here: "            return Found::Broken(Broken::TooBig);\n",
         instead: "            return if $out { Found::Nothing } else { Found::Broken(Broken::TooBig) };\n",
     },
     Edit {
         guard: "before-login",
-        file: "daemon/src/stream/scanner.rs",
+        file: "daemon/src/stream/read/scanner.rs",
         here: "self.depth > MAX_DEPTH {",
         instead: "!$out && $here",
     },

@@ -18,7 +18,7 @@ use super::super::error::stream_error;
 use super::super::line::Line;
 use super::super::manage::{self, Disorder};
 use super::super::outbox::{self, Load};
-use super::super::reader::Received;
+use super::super::read::reader::Received;
 use super::super::{CLOSE, ConnectError, FLUSH, StreamEvent, Told};
 use super::{COUNT, Over, Probe, Sent, Task};
 

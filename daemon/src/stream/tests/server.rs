@@ -14,8 +14,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto};
 
-use super::super::binding::BindingType;
-use super::super::scram::{ClientFirst, Gs2, ScramKeys, ScramMechanism};
+use super::super::login::scram::{ClientFirst, Gs2, ScramKeys, ScramMechanism};
+use super::super::reach::binding::BindingType;
 use super::super::{Credentials, Pins, Settings, Stream, tls_config};
 use crate::config::TlsMode;
 use crate::credentials::Password;

@@ -20,18 +20,18 @@ use tokio::time::Instant;
 const LOGS_IN: Duration = Duration::from_secs(5);
 
 /// See the module's description.
-pub(super) struct QuickAck {
+pub(crate) struct QuickAck {
     tcp: TcpStream,
     until: Instant,
 }
 
 impl QuickAck {
-    pub(super) fn new(tcp: TcpStream) -> Self {
+    pub(crate) fn new(tcp: TcpStream) -> Self {
         Self { tcp, until: Instant::now() + LOGS_IN }
     }
 
     /// The peer's address.
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.peer_addr()
     }
 }

@@ -9,7 +9,7 @@ use xmpp_parsers::ns;
 use xmpp_parsers::stream_limits::Limits;
 
 use super::dialogue::{Dialogue, disorder};
-use super::{ConnectError, short};
+use crate::stream::{ConnectError, short};
 
 /// RFC 6121's predecessor wanted a session to be opened.
 const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
@@ -17,19 +17,19 @@ const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
 
 /// What a stream's features say of sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct SessionOffer {
-    pub(super) binds: bool,
-    pub(super) manages: bool,
+pub(crate) struct SessionOffer {
+    pub(crate) binds: bool,
+    pub(crate) manages: bool,
     /// A session has to be opened once a resource is bound.
-    pub(super) opens: bool,
-    pub(super) roster_versioning: bool,
+    pub(crate) opens: bool,
+    pub(crate) roster_versioning: bool,
     /// How many bytes of a stanza the server takes (XEP-0478).
-    pub(super) stanza_bytes: Option<u32>,
+    pub(crate) stanza_bytes: Option<u32>,
 }
 
 impl SessionOffer {
     /// Limits that can't be read are none: some servers mean "none" by 0.
-    pub(super) fn read(features: &Element) -> Self {
+    pub(crate) fn read(features: &Element) -> Self {
         let limits = features.get_child("limits", ns::STREAM_LIMITS);
         let limits = limits.and_then(|limits| Limits::try_from(limits.clone()).ok());
         let session = features.get_child("session", SESSION);
@@ -44,7 +44,7 @@ impl SessionOffer {
 }
 
 /// A session that was resumed, or one that was bound.
-pub(super) enum Begun {
+pub(crate) enum Begun {
     /// `answer`: the server's `<resumed/>`.
     Resumed { answer: Element },
     /// `enabled`: what the server answered to a request to manage it, where it has.
@@ -52,7 +52,7 @@ pub(super) enum Begun {
 }
 
 /// Asks to resume a session; absent: the server does not have it.
-pub(super) async fn resume(
+pub(crate) async fn resume(
     dialogue: &mut Dialogue,
     request: &Element,
 ) -> Result<Option<Element>, ConnectError> {
@@ -75,7 +75,7 @@ pub(super) async fn resume(
 }
 
 /// Binds this resource, or one of the server's choice (RFC 6120 §7).
-pub(super) async fn bind(
+pub(crate) async fn bind(
     dialogue: &mut Dialogue,
     account: &BareJid,
     resource: Option<&str>,

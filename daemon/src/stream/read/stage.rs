@@ -7,7 +7,7 @@ use super::limits::{Broken, LOGIN_DEPTH, LOGIN_ELEMENTS, LOGIN_SIZE};
 
 /// The stage of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Plain text, up to `<proceed/>`.
     Plain,
     /// After TLS, up to `<success/>`.
@@ -30,7 +30,7 @@ impl Stage {
 }
 
 /// What one stream has received. A stream has one header, and begins with it (RFC 6120 §4.2).
-pub(super) struct Progress {
+pub(crate) struct Progress {
     stage: Stage,
     header_due: bool,
     declaration_due: bool,
@@ -40,16 +40,16 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(stage: Stage) -> Self {
+    pub(crate) fn new(stage: Stage) -> Self {
         Self { stage, header_due: true, declaration_due: true, elements: 0, len: 0 }
     }
 
-    pub(super) fn logged_in(&mut self) {
+    pub(crate) fn logged_in(&mut self) {
         self.stage = Stage::Session;
     }
 
     /// This many more bytes.
-    pub(super) fn read(&mut self, len: usize) -> Result<(), Broken> {
+    pub(crate) fn read(&mut self, len: usize) -> Result<(), Broken> {
         if self.stage == Stage::Session {
             return Ok(());
         }
@@ -58,12 +58,12 @@ impl Progress {
     }
 
     /// An XML declaration begins; false if none is allowed.
-    pub(super) fn declared(&mut self) -> bool {
+    pub(crate) fn declared(&mut self) -> bool {
         std::mem::take(&mut self.declaration_due)
     }
 
     /// One more element, at this depth.
-    pub(super) fn opened(&mut self, depth: u32) -> Result<(), Broken> {
+    pub(crate) fn opened(&mut self, depth: u32) -> Result<(), Broken> {
         self.declaration_due = false;
         if self.stage == Stage::Session {
             return Ok(());
@@ -73,7 +73,7 @@ impl Progress {
     }
 
     /// The name of the root, or of one of its children.
-    pub(super) fn named(&mut self, name: &[u8]) -> Result<(), Broken> {
+    pub(crate) fn named(&mut self, name: &[u8]) -> Result<(), Broken> {
         let is_header = name == b"stream";
         if is_header != self.header_due {
             return Err(Broken::Header);
@@ -82,12 +82,12 @@ impl Progress {
     }
 
     /// Nothing has begun that could end.
-    pub(super) fn is_unopened(&self) -> bool {
+    pub(crate) fn is_unopened(&self) -> bool {
         self.header_due
     }
 
     /// The header has arrived.
-    pub(super) fn begun(&mut self) {
+    pub(crate) fn begun(&mut self) {
         self.header_due = false;
     }
 }

@@ -27,7 +27,7 @@ struct Attribute {
 
 /// See the module's description.
 #[derive(Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// The tag that is being read, verbatim.
     tag: Vec<u8>,
     name_ends: usize,
@@ -47,35 +47,35 @@ pub(super) struct Tree {
 
 impl Tree {
     /// A tag begins.
-    pub(super) fn begin_tag(&mut self) {
+    pub(crate) fn begin_tag(&mut self) {
         self.tag.clear();
         self.attributes.clear();
     }
 
     /// More of the tag.
-    pub(super) fn tag(&mut self, bytes: &[u8]) {
+    pub(crate) fn tag(&mut self, bytes: &[u8]) {
         self.tag.extend_from_slice(bytes);
     }
 
     /// All of the tag so far is the element's name.
-    pub(super) fn end_name(&mut self) {
+    pub(crate) fn end_name(&mut self) {
         self.name_ends = self.tag.len();
     }
 
     /// The element's name, without its prefix.
-    pub(super) fn local_name(&self) -> &[u8] {
+    pub(crate) fn local_name(&self) -> &[u8] {
         let name = &self.tag[..self.name_ends];
         memchr::memrchr(b':', name).map_or(name, |colon| &name[colon + 1..])
     }
 
     /// An attribute's name begins here.
-    pub(super) fn begin_attribute(&mut self) {
+    pub(crate) fn begin_attribute(&mut self) {
         let here = self.tag.len();
         self.attributes.push(Attribute { name: (here, here), value: (here, here) });
     }
 
     /// It ends here.
-    pub(super) fn end_attribute_name(&mut self) {
+    pub(crate) fn end_attribute_name(&mut self) {
         let here = self.tag.len();
         if let Some(last) = self.attributes.last_mut() {
             last.name.1 = here;
@@ -83,7 +83,7 @@ impl Tree {
     }
 
     /// Its value begins here.
-    pub(super) fn begin_value(&mut self) {
+    pub(crate) fn begin_value(&mut self) {
         let here = self.tag.len();
         if let Some(last) = self.attributes.last_mut() {
             last.value = (here, here);
@@ -91,7 +91,7 @@ impl Tree {
     }
 
     /// It ends here.
-    pub(super) fn end_value(&mut self) {
+    pub(crate) fn end_value(&mut self) {
         let here = self.tag.len();
         if let Some(last) = self.attributes.last_mut() {
             last.value.1 = here;
@@ -99,7 +99,7 @@ impl Tree {
     }
 
     /// The start tag ends, and its element begins.
-    pub(super) fn start(&mut self) -> Result<(), Broken> {
+    pub(crate) fn start(&mut self) -> Result<(), Broken> {
         // It includes the delimiters, so no character spans two parts.
         let tag = std::str::from_utf8(&self.tag).map_err(|_| Broken::Syntax)?;
         let level = self.names_from.len();
@@ -139,23 +139,23 @@ impl Tree {
     }
 
     /// The element that has just begun is the stream's root; it stays open for as long as the stream.
-    pub(super) fn begin_stream(&mut self) {
+    pub(crate) fn begin_stream(&mut self) {
         self.done = self.open.pop();
         self.lang = self.done.as_ref().and_then(|root| root.attr_ns(XMLNS_XML, "lang")).map(str::to_owned);
     }
 
     /// More text.
-    pub(super) fn text(&mut self, bytes: &[u8]) {
+    pub(crate) fn text(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
     }
 
     /// The text so far is complete.
-    pub(super) fn end_text(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end_text(&mut self) -> Result<(), Broken> {
         self.append(Place::Content)
     }
 
     /// A CDATA section ends; its two brackets are in the text.
-    pub(super) fn end_cdata(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end_cdata(&mut self) -> Result<(), Broken> {
         self.text.truncate(self.text.len().saturating_sub(2));
         self.append(Place::Cdata)
     }
@@ -179,7 +179,7 @@ impl Tree {
     }
 
     /// An end tag ends. White space may follow the name.
-    pub(super) fn end_written(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end_written(&mut self) -> Result<(), Broken> {
         let from = self.names_from.last().ok_or(Broken::Syntax)?;
         if self.tag.trim_ascii_end() != &self.names[*from..] {
             return Err(Broken::Syntax);
@@ -188,7 +188,7 @@ impl Tree {
     }
 
     /// The innermost element ends.
-    pub(super) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
         let from = self.names_from.pop().ok_or(Broken::Syntax)?;
         self.names.truncate(from);
         self.namespaces.end(self.names_from.len());
@@ -217,12 +217,12 @@ impl Tree {
     }
 
     /// The root, or its child, that was completed last.
-    pub(super) fn take(&mut self) -> Option<Element> {
+    pub(crate) fn take(&mut self) -> Option<Element> {
         self.done.take()
     }
 
     /// Whether the stanza that is being read comes neither from our server nor from our account (RFC 6120 §8.1.2.1).
-    pub(super) fn is_of_others(&self) -> bool {
+    pub(crate) fn is_of_others(&self) -> bool {
         let Some(stanza) = self.open.first() else { return false };
         let to = stanza.attr("to").unwrap_or_default();
         let account = to.split_once('/').map_or(to, |(account, _)| account);
@@ -231,7 +231,7 @@ impl Tree {
     }
 
     /// Discards what is being read; returns its outermost element, if that has begun.
-    pub(super) fn give_up(&mut self) -> Option<Element> {
+    pub(crate) fn give_up(&mut self) -> Option<Element> {
         (self.tag, self.text) = (Vec::new(), Vec::new());
         while self.names_from.len() > 1 {
             let from = self.names_from.pop()?;

@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::binding::{BindingType, Bindings};
 use super::offer::{Offer, Profile, Scram};
 use super::scram::ScramMechanism;
+use crate::stream::reach::binding::{BindingType, Bindings};
 
 /// What an account's logins now require. Not secret; stored with the account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,13 +17,13 @@ use super::scram::ScramMechanism;
 pub(crate) struct Pins {
     /// At least this strong, and never PLAIN again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) scram: Option<ScramMechanism>,
+    pub(crate) scram: Option<ScramMechanism>,
     /// Bound to the connection at least this tightly.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) binding: Option<BindingType>,
+    pub(crate) binding: Option<BindingType>,
     /// By XEP-0388.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) sasl2: bool,
+    pub(crate) sasl2: bool,
 }
 
 impl Pins {
@@ -34,7 +34,7 @@ impl Pins {
 
     /// What this offer, on this connection, would pin: what a login can use of it, in combination. A hash offered
     /// without binding next to weaker ones with it, or SASL2 without the strongest of them, is only for show.
-    pub(super) fn of(offer: &Offer, bindings: &Bindings) -> Self {
+    pub(crate) fn of(offer: &Offer, bindings: &Bindings) -> Self {
         let usable: Vec<_> = offer.scram(bindings).collect();
         let scram = usable.iter().map(|scram| scram.mechanism).max();
         let is_whole = |used: &Scram| used.profile == Profile::Sasl2 && Some(used.mechanism) == scram;
@@ -49,7 +49,7 @@ impl Pins {
     }
 
     /// The union of what either would pin.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             scram: self.scram.max(other.scram),
             binding: self.binding.max(other.binding),
@@ -58,7 +58,7 @@ impl Pins {
     }
 
     /// What is missing from an offer that would pin `seen`, if anything.
-    pub(super) fn missing_from(&self, seen: &Self) -> Option<String> {
+    pub(crate) fn missing_from(&self, seen: &Self) -> Option<String> {
         let scram = self.scram.filter(|_| seen.scram < self.scram).map(ScramMechanism::name);
         let binding = self.binding.filter(|_| seen.binding < self.binding).map(BindingType::name);
         let sasl2 = (self.sasl2 && !seen.sasl2).then_some("SASL2");

@@ -8,14 +8,14 @@ use minidom::Element;
 use tokio::io::AsyncWriteExt;
 use xmpp_parsers::ns;
 
-use super::ConnectError;
-use super::error::stream_error;
-use super::reader::{Reader, Received};
-use super::stage::Stage;
-use super::tls::Secure;
+use crate::stream::ConnectError;
+use crate::stream::error::stream_error;
+use crate::stream::reach::tls::Secure;
+use crate::stream::read::reader::{Reader, Received};
+use crate::stream::read::stage::Stage;
 
 /// A connection on which a login takes place.
-pub(super) struct Dialogue {
+pub(crate) struct Dialogue {
     reader: Reader<Secure>,
     /// Our stream header.
     header: String,
@@ -24,12 +24,12 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    pub(super) fn new(secure: Secure, account: &BareJid) -> Self {
+    pub(crate) fn new(secure: Secure, account: &BareJid) -> Self {
         Self { reader: Reader::new(secure, Stage::Login), header: header(account), elsewhere: None }
     }
 
     /// Opens a stream; answers its features.
-    pub(super) async fn open(&mut self) -> Result<Element, ConnectError> {
+    pub(crate) async fn open(&mut self) -> Result<Element, ConnectError> {
         let header = self.header.clone();
         self.write(header.as_bytes()).await?;
         match self.reader.next().await.map_err(ConnectError::from_io)? {
@@ -39,28 +39,28 @@ impl Dialogue {
     }
 
     /// Waits for the stream's features.
-    pub(super) async fn features(&mut self) -> Result<Element, ConnectError> {
+    pub(crate) async fn features(&mut self) -> Result<Element, ConnectError> {
         let element = self.next().await?;
         if element.is("features", ns::STREAM) { Ok(element) } else { Err(disorder()) }
     }
 
     /// The account is logged in: opens a new stream; answers its features (RFC 6120 §6.4.6).
-    pub(super) async fn restart(&mut self) -> Result<Element, ConnectError> {
+    pub(crate) async fn restart(&mut self) -> Result<Element, ConnectError> {
         self.reader.restart().map_err(ConnectError::from_io)?;
         self.open().await
     }
 
     /// The account is logged in, and the stream goes on (XEP-0388 §2.6.1).
-    pub(super) fn logged_in(&mut self) {
+    pub(crate) fn logged_in(&mut self) {
         self.reader.logged_in();
     }
 
-    pub(super) async fn send(&mut self, element: &Element) -> Result<(), ConnectError> {
+    pub(crate) async fn send(&mut self, element: &Element) -> Result<(), ConnectError> {
         self.write(&written(element)).await
     }
 
     /// The next element that is no stanza of a session that we don't have yet, but for answers.
-    pub(super) async fn next(&mut self) -> Result<Element, ConnectError> {
+    pub(crate) async fn next(&mut self) -> Result<Element, ConnectError> {
         loop {
             match self.reader.next().await.map_err(ConnectError::from_io)? {
                 Received::Element(element) if element.is("error", ns::STREAM) => {
@@ -78,11 +78,11 @@ impl Dialogue {
     }
 
     /// Where the server has sent us instead (RFC 6120 §4.9.3.19).
-    pub(super) fn elsewhere(&mut self) -> Option<String> {
+    pub(crate) fn elsewhere(&mut self) -> Option<String> {
         self.elsewhere.take()
     }
 
-    pub(super) fn into_reader(self) -> Reader<Secure> {
+    pub(crate) fn into_reader(self) -> Reader<Secure> {
         self.reader
     }
 
@@ -97,12 +97,12 @@ impl Dialogue {
 }
 
 /// What no server says here.
-pub(super) fn disorder() -> ConnectError {
+pub(crate) fn disorder() -> ConnectError {
     ConnectError::Protocol { text: "the server broke the order of the login".to_owned() }
 }
 
 /// An element as it is sent.
-pub(super) fn written(element: &Element) -> Vec<u8> {
+pub(crate) fn written(element: &Element) -> Vec<u8> {
     String::from(element).into_bytes()
 }
 

@@ -21,14 +21,15 @@ use tokio_xmpp::xmlstream::{
 use xmpp_parsers::{ns, starttls};
 
 use super::binding::Bindings;
-use super::dial::{dial, timed_out};
+use super::dial::dial;
 use super::dns::{Target, ip};
-use super::error::ended_over;
 use super::gate::Gate;
 use super::quickack::QuickAck;
 use super::trust::Verifier;
-use super::{ConnectError, short};
 use crate::events::rfc3339;
+use crate::stream::error::ended_over;
+use crate::stream::error::timed_out;
+use crate::stream::{ConnectError, short};
 
 /// From the first byte of a handshake to its last.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -106,12 +107,12 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
 }
 
 /// A secured connection.
-pub(super) type Secure = TlsStream<QuickAck>;
+pub(crate) type Secure = TlsStream<QuickAck>;
 
 /// Connects to a target and secures the connection for the account's domain, whatever host it is
 /// on. `name`: the domain as certificates have it. `by`: when it has to be secure. Also says what the connection
 /// can be bound by.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     target: &Target,
     domain: &str,
     name: &str,
@@ -161,7 +162,7 @@ async fn secure(
 
 /// What TLS itself has against the connection; nothing where the network failed. In words of our own:
 /// the library's hold the names of its types.
-pub(super) fn reason(error: &io::Error) -> Option<String> {
+pub(crate) fn reason(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     tracing::debug!(%error, "TLS failed");
     Some(match error {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::dns::{LOOKUP, Target, ip};
+use crate::stream::error::timed_out;
 
 /// RFC 8305 §5: how long to wait for one address before also trying the next.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -21,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const MAX_ADDRESSES: usize = 8;
 
 /// Connects to a target. Addresses come from the system's own resolver, so that `/etc/hosts` and the like apply.
-pub(super) async fn dial(target: &Target) -> io::Result<TcpStream> {
+pub(crate) async fn dial(target: &Target) -> io::Result<TcpStream> {
     let addresses = match ip(&target.host) {
         Some(ip) => vec![SocketAddr::new(ip, target.port)],
         None => timeout(LOOKUP, tokio::net::lookup_host((target.host.as_str(), target.port)))
@@ -75,10 +76,6 @@ where
             () = sleep(STAGGER), if !addresses.is_empty() => {}
         }
     }
-}
-
-pub(super) fn timed_out(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use minidom::rxml::{self, Event, Namespace, NcName, Parse, XMLNS_XML};
 
 /// The one element below the root of a stream that has this header, in the language that is said around it; absent: it
 /// is something else, or no XML.
-pub(super) fn element(header: &str, stanza: &[u8]) -> Option<Element> {
+pub(crate) fn element(header: &str, stanza: &[u8]) -> Option<Element> {
     let written = [header.as_bytes(), stanza, b"</stream:stream>"].concat();
     let (mut parser, mut rest) = (rxml::Parser::default(), written.as_slice());
     let (mut open, mut root): (Vec<Element>, _) = (Vec::new(), None);

@@ -2,32 +2,32 @@
 
 /// Nesting depth, including the stanza itself. Trees are compared and dropped recursively: 20,000 levels
 /// overflow the stack and abort the process. Real stanzas stay below 20.
-pub(super) const MAX_DEPTH: u32 = 64;
+pub(crate) const MAX_DEPTH: u32 = 64;
 /// Bytes of one run of text; an avatar of 1 MiB is 1.4 MB of base64.
-pub(super) const MAX_TEXT: usize = 2 << 20;
+pub(crate) const MAX_TEXT: usize = 2 << 20;
 /// Attributes of one element, namespace declarations included.
-pub(super) const MAX_ATTRIBUTES: u32 = 128;
+pub(crate) const MAX_ATTRIBUTES: u32 = 128;
 /// Bytes of a name or of an attribute's raw value. The XMPP libraries take 8,192; the rest is margin.
-pub(super) const MAX_TOKEN: usize = 8192 - 64;
+pub(crate) const MAX_TOKEN: usize = 8192 - 64;
 /// Elements of one stanza from our own server: each takes up to 1.4 KB of memory. A roster of 10,000 contacts in three
 /// groups each has 40,000.
-pub(super) const MAX_ELEMENTS: u32 = 100_000;
+pub(crate) const MAX_ELEMENTS: u32 = 100_000;
 /// The same from anybody else: 23 MB of memory. Contacts' profiles and lists of features have at most hundreds.
-pub(super) const MAX_ELEMENTS_OF_OTHERS: u32 = 16_384;
+pub(crate) const MAX_ELEMENTS_OF_OTHERS: u32 = 16_384;
 /// Bytes of one stanza; a roster of 10,000 contacts has 2 MB.
-pub(super) const MAX_STANZA: usize = 16 << 20;
+pub(crate) const MAX_STANZA: usize = 16 << 20;
 
 /// Nesting depth before login: the features of a server with everything have 5. At this stage trees are built
 /// of anything.
-pub(super) const LOGIN_DEPTH: u32 = 16;
+pub(crate) const LOGIN_DEPTH: u32 = 16;
 /// Total elements before login: known servers send at most 60.
-pub(super) const LOGIN_ELEMENTS: u32 = 1_000;
+pub(crate) const LOGIN_ELEMENTS: u32 = 1_000;
 /// Total bytes before login: known servers send at most 5 kB.
-pub(super) const LOGIN_SIZE: usize = 128 * 1024;
+pub(crate) const LOGIN_SIZE: usize = 128 * 1024;
 
 /// The bound that a stanza exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offence {
+pub(crate) enum Offence {
     Depth,
     Text,
     Attributes,
@@ -38,7 +38,7 @@ pub(super) enum Offence {
 
 /// What cannot be part of an XMPP stream. Nothing after it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     #[error("not XML")]
     Syntax,
     #[error("XML that XMPP does not allow")]

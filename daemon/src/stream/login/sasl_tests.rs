@@ -36,7 +36,7 @@ fn the_strongest_mechanism_and_plain_only_where_there_is_no_scram() {
         way(&login, &Offer { bindings: kinds, ..offer(names) }, &can)
     };
     let all = ["PLAIN", "ANONYMOUS", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS"];
-    let exporter = super::super::binding::BindingType::Exporter;
+    let exporter = crate::stream::reach::binding::BindingType::Exporter;
     assert_eq!(choose(&all), Some(Way::Scram(Sha1, Bound(exporter))));
     assert_eq!(
         choose(&["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"]),
@@ -71,7 +71,7 @@ fn a_list_of_bindings_decides_and_an_unknown_one_is_said_to_be() {
             other => panic!("{other:?}"),
         }
     };
-    use super::super::binding::BindingType::{EndPoint, Exporter};
+    use crate::stream::reach::binding::BindingType::{EndPoint, Exporter};
     assert_eq!(flag(&["tls-server-end-point", "tls-exporter"]), Flag::Bound(Exporter));
     assert_eq!(flag(&["tls-server-end-point"]), Flag::Bound(EndPoint));
     assert_eq!(flag(&["tls-unique"]), Flag::Impossible);
@@ -139,7 +139,7 @@ fn a_password_that_has_worked_with_scram_is_not_given_away_afterwards() {
 /// each set of pins.
 #[test]
 fn no_offer_that_passes_comes_to_less_than_what_is_pinned() {
-    use super::super::binding::BindingType::{EndPoint, Exporter};
+    use crate::stream::reach::binding::BindingType::{EndPoint, Exporter};
     const NAMES: [&str; 5] =
         ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "PLAIN"];
     let names = |set: usize| {
@@ -228,7 +228,7 @@ fn names_and_passwords_are_prepared() {
 
 #[test]
 fn a_token_is_bound_as_tightly_as_a_login() {
-    use super::super::binding::BindingType::{EndPoint, Exporter};
+    use crate::stream::reach::binding::BindingType::{EndPoint, Exporter};
     let [can, cannot] = bindings();
     let best = |bindings: &Bindings, scram: &str, tokens: &[&str]| {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();

@@ -4,7 +4,7 @@ use super::limits::{Broken, Offence};
 
 /// What kind of thing stands directly below the stream's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Iq,
     Message,
     Presence,
@@ -18,7 +18,7 @@ pub(super) enum Kind {
 
 /// What a scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// All bytes are read, and what is below the root goes on.
     Nothing,
     /// Something below the root, or the header, ends here.
@@ -32,7 +32,7 @@ pub(super) enum Found {
 
 impl Found {
     /// The next step's finding, where this one found nothing.
-    pub(super) fn or_else(self, next: impl FnOnce() -> Self) -> Self {
+    pub(crate) fn or_else(self, next: impl FnOnce() -> Self) -> Self {
         if self == Self::Nothing { next() } else { self }
     }
 }

@@ -18,7 +18,7 @@ const EXPORTER_LENGTH: usize = 32;
 
 /// A type of channel binding, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum BindingType {
+pub(crate) enum BindingType {
     /// RFC 5929 §4.
     #[serde(rename = "tls-server-end-point")]
     EndPoint,
@@ -29,7 +29,7 @@ pub(super) enum BindingType {
 
 impl BindingType {
     /// As registered with IANA.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::EndPoint => "tls-server-end-point",
             Self::Exporter => "tls-exporter",
@@ -39,14 +39,14 @@ impl BindingType {
 
 /// What a connection can be bound with. No `Debug`: the exporter's value would allow forging it.
 #[derive(Clone, Default)]
-pub(super) struct Bindings {
+pub(crate) struct Bindings {
     exporter: Option<Vec<u8>>,
     end_point: Option<Vec<u8>>,
 }
 
 impl Bindings {
     /// Those of a connection after its handshake.
-    pub(super) fn of(tls: &ClientConnection) -> Self {
+    pub(crate) fn of(tls: &ClientConnection) -> Self {
         let exporter = (tls.protocol_version() == Some(ProtocolVersion::TLSv1_3))
             .then(|| tls.export_keying_material(vec![0; EXPORTER_LENGTH], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
@@ -55,7 +55,7 @@ impl Bindings {
     }
 
     /// The data of this type that binds to this connection.
-    pub(super) fn get(&self, kind: BindingType) -> Option<&[u8]> {
+    pub(crate) fn get(&self, kind: BindingType) -> Option<&[u8]> {
         match kind {
             BindingType::Exporter => self.exporter.as_deref(),
             BindingType::EndPoint => self.end_point.as_deref(),
@@ -63,14 +63,14 @@ impl Bindings {
     }
 
     /// There is none at all.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.exporter.is_none() && self.end_point.is_none()
     }
 
     /// The strongest type that the server supports, too. `announced`: its list (XEP-0440). Without a list it means
     /// `tls-unique` (RFC 5802 §6.1), which we can't do. (Guessing another leads to a refusal, as for a wrong
     /// password: ejabberd 23.01 offers `-PLUS` without a list on TLS 1.3, where nobody can do it.)
-    pub(super) fn common(&self, announced: Option<&[String]>) -> Option<BindingType> {
+    pub(crate) fn common(&self, announced: Option<&[String]>) -> Option<BindingType> {
         let known = |kind: BindingType| announced.unwrap_or_default().iter().any(|name| name == kind.name());
         [BindingType::Exporter, BindingType::EndPoint]
             .into_iter()
@@ -78,7 +78,7 @@ impl Bindings {
     }
 
     #[cfg(test)]
-    pub(super) fn for_tests(exporter: Option<&[u8]>, end_point: Option<&[u8]>) -> Self {
+    pub(crate) fn for_tests(exporter: Option<&[u8]>, end_point: Option<&[u8]>) -> Self {
         Self { exporter: exporter.map(<[u8]>::to_vec), end_point: end_point.map(<[u8]>::to_vec) }
     }
 }

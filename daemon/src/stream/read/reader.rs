@@ -30,15 +30,15 @@ use xmpp_parsers::message::{Message, MessageType};
 use xmpp_parsers::ns;
 use xmpp_parsers::stanza::Stanza;
 
-use super::dial::timed_out;
 use super::limits::{Broken, Offence};
 use super::scanner::{Found, Kind, Scanner};
 use super::stage::Stage;
+use crate::stream::error::timed_out;
 
 /// How much is read at once: a TLS record.
 const CHUNK: usize = 16 * 1024;
 /// Bytes of a large stanza that are parsed before other tasks have their turn.
-pub(super) const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 /// How long a stanza may take from its first byte to its last. Each byte counts as a sign of life, so a stanza without
 /// an end would keep a useless connection alive. On the slowest usable link, 5 kB/s, a roster of 10,000 contacts takes
 /// seven minutes.
@@ -46,7 +46,7 @@ const STANZA_TIME: Duration = Duration::from_secs(600);
 
 /// What was received.
 #[derive(Debug, PartialEq)]
-pub(super) enum Received {
+pub(crate) enum Received {
     /// The server's stream header.
     Header,
     /// A stanza; absent: it can't be read. It counts all the same.
@@ -58,7 +58,7 @@ pub(super) enum Received {
 }
 
 /// See the module's description.
-pub(super) struct Reader<S> {
+pub(crate) struct Reader<S> {
     inner: S,
     scanner: Scanner,
     /// What was read at once; up to here it is scanned.
@@ -78,7 +78,7 @@ pub(super) struct Reader<S> {
 
 impl<S> Reader<S> {
     /// A connection at this stage: the peer's header is due.
-    pub(super) fn new(inner: S, stage: Stage) -> Self {
+    pub(crate) fn new(inner: S, stage: Stage) -> Self {
         Self {
             inner,
             scanner: Scanner::new(stage),
@@ -92,17 +92,17 @@ impl<S> Reader<S> {
         }
     }
 
-    pub(super) fn get_mut(&mut self) -> &mut S {
+    pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
     /// How many reads have brought something.
-    pub(super) fn heard(&self) -> u64 {
+    pub(crate) fn heard(&self) -> u64 {
         self.heard
     }
 
     /// Bytes of the last unit, since other tasks last had their turn.
-    pub(super) fn last(&self) -> usize {
+    pub(crate) fn last(&self) -> usize {
         self.last
     }
 
@@ -110,7 +110,7 @@ impl<S> Reader<S> {
     ///
     /// # Errors
     /// The server has sent something before it saw our header.
-    pub(super) fn restart(&mut self) -> io::Result<()> {
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
         if !self.buffer[self.scanned..].trim_ascii().is_empty() {
             return Err(invalid(Broken::Header));
         }
@@ -121,7 +121,7 @@ impl<S> Reader<S> {
     }
 
     /// The account is logged in, and the stream goes on (XEP-0388 §2.6.1).
-    pub(super) fn logged_in(&mut self) {
+    pub(crate) fn logged_in(&mut self) {
         self.scanner.logged_in();
     }
 
@@ -195,7 +195,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     ///
     /// # Errors
     /// The connection fails, or what arrives can't be part of an XMPP stream.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
         loop {
             if let Some(received) = self.scan()? {
                 return Poll::Ready(Ok(received));
@@ -218,7 +218,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 
     /// See [`Reader::poll_next`]. May be dropped at any time; nothing is lost.
-    pub(super) async fn next(&mut self) -> io::Result<Received> {
+    pub(crate) async fn next(&mut self) -> io::Result<Received> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 }

@@ -6,7 +6,7 @@ use minidom::rxml::NcName;
 
 /// Where a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Between tags.
     Content,
     /// In a CDATA section: there are no references (§2.7).
@@ -16,7 +16,7 @@ pub(super) enum Place {
 }
 
 /// What a text means; absent: XML does not allow it.
-pub(super) fn meaning(written: &[u8], place: Place) -> Option<Cow<'_, str>> {
+pub(crate) fn meaning(written: &[u8], place: Place) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(written).ok()?;
     // Nearly all texts mean what they say. This finds out without a branch for each byte.
     let is_special =
@@ -99,7 +99,7 @@ fn is_allowed(char: char) -> bool {
 }
 
 /// Whether this may be called a name, without a prefix (Namespaces in XML, §3).
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let starts = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let goes_on = |byte: u8| starts(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     let is_plain = text.bytes().next().is_some_and(starts) && text.bytes().all(goes_on);

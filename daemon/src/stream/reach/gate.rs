@@ -6,15 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::limits::Broken;
-use super::scanner::{Found, Scanner};
-use super::stage::Stage;
+use crate::stream::read::limits::Broken;
+use crate::stream::read::scanner::{Found, Scanner};
+use crate::stream::read::stage::Stage;
 
 /// How much is read at once.
 const CHUNK: usize = 4096;
 
 /// A connection that breaks before the parser behind it sees anything that has no place there.
-pub(super) struct Gate<S> {
+pub(crate) struct Gate<S> {
     inner: S,
     scanner: Scanner,
     buffer: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub(super) fn new(inner: S) -> Self {
+    pub(crate) fn new(inner: S) -> Self {
         Self { inner, scanner: Scanner::new(Stage::Plain), buffer: Vec::new(), start: 0 }
     }
 
@@ -30,7 +30,7 @@ impl<S> Gate<S> {
     ///
     /// # Errors
     /// More was said than anybody asked for.
-    pub(super) fn into_inner(self) -> io::Result<S> {
+    pub(crate) fn into_inner(self) -> io::Result<S> {
         if self.start < self.buffer.len() || self.scanner.is_half_read() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, Broken::Early));
         }

@@ -33,20 +33,20 @@ use unicode_normalization::UnicodeNormalization;
 use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
-use super::binding::Bindings;
 use super::dialogue::{Dialogue, disorder};
 use super::exchange::{Exchange, Inline, Step, Success};
 use super::offer::{Offer, Profile, Scram};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
-use super::{ConnectError, Pins, short};
+use crate::stream::reach::binding::Bindings;
+use crate::stream::{ConnectError, Pins, short};
 
 /// Bytes of randomness in a nonce.
 const NONCE: usize = 24;
 
 /// What an account logs in with. Derived keys are kept for reconnecting, so that the slow part is
 /// done once.
-pub(super) struct Login {
+pub(crate) struct Login {
     account: BareJid,
     /// As [`prepared`], where there is one.
     password: Option<Arc<Zeroizing<String>>>,
@@ -90,11 +90,11 @@ enum Way {
 enum Flag {
     Impossible,
     NotOffered,
-    Bound(super::binding::BindingType),
+    Bound(crate::stream::reach::binding::BindingType),
 }
 
 /// What a login came to.
-pub(super) struct Authenticated {
+pub(crate) struct Authenticated {
     /// To be kept instead of the password; given once.
     pub keys: Option<ScramKeys>,
     /// How the stream goes on.
@@ -105,7 +105,7 @@ pub(super) struct Authenticated {
 
 /// What a login wants done along with it, where the server offers that (XEP-0388 §2.6.2).
 #[derive(Default)]
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// The session that is to be resumed (XEP-0198 §9).
     pub resume: Option<Element>,
     /// A resource is to be bound (XEP-0386).
@@ -114,9 +114,9 @@ pub(super) struct Wish {
 
 impl Login {
     /// Fails where there is no name, or a password that SASL can't carry.
-    pub(super) fn new(
+    pub(crate) fn new(
         account: &BareJid,
-        credentials: super::Credentials,
+        credentials: crate::stream::Credentials,
         pins: Pins,
         accepts: Arc<AtomicBool>,
     ) -> Result<Self, ConnectError> {
@@ -127,7 +127,7 @@ impl Login {
         let name = account.node().ok_or_else(|| refused("account has no name, or it"))?;
         let username = prepared(name.as_str()).ok_or_else(|| refused("name"))?;
         let (password, keys) = match credentials {
-            super::Credentials::Password(password) => {
+            crate::stream::Credentials::Password(password) => {
                 let raw = password.expose();
                 if raw.is_empty() {
                     return Err(refused("password is empty, or it"));
@@ -135,7 +135,7 @@ impl Login {
                 let password = prepared(raw).ok_or_else(|| refused("password"))?;
                 (Some(Arc::new(Zeroizing::new(password))), None)
             }
-            super::Credentials::Keys(keys) => (None, Some(keys)),
+            crate::stream::Credentials::Keys(keys) => (None, Some(keys)),
         };
         // Keys come of a login by SCRAM.
         let scram = keys.as_ref().map(|keys| keys.mechanism);
@@ -157,12 +157,12 @@ impl Login {
     }
 
     /// True, once, where the attempt failed for our own curiosity: another will not.
-    pub(super) fn takes_another(&mut self) -> bool {
+    pub(crate) fn takes_another(&mut self) -> bool {
         std::mem::take(&mut self.again)
     }
 
     /// What logins can't do without from now on.
-    pub(super) fn pins(&self) -> Pins {
+    pub(crate) fn pins(&self) -> Pins {
         self.pins
     }
 
@@ -245,13 +245,13 @@ impl Login {
     }
 
     /// What the next login wants done along with it.
-    pub(super) fn wants(&mut self, wish: Wish) {
+    pub(crate) fn wants(&mut self, wish: Wish) {
         self.wish = wish;
         self.asked_inline = false;
     }
 
     /// The last login has asked to resume the session: it need not be asked again.
-    pub(super) fn asked_inline(&self) -> bool {
+    pub(crate) fn asked_inline(&self) -> bool {
         self.asked_inline
     }
 
@@ -311,7 +311,7 @@ fn prepared(text: &str) -> Option<String> {
 }
 
 /// Authenticates, by the strongest way there is, and by no other if that one fails.
-pub(super) async fn authenticate(
+pub(crate) async fn authenticate(
     dialogue: &mut Dialogue,
     offer: &Offer,
     bindings: &Bindings,

@@ -12,12 +12,12 @@ use subtle::ConstantTimeEq;
 use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
-use super::binding::{BindingType, Bindings};
 use super::offer::Offer;
 use super::pins::Pins;
+use crate::stream::reach::binding::{BindingType, Bindings};
 
 /// What the server issued for the next login. A secret: no `Debug`, wiped when dropped.
-pub(super) struct Token {
+pub(crate) struct Token {
     /// The mechanism that it was requested for; it works with no other.
     kind: TokenMechanism,
     secret: Zeroizing<String>,
@@ -25,13 +25,13 @@ pub(super) struct Token {
 
 /// A mechanism of the HT family with SHA-256, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenMechanism {
+pub(crate) enum TokenMechanism {
     Unbound,
     Bound(BindingType),
 }
 
 impl TokenMechanism {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unbound => "HT-SHA-256-NONE",
             Self::Bound(BindingType::EndPoint) => "HT-SHA-256-ENDP",
@@ -40,7 +40,7 @@ impl TokenMechanism {
     }
 
     /// The strongest that the server offers and this connection supports.
-    pub(super) fn best(offer: &Offer, bindings: &Bindings) -> Option<Self> {
+    pub(crate) fn best(offer: &Offer, bindings: &Bindings) -> Option<Self> {
         let all = [BindingType::Exporter, BindingType::EndPoint].map(Self::Bound);
         all.into_iter().chain([Self::Unbound]).find(|kind| kind.usable(offer, bindings))
     }
@@ -62,45 +62,45 @@ impl TokenMechanism {
     }
 
     /// Requests a token along with another mechanism (XEP-0484 §3.2).
-    pub(super) fn request(self) -> Element {
+    pub(crate) fn request(self) -> Element {
         let mechanism = xml_ncname!("mechanism").to_owned();
         Element::builder("request-token", ns::FAST).attr(mechanism, self.name()).build()
     }
 }
 
 impl Token {
-    pub(super) fn new(kind: TokenMechanism, secret: String) -> Self {
+    pub(crate) fn new(kind: TokenMechanism, secret: String) -> Self {
         Self { kind, secret: Zeroizing::new(secret) }
     }
 
     /// The same type with a new secret: the server renews tokens unasked.
-    pub(super) fn renewed(&self, secret: String) -> Self {
+    pub(crate) fn renewed(&self, secret: String) -> Self {
         Self::new(self.kind, secret)
     }
 
-    pub(super) fn mechanism(&self) -> &'static str {
+    pub(crate) fn mechanism(&self) -> &'static str {
         self.kind.name()
     }
 
     /// Whether it can be used on this connection.
-    pub(super) fn fits(&self, offer: &Offer, bindings: &Bindings) -> bool {
+    pub(crate) fn fits(&self, offer: &Offer, bindings: &Bindings) -> bool {
         self.kind.usable(offer, bindings)
     }
 
     /// Our only message.
-    pub(super) fn message(&self, username: &str, bindings: &Bindings) -> Vec<u8> {
+    pub(crate) fn message(&self, username: &str, bindings: &Bindings) -> Vec<u8> {
         let mut message = format!("{username}\0").into_bytes();
         message.extend(self.hmac(b"Initiator", bindings).finalize().into_bytes());
         message
     }
 
     /// Whether the server has the token, too.
-    pub(super) fn is_proven(&self, answer: &[u8], bindings: &Bindings) -> bool {
+    pub(crate) fn is_proven(&self, answer: &[u8], bindings: &Bindings) -> bool {
         self.hmac(b"Responder", bindings).finalize().into_bytes().as_slice().ct_eq(answer).into()
     }
 
     /// Marks the mechanism as a token's (XEP-0484 §3.4).
-    pub(super) fn mark() -> Element {
+    pub(crate) fn mark() -> Element {
         Element::builder("fast", ns::FAST).build()
     }
 

@@ -8,16 +8,16 @@ use xmpp_parsers::ns;
 
 use super::dialogue::{Dialogue, disorder};
 use super::offer::Profile;
-use super::{ConnectError, short};
+use crate::stream::{ConnectError, short};
 
 /// The server's next step.
-pub(super) enum Step {
+pub(crate) enum Step {
     Challenge(Vec<u8>),
     Success(Success),
 }
 
 /// The server says that we are in.
-pub(super) struct Success {
+pub(crate) struct Success {
     /// The mechanism's last word, empty where there is none.
     pub data: Vec<u8>,
     /// SASL2: who we are.
@@ -30,7 +30,7 @@ pub(super) struct Success {
 
 /// What a server has done along with the login (XEP-0388 §2.6.2).
 #[derive(Debug, Default)]
-pub(super) struct Inline {
+pub(crate) struct Inline {
     /// It has resumed the session (XEP-0198 §9).
     pub resumed: Option<Element>,
     /// It has bound a resource (XEP-0386): what it says of it, and as whom.
@@ -38,14 +38,14 @@ pub(super) struct Inline {
 }
 
 /// One exchange after another, on one stream.
-pub(super) struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     pub dialogue: &'a mut Dialogue,
     pub profile: Profile,
 }
 
 impl Exchange<'_> {
     /// Chooses a mechanism and makes its first step. `extras`: what SASL2 may carry beside it.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         &mut self,
         mechanism: &str,
         initial: &[u8],
@@ -64,19 +64,19 @@ impl Exchange<'_> {
         self.send(request.build()).await
     }
 
-    pub(super) async fn respond(&mut self, data: &[u8]) -> Result<(), ConnectError> {
+    pub(crate) async fn respond(&mut self, data: &[u8]) -> Result<(), ConnectError> {
         self.send(Element::builder("response", self.namespace()).append(BASE64.encode(data)).build()).await
     }
 
     /// Breaks the exchange off; the stream may begin another (RFC 6120 §6.4.4).
-    pub(super) async fn abort(&mut self) -> Result<(), ConnectError> {
+    pub(crate) async fn abort(&mut self) -> Result<(), ConnectError> {
         self.send(Element::builder("abort", self.namespace()).build()).await?;
         let answer = self.dialogue.next().await?;
         if answer.is("failure", self.namespace()) { Ok(()) } else { Err(disorder()) }
     }
 
     /// Waits for the server; a refusal is an error.
-    pub(super) async fn step(&mut self) -> Result<Step, ConnectError> {
+    pub(crate) async fn step(&mut self) -> Result<Step, ConnectError> {
         let element = self.dialogue.next().await?;
         if element.ns() != self.namespace() {
             return Err(disorder());

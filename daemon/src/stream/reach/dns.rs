@@ -8,21 +8,21 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 use rand::Rng;
 
-use super::{ConnectError, Settings};
 use crate::config::TlsMode;
+use crate::stream::{ConnectError, Settings};
 
 /// RFC 6120 §3.2.2.
 const STARTTLS_PORT: u16 = 5222;
 /// The usual port for XEP-0368.
 const DIRECT_PORT: u16 = 5223;
 /// How long a lookup may take.
-pub(super) const LOOKUP: Duration = Duration::from_secs(10);
+pub(crate) const LOOKUP: Duration = Duration::from_secs(10);
 /// The most targets tried; a domain has a handful.
 const MAX_TARGETS: usize = 16;
 
 /// A target to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// A host's name or an IP address.
     pub host: String,
     pub port: u16,
@@ -41,7 +41,7 @@ struct Record {
 
 /// The targets to try, and what prevented a better answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// Best first.
     pub targets: Vec<Target>,
     /// What could not be looked up; in that case the domain itself is among the targets.
@@ -68,7 +68,7 @@ impl Answer {
 }
 
 /// The targets to try. Looked up each time, with the system's current configuration: networks change.
-pub(super) async fn places(settings: &Settings, domain: &str) -> Result<Places, ConnectError> {
+pub(crate) async fn places(settings: &Settings, domain: &str) -> Result<Places, ConnectError> {
     if let Some(target) = given(settings, domain) {
         return Ok(Places { targets: vec![target], trouble: None });
     }
@@ -119,12 +119,12 @@ fn given(settings: &Settings, domain: &str) -> Option<Target> {
 }
 
 /// A domain in the form used in DNS and certificates.
-pub(super) fn ascii(domain: &str) -> String {
+pub(crate) fn ascii(domain: &str) -> String {
     idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
 }
 
 /// An IP address; version 6 also in brackets.
-pub(super) fn ip(host: &str) -> Option<std::net::IpAddr> {
+pub(crate) fn ip(host: &str) -> Option<std::net::IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_given_host_or_an_address_needs_no_dns() {
-        let mut settings = super::super::tests::settings("me@example.org", None, None, TlsMode::Auto);
+        let mut settings = crate::stream::tests::settings("me@example.org", None, None, TlsMode::Auto);
         assert_eq!(given(&settings, "example.org"), None);
         let target =
             |settings: &Settings, domain| given(settings, domain).map(|t| (t.host, t.port, t.direct));

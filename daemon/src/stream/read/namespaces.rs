@@ -9,7 +9,7 @@ use super::text::is_name;
 
 /// The declarations that are in force. Whatever opens an element gives the level on which it stands.
 #[derive(Default)]
-pub(super) struct Namespaces {
+pub(crate) struct Namespaces {
     /// The default namespaces, the innermost last: their levels, and where in `names` each begins.
     defaults: Vec<(usize, usize)>,
     names: String,
@@ -24,7 +24,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// It is forbidden (§3, §5), or the second one of the same in a tag.
-    pub(super) fn declare(&mut self, level: usize, prefix: Option<&str>, name: &str) -> Result<(), Broken> {
+    pub(crate) fn declare(&mut self, level: usize, prefix: Option<&str>, name: &str) -> Result<(), Broken> {
         if name == XMLNS_XMLNS || (name == XMLNS_XML) != (prefix == Some("xml")) {
             return Err(Broken::Namespace);
         }
@@ -49,7 +49,7 @@ impl Namespaces {
     }
 
     /// The namespace of an element whose name has this prefix, or none; absent: the prefix is not declared.
-    pub(super) fn of_element(&self, prefix: Option<&str>) -> Option<&str> {
+    pub(crate) fn of_element(&self, prefix: Option<&str>) -> Option<&str> {
         match prefix {
             None => Some(self.defaults.last().map_or("", |(_, from)| &self.names[*from..])),
             Some("xml") => Some(XMLNS_XML),
@@ -58,7 +58,7 @@ impl Namespaces {
     }
 
     /// The namespace of an attribute; absent: its prefix is not declared. Without a prefix it has none (§6.2).
-    pub(super) fn of_attribute(&self, prefix: Option<&str>) -> Option<Namespace<'static>> {
+    pub(crate) fn of_attribute(&self, prefix: Option<&str>) -> Option<Namespace<'static>> {
         match prefix {
             None => Some(Namespace::NONE),
             Some("xml") => Some(Namespace::XML),
@@ -67,7 +67,7 @@ impl Namespaces {
     }
 
     /// The element on this level has ended.
-    pub(super) fn end(&mut self, level: usize) {
+    pub(crate) fn end(&mut self, level: usize) {
         if let Some((_, from)) = self.defaults.pop_if(|(declared, _)| *declared == level) {
             self.names.truncate(from);
         }

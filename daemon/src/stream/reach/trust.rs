@@ -12,13 +12,13 @@ use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, Signa
 /// `openssl req -x509` marks its certificates as authorities, which the usual checks refuse for a server; validity
 /// and name are checked all the same.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(crate) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,
     pinned: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    pub(super) fn new(usual: Arc<WebPkiServerVerifier>, pinned: Vec<CertificateDer<'static>>) -> Self {
+    pub(crate) fn new(usual: Arc<WebPkiServerVerifier>, pinned: Vec<CertificateDer<'static>>) -> Self {
         Self { usual, pinned }
     }
 }

@@ -16,7 +16,7 @@ use super::limits::{
 };
 use super::stage::{Progress, Stage};
 use super::tree::Tree;
-pub(super) use super::unit::{Found, Kind};
+pub(crate) use super::unit::{Found, Kind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -55,7 +55,7 @@ enum State {
 const CDATA: &[u8] = b"[CDATA[";
 
 /// Takes the bytes of a stream in chunks of any size.
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     progress: Progress,
     state: State,
     /// Open elements below the root.
@@ -77,7 +77,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// A new stream at this stage: its header is due.
-    pub(super) fn new(stage: Stage) -> Self {
+    pub(crate) fn new(stage: Stage) -> Self {
         Self {
             progress: Progress::new(stage),
             state: State::Text,
@@ -95,37 +95,37 @@ impl Scanner {
     }
 
     /// The account is logged in, and the stream continues without another header (XEP-0388 §2.6.1).
-    pub(super) fn logged_in(&mut self) {
+    pub(crate) fn logged_in(&mut self) {
         self.progress.logged_in();
     }
 
     /// Whether something has begun and is not complete.
-    pub(super) fn is_half_read(&self) -> bool {
+    pub(crate) fn is_half_read(&self) -> bool {
         self.depth > 0 || !matches!(self.state, State::Text | State::End)
     }
 
     /// Whether the stream has ended.
-    pub(super) fn at_end(&self) -> bool {
+    pub(crate) fn at_end(&self) -> bool {
         self.state == State::End
     }
 
     /// The kind of what is being read, once its name has been read.
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// What has just been completed: the stream's root, a stanza, or another element.
-    pub(super) fn take(&mut self) -> Option<Element> {
+    pub(crate) fn take(&mut self) -> Option<Element> {
         self.tree.take()
     }
 
     /// The stanza that exceeds a limit, as far as it has been read, if its start tag has.
-    pub(super) fn give_up(&mut self) -> Option<Element> {
+    pub(crate) fn give_up(&mut self) -> Option<Element> {
         self.tree.give_up()
     }
 
     /// Reads until something is found; also returns the number of bytes read.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, Found) {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> (usize, Found) {
         let mut at = 0;
         while at < bytes.len() {
             let (read, found) = self.step(&bytes[at..]);

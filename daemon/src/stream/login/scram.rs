@@ -13,12 +13,12 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use super::binding::BindingType;
+use crate::stream::reach::binding::BindingType;
 
 /// RFC 7677 §4 requires at least 4,096; fewer let a fake server guess the password from our proof.
-pub(super) const MIN_ITERATIONS: u32 = 4_096;
+pub(crate) const MIN_ITERATIONS: u32 = 4_096;
 /// About a second of work. More would let a fake server keep us busy.
-pub(super) const MAX_ITERATIONS: u32 = 1_000_000;
+pub(crate) const MAX_ITERATIONS: u32 = 1_000_000;
 /// Bytes of a salt; known servers use 16 to 36.
 const SALT: std::ops::RangeInclusive<usize> = 4..=1024;
 /// Bytes of a message from the server; real ones have 200.
@@ -26,7 +26,7 @@ const MAX_MESSAGE: usize = 4096;
 
 /// What the first message says about channel binding (RFC 5802 §6). Both sides sign it: if somebody removes the
 /// server's offer, the server notices.
-pub(super) enum Gs2<'a> {
+pub(crate) enum Gs2<'a> {
     /// `n`: the two sides have no type of binding in common on this connection.
     Impossible,
     /// `y`: we could, but the server, as far as we know, can't.
@@ -58,7 +58,7 @@ pub(crate) enum ScramMechanism {
 
 impl ScramMechanism {
     /// All of them, weakest first.
-    pub(super) const ALL: [Self; 3] = [Self::Sha1, Self::Sha256, Self::Sha512];
+    pub(crate) const ALL: [Self; 3] = [Self::Sha1, Self::Sha256, Self::Sha512];
 
     /// Its name in SASL with channel binding.
     pub(crate) fn bound_name(self) -> &'static str {
@@ -128,7 +128,7 @@ impl Drop for ScramKeys {
 
 impl ScramKeys {
     /// Takes up to a second ([`MAX_ITERATIONS`]): don't call it where others wait.
-    pub(super) fn derive(mechanism: ScramMechanism, password: &str, salt: &[u8], iterations: u32) -> Self {
+    pub(crate) fn derive(mechanism: ScramMechanism, password: &str, salt: &[u8], iterations: u32) -> Self {
         let mut salted = match mechanism {
             ScramMechanism::Sha1 => {
                 pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password.as_bytes(), salt, iterations).to_vec()
@@ -154,7 +154,7 @@ impl ScramKeys {
 
 /// The server violated SCRAM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ScramError {
+pub(crate) enum ScramError {
     #[error("the server's SCRAM message can't be read")]
     Malformed,
     #[error("the server wants a SCRAM extension that we don't know")]
@@ -174,7 +174,7 @@ pub(super) enum ScramError {
 }
 
 /// The exchange before the server's first message.
-pub(super) struct ClientFirst {
+pub(crate) struct ClientFirst {
     mechanism: ScramMechanism,
     nonce: String,
     gs2: String,
@@ -185,7 +185,7 @@ pub(super) struct ClientFirst {
 
 impl ClientFirst {
     /// `username` after SASLprep; `nonce` random, printable, without commas.
-    pub(super) fn new(mechanism: ScramMechanism, gs2: Gs2<'_>, username: &str, nonce: String) -> Self {
+    pub(crate) fn new(mechanism: ScramMechanism, gs2: Gs2<'_>, username: &str, nonce: String) -> Self {
         let username = username.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={username},r={nonce}");
         let header = gs2.header();
@@ -197,12 +197,12 @@ impl ClientFirst {
     }
 
     /// The first message.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         format!("{}{}", self.gs2, self.bare)
     }
 
     /// Parses the server's challenge. `advertised`: the offer that we saw, in the form of XEP-0474.
-    pub(super) fn challenged(self, message: &[u8], advertised: &str) -> Result<Challenge, ScramError> {
+    pub(crate) fn challenged(self, message: &[u8], advertised: &str) -> Result<Challenge, ScramError> {
         let message = text(message)?;
         let mut attributes = message.split(',');
         let mut next = |name: &str| {
@@ -238,7 +238,7 @@ impl ClientFirst {
 }
 
 /// A challenge that has passed the checks.
-pub(super) struct Challenge {
+pub(crate) struct Challenge {
     pub mechanism: ScramMechanism,
     pub salt: Vec<u8>,
     pub iterations: u32,
@@ -248,17 +248,17 @@ pub(super) struct Challenge {
 
 impl Challenge {
     /// Whether these keys were made for this challenge's salt and iterations.
-    pub(super) fn fits(&self, keys: &ScramKeys) -> bool {
+    pub(crate) fn fits(&self, keys: &ScramKeys) -> bool {
         keys.mechanism == self.mechanism && keys.salt == self.salt && keys.iterations == self.iterations
     }
 
     /// Whether the same keys fit another challenge.
-    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
+    pub(crate) fn asks_the_same_as(&self, other: &Self) -> bool {
         self.mechanism == other.mechanism && self.salt == other.salt && self.iterations == other.iterations
     }
 
     /// The second message, and what the server must prove in return.
-    pub(super) fn answer(&self, keys: &ScramKeys) -> (String, ServerProof) {
+    pub(crate) fn answer(&self, keys: &ScramKeys) -> (String, ServerProof) {
         let auth_message = self.auth_message.as_bytes();
         let stored_key = self.mechanism.hash(&keys.client_key);
         let signature = self.mechanism.hmac(&stored_key, auth_message);
@@ -270,17 +270,17 @@ impl Challenge {
 }
 
 /// What only a server with the account can know.
-pub(super) struct ServerProof(Vec<u8>);
+pub(crate) struct ServerProof(Vec<u8>);
 
 impl ServerProof {
     /// For a test's server, which must prove itself.
     #[cfg(test)]
-    pub(super) fn expected(&self) -> &[u8] {
+    pub(crate) fn expected(&self) -> &[u8] {
         &self.0
     }
 
     /// Checks the server's final message.
-    pub(super) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {
+    pub(crate) fn verify(&self, message: &[u8]) -> Result<(), ScramError> {
         let first = text(message)?.split(',').next().unwrap_or_default();
         if let Some(error) = first.strip_prefix("e=") {
             return Err(ScramError::Refused(error.chars().take(64).collect()));

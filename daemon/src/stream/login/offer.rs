@@ -3,8 +3,8 @@
 use minidom::Element;
 use xmpp_parsers::ns;
 
-use super::binding::{BindingType, Bindings};
 use super::scram::ScramMechanism;
+use crate::stream::reach::binding::{BindingType, Bindings};
 
 /// XEP-0440's namespace.
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
@@ -12,7 +12,7 @@ const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// What a server offers. Read from the raw features, since a list with a name that the parser
 /// doesn't know must neither fail the login nor be cut: XEP-0474 hashes all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Offer {
+pub(crate) struct Offer {
     /// RFC 6120 §6.
     pub sasl: Vec<String>,
     /// XEP-0388.
@@ -31,7 +31,7 @@ pub(super) struct Offer {
 
 /// How the exchange is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Profile {
+pub(crate) enum Profile {
     /// RFC 6120 §6.
     Sasl,
     /// XEP-0388.
@@ -40,7 +40,7 @@ pub(super) enum Profile {
 
 /// One way to log in by SCRAM that an offer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Scram {
+pub(crate) struct Scram {
     pub profile: Profile,
     pub mechanism: ScramMechanism,
     /// What it is bound by.
@@ -48,7 +48,7 @@ pub(super) struct Scram {
 }
 
 impl Offer {
-    pub(super) fn read(features: &Element) -> Self {
+    pub(crate) fn read(features: &Element) -> Self {
         let names = |parent: Option<&Element>, namespace: &str| -> Vec<String> {
             let children = parent.into_iter().flat_map(Element::children);
             children.filter(|child| child.is("mechanism", namespace)).map(Element::text).collect()
@@ -78,7 +78,7 @@ impl Offer {
     }
 
     /// The mechanisms of one profile.
-    pub(super) fn mechanisms(&self, profile: Profile) -> &[String] {
+    pub(crate) fn mechanisms(&self, profile: Profile) -> &[String] {
         match profile {
             Profile::Sasl => &self.sasl,
             Profile::Sasl2 => &self.sasl2,
@@ -86,18 +86,18 @@ impl Offer {
     }
 
     /// The mechanisms of both.
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
         self.sasl.iter().chain(&self.sasl2).map(String::as_str)
     }
 
     /// The server binds logins in some way.
-    pub(super) fn binds(&self) -> bool {
+    pub(crate) fn binds(&self) -> bool {
         self.all().any(|name| name.ends_with("-PLUS"))
     }
 
     /// All that can be used of SCRAM on this connection. Where both sides can bind, only what is bound: to
     /// offer a hash unbound that others are bound with is not what an honest server does.
-    pub(super) fn scram<'a>(&'a self, bindings: &Bindings) -> impl Iterator<Item = Scram> + use<'a> {
+    pub(crate) fn scram<'a>(&'a self, bindings: &Bindings) -> impl Iterator<Item = Scram> + use<'a> {
         let binding = bindings.common(self.bindings.as_deref()).filter(|_| self.binds());
         let all = [Profile::Sasl, Profile::Sasl2]
             .into_iter()
@@ -110,7 +110,7 @@ impl Offer {
     }
 
     /// What a server that protects its offer hashes (XEP-0474 §5.1).
-    pub(super) fn advertised(&self, profile: Profile) -> String {
+    pub(crate) fn advertised(&self, profile: Profile) -> String {
         let join = |names: &[String]| {
             let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
             names.sort_unstable();
