@@ -70,7 +70,7 @@ fn read_data(payload: Option<&Element>, id: ImageId) -> Option<Vec<u8>> {
 impl Session {
     /// 2.1.5.
     pub(crate) fn handle_avatar_event(&mut self, owner: &BareJid, event: &Event<'_>, step: &mut Step<'_>) {
-        self.startup.prolong(step.now.monotonic);
+        self.stream.startup.prolong(step.now.monotonic);
         match &event.news {
             News::Published(item) => match read_metadata(item) {
                 Some(metadata) => self.note_avatar(owner, metadata, false, step),
@@ -96,12 +96,12 @@ impl Session {
             Announced::Image { id, spelling, .. } => {
                 // It may be in an old vCard that is being fetched, but that vCard need not have it.
                 if self.people.person(owner).is_some_and(Person::is_legacy) {
-                    self.images.give_up(&id, owner);
+                    self.give_image_up(&id, owner);
                 }
                 let record = AvatarRecord { id, image: None, legacy: false, spelling };
                 match self.assign_image(owner, record) {
                     true if awaited => self.fetch_avatar(owner.clone(), id, None, step),
-                    true => self.lookups.put(owner, Kind::Avatar),
+                    true => self.stream.lookups.put(owner, Kind::Avatar),
                     false => {}
                 }
             }
@@ -112,7 +112,7 @@ impl Session {
     pub(crate) fn ask_for_avatar(&mut self, lookup: Lookup, step: &mut Step<'_>) {
         let owner = lookup.contact.clone();
         let id = self.people.person(&owner).and_then(Person::wanted_avatar);
-        if let Some(id) = id.filter(|id| self.images.is_wanted(id, &owner) && !self.images.is_coming(id))
+        if let Some(id) = id.filter(|id| self.is_image_wanted(id, &owner) && !self.is_image_coming(id))
             && self.may_fetch(&owner, step)
         {
             self.fetch_avatar(owner, id, Some(lookup), step);
@@ -132,8 +132,8 @@ impl Session {
     }
 
     fn query_avatar(&mut self, query: AvatarQuery, lookup: Option<Lookup>, step: &mut Step<'_>) {
-        self.images.want(query.id, query.owner.clone());
-        self.images.asked(query.id, query.owner.clone());
+        self.want_image(query.id, query.owner.clone());
+        self.stream.images.asked(query.id, query.owner.clone());
         let payload = pep::items_query(ns::AVATAR_DATA, Some(&query.spelling));
         let to = Some(Jid::from(query.owner.clone()));
         self.ask_for(lookup, to, payload, Request::AvatarData(query), step);
@@ -154,7 +154,7 @@ impl Session {
         step: &mut Step<'_>,
     ) {
         let AvatarQuery { owner, id, spelling, may_retry } = query;
-        self.images.answered(&id, &owner);
+        self.stream.images.answered(&id, &owner);
         let kept = outcome.and_then(|payload| {
             // Replaced in the meantime, and not used by anybody else.
             if !self.images.is_held(id) {
@@ -172,7 +172,7 @@ impl Session {
                 let query = AvatarQuery { owner, id, spelling: other, may_retry: false };
                 return self.query_avatar(query, None, step);
             }
-            self.images.give_up(&id, &owner);
+            self.give_image_up(&id, &owner);
             self.fetch_from_another(id);
             // Replaced in the meantime: callers wait for the new one.
             if self.people.person(&owner).is_none_or(|person| person.avatar_id() == Some(id)) {
@@ -202,8 +202,9 @@ impl Session {
         let has_it = |owner: &&BareJid| {
             self.people.person(owner).is_some_and(|person| person.wanted_avatar() == Some(id))
         };
-        if let Some(owner) = self.images.wanted_by(&id).find(has_it) {
-            self.lookups.put(owner, Kind::Avatar);
+        let owner = self.image_wanted_by(&id).into_iter().flatten().find(has_it).cloned();
+        if let Some(owner) = owner {
+            self.stream.lookups.put(&owner, Kind::Avatar);
         }
     }
 

@@ -30,12 +30,17 @@ const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The interval for contacts who have answered and whom no UI shows.
 const ANSWERED_AGAIN_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Who waits keeps waiting when a stream ends, and spent budget stays spent.
 pub(crate) struct State {
     /// Contacts that UIs show.
     shown: Queue,
     /// Contacts who have come online and push us nothing. Those in no queue share this budget.
     come: Queue,
-    /// The last picture fetched from each without a UI's request on this stream: once is enough, whatever the result.
+}
+
+#[derive(Default)]
+pub(crate) struct PerStream {
+    /// The last picture fetched from each without a UI's request: once is enough, whatever the result.
     tried: BTreeMap<BareJid, ImageId>,
     /// When to pick the next of all others; absent: login has not settled yet.
     look_at: Option<Instant>,
@@ -46,24 +51,29 @@ pub(crate) struct State {
 impl Default for State {
     fn default() -> Self {
         let (shown, come) = (Queue::new(SHOWN_PER_DOMAIN, SHOWN), Queue::new(OTHERS_PER_DOMAIN, OTHERS));
-        Self { shown, come, tried: BTreeMap::new(), look_at: None, wake_at: None }
+        Self { shown, come }
     }
 }
 
 impl State {
+    pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
+        self.shown.remove(jid);
+        self.come.remove(jid);
+    }
+
+    /// Who waits, and the budget spent.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.shown.entries() + self.come.entries()
+    }
+}
+
+impl PerStream {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.wake_at
     }
 
-    /// The stream has ended. Waiting contacts wait for the next; spent budget stays spent.
-    pub(crate) fn rest(&mut self) {
-        (self.look_at, self.wake_at) = (None, None);
-        self.tried.clear();
-    }
-
     pub(crate) fn forget_contact(&mut self, jid: &BareJid) {
-        self.shown.remove(jid);
-        self.come.remove(jid);
         self.tried.remove(jid);
     }
 
@@ -71,10 +81,9 @@ impl State {
         self.wake_at = Some(now);
     }
 
-    /// Who waits, and the budget spent.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.shown.entries() + self.come.entries() + self.tried.len()
+        self.tried.len()
     }
 }
 
@@ -99,8 +108,8 @@ impl Session {
         let now = step.now.monotonic;
         // Every UI shows its own account.
         self.background.shown.put(&self.account);
-        self.background.look_at = Some(now);
-        self.background.wake(now);
+        self.stream.background.look_at = Some(now);
+        self.stream.background.wake(now);
         self.ask_on(step);
     }
 
@@ -108,7 +117,7 @@ impl Session {
     pub(crate) fn note_shown(&mut self, jid: &BareJid, now: Now) {
         if self.lacks_anything(jid, now) {
             self.background.shown.put(jid);
-            self.background.wake(now.monotonic);
+            self.stream.background.wake(now.monotonic);
         }
     }
 
@@ -121,20 +130,20 @@ impl Session {
     /// A contact has come online and cannot push to us.
     pub(crate) fn note_come(&mut self, jid: &BareJid, now: Now) {
         let is_pushed = self.people.person(jid).is_none_or(is_pushed);
-        if !is_pushed && self.startup.is_settled() && self.lacks_anything(jid, now) {
+        if !is_pushed && self.stream.startup.is_settled() && self.lacks_anything(jid, now) {
             self.put_come(jid, now);
         }
     }
 
     pub(crate) fn put_come(&mut self, jid: &BareJid, now: Now) {
         self.background.come.put(jid);
-        self.background.wake(now.monotonic);
+        self.stream.background.wake(now.monotonic);
     }
 
     /// A contact's roster item has changed: from now on we may see them.
     pub(crate) fn note_added(&mut self, jid: &BareJid, now: Now) {
         let Some(person) = self.people.person(jid) else { return };
-        if !publishes_to_us(person) || !self.startup.is_settled() {
+        if !publishes_to_us(person) || !self.stream.startup.is_settled() {
             return;
         }
         if is_pushed(person) {
@@ -147,9 +156,10 @@ impl Session {
 
     /// There may be more contacts to query.
     pub(crate) fn look_for_others(&mut self, at: Instant) {
-        if let Some(look_at) = &mut self.background.look_at {
+        if let Some(look_at) = &mut self.stream.background.look_at {
             *look_at = at.min(*look_at);
-            self.background.wake_at = Some(self.background.wake_at.map_or(at, |wake_at| wake_at.min(at)));
+            self.stream.background.wake_at =
+                Some(self.stream.background.wake_at.map_or(at, |wake_at| wake_at.min(at)));
         }
     }
 
@@ -157,7 +167,7 @@ impl Session {
     pub(crate) fn ask_on(&mut self, step: &mut Step<'_>) {
         while self.connection.is_online() {
             self.line_up(step.now);
-            let Some(lookup) = self.lookups.next(self.images.saving()) else { return };
+            let Some(lookup) = self.stream.lookups.next(self.images.saving()) else { return };
             match lookup.kind {
                 Kind::Avatar => self.ask_for_avatar(lookup, step),
                 Kind::Caps => self.ask_for_caps(lookup, step),
@@ -170,13 +180,13 @@ impl Session {
     /// Whether a turn may be given: not while a call waits for an answer to an earlier one.
     pub(crate) fn may_line_up(&self) -> bool {
         self.connection.is_online()
-            && self.startup.is_settled()
-            && !self.lookups.is_anybody_waiting(Kind::Missing)
+            && self.stream.startup.is_settled()
+            && !self.stream.lookups.is_anybody_waiting(Kind::Missing)
     }
 
     /// Gives a turn to the next contact whose domain's budget allows it.
     fn line_up(&mut self, now: Now) {
-        if self.background.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
+        if self.stream.background.wake_at.is_none_or(|at| at > now.monotonic) || !self.may_line_up() {
             return;
         }
         let next = self
@@ -184,11 +194,12 @@ impl Session {
             .or_else(|| self.next_in(|state| &mut state.come, now))
             .or_else(|| self.next_other(now));
         match next {
-            Some(jid) => self.lookups.put(&jid, Kind::Missing),
+            Some(jid) => self.stream.lookups.put(&jid, Kind::Missing),
             None => {
-                let State { shown, come, look_at, .. } = &self.background;
-                let next = [shown.next_at(now.monotonic), come.next_at(now.monotonic), *look_at];
-                self.background.wake_at = next.into_iter().flatten().min();
+                let State { shown, come } = &self.background;
+                let look_at = self.stream.background.look_at;
+                let next = [shown.next_at(now.monotonic), come.next_at(now.monotonic), look_at];
+                self.stream.background.wake_at = next.into_iter().flatten().min();
             }
         }
     }
@@ -207,7 +218,7 @@ impl Session {
     /// Of all with incomplete data, the one queried longest ago: everybody gets a turn, even if prosed restarts
     /// often.
     fn next_other(&mut self, now: Now) -> Option<BareJid> {
-        if self.background.look_at.is_none_or(|at| at > now.monotonic) {
+        if self.stream.background.look_at.is_none_or(|at| at > now.monotonic) {
             return None;
         }
         let budget = &self.background.come.budget;
@@ -222,7 +233,8 @@ impl Session {
             lacks.is_anything().then_some((at, person.asked_at, jid))
         });
         let next = lacking.min().map(|(at, _, jid)| (at, jid.clone()));
-        self.background.look_at = Some(next.as_ref().map_or(now.monotonic + AGAIN_AFTER, |(at, _)| *at));
+        self.stream.background.look_at =
+            Some(next.as_ref().map_or(now.monotonic + AGAIN_AFTER, |(at, _)| *at));
         let (_, jid) = next.filter(|(at, _)| *at <= now.monotonic)?;
         self.background.come.budget.spend(&jid, now.monotonic);
         Some(jid)
@@ -242,11 +254,11 @@ impl Session {
         if lacks.metadata {
             self.ask_avatar_metadata(jid.clone(), Some(lookup), step);
         } else if let Some((kind, id)) = lacks.picture {
-            self.background.tried.insert(jid.clone(), id);
+            self.stream.background.tried.insert(jid.clone(), id);
             if kind == Kind::Avatar {
-                self.images.want(id, jid.clone());
+                self.want_image(id, jid.clone());
             }
-            self.lookups.put(&jid, kind);
+            self.stream.lookups.put(&jid, kind);
         }
         if lacks.profile {
             self.ask_profile(jid, false, step);
@@ -265,13 +277,13 @@ impl Session {
         let ages = !is_pushed(person);
         let has_profile = person.profile.vcard4.is_known() || person.profile.prose.is_known();
         let picture = match (person.wanted_avatar(), Self::lacking_photo(person)) {
-            (Some(id), _) if !self.images.is_coming(&id) => Some((Kind::Avatar, id)),
+            (Some(id), _) if !self.is_image_coming(&id) => Some((Kind::Avatar, id)),
             (None, Some(id)) => Some((Kind::Photo, id)),
             _ => None,
         };
         Lacks {
             metadata: is_due && (person.avatar.is_none() || ages) && !self.is_avatar_awaited(jid),
-            picture: picture.filter(|(_, id)| self.background.tried.get(jid) != Some(id)),
+            picture: picture.filter(|(_, id)| self.stream.background.tried.get(jid) != Some(id)),
             profile: is_due && (!has_profile || ages) && !self.is_profile_awaited(jid),
         }
     }

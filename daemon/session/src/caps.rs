@@ -170,6 +170,10 @@ pub(crate) struct State {
     software: Software,
     ver: String,
     features: Features,
+}
+
+#[derive(Default)]
+pub(crate) struct PerStream {
     /// At most one for each hash that devices show: a device that changes its hash leaves the old one.
     unknown: BTreeMap<CapsKey, Unknown>,
     /// Bytes of the explanations that contacts have given on this stream.
@@ -181,15 +185,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(software: Software, known: Vec<(CapsKey, CapsRecord)>) -> Self {
-        Self {
-            ver: software.ver(),
-            software,
-            features: Features::cached(known),
-            unknown: BTreeMap::new(),
-            explained: BTreeMap::new(),
-            #[cfg(test)]
-            looks: std::cell::Cell::default(),
-        }
+        Self { ver: software.ver(), software, features: Features::cached(known) }
     }
 
     /// §6.1: what our presence carries.
@@ -211,7 +207,9 @@ impl State {
             Err(DefinedCondition::ItemNotFound)
         }
     }
+}
 
+impl PerStream {
     /// The devices that show unknown hashes, and those that have explained one.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
@@ -219,12 +217,6 @@ impl State {
         let holders =
             self.unknown.values().map(|unknown| (unknown.holders.len() + unknown.waiting.len()).max(1));
         holders.sum::<usize>() + self.explained.len()
-    }
-
-    /// The stream is gone, and with it the devices to query.
-    pub(crate) fn forget_unknown(&mut self) {
-        self.unknown.clear();
-        self.explained.clear();
     }
 
     /// A device no longer shows a hash.
@@ -264,6 +256,11 @@ fn announced(presence: &Presence) -> Option<(CapsKey, String)> {
 }
 
 impl Session {
+    /// Nobody is left to query.
+    pub(crate) fn forget_unknown_caps(&mut self) {
+        self.stream.caps = PerStream::default();
+    }
+
     /// Notes the client announced in a presence, and has it queried if it is unknown.
     pub(crate) fn note_caps(&mut self, from: &Jid, presence: &Presence, step: &mut Step<'_>) {
         if presence.type_ != Type::None {
@@ -278,7 +275,7 @@ impl Session {
         let is_new = announced.as_ref().map(|(key, _)| key) != online.caps.as_ref();
         let before = if is_new { online.forget_caps() } else { None };
         if let Some(before) = before {
-            self.caps.forget_holder(from, &before);
+            self.stream.caps.forget_holder(from, &before);
         }
         let Some((key, node)) = announced else { return };
         if is_new {
@@ -295,27 +292,27 @@ impl Session {
         } else if online.client.is_none() {
             // They may be able to explain it by now.
             online.is_clueless = false;
-            self.caps.unknown.entry(key).or_default().holders.insert(from.clone(), node);
-            self.lookups.put(&bare, Kind::Caps);
+            self.stream.caps.unknown.entry(key).or_default().holders.insert(from.clone(), node);
+            self.stream.lookups.put(&bare, Kind::Caps);
         }
     }
 
     /// Whether a device may be queried for its hash once nobody else is being queried.
     fn may_explain(&self, holder: &Jid, key: &CapsKey) -> bool {
         #[cfg(test)]
-        self.caps.looks.update(|looks| looks + 1);
+        self.stream.caps.looks.update(|looks| looks + 1);
         let Some(person) = self.people.person(&holder.to_bare()) else { return false };
         let shows = |online: &&Online| online.caps.as_ref() == Some(key);
         let failed = person.online.values().filter(shows).filter(|online| online.is_clueless).count();
         let online = person.online.get(people::resource(holder)).filter(shows);
         (failed < bounds::CAPS_ATTEMPTS || !is_verifiable(key))
             && online.is_some_and(|online| !online.is_clueless && online.client.is_none())
-            && self.caps.unknown.get(key).is_some_and(|unknown| unknown.holders.contains_key(holder))
+            && self.stream.caps.unknown.get(key).is_some_and(|unknown| unknown.holders.contains_key(holder))
     }
 
     /// Whether a device must first wait for an answer: its own, or another's that counts for it.
     fn is_asked(&self, holder: &Jid, key: &CapsKey) -> bool {
-        self.caps.unknown.get(key).is_some_and(|unknown| match is_verifiable(key) {
+        self.stream.caps.unknown.get(key).is_some_and(|unknown| match is_verifiable(key) {
             true => !unknown.asked.is_empty(),
             false => unknown.asked.contains(holder),
         })
@@ -331,16 +328,16 @@ impl Session {
         let able = devices.filter(|(holder, key)| self.may_explain(holder, key));
         let (later, now): (Vec<_>, Vec<_>) = able.partition(|(holder, key)| self.is_asked(holder, key));
         for (holder, key) in later {
-            if let Some(unknown) = self.caps.unknown.get_mut(&key) {
+            if let Some(unknown) = self.stream.caps.unknown.get_mut(&key) {
                 unknown.waiting.insert(holder);
             }
         }
         let mut now = now.into_iter();
         let Some((holder, key)) = now.next() else { return };
         if now.next().is_some() {
-            self.lookups.put(contact, Kind::Caps);
+            self.stream.lookups.put(contact, Kind::Caps);
         }
-        let Some(unknown) = self.caps.unknown.get_mut(&key) else { return };
+        let Some(unknown) = self.stream.caps.unknown.get_mut(&key) else { return };
         // Each with its own node: nobody can cause queries to others for a node that they don't have.
         let Some(node) = unknown.holders.get(&holder) else { return };
         // Without a node if the answer proves nothing: the bundles of XEP-0115 1.3 have their own nodes.
@@ -356,35 +353,36 @@ impl Session {
         let info = outcome.ok().flatten().as_ref().and_then(Info::read);
         let told = info.map(|info| (fits(&info, &key), info.record()));
         let told = told.filter(|(_, record)| record.bytes() <= bounds::CAPS_RECORD_BYTES);
-        if let Some(unknown) = self.caps.unknown.get_mut(&key) {
+        if let Some(unknown) = self.stream.caps.unknown.get_mut(&key) {
             unknown.asked.remove(&holder);
         }
         match told {
             Some((true, record)) => self.note_meaning(key, &holder, record, step),
             unfit => {
-                self.caps.forget_holder(&holder, &key);
+                self.stream.caps.forget_holder(&holder, &key);
                 self.edit_device(&holder, &key, |online| online.is_clueless = true);
                 if let Some((_, record)) = unfit {
                     debug!("caps that no hash confirms count for that device only");
                     self.note_own_client(&holder, &key, &Arc::new(record), step);
                 }
                 // Each is considered once, since those waiting have had a turn for it; not all holders are scanned.
-                while let Some(other) = self.caps.next_waiting(&key) {
+                while let Some(other) = self.stream.caps.next_waiting(&key) {
                     if self.may_explain(&other, &key) {
-                        self.lookups.put(&other.to_bare(), Kind::Caps);
+                        self.stream.lookups.put(&other.to_bare(), Kind::Caps);
                         break;
                     }
                 }
             }
         }
         // Their other devices.
-        self.lookups.put(&holder.to_bare(), Kind::Caps);
+        self.stream.lookups.put(&holder.to_bare(), Kind::Caps);
     }
 
     /// A hash has been explained, and the explanation matches.
     fn note_meaning(&mut self, key: CapsKey, by: &Jid, record: CapsRecord, step: &mut Step<'_>) {
-        let holders = self.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
-        let explained = self.caps.explained.entry(by.to_bare()).or_default();
+        let holders =
+            self.stream.caps.unknown.remove(&key).map(|unknown| unknown.holders).unwrap_or_default();
+        let explained = self.stream.caps.explained.entry(by.to_bare()).or_default();
         let (kept, gone) = if *explained + record.bytes() <= bounds::CAPS_BYTES_PER_CONTACT {
             *explained += record.bytes();
             self.caps.features.learn(key.clone(), record)

@@ -12,51 +12,43 @@ use crate::{Session, Step};
 
 pub(crate) struct Connection {
     account: BareJid,
-    jid: Option<FullJid>,
     state: ConnectionState,
     since: Timestamp,
     heard_at: Option<Timestamp>,
     retry_at: Option<Timestamp>,
     failure: Option<Failure>,
-    /// We have logged out; the server has not closed the stream yet, and may never do so.
-    is_leaving: bool,
     /// What UIs were last told.
     told: Option<Account>,
+}
+
+/// What is bound to a stream.
+#[derive(Default)]
+pub(crate) struct PerStream {
+    jid: Option<FullJid>,
+    /// We have logged out; the server has not closed the stream yet, and may never do so.
+    is_leaving: bool,
+}
+
+impl PerStream {
+    /// This very session, not another of our devices.
+    pub(crate) fn is_us(&self, jid: &Jid) -> bool {
+        self.jid.as_ref().is_some_and(|own| own.as_str() == jid.as_str())
+    }
 }
 
 impl Connection {
     pub(crate) fn new(account: BareJid, since: Timestamp) -> Self {
         let state = ConnectionState::Offline;
-        Self {
-            account,
-            jid: None,
-            state,
-            since,
-            heard_at: None,
-            retry_at: None,
-            failure: None,
-            is_leaving: false,
-            told: None,
-        }
+        Self { account, state, since, heard_at: None, retry_at: None, failure: None, told: None }
     }
 
     pub(crate) fn is_online(&self) -> bool {
         self.state == ConnectionState::Online
     }
 
-    /// There is no stream, or it is closing: prosed may exit before the next chance to save.
-    pub(crate) fn must_save_now(&self) -> bool {
-        !self.is_online() || self.is_leaving
-    }
-
     /// Online, or may come back without our doing.
     pub(crate) fn is_hopeful(&self) -> bool {
         !matches!(self.state, ConnectionState::Offline | ConnectionState::Failed)
-    }
-
-    /// This very session, not another of our devices.
-    pub(crate) fn is_us(&self, jid: &Jid) -> bool {
-        self.jid.as_ref().is_some_and(|own| own.as_str() == jid.as_str())
     }
 
     pub(crate) fn heard(&mut self, at: Timestamp) {
@@ -75,11 +67,11 @@ impl Connection {
         }
     }
 
-    pub(crate) fn account(&self, people: &People, presence: &OwnPresence) -> Account {
+    fn account(&self, stream: &PerStream, people: &People, presence: &OwnPresence) -> Account {
         let us = people.person(&self.account);
         Account {
             account: self.account.clone(),
-            jid: self.jid.clone(),
+            jid: stream.jid.clone(),
             state: self.state,
             since: self.since,
             last_stanza_at: self.heard_at,
@@ -92,13 +84,6 @@ impl Connection {
             resources: us.map(|us| us.resources()).unwrap_or_default(),
             roster_truncated: people.is_truncated(),
         }
-    }
-
-    /// Our account, if anything about it is new to UIs.
-    pub(crate) fn news(&self, people: &People, presence: &OwnPresence) -> Option<Account> {
-        // Hearing from the server is not news.
-        let account = Account { last_stanza_at: None, ..self.account(people, presence) };
-        (self.told.as_ref() != Some(&account)).then_some(account)
     }
 
     /// Whether the change is due to us, and not only to our other devices or the server.
@@ -119,14 +104,27 @@ impl Connection {
             self.since = now;
         }
         self.retry_at = None;
-        self.is_leaving = false;
-        if state != ConnectionState::Online && state != ConnectionState::Suspended {
-            self.jid = None;
-        }
     }
 }
 
 impl Session {
+    /// Our own state.
+    pub fn account(&self) -> Account {
+        self.connection.account(&self.stream.connection, &self.people, self.presence.own())
+    }
+
+    /// Our own state, if anything about it is new to UIs.
+    pub(crate) fn account_news(&self) -> Option<Account> {
+        // Hearing from the server is not news.
+        let account = Account { last_stanza_at: None, ..self.account() };
+        (self.connection.told.as_ref() != Some(&account)).then_some(account)
+    }
+
+    /// There is no stream, or it is closing: prosed may exit before the next chance to save.
+    pub(crate) fn must_save_now(&self) -> bool {
+        !self.connection.is_online() || self.stream.connection.is_leaving
+    }
+
     pub(crate) fn handle_connecting(&mut self, step: &mut Step<'_>) {
         if !self.connection.is_hopeful() {
             self.connection.enter(ConnectionState::Connecting, step.now.wall);
@@ -138,13 +136,13 @@ impl Session {
     pub(crate) fn handle_online(&mut self, jid: FullJid, roster_versioning: bool, step: &mut Step<'_>) {
         self.tell_contacts(step);
         // Their stream is gone, and the new server's limit is lower: sending them again would be useless.
-        for ended in self.pending.take_larger_than(step.stanza_limit) {
+        for ended in self.stream.pending.take_larger_than(step.stanza_limit) {
             self.handle_outcome(ended, Err(Failure::TooLarge { limit: step.stanza_limit }), step);
         }
         self.end_stream(ConnectionState::Connecting, step);
         self.mark_presences_stale(step);
         self.connection.enter(ConnectionState::Online, step.now.wall);
-        self.connection.jid = Some(jid);
+        self.stream.connection.jid = Some(jid);
         self.connection.failure = None;
         self.tell(step);
         self.start_up(roster_versioning, step);
@@ -155,11 +153,11 @@ impl Session {
             self.tell_contacts(step);
             self.connection.enter(ConnectionState::Online, step.now.wall);
             self.connection.failure = None;
-            self.pending.prolong(step.now.monotonic);
-            self.presence.keep();
+            self.stream.pending.prolong(step.now.monotonic);
+            self.stream.presence.keep();
             self.last_seen.regain_sight();
             self.tell(step);
-            if self.startup.is_announced() {
+            if self.stream.startup.is_announced() {
                 let account = Answer::Account(Box::new(self.account()));
                 self.answer_waiting(&Awaited::Login, &Ok(account), step);
             }
@@ -172,7 +170,7 @@ impl Session {
             self.tell_contacts(step);
             self.connection.enter(ConnectionState::Suspended, step.now.wall);
             self.last_seen.lose_sight(step.now.wall);
-            self.presence.keep_until(step.now.monotonic + crate::bounds::PRESENCE_KEPT);
+            self.stream.presence.keep_until(step.now.monotonic + crate::bounds::PRESENCE_KEPT);
             self.tell(step);
         }
     }
@@ -204,28 +202,20 @@ impl Session {
     }
 
     pub(crate) fn handle_logout(&mut self, call: crate::Call, step: &mut Step<'_>) {
-        self.end_renames(&Failure::Offline, step);
+        self.end_all_renames(&Failure::Offline, step);
         self.fail_waiting(&Failure::Offline, step);
-        if self.connection.is_online() && self.startup.is_announced() {
+        if self.connection.is_online() && self.stream.startup.is_announced() {
             let _ = step.send(self.presence.farewell());
         }
-        self.connection.is_leaving = true;
+        self.stream.connection.is_leaving = true;
         step.reply(call, Ok(Answer::Done));
     }
 
     /// Nothing remains of the stream: every request on it ends here.
     fn end_stream(&mut self, state: ConnectionState, step: &mut Step<'_>) {
         self.connection.enter(state, step.now.wall);
-        self.startup = crate::startup::State::default();
-        self.lookups = crate::lookups::Lookups::default();
-        self.background.rest();
-        self.vcard_temp = crate::vcard_temp::State::default();
-        self.vcard_edits = crate::vcard_edit::State::default();
-        self.roster.forget_changes();
-        self.end_renames(&crate::Failure::Offline, step);
-        self.caps.forget_unknown();
-        self.images.forget_wishes();
-        for request in self.pending.take_all() {
+        self.end_all_renames(&Failure::Offline, step);
+        for request in std::mem::take(&mut self.stream).pending.into_requests() {
             tracing::debug!(?request, "request ended with its stream");
         }
         self.fail_waiting_for_answers(step);

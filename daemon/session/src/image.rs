@@ -35,13 +35,50 @@ pub(crate) struct Images {
     /// Which picture each contact's metadata names, saved or not, or is still shown. Pairs, since most pictures have
     /// one owner.
     held: BTreeSet<(ImageId, Option<BareJid>)>,
+    saving: BTreeMap<Ticket, Saving>,
+    /// On disk, or being written, and no longer used.
+    unused: BTreeSet<ImageId>,
+}
+
+/// A picture on its way to the disk. It gets there even if its stream ends.
+pub(crate) struct Saving {
+    id: ImageId,
+    info: ImageInfo,
+    /// The contacts whose picture it is.
+    wanted: BTreeSet<BareJid>,
+}
+
+#[derive(Default)]
+pub(crate) struct PerStream {
     /// Contacts whose pictures are in flight, or waiting to be requested.
     wanted: BTreeMap<ImageId, BTreeSet<BareJid>>,
     /// Contacts being queried for XEP-0084 pictures.
     asked: BTreeMap<ImageId, Vec<BareJid>>,
-    saving: BTreeMap<Ticket, (ImageId, ImageInfo)>,
-    /// On disk, or being written, and no longer used.
-    unused: BTreeSet<ImageId>,
+}
+
+impl PerStream {
+    /// The contents of all its maps.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        let wanted: usize = self.wanted.values().map(BTreeSet::len).sum();
+        let asked: usize = self.asked.values().map(Vec::len).sum();
+        wanted + asked
+    }
+
+    /// An owner has been queried for it.
+    pub(crate) fn asked(&mut self, id: ImageId, owner: BareJid) {
+        self.asked.entry(id).or_default().push(owner);
+    }
+
+    /// An owner has answered, or never will.
+    pub(crate) fn answered(&mut self, id: &ImageId, owner: &BareJid) {
+        if let Some(asked) = self.asked.get_mut(id) {
+            asked.retain(|other| other != owner);
+            if asked.is_empty() {
+                self.asked.remove(id);
+            }
+        }
+    }
 }
 
 impl Images {
@@ -58,9 +95,8 @@ impl Images {
     /// The contents of all its maps.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        let wanted: usize = self.wanted.values().map(BTreeSet::len).sum();
-        let asked: usize = self.asked.values().map(Vec::len).sum();
-        self.known.len() + self.held.len() + wanted + asked + self.saving.len() + self.unused.len()
+        let saving: usize = self.saving.values().map(|saving| 1 + saving.wanted.len()).sum();
+        self.known.len() + self.held.len() + saving + self.unused.len()
     }
 
     /// The owners of this picture, by JID.
@@ -106,47 +142,8 @@ impl Images {
         self.holders(id).next().is_some()
     }
 
-    /// Notes a contact whose picture is wanted.
-    pub(crate) fn want(&mut self, id: ImageId, owner: BareJid) {
-        self.wanted.entry(id).or_default().insert(owner);
-    }
-
-    pub(crate) fn is_wanted(&self, id: &ImageId, owner: &BareJid) -> bool {
-        self.wanted.get(id).is_some_and(|owners| owners.contains(owner))
-    }
-
-    /// The contacts whose picture it is, and who want it.
-    pub(crate) fn wanted_by(&self, id: &ImageId) -> impl Iterator<Item = &BareJid> {
-        self.wanted.get(id).into_iter().flatten()
-    }
-
-    /// An owner has been queried for it.
-    pub(crate) fn asked(&mut self, id: ImageId, owner: BareJid) {
-        self.asked.entry(id).or_default().push(owner);
-    }
-
-    /// An owner has answered, or never will.
-    pub(crate) fn answered(&mut self, id: &ImageId, owner: &BareJid) {
-        if let Some(asked) = self.asked.get_mut(id) {
-            asked.retain(|other| other != owner);
-            if asked.is_empty() {
-                self.asked.remove(id);
-            }
-        }
-    }
-
-    /// Whether this owner has been queried for it, or it is already being written.
-    pub(crate) fn is_coming_from(&self, id: &ImageId, owner: &BareJid) -> bool {
-        self.asked.get(id).is_some_and(|asked| asked.contains(owner)) || self.is_saving(id)
-    }
-
-    /// Whether any owner has been queried for it, or it is already being written.
-    pub(crate) fn is_coming(&self, id: &ImageId) -> bool {
-        self.asked.contains_key(id) || self.is_saving(id)
-    }
-
     fn is_saving(&self, id: &ImageId) -> bool {
-        self.saving.values().any(|(saving, _)| saving == id)
+        self.saving.values().any(|saving| saving.id == *id)
     }
 
     /// How many are being written to disk.
@@ -154,24 +151,7 @@ impl Images {
         self.saving.len()
     }
 
-    /// This owner cannot provide it.
-    pub(crate) fn give_up(&mut self, id: &ImageId, owner: &BareJid) {
-        if let Some(owners) = self.wanted.get_mut(id) {
-            owners.remove(owner);
-            if owners.is_empty() {
-                self.wanted.remove(id);
-            }
-        }
-    }
-
-    /// Pictures being written still get there; pictures in flight to us do not.
-    pub(crate) fn forget_wishes(&mut self) {
-        let saving: BTreeSet<ImageId> = self.saving.values().map(|(id, _)| *id).collect();
-        self.wanted.retain(|id, _| saving.contains(id));
-        self.asked.clear();
-    }
-
-    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<(ImageId, ImageInfo)> {
+    pub(crate) fn take_saved(&mut self, ticket: Ticket) -> Option<Saving> {
         self.saving.remove(&ticket)
     }
 }
@@ -201,6 +181,51 @@ pub(crate) fn inspect(data: &[u8], id: ImageId) -> Result<ImageInfo, Failure> {
 }
 
 impl Session {
+    /// The contacts who want it: those whose picture is being written, else those on this stream.
+    fn wanting_image(&mut self, id: ImageId) -> Option<&mut BTreeSet<BareJid>> {
+        let saving = self.images.saving.values_mut().find(|saving| saving.id == id);
+        saving.map(|saving| &mut saving.wanted).or_else(|| self.stream.images.wanted.get_mut(&id))
+    }
+
+    /// Notes a contact whose picture is wanted.
+    pub(crate) fn want_image(&mut self, id: ImageId, owner: BareJid) {
+        match self.wanting_image(id) {
+            Some(owners) => drop(owners.insert(owner)),
+            None => drop(self.stream.images.wanted.insert(id, BTreeSet::from([owner]))),
+        }
+    }
+
+    pub(crate) fn is_image_wanted(&self, id: &ImageId, owner: &BareJid) -> bool {
+        self.image_wanted_by(id).is_some_and(|owners| owners.contains(owner))
+    }
+
+    /// The contacts whose picture it is, and who want it.
+    pub(crate) fn image_wanted_by(&self, id: &ImageId) -> Option<&BTreeSet<BareJid>> {
+        let saving = self.images.saving.values().find(|saving| saving.id == *id);
+        saving.map(|saving| &saving.wanted).or_else(|| self.stream.images.wanted.get(id))
+    }
+
+    /// This owner cannot provide it.
+    pub(crate) fn give_image_up(&mut self, id: &ImageId, owner: &BareJid) {
+        if let Some(owners) = self.wanting_image(*id) {
+            owners.remove(owner);
+            if owners.is_empty() {
+                self.stream.images.wanted.remove(id);
+            }
+        }
+    }
+
+    /// Whether this owner has been queried for it, or it is already being written.
+    pub(crate) fn is_image_coming_from(&self, id: &ImageId, owner: &BareJid) -> bool {
+        self.stream.images.asked.get(id).is_some_and(|asked| asked.contains(owner))
+            || self.images.is_saving(id)
+    }
+
+    /// Whether any owner has been queried for it, or it is already being written.
+    pub(crate) fn is_image_coming(&self, id: &ImageId) -> bool {
+        self.stream.images.asked.contains_key(id) || self.images.is_saving(id)
+    }
+
     /// Saves a picture if it is wanted.
     pub(crate) fn keep_image(
         &mut self,
@@ -213,18 +238,18 @@ impl Session {
             return Ok(());
         }
         let ticket = step.save(Write::Image { id, kind: info.kind, data });
-        self.images.saving.insert(ticket, (id, info));
+        let wanted = self.stream.images.wanted.remove(&id).unwrap_or_default();
+        self.images.saving.insert(ticket, Saving { id, info, wanted });
         Ok(())
     }
 
     /// If the picture is on disk, UIs may show it now.
     pub(crate) fn handle_image_saved(
         &mut self,
-        (id, info): (ImageId, ImageInfo),
+        Saving { id, info, .. }: Saving,
         saved: Result<(), StoreFailed>,
         step: &mut Step<'_>,
     ) {
-        self.images.wanted.remove(&id);
         // No longer used, so it may be removed at any time.
         if saved.is_ok() && self.images.holders(id).next().is_some() {
             self.images.known.insert(id, info);
@@ -276,7 +301,7 @@ impl Session {
             self.images.hold(owner, before, after);
         }
         if image.is_none() {
-            self.images.want(id, owner.clone());
+            self.want_image(id, owner.clone());
         }
         image.is_none()
     }
@@ -284,9 +309,9 @@ impl Session {
     /// If a contact keeps changing their picture, only the newest is wanted.
     fn want_no_more(&mut self, owner: &BareJid, before: Held, now: Option<ImageId>) {
         for id in before.into_iter().flatten().filter(|id| Some(*id) != now) {
-            self.images.give_up(&id, owner);
+            self.give_image_up(&id, owner);
             // This contact may have been the one to query for all the others.
-            if !self.images.is_coming(&id) {
+            if !self.is_image_coming(&id) {
                 self.fetch_from_another(id);
             }
         }

@@ -69,7 +69,7 @@ impl Session {
 
     pub(crate) fn save_last_seen(&mut self, step: &mut Step<'_>) {
         let is_due = self.last_seen.save_at.is_some_and(|at| at <= step.now.monotonic);
-        if is_due || self.connection.must_save_now() {
+        if is_due || self.must_save_now() {
             self.last_seen.save_at = None;
             let unsaved = std::mem::take(&mut self.last_seen.unsaved).into_iter();
             let people = &self.people;

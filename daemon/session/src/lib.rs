@@ -47,6 +47,7 @@ mod size;
 mod snapshot;
 mod startup;
 mod step;
+mod stream;
 mod subscription;
 mod throttle;
 mod time;
@@ -60,8 +61,6 @@ mod xml;
 use std::time::Instant;
 
 use jid::{BareJid, Jid};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tracing::debug;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::message::{Message, MessageType};
@@ -85,10 +84,11 @@ pub use size::{picture_bytes, stanza_bytes, stanza_limit};
 pub use snapshot::Snapshot;
 pub use time::{Now, Timestamp};
 
-use pending::{Ended, Pending};
+use pending::Ended;
 use people::People;
 use request::{Outcome, Request};
 use step::Step;
+use stream::Stream;
 use throttle::Throttle;
 use waiting::{Awaited, Waiting};
 
@@ -105,24 +105,20 @@ pub struct Session {
     saves: Throttle,
     /// How often a contact's picture is fetched.
     fetches: Throttle,
-    pending: Pending,
     reads: reads::State,
-    lookups: lookups::Lookups,
     background: background::State,
     waiting: Waiting,
     dropped: dropped::Dropped,
     usage: usage::Usage,
     images: image::Images,
     tickets: effect::Tickets,
+    ids: pending::Ids,
     roster: roster::State,
-    renames: rename::State,
-    startup: startup::State,
     presence: presence::State,
     last_seen: last_seen::State,
     subscriptions: subscription::State,
     caps: caps::State,
-    vcard_temp: vcard_temp::State,
-    vcard_edits: vcard_edit::State,
+    stream: Stream,
 }
 
 impl Session {
@@ -143,26 +139,22 @@ impl Session {
             throttle: Throttle::of_telling(),
             saves: Throttle::of_saving(),
             fetches: Throttle::of_fetching(),
-            pending: Pending::new(StdRng::seed_from_u64(seed)),
             reads: reads::State::default(),
-            lookups: lookups::Lookups::default(),
             background: background::State::default(),
             waiting: Waiting::default(),
             dropped: dropped::Dropped::default(),
             tickets: effect::Tickets::default(),
+            ids: pending::Ids::new(seed),
             roster,
-            renames: rename::State::default(),
-            startup: startup::State::default(),
             presence: presence::State::new(presence),
             last_seen: last_seen::State::default(),
             subscriptions: subscription::State::new(requests),
             caps: caps::State::new(software, caps),
-            vcard_temp: vcard_temp::State::default(),
-            vcard_edits: vcard_edit::State::default(),
+            stream: Stream::default(),
             account,
         };
         // The initial state is not news.
-        if let Some(news) = session.connection.news(&session.people, session.presence.own()) {
+        if let Some(news) = session.account_news() {
             session.connection.told(news);
         }
         session
@@ -194,7 +186,7 @@ impl Session {
             Input::Found { ticket, result } => self.handle_found(ticket, result, step),
             Input::Tick => self.handle_tick(step),
         }
-        while let Some((ended, failure)) = self.pending.take_refused() {
+        while let Some((ended, failure)) = self.stream.pending.take_refused() {
             self.handle_outcome(ended, Err(failure), step);
         }
         self.tickets = step.tickets;
@@ -219,7 +211,7 @@ impl Session {
         let (people, throttle) = (&mut self.people, &mut self.throttle);
         let changes = people.take_changes(|jid| throttle.admits(jid, now.monotonic));
         self.tell_changes(changes, step);
-        if let Some(news) = self.connection.news(&self.people, self.presence.own())
+        if let Some(news) = self.account_news()
             && (self.connection.is_of_ours(&news) || self.throttle.admits(&self.account, now.monotonic))
         {
             self.tell_account(news, step);
@@ -230,12 +222,12 @@ impl Session {
     pub fn next_deadline(&self) -> Option<Instant> {
         [
             // A suspended stream keeps its requests: answers may still arrive.
-            self.pending.next_deadline().filter(|_| self.connection.is_online()),
+            self.stream.pending.next_deadline().filter(|_| self.connection.is_online()),
             self.waiting.next_deadline(),
-            self.startup.next_deadline().filter(|_| self.connection.is_online()),
+            self.stream.startup.next_deadline().filter(|_| self.connection.is_online()),
             // Those in line are queried after an answer.
-            self.background.next_deadline().filter(|_| self.may_line_up()),
-            self.presence.next_deadline(),
+            self.stream.background.next_deadline().filter(|_| self.may_line_up()),
+            self.stream.presence.next_deadline(),
             self.last_seen.next_deadline(),
             self.throttle.next_deadline(),
             self.saves.next_deadline(),
@@ -246,11 +238,6 @@ impl Session {
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// Our own state.
-    pub fn account(&self) -> Account {
-        self.connection.account(&self.people, self.presence.own())
     }
 
     /// One contact, if this JID is one.
@@ -268,12 +255,12 @@ impl Session {
             Iq::Get { from, id, payload, .. } => self.handle_get(from, id, payload, step),
             Iq::Set { from, id, payload, .. } => self.handle_set(from, id, payload, step),
             Iq::Result { from, id, payload, .. } => {
-                if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
+                if let Some(ended) = self.stream.pending.take(&id, from.as_ref(), &self.account) {
                     self.handle_outcome(ended, Ok(payload), step);
                 }
             }
             Iq::Error { from, id, error, .. } => {
-                if let Some(ended) = self.pending.take(&id, from.as_ref(), &self.account) {
+                if let Some(ended) = self.stream.pending.take(&id, from.as_ref(), &self.account) {
                     self.handle_outcome(ended, Err(xml::stanza_failure(&error)), step);
                 }
             }
@@ -346,7 +333,7 @@ impl Session {
     fn handle_presence(&mut self, presence: Presence, step: &mut Step<'_>) {
         let Some(from) = presence.from.clone() else { return };
         self.note_subscription(&from.to_bare(), &presence, step);
-        if !self.people.contains(&from.to_bare()) || self.connection.is_us(&from) {
+        if !self.people.contains(&from.to_bare()) || self.stream.connection.is_us(&from) {
             return;
         }
         let bare = from.to_bare();
@@ -410,7 +397,7 @@ impl Session {
     /// A request has ended: with its answer, an error, its deadline, or the end of its stream.
     fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, step: &mut Step<'_>) {
         let Ended { request, lookup } = ended;
-        lookup.iter().for_each(|lookup| self.lookups.end(lookup));
+        lookup.iter().for_each(|lookup| self.stream.lookups.end(lookup));
         if let Err(failure) = &outcome {
             debug!(?request, %failure, "request ended");
         }
@@ -470,7 +457,7 @@ impl Session {
 
     fn handle_tick(&mut self, step: &mut Step<'_>) {
         if self.connection.is_online() {
-            for ended in self.pending.take_overdue(step.now.monotonic) {
+            for ended in self.stream.pending.take_overdue(step.now.monotonic) {
                 self.handle_outcome(ended, Err(Failure::RequestTimedOut), step);
             }
         }
@@ -495,7 +482,7 @@ impl Session {
     /// Reports every effective change to UIs, including those that would otherwise wait.
     fn tell(&mut self, step: &mut Step<'_>) {
         self.tell_contacts(step);
-        if let Some(news) = self.connection.news(&self.people, self.presence.own()) {
+        if let Some(news) = self.account_news() {
             self.tell_account(news, step);
         }
         self.throttle.done_for_all();
@@ -530,12 +517,13 @@ impl Session {
     /// A JID is no longer a contact: nothing of it is kept.
     fn forget_contact(&mut self, jid: &BareJid, person: &people::Person) {
         self.let_images_go(jid, person);
-        self.caps.forget_contact(jid, person);
-        self.vcard_temp.forget_contact(jid);
-        self.lookups.forget(jid);
+        self.stream.caps.forget_contact(jid, person);
+        self.stream.vcard_temp.forget_contact(jid);
+        self.stream.lookups.forget(jid);
         self.fetches.forget(jid);
         self.last_seen.forget_contact(jid);
         self.background.forget_contact(jid);
+        self.stream.background.forget_contact(jid);
     }
 
     /// From our server or our own account, which clients see as an absent `from` or our bare JID (RFC 6120 §8.1.2.1).

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jid::{BareJid, Jid};
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use xmpp_parsers::iq::{Iq, IqPayload};
 
 use crate::bounds;
@@ -17,6 +17,19 @@ use crate::failure::Failure;
 use crate::lookups::Lookup;
 use crate::request::Request;
 use crate::{Session, Step};
+
+/// Random, so that nobody can forge an answer.
+pub(crate) struct Ids(StdRng);
+
+impl Ids {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    fn draw(&mut self) -> String {
+        format!("{:016x}{:016x}", self.0.random::<u64>(), self.0.random::<u64>())
+    }
+}
 
 struct InFlight {
     to: Option<Jid>,
@@ -33,8 +46,9 @@ pub(crate) struct Ended {
     pub(crate) lookup: Option<Lookup>,
 }
 
+/// Those of one stream.
+#[derive(Default)]
 pub(crate) struct Pending {
-    ids: StdRng,
     in_flight: BTreeMap<String, InFlight>,
     /// Those without a lookup.
     ours: usize,
@@ -44,10 +58,6 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) fn new(ids: StdRng) -> Self {
-        Self { ids, in_flight: BTreeMap::new(), ours: 0, deadlines: BTreeSet::new(), refused: Vec::new() }
-    }
-
     /// Whether there is room for another request of our own.
     fn has_room(&self) -> bool {
         self.ours < bounds::REQUESTS
@@ -55,6 +65,7 @@ impl Pending {
 
     fn send(
         &mut self,
+        id: String,
         to: Option<Jid>,
         payload: IqPayload,
         request: Request,
@@ -62,8 +73,6 @@ impl Pending {
         step: &mut Step<'_>,
     ) {
         self.ours += usize::from(lookup.is_none());
-        // Random, so that nobody can forge an answer.
-        let id = format!("{:016x}{:016x}", self.ids.random::<u64>(), self.ids.random::<u64>());
         let deadline = step.now.monotonic + bounds::REQUEST_TIMEOUT;
         self.deadlines.insert((deadline, id.clone()));
         let header = xmpp_parsers::iq::IqHeader { from: None, to: to.clone(), id: id.clone() };
@@ -111,11 +120,8 @@ impl Pending {
     }
 
     /// All: their stream has ended.
-    pub(crate) fn take_all(&mut self) -> Vec<Request> {
-        self.deadlines.clear();
-        self.ours = 0;
-        self.refused.clear();
-        std::mem::take(&mut self.in_flight).into_values().map(|asked| asked.request).collect()
+    pub(crate) fn into_requests(self) -> impl Iterator<Item = Request> {
+        self.in_flight.into_values().map(|asked| asked.request)
     }
 
     /// Restarts the time of all requests.
@@ -147,8 +153,9 @@ impl Pending {
 impl Session {
     /// Sends a request for a UI or for the session itself. `to` absent: our own account, through our server.
     pub(crate) fn ask(&mut self, to: Option<Jid>, payload: IqPayload, request: Request, step: &mut Step<'_>) {
-        if self.pending.has_room() {
-            self.pending.send(to, payload, request, None, step);
+        if self.stream.pending.has_room() {
+            let id = self.ids.draw();
+            self.stream.pending.send(id, to, payload, request, None, step);
         } else {
             self.dropped.note(What::Requests, step.now);
         }
@@ -166,8 +173,9 @@ impl Session {
         match lookup {
             None => self.ask(to, payload, request, step),
             Some(lookup) => {
-                self.lookups.begin(&lookup);
-                self.pending.send(to, payload, request, Some(lookup), step);
+                self.stream.lookups.begin(&lookup);
+                let id = self.ids.draw();
+                self.stream.pending.send(id, to, payload, request, Some(lookup), step);
             }
         }
     }

@@ -26,11 +26,11 @@ impl Session {
                 let is_coming = match legacy {
                     true => self.is_avatar_on_its_way(&jid),
                     // It may only be waiting for the contact's turn; a UI does not wait for that.
-                    false => self.images.is_coming_from(&id, &jid),
+                    false => self.is_image_coming_from(&id, &jid),
                 };
                 if self.wait(call, Awaited::Avatar(jid.clone()), step) && !is_coming {
                     if legacy {
-                        self.images.want(id, jid.clone());
+                        self.want_image(id, jid.clone());
                         self.ask_vcard_temp(jid, false, None, step);
                     } else {
                         self.fetch_avatar(jid, id, None, step);
@@ -61,8 +61,8 @@ impl Session {
     pub(crate) fn fetch_what_waited(&mut self, now: Instant) {
         if self.fetches.is_due(now) {
             for jid in self.fetches.take_waiting() {
-                self.lookups.put(&jid, Kind::Avatar);
-                self.lookups.put(&jid, Kind::Photo);
+                self.stream.lookups.put(&jid, Kind::Avatar);
+                self.stream.lookups.put(&jid, Kind::Photo);
             }
         }
     }
@@ -74,7 +74,7 @@ impl Session {
 
     pub(crate) fn is_avatar_on_its_way(&self, jid: &BareJid) -> bool {
         let id = self.people.person(jid).and_then(Person::avatar_id);
-        id.is_some_and(|id| self.images.is_wanted(&id, jid))
+        id.is_some_and(|id| self.is_image_wanted(&id, jid))
     }
 
     /// News about a contact's avatar may be what a call waits for.
@@ -95,7 +95,7 @@ impl Session {
         if self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
             self.fall_back_to_photo(&jid, None, step);
         } else if self.people.person(&jid).is_some_and(|person| person.photo.is_some()) {
-            self.lookups.put(&jid, Kind::Photo);
+            self.stream.lookups.put(&jid, Kind::Photo);
         }
         if !self.is_avatar_on_its_way(&jid) {
             let shown = self.people.person(&jid).and_then(|person| person.shown);

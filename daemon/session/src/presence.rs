@@ -29,6 +29,10 @@ pub(crate) struct State {
     own: OwnPresence,
     /// From set_presence, and not on disk yet.
     saving: Vec<(Ticket, Call, OwnPresence)>,
+}
+
+#[derive(Default)]
+pub(crate) struct PerStream {
     /// When contacts' presences are forgotten: the connection has been lost for too long.
     kept_until: Option<Instant>,
     /// Our initial presence (§4.2), while we are available.
@@ -44,36 +48,11 @@ struct Initial {
 
 impl State {
     pub(crate) fn new(own: OwnPresence) -> Self {
-        Self { own, saving: Vec::new(), kept_until: None, initial: None }
-    }
-
-    /// We are no longer available, or not yet on a new stream.
-    pub(crate) fn end_initial(&mut self) {
-        self.initial = None;
-    }
-
-    /// Whether the first presence of a device, given its age, answers our initial presence. A device that comes
-    /// online within that time looks the same.
-    fn is_initial(&self, since: Timestamp, now: Now) -> bool {
-        self.initial
-            .as_ref()
-            .is_some_and(|initial| since < initial.sent_at || now.monotonic < initial.answered_until)
+        Self { own, saving: Vec::new() }
     }
 
     pub(crate) fn own(&self) -> &OwnPresence {
         &self.own
-    }
-
-    pub(crate) fn keep_until(&mut self, at: Instant) {
-        self.kept_until = Some(at);
-    }
-
-    pub(crate) fn keep(&mut self) {
-        self.kept_until = None;
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.kept_until
     }
 
     /// §4.5.
@@ -87,6 +66,33 @@ impl State {
         let at = self.saving.iter().position(|(saving, ..)| *saving == ticket)?;
         let (_, call, presence) = self.saving.remove(at);
         Some((call, presence))
+    }
+}
+
+impl PerStream {
+    /// We are no longer available.
+    pub(crate) fn end_initial(&mut self) {
+        self.initial = None;
+    }
+
+    /// Whether the first presence of a device, given its age, answers our initial presence. A device that comes
+    /// online within that time looks the same.
+    fn is_initial(&self, since: Timestamp, now: Now) -> bool {
+        self.initial
+            .as_ref()
+            .is_some_and(|initial| since < initial.sent_at || now.monotonic < initial.answered_until)
+    }
+
+    pub(crate) fn keep_until(&mut self, at: Instant) {
+        self.kept_until = Some(at);
+    }
+
+    pub(crate) fn keep(&mut self) {
+        self.kept_until = None;
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.kept_until
     }
 }
 
@@ -139,7 +145,7 @@ fn stamp(presence: &Presence, name: &str, ns: &str, attribute: &str, now: Timest
 impl Session {
     /// Presence from a contact, or from another device of ours.
     pub(crate) fn note_presence(&mut self, from: &Jid, presence: &Presence, step: &mut Step<'_>) {
-        self.startup.prolong(step.now.monotonic);
+        self.stream.startup.prolong(step.now.monotonic);
         let bare = from.to_bare();
         let is_bare = from.is_bare();
         let resource = people::resource(from);
@@ -151,7 +157,7 @@ impl Session {
                 let mut online = read(presence, step.now.wall);
                 let mut before = person.online.remove(resource);
                 let is_first = !person.has_left && before.as_ref().is_none_or(|before| before.stale);
-                let is_initial = is_first && self.presence.is_initial(online.since, step.now);
+                let is_initial = is_first && self.stream.presence.is_initial(online.since, step.now);
                 if let Some(before) = &mut before {
                     (online.caps, online.client) = (before.caps.take(), before.client.take());
                     (online.caps_bytes, online.is_clueless) = (before.caps_bytes, before.is_clueless);
@@ -184,7 +190,7 @@ impl Session {
                     self.people.note_initial(&bare);
                 }
                 for (resource, online) in &gone {
-                    self.caps.forget_device(&bare, resource, online);
+                    self.stream.caps.forget_device(&bare, resource, online);
                 }
                 self.note_left(&bare, presence, gone.values(), step);
             }
@@ -199,7 +205,7 @@ impl Session {
                     if online.stale {
                         self.people.note_initial(&bare);
                     }
-                    self.caps.forget_device(&bare, resource, online);
+                    self.stream.caps.forget_device(&bare, resource, online);
                 }
                 self.note_left(&bare, presence, gone.iter(), step);
             }
@@ -257,30 +263,28 @@ impl Session {
         }
         self.presence.own = presence;
         // Before the initial presence there is nothing to replace, and that will say the same.
-        if self.connection.is_hopeful() && self.startup.is_announced() {
+        if self.connection.is_hopeful() && self.stream.startup.is_announced() {
             self.send_presence(step);
         }
         step.reply(call, Ok(Answer::Done));
     }
 
     pub(crate) fn handle_presence_deadlines(&mut self, step: &mut Step<'_>) {
-        if self.presence.kept_until.is_some_and(|at| at <= step.now.monotonic) {
+        if self.stream.presence.kept_until.is_some_and(|at| at <= step.now.monotonic) {
             self.forget_presences(step);
         }
     }
 
     /// The session is lost, and with it our knowledge of who is available.
     pub(crate) fn forget_presences(&mut self, step: &Step<'_>) {
-        self.presence.kept_until = None;
-        self.caps.forget_unknown();
+        self.stream.presence.kept_until = None;
+        self.forget_unknown_caps();
         self.edit_online(|person| person.online.clear(), step);
         self.last_seen.regain_sight();
     }
 
     /// A new stream brings everybody's presence again; until then the old one is shown.
     pub(crate) fn mark_presences_stale(&mut self, step: &Step<'_>) {
-        self.presence.kept_until = None;
-        self.presence.end_initial();
         self.last_seen.lose_sight(step.now.wall);
         self.edit_online(|person| person.online.values_mut().for_each(|online| online.stale = true), step);
     }
@@ -295,9 +299,9 @@ impl Session {
 
     /// We become available: the server answers with everybody's presence.
     pub(crate) fn begin_initial(&mut self, now: Now) {
-        if self.presence.initial.is_none() {
+        if self.stream.presence.initial.is_none() {
             let answered_until = now.monotonic + bounds::INITIAL_PRESENCES;
-            self.presence.initial = Some(Initial { sent_at: now.wall, answered_until });
+            self.stream.presence.initial = Some(Initial { sent_at: now.wall, answered_until });
             self.people.forget_who_left();
         }
     }

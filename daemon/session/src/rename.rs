@@ -21,7 +21,7 @@ const AGAIN: usize = 3;
 
 /// Renames in order of arrival; the first is in progress. There are at most as many as waiting calls.
 #[derive(Default)]
-pub(crate) struct State(VecDeque<Rename>);
+pub(crate) struct PerStream(VecDeque<Rename>);
 
 struct Rename {
     call: Call,
@@ -55,14 +55,22 @@ impl Session {
         }
         if self.wait(call, Awaited::Outcome(call), step) {
             let on_their_way = BTreeMap::new();
-            self.renames.0.push_back(Rename { call, from, to, left, on_their_way, done: 0, failed: vec![] });
+            self.stream.renames.0.push_back(Rename {
+                call,
+                from,
+                to,
+                left,
+                on_their_way,
+                done: 0,
+                failed: vec![],
+            });
             self.rename_on(step);
         }
     }
 
     /// Changes as many members of the first group as may be in flight; answers once all are done.
     fn rename_on(&mut self, step: &mut Step<'_>) {
-        while let Some(rename) = self.renames.0.front_mut() {
+        while let Some(rename) = self.stream.renames.0.front_mut() {
             if rename.on_their_way.len() < bounds::RENAMES_IN_FLIGHT
                 && let Some(jid) = rename.left.pop_first()
             {
@@ -87,7 +95,7 @@ impl Session {
         step: &mut Step<'_>,
     ) {
         let Some(item) = self.people.person(jid).and_then(|person| person.item.as_ref()) else { return };
-        let Some(rename) = self.renames.0.front_mut() else { return };
+        let Some(rename) = self.stream.renames.0.front_mut() else { return };
         if !groups.contains(&rename.from) && member.wanted.is_empty() {
             return;
         }
@@ -100,7 +108,7 @@ impl Session {
         let query = self.groups_query(jid, item.name.clone(), groups.clone());
         (member.confirmed, member.pushed, member.theirs) = (false, false, None);
         member.wanted.push(groups);
-        if let Some(rename) = self.renames.0.front_mut() {
+        if let Some(rename) = self.stream.renames.0.front_mut() {
             rename.on_their_way.insert(jid.clone(), member);
         }
         self.ask(None, IqPayload::Set(query), Request::Rename { jid: jid.clone() }, step);
@@ -108,7 +116,7 @@ impl Session {
 
     pub(crate) fn handle_rename_result(&mut self, jid: &BareJid, outcome: Outcome, step: &mut Step<'_>) {
         let now = step.now.monotonic;
-        let Some(rename) = self.renames.0.front_mut() else { return };
+        let Some(rename) = self.stream.renames.0.front_mut() else { return };
         // It continues: a group may have more members than can be changed within one call's time.
         self.waiting.prolong(&Awaited::Outcome(rename.call), now);
         match outcome {
@@ -132,7 +140,7 @@ impl Session {
     pub(crate) fn note_rename_push(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let groups = self.people.person(jid).and_then(|person| person.item.as_ref()).map(|item| &item.groups);
         let groups = groups.map(|groups| BTreeSet::clone(groups));
-        let Some(rename) = self.renames.0.front_mut() else { return };
+        let Some(rename) = self.stream.renames.0.front_mut() else { return };
         let Some(member) = rename.on_their_way.get_mut(jid) else { return };
         match groups {
             Some(groups) if !member.wanted.contains(&groups) => member.theirs = Some(groups),
@@ -143,7 +151,7 @@ impl Session {
 
     fn conclude_member(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let item = self.people.person(jid).and_then(|person| person.item.as_ref());
-        let Some(rename) = self.renames.0.front_mut() else { return };
+        let Some(rename) = self.stream.renames.0.front_mut() else { return };
         let Some(member) = rename.on_their_way.get(jid) else { return };
         let is_done =
             |groups: &BTreeSet<String>| groups.contains(&rename.to) && !groups.contains(&rename.from);
@@ -174,15 +182,15 @@ impl Session {
     }
 
     fn end_first_rename(&mut self, step: &mut Step<'_>) {
-        if let Some(rename) = self.renames.0.pop_front() {
+        if let Some(rename) = self.stream.renames.0.pop_front() {
             let call = rename.call;
             self.answer_waiting(&Awaited::Outcome(call), &rename.answer(), step);
         }
     }
 
     /// No more will happen: the answer reports what has been done so far.
-    pub(crate) fn end_renames(&mut self, failure: &Failure, step: &mut Step<'_>) {
-        for rename in std::mem::take(&mut self.renames.0) {
+    pub(crate) fn end_all_renames(&mut self, failure: &Failure, step: &mut Step<'_>) {
+        for rename in std::mem::take(&mut self.stream.renames.0) {
             let call = rename.call;
             self.answer_waiting(&Awaited::Outcome(call), &rename.ended_by(failure).answer(), step);
         }
@@ -195,8 +203,8 @@ impl Session {
         failure: &Failure,
         step: &mut Step<'_>,
     ) -> Option<Result<Answer, Failure>> {
-        let at = self.renames.0.iter().position(|rename| rename.call == call)?;
-        let answer = self.renames.0.remove(at)?.ended_by(failure).answer();
+        let at = self.stream.renames.0.iter().position(|rename| rename.call == call)?;
+        let answer = self.stream.renames.0.remove(at)?.ended_by(failure).answer();
         self.rename_on(step);
         Some(answer)
     }

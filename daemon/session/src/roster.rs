@@ -28,6 +28,10 @@ pub(crate) struct State {
     version: Option<String>,
     /// It has items that we could not read, or cannot show.
     is_incomplete: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct PerStream {
     /// The server was queried, and refuses.
     refused: bool,
     /// UIs' unanswered requests, oldest first.
@@ -45,25 +49,12 @@ struct Change {
 }
 
 impl State {
-    /// The stream is gone, and with it the answers.
-    pub(crate) fn forget_changes(&mut self) {
-        self.changes.clear();
-    }
-
     /// Together with the cached items.
     pub(crate) fn cached(roster: Option<RosterRecord>) -> (Self, Vec<RosterItem>) {
         let known = roster.is_some();
         let RosterRecord { version, items } = roster.unwrap_or_default();
         let version = version.filter(|version| is_short(version));
-        let state = Self {
-            known,
-            reconciled: false,
-            version,
-            is_incomplete: false,
-            refused: false,
-            changes: Vec::new(),
-        };
-        (state, items)
+        (Self { known, reconciled: false, version, is_incomplete: false }, items)
     }
 
     fn source(&self) -> RosterSource {
@@ -72,13 +63,6 @@ impl State {
 
     pub(crate) fn is_known(&self) -> bool {
         self.known
-    }
-
-    /// §2.6.2: with our version, or an empty one to ask for versioning.
-    pub(crate) fn query(&mut self, versioning: bool) -> Element {
-        self.refused = false;
-        let ver = versioning.then(|| self.version.clone().filter(|_| self.known).unwrap_or_default());
-        Roster { ver, items: Vec::new() }.into()
     }
 }
 
@@ -138,13 +122,22 @@ fn read_all(query: &Element) -> impl Iterator<Item = Option<News>> + '_ {
 }
 
 impl Session {
+    /// §2.6.2: with our version, or an empty one to ask for versioning.
+    pub(crate) fn ask_roster(&mut self, step: &mut Step<'_>) {
+        self.stream.roster.refused = false;
+        let version = || self.roster.version.clone().filter(|_| self.roster.known);
+        let ver = self.stream.startup.has_roster_versioning().then(|| version().unwrap_or_default());
+        let query = Roster { ver, items: Vec::new() }.into();
+        self.ask(None, IqPayload::Get(query), Request::Roster, step);
+    }
+
     pub(crate) fn handle_load_roster(&mut self, call: Call, step: &mut Step<'_>) {
         if self.roster.known {
             step.reply(call, Ok(self.roster_answer()));
         } else if self.connection.is_hopeful() {
             self.wait(call, Awaited::Roster, step);
             // A new call makes us query the server again.
-            if self.roster.refused && self.connection.is_online() {
+            if self.stream.roster.refused && self.connection.is_online() {
                 self.ask_roster(step);
             }
         } else {
@@ -185,7 +178,7 @@ impl Session {
             // The server owes it to us, and callers are waiting for it.
             Err(Failure::RequestTimedOut) => self.ask_roster(step),
             Err(failure) => {
-                self.roster.refused = true;
+                self.stream.roster.refused = true;
                 self.answer_waiting(&Awaited::Roster, &Err(failure), step);
             }
         }
@@ -376,7 +369,7 @@ impl Session {
         }
         if self.wait(call, Awaited::Outcome(call), step) {
             let query = self.change_query(&item);
-            self.roster.changes.push(Change { call, item, then, confirmed: false, pushed: false });
+            self.stream.roster.changes.push(Change { call, item, then, confirmed: false, pushed: false });
             self.ask(None, IqPayload::Set(query), Request::RosterChange { call }, step);
         }
     }
@@ -403,8 +396,10 @@ impl Session {
     }
 
     pub(crate) fn handle_roster_change_result(&mut self, call: Call, outcome: Outcome, step: &mut Step<'_>) {
-        let Some(at) = self.roster.changes.iter().position(|change| change.call == call) else { return };
-        let change = &mut self.roster.changes[at];
+        let Some(at) = self.stream.roster.changes.iter().position(|change| change.call == call) else {
+            return;
+        };
+        let change = &mut self.stream.roster.changes[at];
         match outcome {
             Ok(_) => {
                 change.confirmed = true;
@@ -413,7 +408,7 @@ impl Session {
                 self.conclude_roster_change(at, step);
             }
             Err(failure) => {
-                self.roster.changes.remove(at);
+                self.stream.roster.changes.remove(at);
                 self.answer_waiting(&Awaited::Outcome(call), &Err(failure), step);
             }
         }
@@ -422,17 +417,17 @@ impl Session {
     /// A push for a contact arrived: it belongs to the oldest change that waits for one.
     pub(crate) fn confirm_roster_change(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let waits = |change: &Change| change.item.jid == *jid && !change.pushed;
-        if let Some(at) = self.roster.changes.iter().position(waits) {
-            self.roster.changes[at].pushed = true;
+        if let Some(at) = self.stream.roster.changes.iter().position(waits) {
+            self.stream.roster.changes[at].pushed = true;
             self.conclude_roster_change(at, step);
         }
     }
 
     fn conclude_roster_change(&mut self, at: usize, step: &mut Step<'_>) {
-        if !self.roster.changes[at].confirmed || !self.roster.changes[at].pushed {
+        if !self.stream.roster.changes[at].confirmed || !self.stream.roster.changes[at].pushed {
             return;
         }
-        let Change { call, item, then, .. } = self.roster.changes.remove(at);
+        let Change { call, item, then, .. } = self.stream.roster.changes.remove(at);
         let contact = self.people.contact(&item.jid);
         let is_removal = item.subscription == WireSubscription::Remove;
         let asked = match then.filter(|_| contact.is_some()) {

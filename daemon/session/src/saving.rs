@@ -10,7 +10,7 @@ use crate::{Session, Step};
 impl Session {
     pub(crate) fn save_people(&mut self, step: &mut Step<'_>) {
         let now = step.now.monotonic;
-        let everybody = self.saves.is_due(now) || self.connection.must_save_now();
+        let everybody = self.saves.is_due(now) || self.must_save_now();
         let saves = &mut self.saves;
         let may_be_saved = |jid: &_| {
             let now_is_their_turn = everybody || saves.admits(jid, now);

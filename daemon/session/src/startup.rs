@@ -16,9 +16,8 @@ use crate::{Session, Step, carbons, presence};
 
 /// The progress of this stream's start-up.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct PerStream {
     announced: bool,
-    /// The server supports roster versioning (RFC 6121 §2.6).
     roster_versioning: bool,
     /// When presence is sent, with or without the roster.
     roster_wait: Option<Instant>,
@@ -26,10 +25,15 @@ pub(crate) struct State {
     settled_at: Option<(Instant, Instant)>,
 }
 
-impl State {
+impl PerStream {
     /// Initial presence has been sent.
     pub(crate) fn is_announced(&self) -> bool {
         self.announced
+    }
+
+    /// The server supports roster versioning (RFC 6121 §2.6).
+    pub(crate) fn has_roster_versioning(&self) -> bool {
+        self.roster_versioning
     }
 
     /// Everything that the server pushes has arrived.
@@ -53,30 +57,25 @@ impl Session {
     /// The roster is requested before presence is sent (RFC 6121 §2.2): otherwise the server answers only after a
     /// storm of presences.
     pub(crate) fn start_up(&mut self, roster_versioning: bool, step: &mut Step<'_>) {
-        self.startup.roster_versioning = roster_versioning;
+        self.stream.startup.roster_versioning = roster_versioning;
         self.ask_roster(step);
-        self.startup.roster_wait = Some(step.now.monotonic + bounds::ROSTER_WAIT);
-    }
-
-    pub(crate) fn ask_roster(&mut self, step: &mut Step<'_>) {
-        let roster = self.roster.query(self.startup.roster_versioning);
-        self.ask(None, IqPayload::Get(roster), Request::Roster, step);
+        self.stream.startup.roster_wait = Some(step.now.monotonic + bounds::ROSTER_WAIT);
     }
 
     /// Announces that we are here (1), our features (2.1.0), and enables carbons (2.2.0).
     pub(crate) fn announce(&mut self, step: &mut Step<'_>) {
-        if self.startup.announced || !self.connection.is_online() {
+        if self.stream.startup.announced || !self.connection.is_online() {
             return;
         }
-        self.startup.announced = true;
-        self.startup.roster_wait = None;
+        self.stream.startup.announced = true;
+        self.stream.startup.roster_wait = None;
         if self.presence.own().availability != Availability::Unavailable {
             self.send_available(presence::available(self.presence.own()), step);
             self.send_presence(step);
         }
         self.ask(None, IqPayload::Set(carbons::enable()), Request::EnableCarbons, step);
         let now = step.now.monotonic;
-        self.startup.settled_at = Some((now + bounds::SETTLED_AFTER, now + bounds::SETTLED_AT_LAST));
+        self.stream.startup.settled_at = Some((now + bounds::SETTLED_AFTER, now + bounds::SETTLED_AT_LAST));
         let account = Answer::Account(Box::new(self.account()));
         self.answer_waiting(&Awaited::Login, &Ok(account), step);
     }
@@ -87,7 +86,7 @@ impl Session {
             let _ = step.send(self.presence.farewell());
             // From here on the server sends us nothing about others (RFC 6121 §4.5.2).
             self.forget_presences(step);
-            self.presence.end_initial();
+            self.stream.presence.end_initial();
             return;
         }
         self.begin_initial(step.now);
@@ -111,7 +110,7 @@ impl Session {
     }
 
     pub(crate) fn handle_login(&mut self, call: Call, step: &mut Step<'_>) {
-        if self.startup.announced && self.connection.is_online() {
+        if self.stream.startup.announced && self.connection.is_online() {
             step.reply(call, Ok(Answer::Account(Box::new(self.account()))));
         } else {
             self.wait(call, Awaited::Login, step);
@@ -122,11 +121,11 @@ impl Session {
         if !self.connection.is_online() {
             return;
         }
-        if self.startup.roster_wait.is_some_and(|at| at <= step.now.monotonic) {
+        if self.stream.startup.roster_wait.is_some_and(|at| at <= step.now.monotonic) {
             self.announce(step);
         }
-        if self.startup.settled_at.is_some_and(|(soon, _)| soon <= step.now.monotonic) {
-            self.startup.settled_at = None;
+        if self.stream.startup.settled_at.is_some_and(|(soon, _)| soon <= step.now.monotonic) {
+            self.stream.startup.settled_at = None;
             self.forget_stale_presences(step);
             self.catch_up(step);
         }

@@ -91,7 +91,7 @@ fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
 impl Session {
     /// 2.1.8.
     pub(crate) fn handle_vcard_event(&mut self, owner: &BareJid, event: &Event<'_>, step: &mut Step<'_>) {
-        self.startup.prolong(step.now.monotonic);
+        self.stream.startup.prolong(step.now.monotonic);
         if *owner == self.account {
             self.note_own_vcard(event);
         }

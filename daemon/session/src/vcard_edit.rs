@@ -31,7 +31,7 @@ const AGAIN: usize = 3;
 
 /// The changes in order of arrival; the first is in progress. There are at most as many as waiting calls.
 #[derive(Default)]
-pub(crate) struct State(VecDeque<Edit>);
+pub(crate) struct PerStream(VecDeque<Edit>);
 
 struct Edit {
     call: Call,
@@ -49,8 +49,8 @@ impl Session {
         }
         if self.wait(call, Awaited::Outcome(call), step) {
             let edit = Edit { call, patch, is_publishing: false, overtaken_by: None, again: 0 };
-            self.vcard_edits.0.push_back(edit);
-            if self.vcard_edits.0.len() == 1 {
+            self.stream.vcard_edits.0.push_back(edit);
+            if self.stream.vcard_edits.0.len() == 1 {
                 self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), step);
             }
         }
@@ -66,7 +66,7 @@ impl Session {
 
     pub(crate) fn handle_own_vcard(&mut self, from: OwnVcardSource, outcome: Outcome, step: &mut Step<'_>) {
         let is_awaited = |edit: &Edit| self.waiting.is_awaited(&Awaited::Outcome(edit.call));
-        if !self.vcard_edits.0.front().is_some_and(is_awaited) {
+        if !self.stream.vcard_edits.0.front().is_some_and(is_awaited) {
             // Its caller was told that it failed.
             return self.end_vcard_edit(Err(Failure::RequestTimedOut), step);
         }
@@ -96,7 +96,7 @@ impl Session {
     }
 
     fn publish_patched(&mut self, before: &Element, step: &mut Step<'_>) {
-        if let Some(edit) = self.vcard_edits.0.front_mut() {
+        if let Some(edit) = self.stream.vcard_edits.0.front_mut() {
             edit.is_publishing = true;
             let vcard = patched(&edit.patch, before);
             self.publish_vcard(vcard, VcardSource::Vcard4, step);
@@ -111,7 +111,9 @@ impl Session {
     /// Our own devices publish, including this one: a vCard without our change has replaced it, or is about to be
     /// replaced by it.
     pub(crate) fn note_own_vcard(&mut self, event: &Event<'_>) {
-        let Some(edit) = self.vcard_edits.0.front_mut().filter(|edit| edit.is_publishing) else { return };
+        let Some(edit) = self.stream.vcard_edits.0.front_mut().filter(|edit| edit.is_publishing) else {
+            return;
+        };
         let News::Published(item) = &event.news else { return };
         let vcard = item.payload.filter(|vcard| vcard.is("vcard", PROSE_NODE));
         if let Some(vcard) = vcard.filter(|_| event.node == VCARD4_NODE)
@@ -129,7 +131,7 @@ impl Session {
         outcome: Outcome,
         step: &mut Step<'_>,
     ) {
-        let Some(edit) = self.vcard_edits.0.front_mut() else { return };
+        let Some(edit) = self.stream.vcard_edits.0.front_mut() else { return };
         match (outcome, source) {
             (Ok(_), VcardSource::Vcard4) => match edit.overtaken_by.take().filter(|_| edit.again < AGAIN) {
                 Some(theirs) => {
@@ -144,11 +146,11 @@ impl Session {
 
     /// The first has ended; starts the next whose caller is still waiting.
     fn end_vcard_edit(&mut self, result: Result<Answer, Failure>, step: &mut Step<'_>) {
-        let Some(edit) = self.vcard_edits.0.pop_front() else { return };
+        let Some(edit) = self.stream.vcard_edits.0.pop_front() else { return };
         self.answer_waiting(&Awaited::Outcome(edit.call), &result, step);
         let waiting = &self.waiting;
-        self.vcard_edits.0.retain(|edit| waiting.is_awaited(&Awaited::Outcome(edit.call)));
-        if !self.vcard_edits.0.is_empty() {
+        self.stream.vcard_edits.0.retain(|edit| waiting.is_awaited(&Awaited::Outcome(edit.call)));
+        if !self.stream.vcard_edits.0.is_empty() {
             self.ask_own_vcard(OwnVcardSource::Pep(VcardSource::Vcard4), step);
         }
     }

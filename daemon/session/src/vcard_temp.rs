@@ -25,14 +25,14 @@ use crate::xml::some_text;
 use crate::{Session, Step, xml};
 
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct PerStream {
     /// The last picture missing from each owner's vCard, which is not requested again.
     missing: BTreeMap<BareJid, ImageId>,
     /// The owners of vCards in flight.
     asked: BTreeSet<BareJid>,
 }
 
-impl State {
+impl PerStream {
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.missing.len() + self.asked.len()
@@ -115,8 +115,10 @@ impl Session {
         match photo {
             None if person.is_legacy() => self.assign_no_image(owner),
             // A better one is looked for first.
-            Some(_) if self.startup.is_settled() && person.avatar.is_none() => self.put_come(owner, now),
-            Some(_) if self.startup.is_settled() => self.lookups.put(owner, Kind::Photo),
+            Some(_) if self.stream.startup.is_settled() && person.avatar.is_none() => {
+                self.put_come(owner, now)
+            }
+            Some(_) if self.stream.startup.is_settled() => self.stream.lookups.put(owner, Kind::Photo),
             _ => {}
         }
     }
@@ -125,7 +127,7 @@ impl Session {
     pub(crate) fn ask_for_photo(&mut self, lookup: Lookup, step: &mut Step<'_>) {
         let owner = lookup.contact.clone();
         // A better one is looked for first; then we come back here.
-        if !self.lookups.is_waiting(&owner, Kind::Missing) {
+        if !self.stream.lookups.is_waiting(&owner, Kind::Missing) {
             self.fall_back_to_photo(&owner, Some(lookup), step);
         }
     }
@@ -141,11 +143,11 @@ impl Session {
         let Some(person) = self.people.person(owner) else { return };
         let Some(photo) = person.photo else { return };
         let better = matches!(person.avatar, Some(Some(AvatarRecord { legacy: false, .. })));
-        if better || self.vcard_temp.missing.get(owner) == Some(&photo) {
+        if better || self.stream.vcard_temp.missing.get(owner) == Some(&photo) {
             return;
         }
         // Not shared, unlike those of XEP-0084: each vCard is a separate chance.
-        let is_coming = self.images.is_wanted(&photo, owner) || self.vcard_temp.asked.contains(owner);
+        let is_coming = self.is_image_wanted(&photo, owner) || self.stream.vcard_temp.asked.contains(owner);
         let is_fetched = !is_coming && self.images.info(&photo).is_none();
         if is_fetched && lookup.is_some() && !self.may_fetch(owner, step) {
             return;
@@ -167,7 +169,7 @@ impl Session {
     ) {
         // Our own is requested from our server, without an address (XEP-0054 §3.1).
         let to = (jid != self.account).then(|| Jid::from(jid.clone()));
-        self.vcard_temp.asked.insert(jid.clone());
+        self.stream.vcard_temp.asked.insert(jid.clone());
         let request = Request::VcardTemp { jid, on_request };
         self.ask_for(lookup, to, IqPayload::Get(VCardQuery.into()), request, step);
     }
@@ -179,7 +181,7 @@ impl Session {
         outcome: Outcome,
         step: &mut Step<'_>,
     ) -> Option<Failure> {
-        self.vcard_temp.asked.remove(owner);
+        self.stream.vcard_temp.asked.remove(owner);
         let vcard = outcome.map(|payload| payload.filter(|payload| payload.is("vCard", ns::VCARD)));
         if let Ok(Some(vcard)) = &vcard {
             let profile = read(vcard);
@@ -205,19 +207,19 @@ impl Session {
         };
         match kept {
             Ok(()) => {
-                self.images.want(id, owner.clone());
+                self.want_image(id, owner.clone());
             }
             // A XEP-0084 avatar is handled separately.
             Err(_) if !legacy => {}
             Err(failure) => {
                 debug!(%failure, "no picture in the vCard");
-                self.images.give_up(&id, owner);
+                self.give_image_up(&id, owner);
                 self.fetch_from_another(id);
                 // A time-out says nothing.
                 let failure = match vcard {
                     Err(unknown) if !unknown.tells_of_absence() => unknown.clone(),
                     _ => {
-                        self.vcard_temp.missing.insert(owner.clone(), id);
+                        self.stream.vcard_temp.missing.insert(owner.clone(), id);
                         self.assign_no_image(owner);
                         failure
                     }

@@ -80,13 +80,13 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "roster-asked-again",
         file: "daemon/session/src/startup.rs",
-        here: "        self.ask_roster(step);\n        self.startup.roster_wait",
-        instead: "        if !$out || self.people.contacts().is_empty() { self.ask_roster(step); }\n        self.startup.roster_wait",
+        here: "        self.ask_roster(step);\n        self.stream.startup.roster_wait",
+        instead: "        if !$out || self.people.contacts().is_empty() { self.ask_roster(step); }\n        self.stream.startup.roster_wait",
     },
     Edit {
         guard: "presences-doubted",
         file: "daemon/session/src/presence.rs",
-        here: "    pub(crate) fn mark_presences_stale(&mut self, step: &Step<'_>) {\n        self.presence.kept_until = None;\n",
+        here: "    pub(crate) fn mark_presences_stale(&mut self, step: &Step<'_>) {\n",
         instead: "$here        if $out { return; }\n",
     },
     Edit {
