@@ -28,9 +28,9 @@ use crate::lookups::{Kind, Lookup};
 use crate::model::{CapsKey, CapsRecord};
 use crate::people::{self, Online, Person};
 use crate::request::{CapsQuery, Outcome, Request};
-use crate::{Session, Step, avatar, bounds, disco, pep, ping, vcard};
+use crate::{Session, Step, bounds, disco};
 
-const FEATURES: &[&str] = &[ns::CAPS];
+pub(crate) const FEATURES: &[&str] = &[ns::CAPS];
 
 /// Bytes of a caps `node`, which is a URL, and of a hash in base64.
 const NODE_BYTES: usize = 500;
@@ -56,19 +56,6 @@ pub struct Software {
 }
 
 impl Software {
-    /// prosed: what each extension here declares.
-    pub fn prosed() -> Self {
-        let features =
-            [FEATURES, avatar::FEATURES, disco::FEATURES, pep::FEATURES, ping::FEATURES, vcard::FEATURES];
-        Self {
-            node: "https://www.prose.org".to_owned(),
-            category: "client".to_owned(),
-            type_: "pc".to_owned(),
-            name: "prosed".to_owned(),
-            features: features.concat().into_iter().map(str::to_owned).collect(),
-        }
-    }
-
     /// Its caps hash: SHA-1, base64 (XEP-0115 §5).
     pub fn ver(&self) -> String {
         BASE64_STANDARD.encode(self.digest())

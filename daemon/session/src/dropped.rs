@@ -1,5 +1,6 @@
 //! What a bound has left out: counted, and logged once a minute. A log line for each would let peers fill the log.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use tracing::warn;
 use crate::{bounds, time::Now};
 
 /// What exceeded a bound.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
     /// Of one contact.
     Devices,
@@ -27,27 +28,29 @@ pub(crate) enum What {
 }
 
 impl What {
-    const ALL: [(Self, &str); 7] = [
-        (Self::Devices, "devices of contacts"),
-        (Self::People, "presences, for want of room"),
-        (Self::Caps, "meanings of caps hashes"),
-        (Self::SubscriptionRequests, "subscription requests of strangers"),
-        (Self::Contacts, "contacts beyond what a roster holds"),
-        (Self::RosterItems, "malformed roster items"),
-        (Self::Requests, "requests of ours"),
-    ];
+    fn name(self) -> &'static str {
+        match self {
+            Self::Devices => "devices of contacts",
+            Self::People => "presences, for want of room",
+            Self::Caps => "meanings of caps hashes",
+            Self::SubscriptionRequests => "subscription requests of strangers",
+            Self::Contacts => "contacts beyond what a roster holds",
+            Self::RosterItems => "malformed roster items",
+            Self::Requests => "requests of ours",
+        }
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Dropped {
-    counts: [u64; What::ALL.len()],
+    counts: BTreeMap<What, u64>,
     /// When to log them, if there are any.
     due: Option<Instant>,
 }
 
 impl Dropped {
     pub(crate) fn note(&mut self, what: What, now: Now) {
-        self.counts[what as usize] += 1;
+        *self.counts.entry(what).or_default() += 1;
         self.due.get_or_insert(now.monotonic + bounds::DROPPED_LOGGED_EVERY);
     }
 
@@ -67,12 +70,10 @@ impl Dropped {
     fn take(&mut self) -> String {
         self.due = None;
         let mut text = String::new();
-        for ((_, name), count) in What::ALL.iter().zip(std::mem::take(&mut self.counts)) {
-            if count > 0 {
-                let comma = if text.is_empty() { "" } else { ", " };
-                // Writing to a string does not fail.
-                let _ = write!(text, "{comma}{count} {name}");
-            }
+        for (what, count) in std::mem::take(&mut self.counts) {
+            let comma = if text.is_empty() { "" } else { ", " };
+            // Writing to a string does not fail.
+            let _ = write!(text, "{comma}{count} {}", what.name());
         }
         text
     }
@@ -97,18 +98,11 @@ mod tests {
         dropped.note(What::RosterItems, after(59));
         assert_eq!(dropped.next_deadline(), Some(after(60).monotonic));
         dropped.tell(after(59));
-        assert_eq!(dropped.counts[What::Devices as usize], 75_000);
+        assert_eq!(dropped.counts[&What::Devices], 75_000);
         dropped.tell(after(60));
         assert_eq!(dropped.next_deadline(), None);
         dropped.note(What::Devices, after(61));
         dropped.note(What::RosterItems, after(61));
         assert_eq!(dropped.take(), "1 devices of contacts, 1 malformed roster items");
-    }
-
-    #[test]
-    fn each_count_has_its_name() {
-        for (at, (what, _)) in What::ALL.iter().enumerate() {
-            assert_eq!(*what as usize, at);
-        }
     }
 }

@@ -62,7 +62,7 @@ pub enum Effect {
 pub struct Ticket(pub u64);
 
 /// What a session can read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Query {
     /// What is stored of this JID's profiles. Answered with [`Record::Profile`].
     Profile(BareJid),

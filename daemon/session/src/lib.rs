@@ -21,11 +21,13 @@ mod disco;
 mod domain;
 mod dropped;
 mod effect;
+mod extensions;
 mod failure;
 mod features;
 mod image;
 mod known_profile;
 mod last_seen;
+mod line;
 mod lookalike;
 mod lookups;
 mod model;
@@ -58,8 +60,6 @@ mod vcard_temp;
 mod waiting;
 mod xml;
 
-use std::time::Instant;
-
 use jid::{BareJid, Jid};
 use tracing::debug;
 use xmpp_parsers::iq::Iq;
@@ -90,7 +90,7 @@ use request::{Outcome, Request};
 use step::Step;
 use stream::Stream;
 use throttle::Throttle;
-use waiting::{Awaited, Waiting};
+use waiting::Waiting;
 
 /// One account's session.
 pub struct Session {
@@ -216,28 +216,6 @@ impl Session {
         {
             self.tell_account(news, step);
         }
-    }
-
-    /// When to send [`Input::Tick`], unless something else happens first.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        [
-            // A suspended stream keeps its requests: answers may still arrive.
-            self.stream.pending.next_deadline().filter(|_| self.connection.is_online()),
-            self.waiting.next_deadline(),
-            self.stream.startup.next_deadline().filter(|_| self.connection.is_online()),
-            // Those in line are queried after an answer.
-            self.stream.background.next_deadline().filter(|_| self.may_line_up()),
-            self.stream.presence.next_deadline(),
-            self.last_seen.next_deadline(),
-            self.throttle.next_deadline(),
-            self.saves.next_deadline(),
-            self.fetches.next_deadline(),
-            self.subscriptions.next_deadline(),
-            self.dropped.next_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
     }
 
     /// One contact, if this JID is one.
@@ -395,7 +373,7 @@ impl Session {
     }
 
     /// A request has ended: with its answer, an error, its deadline, or the end of its stream.
-    fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, step: &mut Step<'_>) {
+    pub(crate) fn handle_outcome(&mut self, ended: Ended, outcome: Outcome, step: &mut Step<'_>) {
         let Ended { request, lookup } = ended;
         lookup.iter().for_each(|lookup| self.stream.lookups.end(lookup));
         if let Err(failure) = &outcome {
@@ -455,30 +433,6 @@ impl Session {
         }
     }
 
-    fn handle_tick(&mut self, step: &mut Step<'_>) {
-        if self.connection.is_online() {
-            for ended in self.stream.pending.take_overdue(step.now.monotonic) {
-                self.handle_outcome(ended, Err(Failure::RequestTimedOut), step);
-            }
-        }
-        for (call, awaited) in self.waiting.take_overdue(step.now.monotonic) {
-            let failure = match awaited {
-                Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
-                Awaited::Avatar(_)
-                | Awaited::Profile(_)
-                | Awaited::StoredProfile(_)
-                | Awaited::Outcome(_) => Failure::RequestTimedOut,
-            };
-            let result = self.end_rename(call, &failure, step).unwrap_or(Err(failure));
-            step.reply(call, result);
-        }
-        self.handle_startup_deadlines(step);
-        self.handle_presence_deadlines(step);
-        self.fetch_what_waited(step.now.monotonic);
-        self.ask_on(step);
-        self.dropped.tell(step.now);
-    }
-
     /// Reports every effective change to UIs, including those that would otherwise wait.
     fn tell(&mut self, step: &mut Step<'_>) {
         self.tell_contacts(step);
@@ -512,18 +466,6 @@ impl Session {
         }
         self.connection.told(news);
         step.notify(Notice::AccountChanged);
-    }
-
-    /// A JID is no longer a contact: nothing of it is kept.
-    fn forget_contact(&mut self, jid: &BareJid, person: &people::Person) {
-        self.let_images_go(jid, person);
-        self.stream.caps.forget_contact(jid, person);
-        self.stream.vcard_temp.forget_contact(jid);
-        self.stream.lookups.forget(jid);
-        self.fetches.forget(jid);
-        self.last_seen.forget_contact(jid);
-        self.background.forget_contact(jid);
-        self.stream.background.forget_contact(jid);
     }
 
     /// From our server or our own account, which clients see as an absent `from` or our bare JID (RFC 6120 §8.1.2.1).

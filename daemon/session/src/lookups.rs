@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use jid::BareJid;
 
 use crate::bounds;
+use crate::line::Line;
 
 /// What a contact may cause us to query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// The picture that their avatar metadata names.
     Avatar,
@@ -26,8 +27,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Avatar, Self::Caps, Self::Missing, Self::Photo];
-
     /// Requests in flight, to all contacts together.
     fn limit(self) -> usize {
         match self {
@@ -59,21 +58,16 @@ pub(crate) struct Lookup {
     pub(crate) kind: Kind,
 }
 
-/// The contacts waiting for one kind of query, each once.
+/// One kind of query.
 #[derive(Default)]
 struct Lane {
     in_flight: usize,
-    last_turn: u64,
-    /// In order of arrival.
-    turns: BTreeMap<u64, BareJid>,
-    /// Which turn each of them has.
-    waiting: BTreeMap<BareJid, u64>,
+    waiting: Line<BareJid>,
 }
 
 #[derive(Default)]
 pub(crate) struct Lookups {
-    /// By [`Kind`].
-    lanes: [Lane; Kind::ALL.len()],
+    lanes: BTreeMap<Kind, Lane>,
     /// Queries in flight to each contact.
     in_flight: BTreeMap<BareJid, Vec<Kind>>,
 }
@@ -81,28 +75,26 @@ pub(crate) struct Lookups {
 impl Lookups {
     /// Queues a contact, unless they are already waiting for the same kind.
     pub(crate) fn put(&mut self, contact: &BareJid, kind: Kind) {
-        let lane = &mut self.lanes[kind as usize];
-        if !lane.waiting.contains_key(contact) {
-            lane.last_turn += 1;
-            lane.turns.insert(lane.last_turn, contact.clone());
-            lane.waiting.insert(contact.clone(), lane.last_turn);
-        }
+        self.lanes.entry(kind).or_default().waiting.put(contact);
     }
 
     /// The next query, if another may be sent now. `saving`: pictures being written to disk.
     pub(crate) fn next(&mut self, saving: usize) -> Option<Lookup> {
-        Kind::ALL.into_iter().find_map(|kind| {
-            let lane = &self.lanes[kind as usize];
+        let next = self.lanes.iter().find_map(|(&kind, lane)| {
             let busy = lane.in_flight + if kind.is_picture() { saving } else { 0 };
             if busy + kind.requests() > kind.limit() {
                 return None;
             }
             // Contacts with enough in flight keep their turn. They are few: at most as many as requests in flight.
-            let ready = lane.turns.iter().find(|(_, contact)| self.has_room(contact, kind));
-            let contact = ready.map(|(_, contact)| contact.clone())?;
-            self.lanes[kind as usize].remove(&contact);
+            let contact = lane.waiting.iter().find(|contact| self.has_room(contact, kind))?.clone();
             Some(Lookup { contact, kind })
-        })
+        });
+        if let Some(Lookup { contact, kind }) = &next
+            && let Some(lane) = self.lanes.get_mut(kind)
+        {
+            lane.waiting.remove(contact);
+        }
+        next
     }
 
     fn has_room(&self, contact: &BareJid, kind: Kind) -> bool {
@@ -114,17 +106,17 @@ impl Lookups {
 
     /// Whether a contact is waiting.
     pub(crate) fn is_waiting(&self, contact: &BareJid, kind: Kind) -> bool {
-        self.lanes[kind as usize].waiting.contains_key(contact)
+        self.lanes.get(&kind).is_some_and(|lane| lane.waiting.contains(contact))
     }
 
     /// Whether anybody is.
     pub(crate) fn is_anybody_waiting(&self, kind: Kind) -> bool {
-        !self.lanes[kind as usize].waiting.is_empty()
+        self.lanes.get(&kind).is_some_and(|lane| !lane.waiting.is_empty())
     }
 
     /// A request was sent.
     pub(crate) fn begin(&mut self, lookup: &Lookup) {
-        self.lanes[lookup.kind as usize].in_flight += 1;
+        self.lanes.entry(lookup.kind).or_default().in_flight += 1;
         self.in_flight.entry(lookup.contact.clone()).or_default().push(lookup.kind);
     }
 
@@ -136,26 +128,21 @@ impl Lookups {
         if in_flight.is_empty() {
             self.in_flight.remove(&lookup.contact);
         }
-        self.lanes[lookup.kind as usize].in_flight -= 1;
+        if let Some(lane) = self.lanes.get_mut(&lookup.kind) {
+            lane.in_flight -= 1;
+        }
     }
 
     /// Who waits for what, and which contacts have requests in flight.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.turns.len().max(lane.waiting.len())).sum::<usize>()
-            + self.in_flight.len()
+        self.lanes.values().map(|lane| lane.waiting.len()).sum::<usize>() + self.in_flight.len()
     }
 
     /// A JID is no longer a contact.
     pub(crate) fn forget(&mut self, contact: &BareJid) {
-        self.lanes.iter_mut().for_each(|lane| lane.remove(contact));
-    }
-}
-
-impl Lane {
-    fn remove(&mut self, contact: &BareJid) {
-        if let Some(turn) = self.waiting.remove(contact) {
-            self.turns.remove(&turn);
+        for lane in self.lanes.values_mut() {
+            lane.waiting.remove(contact);
         }
     }
 }
@@ -165,6 +152,8 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+
+    const ALL: [Kind; 4] = [Kind::Avatar, Kind::Caps, Kind::Missing, Kind::Photo];
 
     fn contact(name: &str) -> BareJid {
         BareJid::new(&format!("{name}@example.org")).unwrap()
@@ -184,10 +173,9 @@ mod tests {
     fn a_contact_waits_once_for_each_kind() {
         let mut lookups = Lookups::default();
         for _ in 0..1_000 {
-            Kind::ALL.iter().for_each(|kind| lookups.put(&contact("mallory"), *kind));
+            ALL.iter().for_each(|kind| lookups.put(&contact("mallory"), *kind));
         }
-        let waiting: usize = lookups.lanes.iter().map(|lane| lane.turns.len()).sum();
-        assert_eq!(waiting, Kind::ALL.len());
+        assert_eq!(lookups.entries(), ALL.len());
     }
 
     #[test]
@@ -237,7 +225,7 @@ mod tests {
     fn each_kind_has_its_own_limit() {
         let mut lookups = Lookups::default();
         for n in 0..100 {
-            Kind::ALL.iter().for_each(|kind| lookups.put(&contact(&format!("{kind:?}{n}")), *kind));
+            ALL.iter().for_each(|kind| lookups.put(&contact(&format!("{kind:?}{n}")), *kind));
         }
         let asked = ask(&mut lookups);
         let of = |kind: Kind| {
@@ -266,6 +254,6 @@ mod tests {
             lookups.forget(&contact("anna"));
         }
         assert!(lookups.next(0).is_none());
-        assert!(lookups.lanes.iter().all(|lane| lane.turns.is_empty() && lane.waiting.is_empty()));
+        assert_eq!(lookups.entries(), 0);
     }
 }

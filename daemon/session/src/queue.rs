@@ -2,12 +2,13 @@
 //!
 //! A domain is a registrable one ([`registrable`]): its owner gets no more queries for having many subdomains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
 use crate::domain::registrable;
+use crate::line::Line;
 
 /// This many at once after a quiet time, then one per interval.
 #[derive(Debug, Clone, Copy)]
@@ -66,29 +67,26 @@ impl Budget {
 /// Each contact waits once.
 pub(crate) struct Queue {
     pub(crate) budget: Budget,
-    last_turn: u64,
-    turns: BTreeMap<BareJid, u64>,
-    /// By domain, the newest last.
-    domains: BTreeMap<Box<str>, BTreeMap<u64, BareJid>>,
+    line: Line<BareJid>,
+    /// The turns of each domain's contacts.
+    domains: BTreeMap<Box<str>, BTreeSet<u64>>,
 }
 
 impl Queue {
     pub(crate) fn new(each: Rate, all: Rate) -> Self {
         let budget = Budget { each, all, spent: BTreeMap::new(), all_spent: None };
-        Self { budget, last_turn: 0, turns: BTreeMap::new(), domains: BTreeMap::new() }
+        Self { budget, line: Line::default(), domains: BTreeMap::new() }
     }
 
     /// Queues a contact ahead of all others.
     pub(crate) fn put(&mut self, contact: &BareJid) {
         self.remove(contact);
-        self.last_turn += 1;
-        self.turns.insert(contact.clone(), self.last_turn);
         let domain = registrable(contact.domain().as_str()).into();
-        self.domains.entry(domain).or_default().insert(self.last_turn, contact.clone());
+        self.domains.entry(domain).or_default().insert(self.line.put(contact));
     }
 
     pub(crate) fn remove(&mut self, contact: &BareJid) {
-        let Some(turn) = self.turns.remove(contact) else { return };
+        let Some(turn) = self.line.remove(contact) else { return };
         let domain = registrable(contact.domain().as_str());
         if let Some(turns) = self.domains.get_mut(domain) {
             turns.remove(&turn);
@@ -102,8 +100,8 @@ impl Queue {
     pub(crate) fn next(&mut self, now: Instant) -> Option<BareJid> {
         // At most as many have to wait as were queried lately.
         let allowed = self.domains.iter().filter(|(domain, _)| self.budget.allowed_at(domain, now) <= now);
-        let newest = allowed.filter_map(|(_, turns)| turns.last_key_value()).max_by_key(|(turn, _)| **turn);
-        let contact = newest.map(|(_, contact)| contact.clone())?;
+        let newest = allowed.filter_map(|(_, turns)| turns.last()).max()?;
+        let contact = self.line.with_turn(*newest)?.clone();
         self.remove(&contact);
         Some(contact)
     }
@@ -116,7 +114,7 @@ impl Queue {
     /// Who waits, and the budget spent.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.turns.len() + self.budget.spent.len()
+        self.line.len() + self.budget.spent.len()
     }
 }
 
@@ -157,7 +155,7 @@ mod tests {
         let asked = ask(&mut queue, Instant::now(), 100);
         let seconds: Vec<_> = asked.iter().map(|(at, _)| *at).collect();
         assert_eq!(seconds, [0, 0, 0, 0, 10, 20]);
-        assert!(queue.turns.is_empty() && queue.domains.is_empty());
+        assert!(queue.line.is_empty() && queue.domains.is_empty());
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //! an answer. The store carries out writes and reads in the order in which they are requested: what is read contains
 //! every write before it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::effect::{Effect, Query, Record, StoreFailed, Ticket};
+use crate::line::Line;
 use crate::{Session, Step, bounds};
 
 #[derive(Default)]
 pub(crate) struct State {
     in_flight: BTreeMap<Ticket, Query>,
     /// Those without room. A query is in flight or waits at most once, so there are as many as contacts at most.
-    waiting: VecDeque<Query>,
+    waiting: Line<Query>,
 }
 
 impl State {
@@ -22,7 +23,7 @@ impl State {
     }
 
     fn has(&self, query: &Query) -> bool {
-        self.in_flight.values().chain(&self.waiting).any(|known| known == query)
+        self.waiting.contains(query) || self.in_flight.values().any(|known| known == query)
     }
 }
 
@@ -30,14 +31,14 @@ impl Session {
     /// Reads this, unless that has been requested already.
     pub(crate) fn read(&mut self, query: Query, step: &mut Step<'_>) {
         if !self.reads.has(&query) {
-            self.reads.waiting.push_back(query);
+            self.reads.waiting.put(&query);
             self.read_on(step);
         }
     }
 
     fn read_on(&mut self, step: &mut Step<'_>) {
         while self.reads.in_flight.len() < bounds::READS_IN_FLIGHT
-            && let Some(query) = self.reads.waiting.pop_front()
+            && let Some(query) = self.reads.waiting.pop_oldest()
         {
             let ticket = step.tickets.issue();
             self.reads.in_flight.insert(ticket, query.clone());

@@ -55,7 +55,7 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<(Call, Awaited)> {
+    fn take_overdue(&mut self, now: Instant) -> Vec<(Call, Awaited)> {
         let overdue = self.0.extract_if(.., |(.., deadline)| *deadline <= now);
         overdue.map(|(call, awaited, _)| (call, awaited)).collect()
     }
@@ -66,6 +66,21 @@ impl Waiting {
 }
 
 impl Session {
+    /// Calls whose time is up.
+    pub(crate) fn handle_overdue_calls(&mut self, step: &mut Step<'_>) {
+        for (call, awaited) in self.waiting.take_overdue(step.now.monotonic) {
+            let failure = match awaited {
+                Awaited::Login | Awaited::Roster => self.connection.why_not_online(),
+                Awaited::Avatar(_)
+                | Awaited::Profile(_)
+                | Awaited::StoredProfile(_)
+                | Awaited::Outcome(_) => Failure::RequestTimedOut,
+            };
+            let result = self.end_rename(call, &failure, step).unwrap_or(Err(failure));
+            step.reply(call, result);
+        }
+    }
+
     /// Adds a waiting call; returns whether there was room for it.
     pub(crate) fn wait(&mut self, call: Call, awaited: Awaited, step: &mut Step<'_>) -> bool {
         if self.waiting.0.len() >= bounds::WAITING_CALLS {
