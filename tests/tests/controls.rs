@@ -58,14 +58,19 @@ const CONTROLS: &[Control] = &[
     ("certificate", ATTACKS, Kind::Prosody, 1, &["WrongName: a login", "Expired: a login", "Untrusted: a login"]),
     ("tls", ATTACKS, Kind::Prosody, 1, &["StrippedStarttls: the password was said"]),
     ("plain-text", ATTACKS, Kind::Prosody, 1, &["InjectedText: a login"]),
-    ("server-proof", ATTACKS, Kind::Prosody, 1, &["WrongSignature: a login", "NoSignature: a login"]),
+    ("server-proof", ATTACKS, Kind::Prosody, 1, &["WrongSignature: a login", "NoSignature: a login", "TokenWithoutProof: a login", "TokenRefused: a login"]),
     ("challenge", ATTACKS, Kind::Prosody, 1, &["NoChallenge: a login"]),
     ("nonce", ATTACKS, Kind::Prosody, 1, &["ForeignNonce: a login"]),
     ("anonymous", ATTACKS, Kind::Prosody, 1, &["Anonymous: a login"]),
     ("no-step-down", ATTACKS, Kind::Prosody, 1, &["StepDown: a login", "StepDown: the password was said", "Unbound: a login", "WeakerHash: a login", "ForShow: a login"]),
     ("offer-hash", ATTACKS, Kind::Prosody, 1, &["ChangedOffer: a login"]),
     ("before-login", ATTACKS, Kind::Prosody, 1, &["DeepFeatures: the process is gone, signal"]),
-    ("bound-account", ATTACKS, Kind::Prosody, 1, &["ForeignAccount: a login"]),
+    ("bound-account", ATTACKS, Kind::Prosody, 1, &["ForeignAccount: a login", "TokenForeignAccount: a login", "BoundForeign: a login"]),
+    ("channel-binding", ATTACKS, Kind::Prosody, 1, &["Relayed: a login"]),
+    ("token-binding", ATTACKS, Kind::Prosody, 1, &["TokenRelayed: a login"]),
+    ("same-session", ATTACKS, Kind::Prosody, 1, &["ResumedOther: a login"]),
+    ("true-count", ATTACKS, Kind::Prosody, 1, &["ResumedTooMuch: a login"]),
+    ("inline-fits", ATTACKS, Kind::Prosody, 1, &["ResumedUnasked: a login", "ResumedAndBound: a login", "BoundUnasked: a login", "NotBound: a login"]),
 ];
 
 #[test]

@@ -80,6 +80,34 @@ async fn sasl2_serves_where_it_is_offered() {
     assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
 }
 
+/// Bind 2 is built, and prosed does not ask for it before it reads the archive, since the server clears messages for it.
+/// Without that restraint, a real server binds us along with the login.
+#[tokio::test]
+async fn bind_2_is_not_asked_for_and_works_where_it_is() {
+    let log = "log = { { levels = { min = \"debug\" }, to = \"console\" } }";
+    let setup = Setup::new(Kind::Prosody).friends("me", "alice").bind2().config(log);
+    let server = Server::start(setup).await;
+    for asks in [false, true] {
+        let setup = Daemon::setup().trust(&server);
+        let setup = if asks { setup.without("bind-2-off") } else { setup };
+        let mut daemon = Daemon::start(setup).await;
+        let ui = Ui::connect(&daemon).await;
+        ui.call("login", server.login("me")).await.expect("logged in");
+        // SASL2 comes with the second login, once the salt is known to stay the same.
+        daemon.restart().await;
+        let ui = Ui::connect(&daemon).await;
+        ui.call("login", without_password(&server, "me")).await.expect("logged in again");
+        let roster = ui.call("load_roster", json!({})).await.expect("a roster");
+        assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
+        let said = fs::read_to_string(server.folder().join("prosody.log")).expect("Prosody's log");
+        let last = said.rsplit("<authenticate").next().expect("what follows it");
+        assert!(last.contains("Authenticated as me@prosed.test"), "{}", server.log());
+        // The module's own log, and the resource that it makes of our tag.
+        assert_eq!(last.contains("Resource bound: me@prosed.test/prosed~"), asks, "{}", server.log());
+        assert_eq!(last.contains("id='resource-binding'"), !asks, "{}", server.log());
+    }
+}
+
 /// Nobody has been an account yet, and two things end it at once: its login fails, and it is forgotten.
 #[tokio::test]
 async fn an_account_forgotten_during_its_first_login_is_gone_once() {

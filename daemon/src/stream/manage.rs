@@ -19,6 +19,9 @@ pub(super) enum Disorder {
     /// An answer without a question, or something that only clients may send.
     #[error("the server broke the order of stream management")]
     Unexpected,
+    /// It resumes a session that it was not asked for.
+    #[error("the server resumed a session that is not ours")]
+    OtherSession,
 }
 
 /// How far a session's management has come.
@@ -121,10 +124,12 @@ impl<T> Managed<T> {
     /// ([`Managed::unacknowledged`]).
     ///
     /// # Errors
-    /// The server acknowledges more than was sent, or gives no count.
+    /// It was another session, or none that can be resumed; the server acknowledges more than was sent, or gives no
+    /// count.
     pub(super) fn resumed(&mut self, answer: &Element) -> Result<Vec<T>, Disorder> {
-        if !self.is_on() {
-            return Err(Disorder::Unexpected);
+        let Phase::On { id: Some(id) } = &self.phase else { return Err(Disorder::Unexpected) };
+        if answer.attr("previd").is_some_and(|other| other != id) {
+            return Err(Disorder::OtherSession);
         }
         self.is_asked = false;
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
@@ -302,6 +307,27 @@ mod tests {
             managed.enabled(&element(said)).unwrap();
             assert!(managed.is_on() && managed.resume().is_none(), "{said}");
         }
+    }
+
+    /// Our counts are those of one session.
+    #[test]
+    fn only_the_session_that_was_asked_for_is_resumed() {
+        let mut managed = on();
+        managed.sent(1);
+        for other in ["S", "", "another"] {
+            let answer = element(&format!("<resumed previd='{other}' h='1'></resumed>"));
+            assert_eq!(managed.resumed(&answer), Err(Disorder::OtherSession), "{other}");
+        }
+        assert_eq!(managed.resumed(&element("<resumed previd='s' h='0'></resumed>")), Ok(vec![]));
+        // Some servers do not say it again.
+        assert_eq!(managed.resumed(&element("<resumed h='1'></resumed>")), Ok(vec![1]));
+        let mut unnamed = Managed::<u32>::default();
+        unnamed.enable();
+        unnamed.enabled(&element("<enabled></enabled>")).unwrap();
+        assert_eq!(
+            unnamed.resumed(&element("<resumed previd='' h='0'></resumed>")),
+            Err(Disorder::Unexpected)
+        );
     }
 
     #[test]

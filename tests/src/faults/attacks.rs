@@ -1,5 +1,5 @@
-//! What an impostor of the server, or a man in the middle, tries: TLS and SASL. None may lead to a login, and none
-//! may make prosed send the password.
+//! What an impostor of the server, or a man in the middle, tries: TLS, SASL, and what is done along with a login. None
+//! may lead to a session, and none may make prosed send the password.
 
 use std::future::pending;
 use std::io::Result;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Record, Scale, account_is};
 use crate::certificates::Certificates;
-use crate::hostile::{Hostile, Lie, Peer, Sasl, nested};
+use crate::hostile::{Hostile, Lie, Peer, Sasl, Sasl2, nested};
 use crate::server::DOMAIN;
 use crate::{Daemon, Ui};
 
@@ -72,10 +72,34 @@ enum Attack {
     ManyIterations,
     /// Somebody else's JID is bound.
     ForeignAccount,
+    /// A man in the middle, with a trusted certificate, relays a bound login.
+    Relayed,
+    /// Tokens (XEP-0484): the server does not have the one that it accepts.
+    TokenWithoutProof,
+    /// The token is refused, and the server does not know the password either.
+    TokenRefused,
+    /// A token that is bound to no connection is on offer where passwords are bound; a man in the middle relays it.
+    TokenRelayed,
+    /// The token logs us in to somebody else's account.
+    TokenForeignAccount,
+    /// A session is resumed along with the login, but another one.
+    ResumedOther,
+    /// The same session, of which the server has more than was sent.
+    ResumedTooMuch,
+    /// One that can't be resumed and was not asked for.
+    ResumedUnasked,
+    /// The session is resumed and a resource is bound.
+    ResumedAndBound,
+    /// A resource is bound along with the login, unasked.
+    BoundUnasked,
+    /// The same, asked (XEP-0386), but somebody else's.
+    BoundForeign,
+    /// None is bound, asked.
+    NotBound,
 }
 
 /// Each with the guard against it, and the reported refusal.
-const ATTACKS: [(Attack, &str, &str); 20] = [
+const ATTACKS: [(Attack, &str, &str); 32] = [
     (Attack::WrongName, "certificate", "tlsFailed"),
     (Attack::Expired, "certificate", "tlsFailed"),
     (Attack::Untrusted, "certificate", "tlsFailed"),
@@ -96,6 +120,18 @@ const ATTACKS: [(Attack, &str, &str); 20] = [
     (Attack::FewIterations, "iterations", "protocolViolation"),
     (Attack::ManyIterations, "iterations", "protocolViolation"),
     (Attack::ForeignAccount, "bound-account", "protocolViolation"),
+    (Attack::Relayed, "channel-binding", "notAuthorized"),
+    (Attack::TokenWithoutProof, "server-proof", "protocolViolation"),
+    (Attack::TokenRefused, "server-proof", "protocolViolation"),
+    (Attack::TokenRelayed, "token-binding", "notAuthorized"),
+    (Attack::TokenForeignAccount, "bound-account", "protocolViolation"),
+    (Attack::ResumedOther, "same-session", "protocolViolation"),
+    (Attack::ResumedTooMuch, "true-count", "protocolViolation"),
+    (Attack::ResumedUnasked, "inline-fits", "protocolViolation"),
+    (Attack::ResumedAndBound, "inline-fits", "protocolViolation"),
+    (Attack::BoundUnasked, "inline-fits", "protocolViolation"),
+    (Attack::BoundForeign, "bound-account", "protocolViolation"),
+    (Attack::NotBound, "inline-fits", "protocolViolation"),
 ];
 
 /// Runs the row: each attack this often. Without a guard, only the attacks that it prevents.
@@ -146,6 +182,10 @@ impl Attack {
         .await;
         let setup = match self {
             Self::Untrusted => scale.setup(),
+            // Built, and not switched on in prosed itself yet.
+            Self::BoundForeign | Self::NotBound => {
+                scale.setup().without("bind-2-off").trust_ca(&hostile.ca_pem)
+            }
             _ => scale.setup().trust_ca(&hostile.ca_pem),
         };
         let mut daemon = Daemon::start(setup).await;
@@ -153,10 +193,14 @@ impl Attack {
         let login = caller.send_call("login", hostile.login_starttls(ME, PASSWORD)).await;
         // A second UI: calls of one connection wait for each other.
         let ui = Ui::connect(&daemon).await;
-        if matches!(self, Self::StepDown | Self::Unbound | Self::WeakerHash | Self::ForShow) {
-            let sasl = Sasl::new(ME, PASSWORD);
-            let sasl = if matches!(self, Self::Unbound | Self::ForShow) { sasl.binding() } else { sasl };
-            let peer = hostile.accept_session_by(&sasl, "").await.serve(|_| None);
+        if let Some((sasl, enabled)) = self.before() {
+            let features = if enabled.is_empty() { "" } else { "<sm xmlns='urn:xmpp:sm:3'/>" };
+            let mut peer = hostile.accept_session_by(&sasl, features).await;
+            if !enabled.is_empty() {
+                peer.expect().await.expect("a request to manage the session");
+                peer.send(enabled).await.expect("the client waits");
+            }
+            let peer = peer.serve(|_| None);
             account_is(&ui, &me, "online", TOLD_WITHIN).await;
             drop(peer);
             account_is(&ui, &me, "suspended", TOLD_WITHIN).await;
@@ -177,6 +221,44 @@ impl Attack {
             Ok(told) => Outcome { told, heard, ended: None },
             Err(_) => Outcome { told: None, heard, ended: Some(daemon.ended().await) },
         }
+    }
+
+    /// The honest login before the attack, if there is one, and how the server then agrees to manage the session.
+    fn before(self) -> Option<(Sasl, &'static str)> {
+        let sasl = Sasl::new(ME, PASSWORD);
+        match self {
+            Self::StepDown | Self::WeakerHash => Some((sasl, "")),
+            Self::Unbound | Self::ForShow => Some((sasl.binding(), "")),
+            Self::TokenWithoutProof | Self::TokenRefused | Self::TokenForeignAccount => {
+                Some((with_tokens("HT-SHA-256-EXPR"), ""))
+            }
+            Self::TokenRelayed => Some((with_tokens("HT-SHA-256-NONE"), "")),
+            Self::ResumedOther | Self::ResumedTooMuch | Self::ResumedAndBound => Some((
+                sasl.sasl2(Sasl2::default()),
+                "<enabled xmlns='urn:xmpp:sm:3' id='session' resume='true'/>",
+            )),
+            Self::ResumedUnasked => Some((sasl.sasl2(Sasl2::default()), "<enabled xmlns='urn:xmpp:sm:3'/>")),
+            _ => None,
+        }
+    }
+
+    /// What the server does along with the login, if that is the attack.
+    fn done(self) -> Option<Sasl2> {
+        const BOUND: &str = "<bound xmlns='urn:xmpp:bind:0'/>";
+        let resumed =
+            |name: &str, h: u32| format!("<resumed xmlns='urn:xmpp:sm:3' previd='{name}' h='{h}'/>");
+        let (done, whom) = match self {
+            Self::ResumedOther => (resumed("another", 0), ME),
+            Self::ResumedTooMuch => (resumed("session", 1_000_000), ME),
+            Self::ResumedUnasked => (resumed("session", 0), ME),
+            Self::ResumedAndBound => (resumed("session", 0) + BOUND, ME),
+            Self::BoundUnasked => (BOUND.to_owned(), ME),
+            Self::BoundForeign => (BOUND.to_owned(), "mallory"),
+            Self::NotBound => (String::new(), ME),
+            _ => return None,
+        };
+        let identity = Some(format!("{whom}@{DOMAIN}/bound"));
+        Some(Sasl2 { inline: INLINE, done, identity, ..Sasl2::default() })
     }
 
     /// Goes as far as the client does, up to a bound session.
@@ -203,13 +285,30 @@ impl Attack {
             Self::ChangedOffer => sasl.lying(Lie::ChangedOffer),
             Self::FewIterations => sasl.iterating(1),
             Self::ManyIterations => sasl.iterating(4_000_000_000),
-            _ => sasl,
+            Self::Relayed => sasl.binding().relayed(),
+            Self::TokenWithoutProof => with_tokens("HT-SHA-256-EXPR").lying(Lie::WrongSignature),
+            Self::TokenRefused => {
+                let mut sasl = with_tokens("HT-SHA-256-EXPR").lying(Lie::WrongSignature);
+                sasl.sasl2.iter_mut().for_each(|sasl2| sasl2.refuses_tokens = true);
+                sasl
+            }
+            Self::TokenRelayed => with_tokens("HT-SHA-256-NONE").relayed(),
+            Self::TokenForeignAccount => {
+                let mut sasl = with_tokens("HT-SHA-256-EXPR");
+                let identity = format!("mallory@{DOMAIN}");
+                sasl.sasl2.iter_mut().for_each(|sasl2| sasl2.identity = Some(identity.clone()));
+                sasl
+            }
+            _ => match self.done() {
+                Some(sasl2) => sasl.sasl2(sasl2),
+                None => sasl,
+            },
         };
         let injected = if self == Self::InjectedText { INJECTED } else { "" };
         let mut peer = hostile.accept_starttls_saying(injected).await?;
         let whose = if self == Self::ForeignAccount { "mallory" } else { ME };
         let jid = format!("{whose}@{DOMAIN}");
-        let served = timeout(TOLD_WITHIN, log_in(&mut peer, &sasl, &jid)).await;
+        let served = timeout(TOLD_WITHIN, self.log_in(&mut peer, &sasl, &jid)).await;
         heard.push_str(peer.heard());
         served??;
         // Long enough for `online` to be reported.
@@ -217,7 +316,29 @@ impl Attack {
         sleep(TOLD_WITHIN / 4).await;
         Ok(())
     }
+
+    async fn log_in(self, peer: &mut Peer, sasl: &Sasl, jid: &str) -> Result<()> {
+        peer.authenticate(sasl).await?;
+        match self {
+            // That was all; there is a session.
+            Self::ResumedOther | Self::ResumedTooMuch | Self::ResumedUnasked | Self::ResumedAndBound => {
+                Ok(())
+            }
+            Self::BoundUnasked | Self::BoundForeign => peer.send("<stream:features/>").await,
+            _ => peer.bind(jid).await.map(drop),
+        }
+    }
 }
+
+/// A server that binds logins and gives tokens for this mechanism.
+fn with_tokens(mechanism: &'static str) -> Sasl {
+    let sasl2 = Sasl2 { tokens: vec![mechanism], ..Sasl2::default() };
+    Sasl::new(ME, PASSWORD).binding().sasl2(sasl2)
+}
+
+/// Resumption and Bind 2, as they are offered.
+const INLINE: &str = "<sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline>\
+                      <feature var='urn:xmpp:sm:3'/></inline></bind>";
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
                       id='nested' version='1.0'>";
@@ -229,11 +350,6 @@ async fn nest(hostile: &Hostile, text: &str) -> Result<()> {
     peer.send(text).await?;
     peer.is_closed_within(TOLD_WITHIN).await;
     Ok(())
-}
-
-async fn log_in(peer: &mut Peer, sasl: &Sasl, jid: &str) -> Result<()> {
-    peer.authenticate(sasl).await?;
-    peer.bind(jid).await.map(drop)
 }
 
 /// Offers PLAIN and no TLS, and reads whatever comes.

@@ -1,5 +1,6 @@
 //! A server that sends what a test wants: TLS, SASL and bind done properly or not at all, then any bytes.
 
+mod sasl2;
 mod scram;
 
 use std::io::{Error, ErrorKind, Result};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub use self::sasl2::Sasl2;
 pub use self::scram::{Lie, Sasl};
 use crate::PATIENCE;
 use crate::certificates::Certificates;
@@ -156,8 +158,12 @@ impl Hostile {
 
     async fn secure(&self, stream: TcpStream) -> Result<Peer> {
         let tls = TlsAcceptor::from(self.certificates.server_config()).accept(stream).await?;
+        // RFC 9266 §2.
+        let exporter =
+            tls.get_ref().1.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(&[]));
+        let exporter = exporter.map_err(Error::other)?;
         let (reader, writer) = split(tls);
-        Ok(Peer { reader: XmlStream::new(reader), writer, heard: String::new() })
+        Ok(Peer { reader: XmlStream::new(reader), writer, heard: String::new(), exporter, goes_on: false })
     }
 }
 
@@ -166,6 +172,10 @@ pub struct Peer {
     reader: XmlStream<ReadHalf<Tls>>,
     writer: WriteHalf<Tls>,
     heard: String,
+    /// What binds a login to this connection.
+    exporter: Vec<u8>,
+    /// The stream goes on after the login, with features (XEP-0388 §2.6.1).
+    goes_on: bool,
 }
 
 impl Peer {
@@ -210,16 +220,26 @@ impl Peer {
         self.send(&format!("{}<stream:features>{features}</stream:features>", header("hostile"))).await
     }
 
-    /// Opens the stream, and authenticates the client according to `sasl`; the stream must then be restarted
-    /// ([`Peer::bind`] does so).
+    /// Opens the stream, and authenticates the client according to `sasl`; the stream must then be restarted, or go on
+    /// with features ([`Peer::bind`] does so).
     ///
     /// # Errors
     /// If the client gives up, or proves not to know the password.
     pub async fn authenticate(&mut self, sasl: &Sasl) -> Result<()> {
         self.open(&sasl.offer()).await?;
         scram::run(self, sasl).await?;
-        self.restart();
+        self.goes_on = sasl.sasl2.is_some();
+        if !self.goes_on {
+            self.restart();
+        }
         Ok(())
+    }
+
+    /// `tls-exporter` of this connection, or of another one.
+    fn exporter(&self, of_another: bool) -> Vec<u8> {
+        let mut exporter = self.exporter.clone();
+        exporter[0] ^= u8::from(of_another);
+        exporter
     }
 
     /// The client restarts its stream.
@@ -241,7 +261,11 @@ impl Peer {
     /// # Errors
     /// As [`Peer::bind`].
     pub async fn bind_with(&mut self, jid: &str, features: &str) -> Result<String> {
-        self.open(&format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{features}")).await?;
+        let features = format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{features}");
+        match self.goes_on {
+            true => self.send(&format!("<stream:features>{features}</stream:features>")).await?,
+            false => self.open(&features).await?,
+        }
         let asked = self.expect().await?;
         let bind = find(&asked, "bind", "urn:ietf:params:xml:ns:xmpp-bind");
         let bind = bind.ok_or_else(|| Error::other(xml::print(&asked)))?;

@@ -1,4 +1,4 @@
-//! The server side of SASL: SCRAM (RFC 5802, RFC 7677) and PLAIN, with the lies that a test wants.
+//! The server side of SASL: SCRAM (RFC 5802, RFC 7677), PLAIN and tokens, with the lies that a test wants.
 
 use std::io::{Error, Result};
 use std::num::NonZeroU32;
@@ -8,6 +8,7 @@ use minidom::Element;
 use ring::{digest, hmac, pbkdf2};
 
 use super::Peer;
+use super::sasl2::{self, Sasl2, failure, send, success};
 use crate::xml;
 
 /// The iteration count required by RFC 7677.
@@ -17,7 +18,7 @@ const SALT: &[u8] = b"salt of a test server";
 /// How a server may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// The final `v=` proves nothing: it is a different signature.
+    /// The server's proof proves nothing: it is a different signature.
     WrongSignature,
     /// `<success/>` comes without a signature.
     NoSignature,
@@ -34,9 +35,12 @@ pub enum Lie {
 pub struct Sasl {
     /// Offered mechanisms, in this order.
     pub mechanisms: Vec<String>,
-    /// The announced type of channel binding (XEP-0440). Whether it matches the connection is not checked: that is up
-    /// to the client.
+    /// The announced type of channel binding (XEP-0440).
     pub binding: Option<&'static str>,
+    /// Somebody in between relays the exchange: the server that checks it is at another connection.
+    pub relays: bool,
+    /// SASL2 in place of SASL.
+    pub sasl2: Option<Sasl2>,
     /// Announced and used iterations.
     pub iterations: u32,
     /// The account's name.
@@ -53,6 +57,8 @@ impl Sasl {
         Self {
             mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).into(),
             binding: None,
+            relays: false,
+            sasl2: None,
             iterations: ITERATIONS,
             name: name.to_owned(),
             password: password.to_owned(),
@@ -70,6 +76,18 @@ impl Sasl {
     pub fn binding(mut self) -> Self {
         self.mechanisms.insert(0, "SCRAM-SHA-256-PLUS".to_owned());
         self.binding = Some("tls-exporter");
+        self
+    }
+
+    /// The same server, with somebody in between who relays the exchange.
+    pub fn relayed(mut self) -> Self {
+        self.relays = true;
+        self
+    }
+
+    /// With SASL2 in place of SASL.
+    pub fn sasl2(mut self, sasl2: Sasl2) -> Self {
+        self.sasl2 = Some(sasl2);
         self
     }
 
@@ -94,35 +112,37 @@ impl Sasl {
             format!("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='{kind}'/></sasl-channel-binding>")
         });
         let binding = binding.unwrap_or_default();
-        format!("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{mechanisms}</mechanisms>{binding}")
+        let mechanisms = match &self.sasl2 {
+            Some(sasl2) => sasl2.offer(&mechanisms),
+            None => format!("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{mechanisms}</mechanisms>"),
+        };
+        mechanisms + &binding
     }
 }
 
-/// From the client's `<auth/>` to `<success/>` or `<failure/>`. The client may abort after a challenge, and start
-/// again.
+/// From the client's first element to `<success/>` or `<failure/>`. The client may abort after a challenge, or have its
+/// token refused, and start again.
 pub(super) async fn run(peer: &mut Peer, sasl: &Sasl) -> Result<()> {
-    while !exchange(peer, sasl).await? {
-        peer.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><aborted/></failure>").await?;
-    }
+    while !exchange(peer, sasl).await? {}
     Ok(())
 }
 
-/// One exchange; false if the client aborted it.
+/// One exchange; false if the client may begin another.
 async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
-    let auth = peer.expect().await?;
-    let mechanism = auth.attr("mechanism").unwrap_or_default().to_owned();
-    if auth.name() != "auth" || !sasl.mechanisms.contains(&mechanism) {
-        return Err(Error::other(format!("not offered: {}", xml::print(&auth))));
-    }
+    let request = peer.expect().await?;
+    let (mechanism, first) = sasl2::begun(sasl, &request)?;
     if sasl.lie == Some(Lie::NoChallenge) {
-        return success(peer, "").await.map(|()| true);
+        return success(peer, sasl, &request, b"").await.map(|()| true);
     }
-    let first = decode(&auth)?;
+    if sasl2::is_for_tokens(&mechanism) {
+        return sasl2::by_token(peer, sasl, &mechanism, &request, &first).await;
+    }
+    let first = String::from_utf8(first).map_err(Error::other)?;
     match mechanism.as_str() {
         "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" => {
             let hash =
                 Hash { hmac: hmac::HMAC_SHA256, pbkdf2: pbkdf2::PBKDF2_HMAC_SHA256, digest: &digest::SHA256 };
-            scram(peer, sasl, &hash, &first).await
+            scram(peer, sasl, &hash, &request, &first).await
         }
         "SCRAM-SHA-1" | "SCRAM-SHA-1-PLUS" => {
             let hash = Hash {
@@ -130,12 +150,12 @@ async fn exchange(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
                 pbkdf2: pbkdf2::PBKDF2_HMAC_SHA1,
                 digest: &digest::SHA1_FOR_LEGACY_USE_ONLY,
             };
-            scram(peer, sasl, &hash, &first).await
+            scram(peer, sasl, &hash, &request, &first).await
         }
         "PLAIN" if first == format!("\0{}\0{}", sasl.name, sasl.password) => {
-            success(peer, "").await.map(|()| true)
+            success(peer, sasl, &request, b"").await.map(|()| true)
         }
-        _ => failure(peer).await,
+        _ => refuse(peer, sasl).await,
     }
 }
 
@@ -151,7 +171,7 @@ impl Hash {
     }
 }
 
-async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result<bool> {
+async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, request: &Element, first: &str) -> Result<bool> {
     // gs2-header: cbind-flag "," [authzid] ","
     let bare = first.splitn(3, ',').nth(2).unwrap_or_default();
     let nonce = attribute(bare, 'r')?;
@@ -164,10 +184,11 @@ async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result
         let offer = digest::digest(hash.digest, b"SCRAM-SHA-256-PLUS\x1ftls-exporter");
         challenge += &format!(",h={}", BASE64_STANDARD.encode(offer));
     }
-    send(peer, "challenge", &challenge).await?;
+    send(peer, sasl, "challenge", challenge.as_bytes()).await?;
 
     let response = peer.expect().await?;
     if response.name() == "abort" {
+        failure(peer, sasl, "aborted").await?;
         return Ok(false);
     }
     if response.name() != "response" {
@@ -189,15 +210,22 @@ async fn scram(peer: &mut Peer, sasl: &Sasl, hash: &Hash, first: &str) -> Result
     let client_key: Vec<_> = proof.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
     let proven =
         proof.len() == length && digest::digest(hash.digest, &client_key).as_ref() == stored_key.as_ref();
-    if !proven || attribute(without_proof, 'r')? != server_nonce || attribute(bare, 'n')? != sasl.name {
-        return failure(peer).await;
+    // Without `-PLUS` only the header's first letter tells, which is up to the client.
+    let bound = first.strip_prefix("p=tls-exporter,,").is_none() || {
+        let expected = [b"p=tls-exporter,,".as_slice(), &peer.exporter(sasl.relays)].concat();
+        attribute(without_proof, 'c')? == BASE64_STANDARD.encode(expected)
+    };
+    let ours = attribute(without_proof, 'r')? == server_nonce && attribute(bare, 'n')? == sasl.name;
+    if !(proven && bound && ours) {
+        return refuse(peer, sasl).await;
     }
     let verifier = match sasl.lie {
-        Some(Lie::NoSignature) => return success(peer, "").await.map(|()| true),
+        Some(Lie::NoSignature) => return success(peer, sasl, request, b"").await.map(|()| true),
         Some(Lie::WrongSignature) => hash.sign(b"another key", signed.as_bytes()),
         _ => hash.sign(&hash.sign(&salted, b"Server Key"), signed.as_bytes()),
     };
-    success(peer, &format!("v={}", BASE64_STANDARD.encode(verifier))).await.map(|()| true)
+    let proof = format!("v={}", BASE64_STANDARD.encode(verifier));
+    success(peer, sasl, request, proof.as_bytes()).await.map(|()| true)
 }
 
 fn attribute(message: &str, name: char) -> Result<String> {
@@ -210,16 +238,7 @@ fn decode(element: &Element) -> Result<String> {
     String::from_utf8(bytes).map_err(Error::other)
 }
 
-async fn success(peer: &mut Peer, content: &str) -> Result<()> {
-    send(peer, "success", content).await
-}
-
-async fn failure(peer: &mut Peer) -> Result<bool> {
-    peer.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>").await?;
-    Err(Error::other("the client does not know the password"))
-}
-
-async fn send(peer: &mut Peer, name: &str, content: &str) -> Result<()> {
-    let content = BASE64_STANDARD.encode(content);
-    peer.send(&format!("<{name} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{content}</{name}>")).await
+async fn refuse(peer: &mut Peer, sasl: &Sasl) -> Result<bool> {
+    failure(peer, sasl, "not-authorized").await?;
+    Err(Error::other("the client does not know the password, or is bound to another connection"))
 }

@@ -4,6 +4,8 @@ use super::Edit;
 
 const TLS: &str = "daemon/src/stream/reach/tls.rs";
 const SASL: &str = "daemon/src/stream/login/sasl.rs";
+const EXCHANGE: &str = "daemon/src/stream/login/exchange.rs";
+const MANAGE: &str = "daemon/src/stream/manage.rs";
 const SCRAM: &str = "daemon/src/stream/login/scram.rs";
 const TASK: &str = "daemon/src/stream/task.rs";
 
@@ -64,6 +66,56 @@ pub(super) const EDITS: &[Edit] = &[
         instead: "$here        if $out { return Ok(()); }\n",
     },
     Edit {
+        guard: "server-proof",
+        file: SASL,
+        here: "if token.is_proven(&success.data, bindings) =>",
+        instead: "if $out || token.is_proven(&success.data, bindings) =>",
+    },
+    // Logs in as if the connection had nothing to bind to.
+    Edit {
+        guard: "channel-binding",
+        file: "daemon/src/stream/reach/binding.rs",
+        here: ".find(|&kind| self.get(kind).is_some() && known(kind))",
+        instead: ".find(|&kind| !$out && self.get(kind).is_some() && known(kind))",
+    },
+    Edit {
+        guard: "token-binding",
+        file: "daemon/src/stream/login/token.rs",
+        here: "        is_tight && offer.fast",
+        instead: "        ($out || is_tight) && offer.fast",
+    },
+    Edit {
+        guard: "inline-fits",
+        file: EXCHANGE,
+        here: "        if fits {",
+        instead: "        if $out || fits {",
+    },
+    // It lacks a name if it can't be resumed, so that it is not asked for.
+    Edit {
+        guard: "inline-fits",
+        file: MANAGE,
+        here: "        let Phase::On { id: Some(id) } = &self.phase else { return Err(Disorder::Unexpected) };\n",
+        instead: "        let id = match &self.phase {\n\
+                  Phase::On { id: Some(id) } => id,\n\
+                  Phase::On { .. } if $out => answer.attr(\"previd\").unwrap_or_default(),\n\
+                  _ => return Err(Disorder::Unexpected),\n};\n",
+    },
+    Edit {
+        guard: "same-session",
+        file: MANAGE,
+        here: "if answer.attr(\"previd\").is_some_and(|other| other != id) {",
+        instead: "if !$out && answer.attr(\"previd\").is_some_and(|other| other != id) {",
+    },
+    // Takes it for an acknowledgement of everything.
+    Edit {
+        guard: "true-count",
+        file: MANAGE,
+        here: "        if new > self.unacknowledged.len() {",
+        instead: "        let new = if $out { new.min(self.unacknowledged.len()) } else { new };\n$here",
+    },
+    // No check: it is built, and nobody can switch it on yet.
+    Edit { guard: "bind-2-off", file: "daemon/src/shell.rs", here: "bind2: false,", instead: "bind2: $out," },
+    Edit {
         guard: "challenge",
         file: SASL,
         here: "        Step::Success(_) => Err(ConnectError::Protocol {\n            text: \"the server claims",
@@ -112,6 +164,12 @@ pub(super) const EDITS: &[Edit] = &[
         file: SASL,
         here: "    login.check(&seen)?;\n",
         instead: "    if !$out { login.check(&seen)?; }\n",
+    },
+    Edit {
+        guard: "bound-account",
+        file: SASL,
+        here: "        if !success.identity.iter().all(ours) {",
+        instead: "        if !$out && !success.identity.iter().all(ours) {",
     },
     Edit {
         guard: "bound-account",

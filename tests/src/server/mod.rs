@@ -79,6 +79,7 @@ pub struct Setup {
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     sasl2: bool,
+    bind2: bool,
     shared_roster: bool,
     config: String,
 }
@@ -94,6 +95,7 @@ impl Setup {
             accounts: Vec::new(),
             rosters: Vec::new(),
             sasl2: false,
+            bind2: false,
             shared_roster: false,
             config: String::new(),
         }
@@ -143,6 +145,12 @@ impl Setup {
     pub fn sasl2(mut self) -> Self {
         self.sasl2 = true;
         self
+    }
+
+    /// With Bind 2 (XEP-0386) inside SASL2: as [`Setup::sasl2`].
+    pub fn bind2(mut self) -> Self {
+        self.bind2 = true;
+        self.sasl2()
     }
 
     /// With everybody in everybody's roster, in the server's shared group Staff: ejabberd only.

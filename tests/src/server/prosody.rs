@@ -39,6 +39,7 @@ fn configuration(server: &Server) -> String {
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
     let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_tls_info\"," } else { "" };
+    let bind2 = if server.setup.bind2 { "\"sasl2_bind2\"," } else { "" };
     // Accounts are written with their passwords; internal_hashed hashes each on first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
@@ -65,7 +66,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2}
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2} {bind2}
 }}
 {authentication}
 storage = "internal"

@@ -35,6 +35,36 @@ pub(crate) struct Inline {
     pub resumed: Option<Element>,
     /// It has bound a resource (XEP-0386): what it says of it, and as whom.
     pub bound: Option<(Element, String)>,
+    /// It could not bind one.
+    pub refused: bool,
+}
+
+/// What was asked for along with the login.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// The session is to be resumed.
+    pub resume: bool,
+    /// A resource is to be bound.
+    pub bind: bool,
+}
+
+impl Inline {
+    /// Checks that this answers what was asked. XEP-0386 §4: a server that resumes must not bind as well, and one that
+    /// was asked to bind must say what came of it.
+    pub(super) fn check(&self, asked: Asked) -> Result<(), ConnectError> {
+        let fits = match (&self.resumed, &self.bound) {
+            (Some(_), Some(_)) => false,
+            (Some(_), None) => asked.resume,
+            (None, Some(_)) => asked.bind,
+            (None, None) => self.refused || !asked.bind,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ConnectError::Protocol {
+            text: "the server's answer does not fit what it was asked to do along with the login".to_owned(),
+        })
+    }
 }
 
 /// One exchange after another, on one stream.
@@ -121,12 +151,14 @@ fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError>
         Profile::Sasl2 => {
             let text = |name| element.get_child(name, ns::SASL2).map(Element::text);
             let identity = text("authorization-identifier");
-            let bound = element.get_child("bound", ns::BIND2).cloned();
             Success {
                 data: decode(&text("additional-data").unwrap_or_default())?,
                 inline: Box::new(Inline {
                     resumed: element.get_child("resumed", ns::SM).cloned(),
-                    bound: bound.zip(identity.clone()),
+                    bound: element
+                        .get_child("bound", ns::BIND2)
+                        .map(|bound| (bound.clone(), identity.clone().unwrap_or_default())),
+                    refused: element.has_child("failed", ns::BIND2),
                 }),
                 identity,
                 token: element
@@ -168,6 +200,33 @@ fn refused(failure: &Element) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each answer with what it answers, of nothing, a resumption, a resource, and both.
+    #[test]
+    fn only_what_was_asked_for_is_done_along_with_a_login() {
+        const RESUMED: &str = "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>";
+        const BOUND: &str = "<bound xmlns='urn:xmpp:bind:0'/>";
+        let both = [RESUMED, BOUND].concat();
+        let cases = [
+            ("", [true, true, false, false]),
+            ("<failed xmlns='urn:xmpp:bind:0'/>", [true; 4]),
+            ("<failed xmlns='urn:xmpp:sm:3'/>", [true, true, false, false]),
+            (RESUMED, [false, true, false, true]),
+            (BOUND, [false, false, true, true]),
+            (&both, [false; 4]),
+        ];
+        for (answer, fits) in cases {
+            for (index, fits) in fits.into_iter().enumerate() {
+                let asked = Asked { resume: index & 1 != 0, bind: index & 2 != 0 };
+                for identity in ["", "<authorization-identifier>me@example.org/x</authorization-identifier>"]
+                {
+                    let xml = format!("<success xmlns='urn:xmpp:sasl:2'>{identity}{answer}</success>");
+                    let success = success(&xml.parse().unwrap(), Profile::Sasl2).unwrap();
+                    assert_eq!(success.inline.check(asked).is_ok(), fits, "{xml} to {asked:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn each_refusal_is_what_a_ui_would_make_of_it() {

@@ -34,7 +34,7 @@ use xmpp_parsers::ns;
 use zeroize::Zeroizing;
 
 use super::dialogue::{Dialogue, disorder};
-use super::exchange::{Exchange, Inline, Step, Success};
+use super::exchange::{Asked, Exchange, Inline, Step, Success};
 use super::offer::{Offer, Profile, Scram};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
@@ -68,8 +68,8 @@ pub(crate) struct Login {
     /// server outlives it.
     client: String,
     wish: Wish,
-    /// The session was asked to be resumed along with the login.
-    asked_inline: bool,
+    /// What the last login has asked for of that.
+    asked: Asked,
 }
 
 /// The way to authenticate that fits both sides.
@@ -152,7 +152,7 @@ impl Login {
             token: None,
             client: client_id(),
             wish: Wish::default(),
-            asked_inline: false,
+            asked: Asked::default(),
         })
     }
 
@@ -247,23 +247,26 @@ impl Login {
     /// What the next login wants done along with it.
     pub(crate) fn wants(&mut self, wish: Wish) {
         self.wish = wish;
-        self.asked_inline = false;
+        self.asked = Asked::default();
     }
 
     /// The last login has asked to resume the session: it need not be asked again.
     pub(crate) fn asked_inline(&self) -> bool {
-        self.asked_inline
+        self.asked.resume
     }
 
-    /// What goes beside the mechanism in SASL2.
-    fn extras(&mut self, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+    /// What goes beside the mechanism in SASL2; SASL has no place for it.
+    fn extras(&mut self, profile: Profile, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+        if profile == Profile::Sasl {
+            return Vec::new();
+        }
         let agent = Element::builder("user-agent", ns::SASL2)
             .attr(xml_ncname!("id").to_owned(), self.client.as_str())
             .append(Element::builder("software", ns::SASL2).append("prosed"));
         let request = TokenMechanism::best(offer, bindings).map(TokenMechanism::request);
         let resume = self.wish.resume.clone().filter(|_| offer.resumes);
-        self.asked_inline = resume.is_some();
         let bind = (self.wish.bind && offer.binds).then(|| bind(offer));
+        self.asked = Asked { resume: resume.is_some(), bind: bind.is_some() };
         [agent.build()].into_iter().chain(request).chain(resume).chain(bind).collect()
     }
 
@@ -277,6 +280,7 @@ impl Login {
                 text: "the server logged us in to an account that is not ours".to_owned(),
             });
         }
+        success.inline.check(self.asked)?;
         if let Some(secret) = success.token {
             self.token = match (asked, &self.token) {
                 (Some(kind), _) => Some(Token::new(kind, secret)),
@@ -342,7 +346,7 @@ pub(crate) async fn authenticate(
         Way::Plain => {
             let password = login.password.as_ref().map(|password| password.as_str()).unwrap_or_default();
             let message = Zeroizing::new(format!("\0{}\0{password}", login.username));
-            exchange.begin("PLAIN", message.as_bytes(), login.extras(offer, bindings)).await?;
+            exchange.begin("PLAIN", message.as_bytes(), login.extras(profile, offer, bindings)).await?;
             match exchange.step().await? {
                 Step::Success(success) => (success, None),
                 Step::Challenge(_) => return Err(disorder()),
@@ -362,7 +366,7 @@ async fn by_token(
     token: Token,
 ) -> Result<Inline, ConnectError> {
     let mut exchange = Exchange { dialogue, profile: Profile::Sasl2 };
-    let mut extras = login.extras(offer, bindings);
+    let mut extras = login.extras(Profile::Sasl2, offer, bindings);
     extras.retain(|extra| !extra.is("request-token", ns::FAST));
     extras.push(Token::mark());
     exchange.begin(token.mechanism(), &token.message(&login.username, bindings), extras).await?;
@@ -440,7 +444,8 @@ async fn challenge(
         }
     };
     let first = ClientFirst::new(mechanism, gs2, &login.username, nonce()?);
-    exchange.begin(name, first.message().as_bytes(), login.extras(offer, bindings)).await?;
+    let extras = login.extras(exchange.profile, offer, bindings);
+    exchange.begin(name, first.message().as_bytes(), extras).await?;
     match exchange.step().await? {
         Step::Challenge(message) => Ok(first.challenged(&message, &offer.advertised(exchange.profile))?),
         Step::Success(_) => Err(ConnectError::Protocol {

@@ -295,3 +295,73 @@ async fn somebody_elses_resource_is_never_ours() {
     conn.send(&format!("{}<stream:features/>", success.replace("</success>", bound))).await;
     assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)));
 }
+
+/// A server that was asked for nothing, to resume, or to bind, and answers something else.
+#[tokio::test]
+async fn what_was_not_asked_for_along_with_a_login_is_no_session() {
+    const BOUND: &str = "<bound xmlns='urn:xmpp:bind:0'/>";
+    const RESUMED: &str = "<resumed xmlns='urn:xmpp:sm:3' previd='session' h='0'/>";
+    for answer in [BOUND, RESUMED] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        let mut conn = admit(&server, answer).await;
+        conn.try_send("<stream:features/>").await;
+        assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)), "{answer}");
+    }
+    for answer in [BOUND.to_owned(), [RESUMED, BOUND].concat()] {
+        let server = Server::new().await;
+        let mut stream = server.client("secret");
+        go_on(&mut admit(&server, "").await).await;
+        while event(&mut stream).await != "suspended" {}
+        let mut conn = admit(&server, &answer).await;
+        conn.try_send("<stream:features/>").await;
+        assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)), "{answer}");
+    }
+    for answer in ["", RESUMED] {
+        let server = Server::new().await;
+        let (mut stream, mut conn, proof) = binding_along(&server).await;
+        conn.extras = answer.to_owned();
+        conn.send(&conn.sasl("success", &proof)).await;
+        conn.try_send(&format!("<stream:features>{BIND_AND_SM}</stream:features>")).await;
+        assert!(matches!(failure(&mut stream).await, (ConnectError::Protocol { .. }, true)), "{answer}");
+    }
+}
+
+/// RFC 6120's way is left to a server that could not bind a resource along with the login.
+#[tokio::test]
+async fn a_resource_that_could_not_be_bound_along_with_the_login_is_bound_behind_it() {
+    let server = Server::new().await;
+    let (mut stream, mut conn, proof) = binding_along(&server).await;
+    conn.extras = "<failed xmlns='urn:xmpp:bind:0'/>".to_owned();
+    conn.send(&conn.sasl("success", &proof)).await;
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
+/// What SASL2 can do along with a login says nothing of a login by SASL.
+#[tokio::test]
+async fn a_login_by_sasl_asks_to_resume_behind_it() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let weaker = INLINE.replace("SCRAM-SHA-256", "SCRAM-SHA-1");
+    let offer = format!("{}{weaker}", mechanisms(&["SCRAM-SHA-256"]));
+    for expected in ["online me@example.org/here", "resumed"] {
+        let mut conn = server.accept_secure().await;
+        conn.open(&offer).await;
+        conn.scram(ScramMechanism::Sha256, "secret").await;
+        conn.open(BIND_AND_SM).await;
+        if expected == "resumed" {
+            conn.element("resume").await;
+            conn.send("<resumed xmlns='urn:xmpp:sm:3' previd='session' h='0'/>").await;
+        } else {
+            conn.bind("me@example.org/here").await;
+            conn.element("enable").await;
+            conn.send("<enabled xmlns='urn:xmpp:sm:3' id='session' resume='true'/>").await;
+        }
+        assert!(event(&mut stream).await.starts_with("authenticated"));
+        assert_eq!(event(&mut stream).await, expected);
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
+    }
+}
