@@ -57,6 +57,10 @@ prosed.addEventListener("statechange", showState);
 showState();
 $("main").hidden = false;
 
+const showActivity = () => prosed.setActivity({ active: !document.hidden }).catch(() => {});
+document.addEventListener("visibilitychange", showActivity);
+if (document.hidden) showActivity();
+
 const accounts = new Map();
 let chosen;
 let leaving = new AbortController();

@@ -16,7 +16,7 @@ use prosed_session::{
     Call, Command, ConnectionState, ContactsChanged, Effect, Failure, Input, Notice, Now, Session, Snapshot,
     Software, Ticket, Timestamp, Write,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::cache::{Share, StoreAnswer};
@@ -95,6 +95,8 @@ pub(crate) struct Actor<'a> {
     heard: Instant,
     /// The state that UIs know.
     state: StateGauge,
+    /// Whether anybody is watching.
+    watched: watch::Receiver<bool>,
     /// The connection is lost, and has not come back.
     lost: bool,
     effects: Vec<Effect>,
@@ -118,6 +120,8 @@ enum Event {
     Stream(StreamEvent),
     Message(Message),
     Store(StoreAnswer),
+    /// Somebody watches, or nobody does any more.
+    Watched,
     Tick,
     /// Nobody can reach us any more.
     Orphaned,
@@ -143,6 +147,7 @@ impl<'a> Actor<'a> {
         let (answers_to, answers) = mpsc::unbounded_channel();
         let session = Session::new(account.clone(), Software::prosed(), cached, rand::random(), now());
         let state = StateGauge::new(&shell.metrics, session.account().state);
+        let watched = shell.activity.watched();
         Self {
             account,
             shell,
@@ -159,6 +164,7 @@ impl<'a> Actor<'a> {
             pins: Pins::default(),
             heard: Instant::now(),
             state,
+            watched,
             lost: false,
             effects: Vec::new(),
             writes: Vec::new(),
@@ -279,9 +285,9 @@ impl<'a> Actor<'a> {
                 self.shell.metrics.received(&stanza);
                 self.input(Input::Stanza(stanza));
             }
-            StreamEvent::Online { jid, roster_versioning, stanza_bytes } => {
+            StreamEvent::Online { jid, roster_versioning, stanza_bytes, client_state } => {
                 self.back(false);
-                self.input(Input::Online { jid, roster_versioning, stanza_bytes });
+                self.input(Input::Online { jid, roster_versioning, stanza_bytes, client_state });
             }
             StreamEvent::Resumed { stanza_bytes } => {
                 self.back(true);
@@ -347,6 +353,11 @@ impl<'a> Actor<'a> {
                         Some(Ok(())) => self.shell.metrics.sent(kind),
                         Some(Err(error)) => debug!(account = %self.account, %error, "not sent"),
                         None => debug!(account = %self.account, "no stream to send to"),
+                    }
+                }
+                Effect::ClientState { active } => {
+                    if let Some(stream) = &mut self.survivors.stream {
+                        stream.client_state(active);
                     }
                 }
                 Effect::Reply { call, result } => {
@@ -439,6 +450,7 @@ impl turns::Worker for Actor<'_> {
             event = next(stream) => Event::Stream(event),
             message = inbox.recv() => message.map_or(Event::Orphaned, Event::Message),
             Some(answer) = self.answers.recv() => Event::Store(answer),
+            Ok(()) = self.watched.changed() => Event::Watched,
             () = sleep_until(deadline) => Event::Tick,
         })
     }
@@ -466,6 +478,11 @@ impl turns::Worker for Actor<'_> {
                     self.probe();
                 }
                 self.keep_what_is_owed().await;
+                // The call itself may be why somebody counts as watching.
+                if self.watched.has_changed().is_ok_and(|changed| changed) {
+                    let is_watched = *self.watched.borrow_and_update();
+                    self.input(Input::Watched(is_watched));
+                }
                 self.input(Input::Command { call, command });
             }
             Event::Message(Message::Login { login, begun }) => {
@@ -488,6 +505,10 @@ impl turns::Worker for Actor<'_> {
                 }
             }
             Event::Store(StoreAnswer::Found(ticket, result)) => self.input(Input::Found { ticket, result }),
+            Event::Watched => {
+                let is_watched = *self.watched.borrow_and_update();
+                self.input(Input::Watched(is_watched));
+            }
             Event::Tick => self.input(Input::Tick),
             Event::Orphaned => self.ended = Some(Ended::Gone),
         }

@@ -1,6 +1,7 @@
 //! The prosed daemon: a thin shell of I/O around the pure sessions of `prosed-session`.
 
 mod accounts;
+mod activity;
 mod actor;
 mod cache;
 mod check;
@@ -43,6 +44,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use accounts::Accounts;
+use activity::Activity;
 use cache::{Store, StoreError};
 use config::{Config, Flags};
 use credentials::Credentials;
@@ -231,12 +233,14 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     let Opened { store, registry, starts, _end, credentials, log, token, picture_key, listeners, _socket } =
         opened;
     let translator = Translator::new(picture_key);
+    let activity = Activity::new();
     let (sessions, counts) = (SessionMetrics::default(), DoorMetrics::default());
     let metrics = Metrics::new()
         .with(|to| sessions.register(to))
         .with(|to| log.register(to))
         .with(|to| store.register(to))
-        .with(|to| counts.register(to));
+        .with(|to| counts.register(to))
+        .with(|to| activity.register(to));
     let shell = Shell {
         store: store.clone(),
         registry,
@@ -244,6 +248,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         credentials,
         log: Arc::clone(&log),
         metrics: sessions,
+        activity: Arc::clone(&activity),
         announcer: Box::new(translator.clone()),
         tls,
         overrides: config.accounts.clone(),
@@ -254,6 +259,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
     let services = Services {
         accounts: Arc::clone(&accounts),
         log: Arc::clone(&log),
+        activity: Arc::clone(&activity),
         translator,
         images: images(&store),
         counts,
@@ -262,6 +268,7 @@ async fn live(config: Arc<Config>, passed: Listeners, given: Option<PathBuf>) ->
         allowed_origins: config.allowed_origins.clone(),
         descriptors: service::descriptors(),
     };
+    tokio::spawn(async move { activity.run().await });
     let mut doors = rpc::serve(listeners, services).map_err(failed(Exit::Address))?;
     let endpoint = Endpoint {
         url: address.map(|address| format!("ws://{address}/rpc")),

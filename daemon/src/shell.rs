@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::activity::Activity;
 use crate::cache::Store;
 use crate::config::{AccountOverride, TlsMode};
 use crate::credentials::{Credentials, Found, Password, Secret, StoreName};
@@ -36,6 +37,7 @@ pub(crate) struct Shell {
     pub(crate) credentials: Credentials,
     pub(crate) log: Arc<EventLog>,
     pub(crate) metrics: SessionMetrics,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) announcer: Box<dyn Announcer>,
     pub(crate) tls: Arc<stream::TlsConfig>,
     pub(crate) overrides: BTreeMap<BareJid, AccountOverride>,

@@ -195,6 +195,14 @@ pub struct AccountParams {
     pub account: Option<String>,
 }
 
+/// The parameters of `set_activity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetActivityParams {
+    /// Whether somebody is looking.
+    pub active: bool,
+}
+
 /// The parameters of `set_presence`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -5,7 +5,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::account::{Account, AccountParams, LoginParams, LogoutParams, SetPresenceParams};
+use crate::account::{
+    Account, AccountParams, LoginParams, LogoutParams, SetActivityParams, SetPresenceParams,
+};
 use crate::contact::{
     AddContactParams, Contact, ContactParams, GroupRenamed, LoadProfileParams, LoadRosterParams,
     LoadedAvatar, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
@@ -111,6 +113,18 @@ methods! {
     ShowContacts = "show_contacts"(ShowContactsParams) -> Done,
         errors [AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError],
         example {"jids": ["romeo@example.net", "juliet@example.net"]} => json!({});
+
+    /// Report whether somebody is looking at this UI.
+    ///
+    /// While nobody is looking at any UI, servers that support it (XEP-0352) hold back what is not urgent, such as
+    /// presences. A connection counts as active while it has a subscription; this call decides instead, until the
+    /// connection closes. A window calls it when it is hidden, or the screen is locked, and when it is back. After
+    /// a call on any other connection, somebody counts as looking for ten minutes, so scripts need not do anything.
+    /// When an account becomes active, `load_roster`, `load_state`, `get_contact` and `get_account` wait for what its
+    /// server held back, two seconds at most, and the changes are reported as `initial`.
+    SetActivity = "set_activity"(SetActivityParams) -> Done,
+        errors [SubscriptionNeedsWebSocket],
+        example {"active": false} => json!({});
 
     /// Add a contact to the roster, and request their presence unless `subscribe` is false.
     ///

@@ -26,8 +26,8 @@ mod subscription;
 pub mod visible;
 
 pub use account::{
-    Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetPresenceParams,
-    TlsMode,
+    Account, AccountParams, ConnectionState, LoginParams, LogoutParams, SecretStore, SetActivityParams,
+    SetPresenceParams, TlsMode,
 };
 pub use contact::{
     AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, GroupRenamed,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::metrics::Scrape;
 use crate::proxy::{Cut, Proxy, Way};
 use crate::server::Setup;
 use crate::{Contact, Daemon, Kind, PATIENCE, Server, Ui, png};
@@ -85,6 +86,9 @@ impl Scene {
                 self.watchers.push(watcher(&self.daemon).await);
             }
             "knocks" => return self.proxy.connections().into(),
+            "watching" => {
+                return Scrape::of(&self.daemon).await.value("prosed_watching_connections", &[]).into();
+            }
             "carried" => return self.proxy.bytes(Way::Down).into(),
             "heard" => return self.heard(&wish).await,
             other => panic!("nobody knows how to make this happen: {other}"),

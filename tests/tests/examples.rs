@@ -41,6 +41,7 @@ const ORDER: &[&str] = &[
     "set_avatar",
     "set_profile",
     "set_presence",
+    "set_activity",
     "get_version",
     "logout",
 ];

@@ -1,5 +1,7 @@
 //! What contacts and our other devices do, and what of it reaches a UI, on real servers.
 
+use std::time::Duration;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use prosed_tests::contact::Client;
 use prosed_tests::hostile::nested;
@@ -7,6 +9,7 @@ use prosed_tests::server::Setup;
 use prosed_tests::xml::find;
 use prosed_tests::{Contact, Daemon, Kind, Server, Ui, on_both_servers, png};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 const ALICE: &str = "alice@prosed.test";
 const DISCO: &str = "http://jabber.org/protocol/disco#info";
@@ -17,6 +20,7 @@ on_both_servers!(
     an_old_vcard_is_found_on_request,
     contacts_may_ask_what_we_are_and_strangers_may_not,
     a_contact_on_two_devices_shows_the_best,
+    what_was_held_back_is_in_the_next_roster,
 );
 
 async fn start(server: &Server) -> (Daemon, Ui) {
@@ -138,4 +142,39 @@ async fn a_contact_cannot_end_us_with_a_deep_stanza() {
     let after = ui.call("get_account", json!({})).await.expect("an account");
     assert_eq!((&after["since"], daemon.is_running()), (&account["since"], true), "the stream lives");
     assert!(daemon.log().contains("a stanza that exceeds our limits was dropped"), "{}", daemon.log());
+}
+
+/// Alice's status, as an event within a second, if it arrives.
+async fn hears_status(ui: &Ui, status: &str) -> Option<Value> {
+    let fits = |event: &Value| event["contacts"][0]["status"] == status;
+    ui.event_within(Duration::from_secs(1), "contactChanged", fits).await
+}
+
+async fn what_was_held_back_is_in_the_next_roster(kind: Kind) {
+    let server = Server::start(Setup::new(kind).friends("me", "alice")).await;
+    let mut alice = Contact::online(&server, "alice").await;
+    let (_daemon, ui) = start(&server).await;
+    ui.call("set_activity", json!({ "active": false })).await.expect("said");
+    // The server is told once the login has settled, after two seconds of quiet.
+    let mut held_back = None;
+    for n in 0..5 {
+        sleep(Duration::from_millis(2_500)).await;
+        let status = format!("status {n}");
+        alice.set_presence(Some("away"), Some(&status)).await;
+        if hears_status(&ui, &status).await.is_none() {
+            held_back = Some(status);
+            break;
+        }
+    }
+    let status = held_back.expect("the server holds presences back");
+    let shown = |contacts: Vec<Value>| contacts[0]["status"].clone();
+    assert_ne!(shown(ui.contacts().await), *status, "nobody looks, and the server is not asked");
+
+    ui.call("set_activity", json!({ "active": true })).await.expect("said");
+    assert_eq!(shown(ui.contacts().await), *status, "a roster waits for what was held back");
+    let event = hears_status(&ui, &status).await.expect("it is told");
+    assert_eq!(event["initial"], true, "it has not just happened: {event}");
+    alice.set_presence(None, Some("back")).await;
+    let event = hears_status(&ui, "back").await.expect("at once");
+    assert_eq!(event["initial"], Value::Null, "{event}");
 }

@@ -117,6 +117,21 @@ export interface Methods {
   showContacts(params: ShowContactsParams, options?: CallOptions): Promise<Done>;
 
   /**
+   * Report whether somebody is looking at this UI.
+   *
+   * While nobody is looking at any UI, servers that support it (XEP-0352) hold back what is not
+   * urgent, such as presences. A connection counts as active while it has a subscription; this call
+   * decides instead, until the connection closes. A window calls it when it is hidden, or the
+   * screen is locked, and when it is back. After a call on any other connection, somebody counts as
+   * looking for ten minutes, so scripts need not do anything. When an account becomes active,
+   * `load_roster`, `load_state`, `get_contact` and `get_account` wait for what its server held
+   * back, two seconds at most, and the changes are reported as `initial`.
+   *
+   * @throws {ProsedError} subscriptionNeedsWebSocket, limitExceeded
+   */
+  setActivity(params: SetActivityParams, options?: CallOptions): Promise<Done>;
+
+  /**
    * Add a contact to the roster, and request their presence unless `subscribe` is false.
    *
    * It answers once the server has it. `message` is sent with the request, as in
@@ -375,6 +390,12 @@ export interface ShowContactsParams {
   jids: string[];
   /** The account: a bare JID. Optional if there is only one. */
   account?: string;
+}
+
+/** The parameters of `setActivity`. */
+export interface SetActivityParams {
+  /** Whether somebody is looking. */
+  active: boolean;
 }
 
 /** The parameters of `addContact`. */

@@ -11,6 +11,7 @@ export const METHODS = {
   loadState: "load_state",
   getContact: "get_contact",
   showContacts: "show_contacts",
+  setActivity: "set_activity",
   addContact: "add_contact",
   updateContact: "update_contact",
   renameGroup: "rename_group",

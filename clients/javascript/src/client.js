@@ -13,11 +13,16 @@ const ROSTER_PAGE = 1000;
 
 export class Prosed extends EventTarget {
   #link;
+  /** What `setActivity` last said, for the next connection. */
+  #activity;
 
   /** See `Link.open`. */
   static async over(way, signal) {
     const prosed = new Prosed();
-    const onchange = () => prosed.dispatchEvent(new Event("statechange"));
+    const onchange = () => {
+      if (prosed.state === "connected" && prosed.#activity) prosed.setActivity(prosed.#activity).catch(() => {});
+      prosed.dispatchEvent(new Event("statechange"));
+    };
     prosed.#link = await Link.open(way, signal, onchange);
     return prosed;
   }
@@ -34,6 +39,12 @@ export class Prosed extends EventTarget {
     signal?.throwIfAborted();
     const connection = this.#link.ready() ?? (await this.#link.next(signal, CALL_PATIENCE));
     return connection.call(method, params, signal);
+  }
+
+  /** It is said again when the client reconnects. */
+  async setActivity(params, options) {
+    this.#activity = params;
+    return this.call("set_activity", params, options);
   }
 
   /** All of it, whatever its size: page by page. With `limit` or `after`, it is just that page. */

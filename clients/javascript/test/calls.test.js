@@ -7,9 +7,9 @@ import { join } from "node:path";
 
 import { Prosed, ProsedError, connect } from "prosed";
 
-import { stage, test } from "./stage.js";
+import { stage, test, until } from "./stage.js";
 
-const { me, url, token, runtimeDir } = await stage("where");
+const { me, url, token, runtimeDir, proxied } = await stage("where");
 
 test("finds the daemon and calls it by name", async (t) => {
   const prosed = await connect();
@@ -34,6 +34,24 @@ test("connects to an address that it is given", async (t) => {
   assert.equal(small.status, 200);
   assert.ok((await small.arrayBuffer()).byteLength > 0);
   assert.equal(prosed.avatarUrl(undefined, 64), undefined);
+});
+
+test("says whether somebody is looking, again on each connection", async (t) => {
+  const others = await stage("watching");
+  const prosed = await connect({ url: proxied, token });
+  t.after(() => prosed.close());
+  const events = prosed.events()[Symbol.asyncIterator]();
+  const first = events.next();
+  await until(async () => (await stage("watching")) === others + 1);
+  await prosed.setActivity({ active: false });
+  assert.equal(await stage("watching"), others);
+  await stage("cut");
+  await stage("presence", { status: "after the cut" });
+  await first;
+  await prosed.getVersion();
+  assert.equal(await stage("watching"), others);
+  await prosed.setActivity({ active: true });
+  assert.equal(await stage("watching"), others + 1);
 });
 
 test("has a method for each of the API", async () => {

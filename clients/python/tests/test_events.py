@@ -48,6 +48,29 @@ class Events(Live):
             self.assertTrue(all(event.seq > roster.seq for event in taken))
             self.assertFalse(any(self.told("before")(event) for event in taken))
 
+    async def test_whether_somebody_is_looking(self) -> None:
+        others = await self.stage("watching")
+
+        async def watching() -> int:
+            return int(await self.stage("watching")) - int(others)
+
+        async with self.connect() as client:
+            await client.get_version()
+            self.assertEqual(await watching(), 0)
+            async with client.events() as events:
+                self.assertEqual(await watching(), 1)
+                await client.set_activity(False)
+                while await watching() > 0:
+                    await asyncio.sleep(0.01)
+                # The answer is not taken for an event, and new connections say it, too.
+                await self.presence("still heard")
+                await self.take(events, self.told("still heard"))
+                async with client.events():
+                    self.assertEqual(await watching(), 0)
+                await client.set_activity(True)
+                while await watching() < 2:
+                    await asyncio.sleep(0.01)
+
     async def test_only_those_that_are_asked_for(self) -> None:
         async with self.connect() as client:
             seq = (await client.load_roster()).seq

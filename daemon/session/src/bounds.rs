@@ -111,6 +111,8 @@ pub(crate) const ROSTER_WAIT: Duration = Duration::from_secs(2);
 pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// After this long, login counts as settled, however busy the server is.
 pub(crate) const SETTLED_AT_LAST: Duration = Duration::from_secs(20);
+/// The longest that calls wait for what the server held back: one round trip, as a rule.
+pub(crate) const REFRESH_WAIT: Duration = Duration::from_secs(2);
 /// For this long after our initial presence, a device not yet seen on this stream counts as having been there before.
 /// The answers (RFC 6121 §4.3) arrive when our server has reached the contact's: in milliseconds if the two are
 /// connected, within half a minute if they must connect or the attempt fails first.

@@ -44,7 +44,7 @@ impl Flood {
         let mut session = Session::new(account, Software::prosed(), cached, 1, now);
         let jid = "marc@prose.org/x".parse().unwrap();
         session.handle(
-            Input::Online { jid, roster_versioning: false, stanza_bytes: None },
+            Input::Online { jid, roster_versioning: false, stanza_bytes: None, client_state: false },
             now,
             &mut Vec::new(),
         );
@@ -138,6 +138,7 @@ impl Flood {
             caps: _,
             // What grows here are the calls of UIs, each of which waits.
             presence: _,
+            client_state: _,
             // They hold no collection.
             roster: _,
             account: _,
@@ -163,6 +164,8 @@ impl Flood {
             connection: _,
             presence: _,
             startup: _,
+            // Calls of UIs, each of which waits.
+            client_state: _,
         } = stream;
         assert!(people.entries() <= 2, "{} changes or looks", people.entries());
         assert!(last_seen.entries() <= 1, "{} last seen", last_seen.entries());

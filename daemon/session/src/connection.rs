@@ -156,7 +156,9 @@ impl Session {
             self.stream.pending.prolong(step.now.monotonic);
             self.stream.presence.keep();
             self.last_seen.regain_sight();
+            self.stream.client_state.resume();
             self.tell(step);
+            self.tell_client_state(step);
             if self.stream.startup.is_announced() {
                 let account = Answer::Account(Box::new(self.account()));
                 self.answer_waiting(&Awaited::Login, &Ok(account), step);
@@ -215,9 +217,11 @@ impl Session {
     fn end_stream(&mut self, state: ConnectionState, step: &mut Step<'_>) {
         self.connection.enter(state, step.now.wall);
         self.end_all_renames(&Failure::Offline, step);
-        for request in std::mem::take(&mut self.stream).pending.into_requests() {
+        let ended = std::mem::take(&mut self.stream);
+        for request in ended.pending.into_requests() {
             tracing::debug!(?request, "request ended with its stream");
         }
         self.fail_waiting_for_answers(step);
+        self.handle_held(ended.client_state.into_calls(), step);
     }
 }

@@ -19,8 +19,8 @@ pub enum Input {
     /// The shell has begun to connect.
     Connecting,
     /// A new stream is authenticated and bound; no state of an earlier stream is left. `stanza_bytes`: how large a
-    /// stanza may be, if the server says so (XEP-0478).
-    Online { jid: FullJid, roster_versioning: bool, stanza_bytes: Option<u32> },
+    /// stanza may be, if the server says so (XEP-0478). `client_state`: the server supports XEP-0352.
+    Online { jid: FullJid, roster_versioning: bool, stanza_bytes: Option<u32>, client_state: bool },
     /// The stream has resumed with its state (XEP-0198).
     Resumed { stanza_bytes: Option<u32> },
     /// The connection is lost; the stream may still resume.
@@ -36,6 +36,8 @@ pub enum Input {
     Saved { ticket: Ticket, result: Result<(), StoreFailed> },
     /// The answer to an [`Effect::Read`]: `None` if there is no such record, or a damaged one.
     Found { ticket: Ticket, result: Result<Option<Record>, StoreFailed> },
+    /// Whether a UI is watching. Until this is first reported, one is.
+    Watched(bool),
     /// The time named by `next_deadline` has come.
     Tick,
 }
@@ -50,6 +52,8 @@ pub enum Effect {
     Read { query: Query, ticket: Ticket },
     /// Send this to the server; it takes this many bytes.
     Send { stanza: Box<Stanza>, bytes: usize },
+    /// Tell the server whether anybody is watching (XEP-0352), before it is sent anything else.
+    ClientState { active: bool },
     /// Answer this call; each call is answered exactly once.
     Reply { call: Call, result: Result<Answer, Failure> },
     /// Notify the UIs.

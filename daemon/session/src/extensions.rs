@@ -59,10 +59,12 @@ impl Session {
             ids: _,
             roster: _,
             presence: _,
+            client_state: _,
             caps: _,
         } = self;
         let Stream {
             startup,
+            client_state,
             pending,
             background,
             presence,
@@ -81,6 +83,7 @@ impl Session {
             // A suspended stream keeps its requests: answers may still arrive.
             pending.next_deadline().filter(|_| is_online),
             startup.next_deadline().filter(|_| is_online),
+            client_state.next_deadline(),
             // Those in line are queried after an answer.
             background.next_deadline().filter(|_| self.may_line_up()),
             presence.next_deadline(),
@@ -107,6 +110,7 @@ impl Session {
         self.handle_overdue_calls(step);
         self.handle_startup_deadlines(step);
         self.handle_presence_deadlines(step);
+        self.handle_client_state_deadline(step);
         self.fetch_what_waited(step.now.monotonic);
         self.ask_on(step);
         self.dropped.tell(step.now);
@@ -141,6 +145,7 @@ impl Session {
             ids: _,
             roster: _,
             presence: _,
+            client_state: _,
             caps: _,
         } = self;
         fetches.forget(jid);
@@ -160,6 +165,7 @@ impl Session {
             // They know of no contacts.
             connection: _,
             startup: _,
+            client_state: _,
             presence: _,
             vcard_edits: _,
         } = stream;

@@ -15,6 +15,7 @@ pub mod bounds;
 mod bounds_tests;
 mod caps;
 mod carbons;
+mod client_state;
 mod command;
 mod connection;
 mod disco;
@@ -114,6 +115,7 @@ pub struct Session {
     tickets: effect::Tickets,
     ids: pending::Ids,
     roster: roster::State,
+    client_state: client_state::State,
     presence: presence::State,
     last_seen: last_seen::State,
     subscriptions: subscription::State,
@@ -146,6 +148,7 @@ impl Session {
             tickets: effect::Tickets::default(),
             ids: pending::Ids::new(seed),
             roster,
+            client_state: client_state::State::default(),
             presence: presence::State::new(presence),
             last_seen: last_seen::State::default(),
             subscriptions: subscription::State::new(requests),
@@ -169,7 +172,10 @@ impl Session {
         let step = &mut self.step(now, effects);
         match input {
             Input::Connecting => self.handle_connecting(step),
-            Input::Online { jid, roster_versioning, .. } => self.handle_online(jid, roster_versioning, step),
+            Input::Online { jid, roster_versioning, client_state, .. } => {
+                self.handle_online(jid, roster_versioning, step);
+                self.stream.client_state.begin(client_state);
+            }
             Input::Resumed { .. } => self.handle_resumed(step),
             Input::Suspended => self.handle_suspended(step),
             Input::Offline { failure, retry_at } => self.handle_offline(failure, retry_at, step),
@@ -181,7 +187,12 @@ impl Session {
                     Stanza::Presence(presence) => self.handle_presence(presence, step),
                 }
             }
-            Input::Command { call, command } => self.handle_command(call, command, step),
+            Input::Command { call, command } => {
+                if let Some((call, command)) = self.stream.client_state.hold(call, command) {
+                    self.handle_command(call, command, step);
+                }
+            }
+            Input::Watched(is_watched) => self.handle_watched(is_watched, step),
             Input::Saved { ticket, result } => self.handle_saved(ticket, result, step),
             Input::Found { ticket, result } => self.handle_found(ticket, result, step),
             Input::Tick => self.handle_tick(step),
@@ -221,6 +232,11 @@ impl Session {
     /// One contact, if this JID is one.
     pub fn contact(&self, jid: &BareJid) -> Option<Contact> {
         self.people.contact(jid)
+    }
+
+    /// All contacts, sorted by JID.
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.people.contacts()
     }
 
     /// Whether there is a roster to show, from the cache or the server.
@@ -321,6 +337,9 @@ impl Session {
         let before = self.usage_of(&bare);
         self.note_presence(&from, &presence, step);
         self.note_caps(&from, &presence, step);
+        if self.stream.client_state.is_refreshing() {
+            self.people.note_initial(&bare);
+        }
         self.note_usage(before, self.usage_of(&bare));
         if presence.type_ == PresenceType::None {
             self.note_come(&bare, step.now);
@@ -398,6 +417,8 @@ impl Session {
                 self.handle_vcard_published(*vcard, source, outcome, step);
             }
             Request::EnableCarbons => carbons::note_result(&outcome),
+            // Any answer will do, also an error.
+            Request::Refresh => self.end_refresh(step),
             Request::Disco { asked } => self.handle_disco_result(asked, outcome, step),
             Request::AvatarMetadata { jid, known } => {
                 let failure = self.handle_avatar_metadata_result(&jid, known, outcome, step);

@@ -18,6 +18,7 @@ pub(crate) enum Request {
     OwnVcard { from: OwnVcardSource },
     PublishVcard { vcard: Box<Element>, source: VcardSource },
     EnableCarbons,
+    Refresh,
     Disco { asked: CapsQuery },
     AvatarMetadata { jid: BareJid, known: Option<Option<ImageId>> },
     AvatarData(AvatarQuery),

@@ -128,6 +128,7 @@ impl Session {
             self.stream.startup.settled_at = None;
             self.forget_stale_presences(step);
             self.catch_up(step);
+            self.tell_client_state(step);
         }
     }
 }

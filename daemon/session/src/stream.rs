@@ -2,14 +2,15 @@
 //! of it: what holds for one stream belongs in an extension's `PerStream`, what lasts in its `State`.
 
 use crate::{
-    background, caps, connection, image, lookups, pending, presence, rename, roster, startup, vcard_edit,
-    vcard_temp,
+    background, caps, client_state, connection, image, lookups, pending, presence, rename, roster, startup,
+    vcard_edit, vcard_temp,
 };
 
 #[derive(Default)]
 pub(crate) struct Stream {
     pub(crate) connection: connection::PerStream,
     pub(crate) startup: startup::PerStream,
+    pub(crate) client_state: client_state::PerStream,
     pub(crate) pending: pending::Pending,
     pub(crate) lookups: lookups::Lookups,
     pub(crate) background: background::PerStream,

@@ -83,7 +83,12 @@ impl Bench {
         let session = Session::new(account, Software::prosed(), cached, 1, now);
         let mut bench = Self { session, now, effects: Vec::new(), asked: Vec::new() };
         let jid = "marc@prose.org/x".parse().unwrap();
-        bench.happen(Input::Online { jid, roster_versioning: false, stanza_bytes: None });
+        bench.happen(Input::Online {
+            jid,
+            roster_versioning: false,
+            stanza_bytes: None,
+            client_state: false,
+        });
         let roster = std::mem::take(&mut bench.asked);
         bench.sends(&format!("<iq type='result' id='{}'/>", roster[0].id));
         let carbons = std::mem::take(&mut bench.asked);
@@ -528,7 +533,7 @@ fn a_roster_has_a_bound_and_says_where_it_is_cut() {
 fn a_roster_that_comes_whole_is_cut_too() {
     let mut bench = Bench::new();
     let jid = "marc@prose.org/x".parse().unwrap();
-    bench.happen(Input::Online { jid, roster_versioning: true, stanza_bytes: None });
+    bench.happen(Input::Online { jid, roster_versioning: true, stanza_bytes: None, client_state: false });
     let id = bench.asked.pop().unwrap().id;
     let items: String = (0..bounds::ROSTER_CONTACTS + 1_000)
         .map(|n| format!("<item jid='contact{n}@example.org' subscription='both'/>"))

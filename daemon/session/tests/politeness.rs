@@ -64,6 +64,7 @@ impl Account {
             jid: "me@home.example/x".parse().unwrap(),
             roster_versioning: true,
             stanza_bytes: None,
+            client_state: false,
         };
         account.happen(online);
         account

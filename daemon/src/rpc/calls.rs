@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, ready};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{OVERSIZED_RESPONSE_CODE, TOO_BIG_BATCH_RESPONSE_CODE};
-use prosed_protocol::api::{self, CallName, Method, SUBSCRIPTIONS};
+use prosed_protocol::api::{self, CallName, Done, Method, SUBSCRIPTIONS};
 use prosed_protocol::{ApiError, ErrorKind, SubscriptionId, parse_params};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -81,6 +81,9 @@ impl Calls {
     }
 
     fn begin_uncounted(&self, request: Request<'_>, came: Came) -> BoxFuture<'static, Answer> {
+        if request.method != api::SetActivity::NAME {
+            self.connection.viewer().calls();
+        }
         let came = if request.id.is_some() { came } else { Came::InBatch };
         let id = request.id.unwrap_or_else(PeerId::null);
         let Some(permit) = self.connection.try_begin_call() else {
@@ -174,6 +177,7 @@ impl Call<'_> {
             CallName::ShowContacts => {
                 self.concerning(api::ShowContacts, AtOnce, |p| p.account.as_deref(), methods::show_contacts)
             }
+            CallName::SetActivity => self.set_activity(),
             CallName::AddContact => {
                 self.concerning(api::AddContact, Usual, |p| p.account.as_deref(), methods::add_contact)
             }
@@ -276,6 +280,21 @@ impl Call<'_> {
         match parse_params::<M>(self.params) {
             Ok(params) => {
                 respond(M::NAME, self.id, self.permit, method(Arc::clone(self.api), params)).boxed()
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// It concerns this connection alone.
+    fn set_activity(self) -> BoxFuture<'static, Answer> {
+        if !self.connection.is_websocket() {
+            let message = "Activity is that of a WebSocket: a request by POST has none.";
+            return self.refuse(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket).message(message));
+        }
+        match parse_params::<api::SetActivity>(self.params) {
+            Ok(params) => {
+                self.connection.viewer().says(params.active);
+                respond(api::SetActivity::NAME, self.id, self.permit, ready(Ok(Done {}))).boxed()
             }
             Err(error) => self.refuse(error),
         }

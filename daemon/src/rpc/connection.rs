@@ -11,6 +11,7 @@ use super::limits::CALLS_IN_FLIGHT;
 use super::methods::Answered;
 use super::metrics::OpenWebsocket;
 use super::order::Order;
+use crate::activity::Viewer;
 
 /// One WebSocket, or one POST.
 pub(super) struct Connection {
@@ -18,16 +19,18 @@ pub(super) struct Connection {
     /// Absent for a POST.
     websocket: Option<OpenWebsocket>,
     calls: Arc<Semaphore>,
+    viewer: Mutex<Viewer>,
     /// By id. A subscription ends when its sender is dropped.
     subscriptions: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
 impl Connection {
-    pub(super) fn new(websocket: Option<OpenWebsocket>) -> Self {
+    pub(super) fn new(websocket: Option<OpenWebsocket>, viewer: Viewer) -> Self {
         Self {
             order: Order::default(),
             websocket,
             calls: Arc::new(Semaphore::new(CALLS_IN_FLIGHT)),
+            viewer: Mutex::new(viewer),
             subscriptions: Mutex::default(),
         }
     }
@@ -67,12 +70,22 @@ impl Connection {
     pub(super) fn open_subscription(&self, id: u64) -> oneshot::Receiver<()> {
         let (sender, ended) = oneshot::channel();
         self.subscriptions().insert(id, sender);
+        self.viewer().subscribes();
         ended
     }
 
     /// Ends a subscription; returns whether there was one.
     pub(super) fn close_subscription(&self, id: u64) -> bool {
-        self.subscriptions().remove(&id).is_some()
+        let was_open = self.subscriptions().remove(&id).is_some();
+        if was_open {
+            self.viewer().unsubscribes();
+        }
+        was_open
+    }
+
+    /// Its part in whether anybody is watching.
+    pub(super) fn viewer(&self) -> MutexGuard<'_, Viewer> {
+        self.viewer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn subscriptions(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {

@@ -218,7 +218,7 @@ fn upgrade(door: &Door, mut request: Request, place: OwnedSemaphorePermit) -> Re
     let sink = MethodSink::new(outgoing.clone());
     let calls = Calls {
         api: Arc::clone(&door.api),
-        connection: Arc::new(Connection::new(Some(door.api.counts.websocket()))),
+        connection: Arc::new(Connection::new(Some(door.api.counts.websocket()), door.api.activity.viewer())),
         subscriptions: Some(Subscriptions::new(door.subscriptions.clone(), Arc::clone(&door.ids), sink)),
     };
     let websocket = WebSocket { calls, outgoing, messages, patience: door.patience, stop: door.stop.clone() };
@@ -243,7 +243,7 @@ async fn post(door: &Door, request: Request) -> Response {
         // and nobody reads this.
         Err(_) => return (StatusCode::BAD_REQUEST, "the body can't be read\n").into_response(),
     };
-    let connection = Arc::new(Connection::new(None));
+    let connection = Arc::new(Connection::new(None, door.api.activity.viewer()));
     let calls = Calls { api: Arc::clone(&door.api), connection, subscriptions: None };
     match calls.begin(&message).await {
         Some(answer) => json(answer).into_response(),

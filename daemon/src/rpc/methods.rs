@@ -29,6 +29,7 @@ use super::picture::Decoder;
 use super::sessions::Sessions;
 use super::text_limits;
 use super::translate::{self, Translator};
+use crate::activity::Activity;
 use crate::cache::ThumbnailSize;
 use crate::config::is_host;
 use crate::credentials::Password;
@@ -49,6 +50,7 @@ pub(crate) type Images = Arc<
 pub(super) struct Api {
     pub(super) sessions: Sessions,
     pub(super) log: Arc<EventLog>,
+    pub(super) activity: Arc<Activity>,
     pub(super) translator: Translator,
     pub(super) images: Images,
     pub(super) decoder: Decoder,

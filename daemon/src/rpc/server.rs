@@ -33,6 +33,7 @@ use super::token::Token;
 use super::translate::Translator;
 use super::visitors::{Visitor, Visitors};
 use crate::accounts::Accounts;
+use crate::activity::Activity;
 use crate::events::EventLog;
 use crate::metrics::Metrics;
 use crate::watchdog::Pulse;
@@ -45,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Services {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) activity: Arc<Activity>,
     /// The one used for events, so that its picture addresses match ours.
     pub(crate) translator: Translator,
     pub(crate) images: Images,
@@ -93,11 +95,30 @@ impl Doors {
 /// # Errors
 /// If a listener, the runtime or the thread cannot be set up.
 pub(crate) fn serve(listeners: Listeners, services: Services) -> io::Result<Doors> {
-    let Services { accounts, log, translator, images, counts, metrics, token, allowed_origins, descriptors } =
-        services;
+    let Services {
+        accounts,
+        log,
+        activity,
+        translator,
+        images,
+        counts,
+        metrics,
+        token,
+        allowed_origins,
+        descriptors,
+    } = services;
     let metrics = Arc::new(metrics);
     let decoder = Decoder::default();
-    let api = Api { sessions: Sessions::Real(accounts), log, translator, images, decoder, counts, metrics };
+    let api = Api {
+        sessions: Sessions::Real(accounts),
+        log,
+        activity,
+        translator,
+        images,
+        decoder,
+        counts,
+        metrics,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let mut doors = Vec::new();

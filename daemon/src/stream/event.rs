@@ -58,6 +58,8 @@ pub(crate) enum StreamEvent {
         roster_versioning: bool,
         /// How many bytes of a stanza the server takes, where it says so (XEP-0478).
         stanza_bytes: Option<u32>,
+        /// The server supports client states (XEP-0352).
+        client_state: bool,
     },
     /// The stream came back with its state (XEP-0198).
     Resumed {

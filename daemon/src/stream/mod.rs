@@ -88,12 +88,15 @@ struct State {
     session: u64,
     /// The connection is to be probed.
     probes: bool,
+    /// The client state that the server is to be told.
+    client_state: Option<bool>,
 }
 
 impl State {
     /// A session begins: what waits was meant for another one.
     fn begin_session(&mut self) -> u64 {
         self.outbox.clear();
+        self.client_state = None;
         self.session += 1;
         self.session
     }
@@ -152,7 +155,7 @@ impl Stream {
         let largest = outbox.largest();
         let shared = Arc::new(Shared {
             account: settings.account.clone(),
-            state: Mutex::new(State { outbox, session: 0, probes: false }),
+            state: Mutex::new(State { outbox, session: 0, probes: false, client_state: None }),
             handled: AtomicU64::new(0),
             counts: AtomicBool::new(false),
             online: AtomicBool::new(false),
@@ -214,6 +217,16 @@ impl Stream {
             self.shared.changed.notify_one();
         }
         Ok(())
+    }
+
+    /// Tells the server whether anybody is watching (XEP-0352), before any stanza that is sent from here on. Forgotten
+    /// if the connection is lost first.
+    pub(crate) fn client_state(&mut self, active: bool) {
+        let mut state = self.shared.lock();
+        if state.session == self.session && self.shared.online.load(Ordering::Relaxed) {
+            state.client_state = Some(active);
+            self.shared.changed.notify_one();
+        }
     }
 
     /// Finds out whether the connection still lives: asks the server now, and gives the connection up

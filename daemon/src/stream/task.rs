@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::backoff::{Backoff, STABLE};
 use super::connector::{BIND, Connector, Established};
 use super::line::Line;
-use super::login::bind::Begun;
+use super::login::bind::{Begun, SessionOffer};
 use super::manage::{Disorder, Managed};
 use super::outbox::Load;
 use super::{ConnectError, Shared, StreamEvent, Told};
@@ -260,8 +260,8 @@ impl Task {
                     }
                 }
                 let session = self.shared.lock().begin_session();
-                let roster_versioning = offer.roster_versioning;
-                let event = StreamEvent::Online { jid, roster_versioning, stanza_bytes };
+                let SessionOffer { roster_versioning, client_state, .. } = offer;
+                let event = StreamEvent::Online { jid, roster_versioning, stanza_bytes, client_state };
                 Told { session: Some(session), ..event.into() }
             }
         };

@@ -66,7 +66,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "mam", "offline", {sasl2} {bind2}
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "csi_simple", "mam", "offline", {sasl2} {bind2}
 }}
 {authentication}
 storage = "internal"

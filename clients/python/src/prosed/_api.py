@@ -1544,6 +1544,26 @@ class AsyncMethods:
         """
         await self.call("show_contacts", jids=list(jids), account=account)
 
+    async def set_activity(self, active: bool) -> None:
+        """Report whether somebody is looking at this UI.
+
+        While nobody is looking at any UI, servers that support it (XEP-0352) hold back what
+        is not urgent, such as presences. A connection counts as active while it has a
+        subscription; this call decides instead, until the connection closes. A window calls
+        it when it is hidden, or the screen is locked, and when it is back. After a call on
+        any other connection, somebody counts as looking for ten minutes, so scripts need
+        not do anything. When an account becomes active, `load_roster`, `load_state`,
+        `get_contact` and `get_account` wait for what its server held back, two seconds at
+        most, and the changes are reported as `initial`.
+
+        Args:
+            active: Whether somebody is looking.
+
+        Raises:
+            SubscriptionNeedsWebSocket, LimitExceeded.
+        """
+        await self.call("set_activity", active=active)
+
     async def add_contact(
         self,
         jid: str,
@@ -2137,6 +2157,26 @@ class Methods:
             AccountUnknown, AccountRequired, Offline, InvalidJid, InternalError, LimitExceeded.
         """
         self.call("show_contacts", jids=list(jids), account=account)
+
+    def set_activity(self, active: bool) -> None:
+        """Report whether somebody is looking at this UI.
+
+        While nobody is looking at any UI, servers that support it (XEP-0352) hold back what
+        is not urgent, such as presences. A connection counts as active while it has a
+        subscription; this call decides instead, until the connection closes. A window calls
+        it when it is hidden, or the screen is locked, and when it is back. After a call on
+        any other connection, somebody counts as looking for ten minutes, so scripts need
+        not do anything. When an account becomes active, `load_roster`, `load_state`,
+        `get_contact` and `get_account` wait for what its server held back, two seconds at
+        most, and the changes are reported as `initial`.
+
+        Args:
+            active: Whether somebody is looking.
+
+        Raises:
+            SubscriptionNeedsWebSocket, LimitExceeded.
+        """
+        self.call("set_activity", active=active)
 
     def add_contact(
         self,

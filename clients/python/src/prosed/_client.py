@@ -25,6 +25,7 @@ from ._wire import (
     MAX_CALLS,
     OPTIONS,
     ROSTER_PAGE,
+    Activity,
     Backoff,
     Cursor,
     Disconnected,
@@ -127,6 +128,7 @@ class Client(AsyncMethods):
         self._calls: _Calls | None = None
         self._connecting = asyncio.Lock()
         self._streams: WeakSet[EventStream[Any]] = WeakSet()
+        self._activity = Activity()
         self._is_closed = False
 
     async def __aenter__(self) -> Client:
@@ -161,6 +163,22 @@ class Client(AsyncMethods):
         JSON. Parameters that are `None` are left out.
         """
         return await (await self._connected()).call(method, params)
+
+    async def set_activity(self, active: bool) -> None:
+        """Reports whether somebody is looking at this UI: over all of this client's connections, those of
+        its event streams too, and again when they reconnect.
+
+        While nobody is looking at any UI, servers that support it (XEP-0352) hold back what is not
+        urgent, such as presences. It all arrives once somebody is looking again. By default, a client
+        with an event stream counts as looked at.
+
+        Args:
+            active: Whether somebody is looking.
+        """
+        self._activity.active = active
+        await super().set_activity(active)
+        for stream in list(self._streams):
+            await stream._say_activity()
 
     async def load_roster(
         self, *, account: str | None = None, limit: int | None = None, after: str | None = None
@@ -250,7 +268,7 @@ class Client(AsyncMethods):
                 or closed for good (`closed`).
         """
         cursor, watch = Cursor(events, account, since), Watch(on_state)
-        stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
+        stream: EventStream[Any] = EventStream(self._folder, cursor, watch, self._activity)
         self._streams.add(stream)
         return stream
 
@@ -260,6 +278,8 @@ class Client(AsyncMethods):
                 raise Disconnected("this client is closed")
             if self._calls is None or self._calls.is_over:
                 self._calls = _Calls(await _open(self._folder))
+                if (active := self._activity.active) is not None:
+                    await self._calls.call("set_activity", {"active": active})
             return self._calls
 
 
@@ -274,10 +294,11 @@ class EventStream(Generic[E]):
     It has its own connection: a slow reader delays no calls and no other readers.
     """
 
-    def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
+    def __init__(self, folder: Path, cursor: Cursor, watch: Watch, activity: Activity) -> None:
         self._folder = folder
         self._cursor = cursor
         self._watch = watch
+        self._activity = activity
         self._backoff = Backoff()
         self._socket: ClientConnection | None = None
         self._closed = asyncio.Event()
@@ -371,7 +392,15 @@ class EventStream(Generic[E]):
         if self._closed.is_set():
             await self._hang_up()
 
+    async def _say_activity(self) -> None:
+        if self._socket is not None:
+            # If the connection is lost, the next one says it.
+            with suppress(ConnectionClosed):
+                await self._socket.send(request(0, "set_activity", {"active": self._activity.active}))
+
     async def _subscribe(self, socket: ClientConnection) -> None:
+        if (active := self._activity.active) is not None:
+            await _ask(socket, 0, "set_activity", {"active": active})
         if self._cursor.seq is None:
             # Where to continue if the connection is lost before the first event.
             self._cursor.seq = (await _ask(socket, 1, "get_events", {}))["seq"]

@@ -234,6 +234,12 @@ class Cursor:
             self.seq = error.data.oldest - 1
 
 
+class Activity:
+    """What `set_activity` last said, for new connections; `None`: nothing."""
+
+    active: bool | None = None
+
+
 class Watch:
     """A connection's state, and the callback for changes."""
 

@@ -31,6 +31,7 @@ from ._wire import (
     CONNECT_TIMEOUT,
     OPTIONS,
     ROSTER_PAGE,
+    Activity,
     Backoff,
     Cursor,
     Disconnected,
@@ -111,6 +112,7 @@ class Client(Methods):
         self._connection: _Connection | None = None
         self._turn = threading.Lock()
         self._streams: WeakSet[EventStream[Any]] = WeakSet()
+        self._activity = Activity()
         self._is_closed = False
 
     def __enter__(self) -> Client:
@@ -155,6 +157,22 @@ class Client(Methods):
                 self._connection = None
                 connection.close()
                 raise Disconnected(f"the connection to prosed was lost: {error}") from error
+
+    def set_activity(self, active: bool) -> None:
+        """Reports whether somebody is looking at this UI: over all of this client's connections, those of
+        its event streams too, and again when they reconnect.
+
+        While nobody is looking at any UI, servers that support it (XEP-0352) hold back what is not
+        urgent, such as presences. It all arrives once somebody is looking again. By default, a client
+        with an event stream counts as looked at.
+
+        Args:
+            active: Whether somebody is looking.
+        """
+        self._activity.active = active
+        super().set_activity(active)
+        for stream in list(self._streams):
+            stream._say_activity()
 
     def load_roster(
         self, *, account: str | None = None, limit: int | None = None, after: str | None = None
@@ -244,7 +262,7 @@ class Client(Methods):
                 or closed for good (`closed`).
         """
         cursor, watch = Cursor(events, account, since), Watch(on_state)
-        stream: EventStream[Any] = EventStream(self._folder, cursor, watch)
+        stream: EventStream[Any] = EventStream(self._folder, cursor, watch, self._activity)
         self._streams.add(stream)
         return stream
 
@@ -254,6 +272,8 @@ class Client(Methods):
         connection = self._connection
         if connection is None or connection.socket.close_code is not None:
             connection = self._connection = _Connection(self._folder)
+            if (active := self._activity.active) is not None:
+                connection.call("set_activity", {"active": active}, CALL_TIMEOUT)
         return connection
 
 
@@ -268,10 +288,11 @@ class EventStream(Generic[E]):
     It has its own connection: a slow reader delays no calls and no other readers.
     """
 
-    def __init__(self, folder: Path, cursor: Cursor, watch: Watch) -> None:
+    def __init__(self, folder: Path, cursor: Cursor, watch: Watch, activity: Activity) -> None:
         self._folder = folder
         self._cursor = cursor
         self._watch = watch
+        self._activity = activity
         self._backoff = Backoff()
         self._connection: _Connection | None = None
         self._closed = threading.Event()
@@ -360,7 +381,15 @@ class EventStream(Generic[E]):
         if self._closed.is_set():
             self._hang_up()
 
+    def _say_activity(self) -> None:
+        if (connection := self._connection) is not None:
+            # If the connection is lost, the next one says it.
+            with suppress(ConnectionClosed):
+                connection.socket.send(request(0, "set_activity", {"active": self._activity.active}))
+
     def _subscribe(self, connection: _Connection) -> None:
+        if (active := self._activity.active) is not None:
+            connection.call("set_activity", {"active": active}, CONNECT_TIMEOUT)
         if self._cursor.seq is None:
             # Where to continue if the connection is lost before the first event.
             self._cursor.seq = connection.call("get_events", {}, CONNECT_TIMEOUT)["seq"]

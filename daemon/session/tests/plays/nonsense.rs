@@ -137,11 +137,13 @@ impl Chaos {
     }
 
     fn connection(&mut self) -> Input {
-        match self.random.random_range(0..9) {
+        match self.random.random_range(0..11) {
+            9.. => Input::Watched(self.random.random()),
             0..4 => Input::Online {
                 jid: "marc@prose.org/bot_example".parse().expect("a JID"),
                 roster_versioning: self.random.random(),
                 stanza_bytes: self.stanza_bytes(),
+                client_state: self.random.random(),
             },
             4..6 => Input::Suspended,
             6 => Input::Resumed { stanza_bytes: self.stanza_bytes() },

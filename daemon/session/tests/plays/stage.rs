@@ -184,9 +184,10 @@ impl Stage {
             ["connecting"] => session.happen(vec![Input::Connecting]),
             ["online", jid, rest @ ..] => {
                 let jid = jid.parse().map_err(|error| format!("{jid}: {error}"))?;
-                let roster_versioning = rest.first() == Some(&"versioning");
+                let roster_versioning = rest.contains(&"versioning");
                 let stanza_bytes = max_bytes(rest)?;
-                session.happen(vec![Input::Online { jid, roster_versioning, stanza_bytes }])
+                let client_state = rest.contains(&"client-state");
+                session.happen(vec![Input::Online { jid, roster_versioning, stanza_bytes, client_state }])
             }
             ["suspended"] => session.happen(vec![Input::Suspended]),
             ["resumed", rest @ ..] => session.happen(vec![Input::Resumed { stanza_bytes: max_bytes(rest)? }]),
@@ -199,6 +200,8 @@ impl Stage {
                     rest.first().filter(|word| !word.starts_with("retry=")).map(|word| failure(word));
                 session.happen(vec![Input::Offline { failure: failure.transpose()?, retry_at: retry }])
             }
+            ["a", "UI", "watches"] => session.happen(vec![Input::Watched(true)]),
+            ["nobody", "watches"] => session.happen(vec![Input::Watched(false)]),
             ["restart"] => {
                 session.restart();
                 Vec::new()
@@ -246,6 +249,10 @@ impl Stage {
             }
             Effect::Save { write, .. } => show.write(write),
             Effect::Read { query, .. } => Show::query(query),
+            Effect::ClientState { active } => {
+                let state = if *active { "active" } else { "inactive" };
+                Shown { head: format!("prosed becomes {state}"), body: Body::Nothing }
+            }
             Effect::Reply { call, result } => {
                 show.answer(self.labels.get(call).map_or("?", String::as_str), result)
             }
@@ -290,6 +297,7 @@ impl Stage {
         let name = match (payload.ns().as_str(), node) {
             ("jabber:iq:roster", _) => "roster",
             ("urn:xmpp:carbons:2", _) => "carbons",
+            ("urn:xmpp:ping", _) => "ping",
             ("http://jabber.org/protocol/disco#info", _) => "disco",
             ("vcard-temp", _) => "temp",
             (_, "urn:xmpp:avatar:metadata") => "metadata",

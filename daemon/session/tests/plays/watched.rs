@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 use prosed_session::{
-    Account, Answer, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Notice, Now,
-    PersonRecord, Query, Record, Session, Snapshot, Software, StoreFailed, Ticket, Timestamp, Write,
-    stanza_bytes,
+    Account, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Notice, Now, PersonRecord,
+    Query, Record, Session, Snapshot, Software, StoreFailed, Ticket, Timestamp, Write, stanza_bytes,
 };
 use sha1::{Digest, Sha1};
 
@@ -242,6 +241,7 @@ impl Watched {
                     self.jobs.push_back(Job::Read(*ticket, found));
                 }
                 Effect::Notify(notice) => self.note_notice(notice),
+                Effect::ClientState { .. } => {}
             }
             wanted.push(Wanted { effect, account: self.session.account() });
         }
@@ -284,18 +284,9 @@ impl Watched {
         known(self.session.account())
     }
 
-    fn roster(&mut self) -> Option<BTreeMap<BareJid, Contact>> {
-        if !self.session.has_roster() {
-            return None;
-        }
-        let (call, mut effects) = (Call(u64::MAX), Vec::new());
-        self.session.handle(Input::Command { call, command: Command::LoadRoster }, self.now(), &mut effects);
-        match effects.pop() {
-            Some(Effect::Reply { result: Ok(Answer::Roster { contacts, .. }), .. }) if effects.is_empty() => {
-                Some(contacts.into_iter().map(|contact| (contact.jid.clone(), contact)).collect())
-            }
-            other => panic!("a known roster is answered at once, with nothing else: {other:?}"),
-        }
+    fn roster(&self) -> Option<BTreeMap<BareJid, Contact>> {
+        let contacts = self.session.contacts().into_iter();
+        self.session.has_roster().then(|| contacts.map(|contact| (contact.jid.clone(), contact)).collect())
     }
 
     fn find(&self, query: &Query) -> Option<Record> {

@@ -33,6 +33,7 @@ use super::server::Listener;
 use super::sessions::Sessions;
 use super::token::{Token, random_text};
 use super::translate::Translator;
+use crate::activity::Activity;
 use crate::events::EventLog;
 use crate::metrics::Metrics;
 
@@ -47,6 +48,7 @@ struct Daemon {
     folder: tempfile::TempDir,
     token: String,
     log: Arc<EventLog>,
+    activity: Arc<Activity>,
     script: Arc<Script>,
     translator: Translator,
     shutdown: Option<oneshot::Sender<()>>,
@@ -83,11 +85,13 @@ impl Daemon {
         script.log.set(Arc::clone(&log)).ok();
         let script = Arc::new(script);
         let translator = Translator::new(PictureKey::from_text(&random_text().unwrap()));
+        let activity = Activity::new();
         let counts = DoorMetrics::default();
         let metrics = Metrics::new().with(|to| counts.register(to)).with(|to| log.register(to));
         let api = Api {
             sessions: Sessions::Script(Arc::clone(&script)),
             log: Arc::clone(&log),
+            activity: Arc::clone(&activity),
             translator: translator.clone(),
             images: Arc::new(|id, size| {
                 let bytes = size.map_or("picture".to_owned(), |size| format!("picture of {}", size.pixels()));
@@ -119,6 +123,7 @@ impl Daemon {
             folder,
             token,
             log,
+            activity,
             script,
             translator,
             shutdown: Some(shutdown),

@@ -13,6 +13,7 @@ use crate::stream::{ConnectError, short};
 
 /// RFC 6121's predecessor wanted a session to be opened.
 const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 const ROSTER_VERSIONING: &str = "urn:xmpp:features:rosterver";
 
 /// What a stream's features say of sessions.
@@ -23,6 +24,8 @@ pub(crate) struct SessionOffer {
     /// A session has to be opened once a resource is bound.
     pub(crate) opens: bool,
     pub(crate) roster_versioning: bool,
+    /// The server wants to know whether anybody is watching (XEP-0352).
+    pub(crate) client_state: bool,
     /// How many bytes of a stanza the server takes (XEP-0478).
     pub(crate) stanza_bytes: Option<u32>,
 }
@@ -37,10 +40,16 @@ impl SessionOffer {
             binds: features.has_child("bind", ns::BIND),
             manages: features.has_child("sm", ns::SM),
             opens: session.is_some_and(|session| !session.has_child("optional", SESSION)),
+            client_state: features.has_child("csi", CLIENT_STATE),
             roster_versioning: features.has_child("ver", ROSTER_VERSIONING),
             stanza_bytes: limits.and_then(|limits| limits.max_bytes).map(NonZeroU32::get),
         }
     }
+}
+
+/// Tells the server whether anybody is watching (XEP-0352).
+pub(crate) fn client_state(active: bool) -> Element {
+    Element::builder(if active { "active" } else { "inactive" }, CLIENT_STATE).build()
 }
 
 /// A session that was resumed, or one that was bound.

@@ -16,6 +16,7 @@ use xmpp_parsers::stanza::Stanza;
 
 use super::super::error::stream_error;
 use super::super::line::Line;
+use super::super::login::bind::client_state;
 use super::super::manage::{self, Disorder};
 use super::super::outbox::{self, Load};
 use super::super::read::reader::Received;
@@ -100,6 +101,9 @@ impl Task {
         let mut state = shared.lock();
         if std::mem::take(&mut state.probes) && self.probe.is_none() {
             self.begin_probe(line);
+        }
+        if let Some(active) = state.client_state.take() {
+            line.say(&client_state(active));
         }
         let mut has_sent = false;
         while line.has_room()

@@ -456,3 +456,31 @@ async fn a_probe_ends_the_wait_for_the_next_attempt_but_not_any_number_of_times(
     assert!(at[7] < 20, "{at:?}");
     assert!(at[8] >= 60, "{at:?}");
 }
+
+#[tokio::test]
+async fn the_client_state_is_told_before_what_follows_it() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = server.accept_login("secret").await;
+    conn.open(&format!("{BIND_AND_SM}<csi xmlns='urn:xmpp:csi:0'/>")).await;
+    conn.bind("me@example.org/here").await;
+    conn.element("enable").await;
+    conn.send(&format!("<enabled xmlns='{SM}' id='session' resume='true'/>")).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    let StreamEvent::Online { client_state, .. } = stream.next().await else { panic!("online comes next") };
+    assert!(client_state);
+    stream.client_state(false);
+    send(&mut stream, message(1)).unwrap();
+    let said = conn.until("</message>").await;
+    assert!(said.contains("<inactive xmlns='urn:xmpp:csi:0'"), "{said}");
+    // It is no stanza: it is neither counted nor sent again.
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    stream.client_state(true);
+    let mut conn = server.accept_login("secret").await;
+    conn.open(BIND_AND_SM).await;
+    conn.element("resume").await;
+    conn.send(&format!("<resumed xmlns='{SM}' previd='session' h='0'/>")).await;
+    let said = conn.until("</message>").await;
+    assert!(!said.contains("active"), "{said}");
+}
