@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use prosed_tests::faults::account_is;
+use prosed_tests::faults::expected::{Friend, server_roster, settled};
 use prosed_tests::hostile::{Hostile, Sasl};
+use prosed_tests::proxy::Proxy;
 use prosed_tests::server::{Passwords, Setup};
 use prosed_tests::{Daemon, Kind, PATIENCE, Server, Ui, on_both_servers};
 use serde_json::{Value, json};
@@ -85,7 +88,7 @@ async fn sasl2_serves_where_it_is_offered() {
 #[tokio::test]
 async fn bind_2_is_not_asked_for_and_works_where_it_is() {
     let log = "log = { { levels = { min = \"debug\" }, to = \"console\" } }";
-    let setup = Setup::new(Kind::Prosody).friends("me", "alice").bind2().config(log);
+    let setup = Setup::new(Kind::Prosody).friends("me", "alice").sasl2().config(log);
     let server = Server::start(setup).await;
     for asks in [false, true] {
         let setup = Daemon::setup().trust(&server);
@@ -105,6 +108,50 @@ async fn bind_2_is_not_asked_for_and_works_where_it_is() {
         // The module's own log, and the resource that it makes of our tag.
         assert_eq!(last.contains("Resource bound: me@prosed.test/prosed~"), asks, "{}", server.log());
         assert_eq!(last.contains("id='resource-binding'"), !asks, "{}", server.log());
+        // The session is managed either way, and need not be asked for it where it is bound along with the login.
+        assert!(last.contains("Enabling stream management"), "{}", server.log());
+        assert_eq!(last.contains("]: <enable "), !asks, "{}", server.log());
+    }
+}
+
+/// Behind a lost connection, SASL2 resumes the session along with the login, by a token from the second time on.
+#[tokio::test]
+async fn sasl2_resumes_along_with_the_login_by_token() {
+    let log = "log = { { levels = { min = \"debug\" }, to = \"console\" } }";
+    let setup = Setup::new(Kind::Prosody).friends("me", "alice").sasl2().config(log);
+    let server = Server::start(setup).await;
+    let proxy = Proxy::before(&server).await;
+    let daemon = Daemon::start(Daemon::setup().trust(&server)).await;
+    let ui = Ui::watching(&daemon).await;
+    ui.call("login", proxy.login(&server, "me")).await.expect("logged in");
+    let mut alice = Friend::new(&server, "alice");
+    let roster = server_roster(&server, "me").await;
+    alice.say(None, "before").await;
+    let friends = std::slice::from_ref(&alice);
+    settled(&ui, "me@prosed.test", &roster, friends, PATIENCE).await;
+    for (mechanism, status) in
+        [("SCRAM-SHA-256", "once"), ("HT-SHA-256-NONE", "twice"), ("HT-SHA-256-NONE", "thrice")]
+    {
+        proxy.refuse();
+        assert!(account_is(&ui, "me@prosed.test", "suspended", PATIENCE).await);
+        // Kept for us, and sent behind the login.
+        alice.say(Some("away"), status).await;
+        proxy.flow();
+        ui.call("reconnect", json!({})).await.expect("hurried");
+        assert!(account_is(&ui, "me@prosed.test", "online", PATIENCE).await, "{}", server.log());
+        let friends = std::slice::from_ref(&alice);
+        let (_, _, wrong) = settled(&ui, "me@prosed.test", &roster, friends, PATIENCE).await;
+        assert!(wrong.is_empty(), "{wrong:?}\n{}", server.log());
+        let said = fs::read_to_string(server.folder().join("prosody.log")).expect("Prosody's log");
+        let last = said.rsplit("<authenticate").next().expect("what follows it");
+        let request = last.lines().next().unwrap_or_default();
+        assert!(request.contains(&format!("mechanism='{mechanism}'")), "{request}");
+        for fits in ["Authenticated as me@prosed.test", "mod_smacks resuming existing session", "<success"] {
+            assert!(last.contains(fits), "{fits}\n{}", server.log());
+        }
+        for not in ["Client sent opening <stream:stream>", "id='resource-binding'", "]: <resume "] {
+            assert!(!last.contains(not), "{not}\n{}", server.log());
+        }
     }
 }
 

@@ -79,7 +79,6 @@ pub struct Setup {
     accounts: Vec<(String, String)>,
     rosters: Vec<(String, String)>,
     sasl2: bool,
-    bind2: bool,
     shared_roster: bool,
     config: String,
 }
@@ -95,7 +94,6 @@ impl Setup {
             accounts: Vec::new(),
             rosters: Vec::new(),
             sasl2: false,
-            bind2: false,
             shared_roster: false,
             config: String::new(),
         }
@@ -141,16 +139,11 @@ impl Setup {
         setup
     }
 
-    /// With SASL2 (XEP-0388) in addition to SASL: Prosody only, from Debian's `prosody-modules`.
+    /// With SASL2 (XEP-0388) in addition to SASL, and in it Bind 2 (XEP-0386), resumption (XEP-0198) and tokens
+    /// (XEP-0484): Prosody only, from Debian's `prosody-modules`.
     pub fn sasl2(mut self) -> Self {
         self.sasl2 = true;
         self
-    }
-
-    /// With Bind 2 (XEP-0386) inside SASL2: as [`Setup::sasl2`].
-    pub fn bind2(mut self) -> Self {
-        self.bind2 = true;
-        self.sasl2()
     }
 
     /// With everybody in everybody's roster, in the server's shared group Staff: ejabberd only.

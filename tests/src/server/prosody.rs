@@ -11,7 +11,7 @@ use crate::process::Process;
 pub(super) fn launch(server: &Server) -> Result<Process> {
     let folder = server.folder();
     let config = server.write("prosody.cfg.lua", &configuration(server))?;
-    server.write("modules/mod_prosed_tls_info.lua", TLS_INFO)?;
+    server.write("modules/mod_prosed_sasl2.lua", include_str!("mod_prosed_sasl2.lua"))?;
     if !folder.join("data").exists() {
         write_data(server)?;
     }
@@ -25,12 +25,8 @@ pub(super) fn launch(server: &Server) -> Result<Process> {
     })
 }
 
-/// What mod_sasl2 expects and Prosody 0.12's connections lack.
-const TLS_INFO: &str = r#"
-module:hook("stream-features", function (event)
-  function event.origin.conn:ssl_info() return self:socket():info(); end
-end, 100);
-"#;
+/// SASL2 and all that goes with it, in Prosody's configuration.
+const SASL2: &str = r#""sasl2", "sasl2_bind2", "sasl2_sm", "sasl2_fast", "prosed_sasl2","#;
 
 fn configuration(server: &Server) -> String {
     let folder = server.folder().display();
@@ -38,8 +34,7 @@ fn configuration(server: &Server) -> String {
         (server.certificates.certificate_pem.display(), server.certificates.key_pem.display());
     let (domain, port, direct_port, extra) =
         (server.domain, server.port, server.direct_port, &server.setup.config);
-    let sasl2 = if server.setup.sasl2 { "\"sasl2\", \"prosed_tls_info\"," } else { "" };
-    let bind2 = if server.setup.bind2 { "\"sasl2_bind2\"," } else { "" };
+    let sasl2 = if server.setup.sasl2 { SASL2 } else { "" };
     // Accounts are written with their passwords; internal_hashed hashes each on first use.
     let authentication = match server.setup.passwords {
         Passwords::Sha256 => "authentication = \"internal_hashed\"; password_hash = \"SHA-256\"",
@@ -66,7 +61,7 @@ c2s_require_encryption = true
 modules_disabled = {{ "s2s" }}
 modules_enabled = {{
   "roster", "saslauth", "tls", "disco", "ping", "version", "time", "private",
-  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "csi_simple", "mam", "offline", {sasl2} {bind2}
+  "pep", "{vcards}", "carbons", "blocklist", "smacks", "csi", "csi_simple", "mam", "offline", {sasl2}
 }}
 {authentication}
 storage = "internal"
