@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use jid::BareJid;
+use login::Unkept;
 use prosed_session::{
     Call, Command, ConnectionState, ContactsChanged, Effect, Failure, Input, Notice, Now, Session, Snapshot,
     Software, Ticket, Timestamp, Write,
@@ -20,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::cache::{Share, StoreAnswer};
-use crate::credentials::{Password, Secret, StoreName};
+use crate::credentials::{Password, StoreName};
 use crate::registry::Connection;
 use crate::shell::{AccountError, Login, Reply, Shell, StanzaKind, StateGauge};
 use crate::starts::Step;
@@ -86,8 +87,7 @@ pub(crate) struct Actor<'a> {
     /// Where the secret for the login was found, or is stored by now.
     secret_store: Option<StoreName>,
     remember: bool,
-    /// Accepted by the server, but not yet on disk.
-    unkept: Option<Option<Secret>>,
+    unkept: Unkept,
     connection: Connection,
     /// What the server must offer.
     pins: Pins,
@@ -159,7 +159,7 @@ impl<'a> Actor<'a> {
             password: None,
             secret_store: None,
             remember: false,
-            unkept: None,
+            unkept: Unkept::Nothing,
             connection: Connection::default(),
             pins: Pins::default(),
             heard: Instant::now(),
@@ -238,7 +238,7 @@ impl<'a> Actor<'a> {
 
     async fn leave(&mut self, why: Leaving) -> Result<(), AccountError> {
         info!(account = %self.account, ?why, "account leaves");
-        self.unkept = None;
+        self.unkept = Unkept::Nothing;
         if why == Leaving::Forgotten {
             // What follows a failed login is done below, once.
             self.survivors.calls.values_mut().for_each(|caller| caller.is_login = false);

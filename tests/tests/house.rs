@@ -354,6 +354,12 @@ fn the_sessions_model_imports_no_feature() {
 }
 
 #[test]
+fn no_option_is_in_an_option() {
+    let found = offenders(&product(), &["Option<Option<"], |_| false);
+    assert_none("an enum says what each of the three cases means", &found);
+}
+
+#[test]
 fn the_protocol_knows_no_session() {
     let manifest = fs::read_to_string(top().join("protocol/Cargo.toml")).expect("the protocol's manifest");
     let names = dependencies(&manifest);

@@ -15,7 +15,7 @@ use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::image;
 use crate::lookups::{Kind, Lookup};
-use crate::model::{AvatarRecord, ImageId, ImageInfo};
+use crate::model::{AvatarRecord, Declared, ImageId, ImageInfo};
 use crate::people::Person;
 use crate::pep::{self, Event, Item, News};
 use crate::request::{AvatarPart, AvatarQuery, Outcome, Request};
@@ -141,7 +141,7 @@ impl Session {
 
     /// How an image's owner spells its id.
     fn spelling(&self, owner: &BareJid, id: ImageId) -> String {
-        let record = self.people.person(owner).and_then(|person| person.avatar.as_ref()?.as_ref());
+        let record = self.people.person(owner).and_then(|person| person.avatar.present());
         let theirs = record.filter(|record| record.id == id).and_then(|record| record.spelling.clone());
         theirs.unwrap_or_else(|| id.to_string())
     }
@@ -192,7 +192,7 @@ impl Session {
         if ours == asked {
             return None;
         }
-        self.people.edit(owner)?.avatar.as_mut()?.as_mut()?.spelling = None;
+        self.people.edit(owner)?.avatar.present_mut()?.spelling = None;
         self.people.save(owner);
         Some(ours)
     }
@@ -212,7 +212,7 @@ impl Session {
     pub(crate) fn ask_avatar_metadata(&mut self, jid: BareJid, lookup: Option<Lookup>, step: &mut Step<'_>) {
         let to = Some(Jid::from(jid.clone()));
         let query = pep::items_query(METADATA_NODE, None);
-        let known = self.people.person(&jid).and_then(Person::avatar_known);
+        let known = self.people.person(&jid).map(Person::avatar_known).unwrap_or_default();
         self.ask_for(lookup, to, query, Request::AvatarMetadata { jid, known }, step);
     }
 
@@ -220,7 +220,7 @@ impl Session {
     pub(crate) fn handle_avatar_metadata_result(
         &mut self,
         jid: &BareJid,
-        known: Option<Option<ImageId>>,
+        known: Declared<ImageId>,
         outcome: Outcome,
         step: &mut Step<'_>,
     ) -> Option<Failure> {

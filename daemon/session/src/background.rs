@@ -224,7 +224,7 @@ impl Session {
         let budget = &self.background.come.budget;
         let lacking = self.people.everybody().filter_map(|(jid, person)| {
             let lacks = self.lacks(jid, person, true);
-            let again_after = if person.avatar.is_none() { AGAIN_AFTER } else { ANSWERED_AGAIN_AFTER };
+            let again_after = if person.avatar.is_unknown() { AGAIN_AFTER } else { ANSWERED_AGAIN_AFTER };
             let wait = match lacks.picture {
                 Some(_) => Duration::ZERO,
                 None => due_in(person, again_after, now),
@@ -282,7 +282,7 @@ impl Session {
             _ => None,
         };
         Lacks {
-            metadata: is_due && (person.avatar.is_none() || ages) && !self.is_avatar_awaited(jid),
+            metadata: is_due && (person.avatar.is_unknown() || ages) && !self.is_avatar_awaited(jid),
             picture: picture.filter(|(_, id)| self.stream.background.tried.get(jid) != Some(id)),
             profile: is_due && (!has_profile || ages) && !self.is_profile_awaited(jid),
         }

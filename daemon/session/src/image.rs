@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 use crate::command::Answer;
 use crate::effect::{StoreFailed, Ticket, Write};
 use crate::failure::Failure;
-use crate::model::{AvatarRecord, ImageId, ImageInfo, PersonRecord};
+use crate::model::{AvatarRecord, Declared, ImageId, ImageInfo, PersonRecord};
 use crate::people::Person;
 use crate::waiting::Awaited;
 use crate::{Session, Step, bounds};
@@ -83,8 +83,7 @@ impl PerStream {
 
 impl Images {
     pub(crate) fn known(people: &[(BareJid, PersonRecord)]) -> Self {
-        let records =
-            people.iter().filter_map(|(owner, person)| Some((owner, person.avatar.as_ref()?.as_ref()?)));
+        let records = people.iter().filter_map(|(owner, person)| Some((owner, person.avatar.present()?)));
         Self {
             known: records.clone().filter_map(|(_, record)| Some((record.id, record.image?))).collect(),
             held: records.map(|(owner, record)| (record.id, Some(owner.clone()))).collect(),
@@ -158,7 +157,7 @@ impl Images {
 
 /// Cached metadata of images whose files are gone is wrong.
 pub(crate) fn forget_lost(people: &mut [(BareJid, PersonRecord)], on_disk: &HashSet<ImageId>) {
-    for record in people.iter_mut().filter_map(|(_, person)| person.avatar.as_mut()?.as_mut()) {
+    for record in people.iter_mut().filter_map(|(_, person)| person.avatar.present_mut()) {
         if !on_disk.contains(&record.id) {
             record.image = None;
         }
@@ -271,7 +270,7 @@ impl Session {
         let person = self.people.edit(owner).ok_or(Failure::ContactUnknown)?;
         let before = held(person);
         match &mut person.avatar {
-            Some(Some(record)) if record.id == id => record.image = Some(info),
+            Declared::Present(record) if record.id == id => record.image = Some(info),
             _ => return Err(Failure::NotFound),
         }
         person.show_avatar();
@@ -286,7 +285,7 @@ impl Session {
     pub(crate) fn assign_image(&mut self, owner: &BareJid, record: AvatarRecord) -> bool {
         let id = record.id;
         let image = self.images.info(&id);
-        let record = Some(Some(AvatarRecord { image, ..record }));
+        let record = Declared::Present(AvatarRecord { image, ..record });
         let Some(known) = self.people.person(owner) else { return false };
         // A login tells mostly what is known; only what is new makes work.
         if known.avatar != record
@@ -319,11 +318,11 @@ impl Session {
 
     /// A contact has no picture, or no longer has one.
     pub(crate) fn assign_no_image(&mut self, owner: &BareJid) {
-        if self.people.person(owner).is_some_and(|person| person.avatar != Some(None))
+        if self.people.person(owner).is_some_and(|person| person.avatar != Declared::Absent)
             && let Some(person) = self.people.edit(owner)
         {
             let before = held(person);
-            person.avatar = Some(None);
+            person.avatar = Declared::Absent;
             person.show_avatar();
             self.people.save(owner);
             self.want_no_more(owner, before, None);

@@ -76,9 +76,9 @@ pub use effect::{ContactsChanged, Effect, Input, Notice, Query, Record, StoreFai
 pub use failure::Failure;
 pub use model::{
     Account, Address, AddressPatch, Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Change,
-    ConnectionState, Contact, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence, PersonRecord,
-    PersonUpdate, Profile, ProfilePatch, ProfileRecord, ProfileSummary, ProfileUpdate, Resource, RosterItem,
-    RosterRecord, Subscription, SubscriptionRequest,
+    ConnectionState, Contact, Declared, ImageId, ImageInfo, ImageType, NotAnImageId, OwnPresence,
+    PersonRecord, PersonUpdate, Profile, ProfilePatch, ProfileRecord, ProfileSummary, ProfileUpdate,
+    Resource, RosterItem, RosterRecord, Subscription, SubscriptionRequest,
 };
 pub use read::{read_show, read_stanza};
 pub use size::{picture_bytes, stanza_bytes, stanza_limit};

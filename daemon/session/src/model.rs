@@ -6,6 +6,7 @@
 mod account;
 mod caps;
 mod contact;
+mod declared;
 mod image;
 mod presence;
 mod profile;
@@ -14,6 +15,7 @@ mod roster;
 pub use account::{Account, ConnectionState};
 pub use caps::{CapsKey, CapsRecord};
 pub use contact::{Contact, PersonRecord, PersonUpdate};
+pub use declared::Declared;
 pub use image::{Avatar, AvatarRecord, ImageId, ImageInfo, ImageType, NotAnImageId};
 pub use presence::{Availability, OwnPresence, Resource};
 pub use profile::{

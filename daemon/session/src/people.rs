@@ -11,8 +11,8 @@ use crate::effect::{ContactsChanged, Ticket, Write};
 use crate::known_profile::{KnownProfile, KnownProfiles};
 use crate::lookalike::{LookAlikes, Looks};
 use crate::model::{
-    Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Contact, ImageId, PersonRecord, PersonUpdate,
-    Profile, ProfileRecord, ProfileSummary, ProfileUpdate, Resource, RosterItem, share_groups,
+    Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Contact, Declared, ImageId, PersonRecord,
+    PersonUpdate, Profile, ProfileRecord, ProfileSummary, ProfileUpdate, Resource, RosterItem, share_groups,
 };
 use crate::time::Timestamp;
 
@@ -23,8 +23,8 @@ pub(crate) struct Person {
     pub(crate) item: Option<RosterItem>,
     /// By resource part; an empty one is the bare JID itself, which gateways use (XEP-0100 §4.4).
     pub(crate) online: BTreeMap<String, Online>,
-    /// Their metadata; the inner `None` means that they declared to have no avatar.
-    pub(crate) avatar: Option<Option<AvatarRecord>>,
+    /// Their metadata.
+    pub(crate) avatar: Declared<AvatarRecord>,
     /// The picture to show: the old one while a new one is being fetched.
     pub(crate) shown: Option<Avatar>,
     /// The picture's hash in their presence (XEP-0153), if there is one.
@@ -112,18 +112,22 @@ impl Person {
 
     /// Which image is theirs, saved or not.
     pub(crate) fn avatar_id(&self) -> Option<ImageId> {
-        Some(self.avatar.as_ref()?.as_ref()?.id)
+        self.avatar.present().map(|record| record.id)
     }
 
     /// What is known about their avatar: its image, or that there is none.
-    pub(crate) fn avatar_known(&self) -> Option<Option<ImageId>> {
-        Some(self.avatar.as_ref()?.as_ref().map(|record| record.id))
+    pub(crate) fn avatar_known(&self) -> Declared<ImageId> {
+        match self.avatar {
+            Declared::Unknown => Declared::Unknown,
+            Declared::Absent => Declared::Absent,
+            Declared::Present(AvatarRecord { id, .. }) => Declared::Present(id),
+        }
     }
 
     /// Their XEP-0084 picture, if it is not saved.
     pub(crate) fn wanted_avatar(&self) -> Option<ImageId> {
         match &self.avatar {
-            Some(Some(AvatarRecord { id, image: None, legacy: false, .. })) => Some(*id),
+            Declared::Present(AvatarRecord { id, image: None, legacy: false, .. }) => Some(*id),
             _ => None,
         }
     }
@@ -135,18 +139,18 @@ impl Person {
 
     /// Whether their picture is the old vCard's (XEP-0153).
     pub(crate) fn is_legacy(&self) -> bool {
-        matches!(self.avatar, Some(Some(AvatarRecord { legacy: true, .. })))
+        matches!(self.avatar, Declared::Present(AvatarRecord { legacy: true, .. }))
     }
 
     /// Shows the picture that the metadata names, if it is saved; removes it if there is none.
     pub(crate) fn show_avatar(&mut self) {
         match &self.avatar {
-            Some(Some(AvatarRecord { id, image: Some(image), .. })) => {
+            Declared::Present(AvatarRecord { id, image: Some(image), .. }) => {
                 let (kind, bytes) = (image.kind, image.bytes);
                 self.shown = Some(Avatar { id: *id, kind, bytes, width: image.width, height: image.height });
             }
-            Some(Some(_)) => {}
-            Some(None) | None => self.shown = None,
+            Declared::Present(_) => {}
+            Declared::Absent | Declared::Unknown => self.shown = None,
         }
     }
 

@@ -7,7 +7,7 @@ use jid::BareJid;
 use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::lookups::Kind;
-use crate::model::AvatarRecord;
+use crate::model::{AvatarRecord, Declared};
 use crate::people::Person;
 use crate::waiting::Awaited;
 use crate::{Session, Step};
@@ -19,9 +19,9 @@ impl Session {
         };
         match (&person.avatar, person.shown) {
             (_, Some(shown)) => step.reply(call, Ok(Answer::Avatar(shown))),
-            (Some(None), None) => step.reply(call, Err(Failure::NotFound)),
+            (Declared::Absent, None) => step.reply(call, Err(Failure::NotFound)),
             _ if !self.connection.is_online() => step.reply(call, Err(Failure::Offline)),
-            (Some(Some(AvatarRecord { id, legacy, .. })), None) => {
+            (Declared::Present(AvatarRecord { id, legacy, .. }), None) => {
                 let (id, legacy) = (*id, *legacy);
                 let is_coming = match legacy {
                     true => self.is_avatar_on_its_way(&jid),
@@ -37,7 +37,7 @@ impl Session {
                     }
                 }
             }
-            (None, None) => {
+            (Declared::Unknown, None) => {
                 let asked = self.waiting.is_awaited(&Awaited::Avatar(jid.clone()));
                 if self.wait(call, Awaited::Avatar(jid.clone()), step) && !asked {
                     self.ask_avatar_metadata(jid, None, step);
@@ -80,9 +80,9 @@ impl Session {
     /// News about a contact's avatar may be what a call waits for.
     pub(crate) fn answer_with_avatar(&mut self, jid: &BareJid, step: &mut Step<'_>) {
         let is_clear = self.people.person(jid).is_some_and(|person| match &person.avatar {
-            Some(Some(record)) => record.image.is_some(),
-            Some(None) => true,
-            None => false,
+            Declared::Present(record) => record.image.is_some(),
+            Declared::Absent => true,
+            Declared::Unknown => false,
         });
         if is_clear && self.waiting.is_awaited(&Awaited::Avatar(jid.clone())) {
             self.conclude_avatar(jid.clone(), None, step);

@@ -31,8 +31,8 @@ pub fn read_stanza(element: Element) -> Option<Stanza> {
 }
 
 /// The sender, if given.
-fn from(stanza: &Element) -> Option<Option<Jid>> {
-    stanza.attr("from").map(|from| Jid::new(from).ok()).map_or(Some(None), |from| from.map(Some))
+fn from(stanza: &Element) -> Result<Option<Jid>, jid::Error> {
+    stanza.attr("from").map(Jid::new).transpose()
 }
 
 /// It reached us in any case.
@@ -56,7 +56,7 @@ fn only_text(element: &Element) -> Option<String> {
 
 /// RFC 6120 §8.2.3: one payload, or an error.
 fn iq(mut stanza: Element) -> Option<Iq> {
-    let (from, to, id) = (from(&stanza)?, to(&stanza), id(&stanza)?);
+    let (from, to, id) = (from(&stanza).ok()?, to(&stanza), id(&stanza)?);
     let type_ = stanza.attr("type")?.to_owned();
     let mut children = stanza.take_contents_as_children();
     Some(match type_.as_str() {
@@ -87,7 +87,7 @@ fn message(mut stanza: Element) -> Option<Message> {
     };
     let language = lang(&stanza, &Lang::new());
     let mut message = Message::new_with_type(type_, to(&stanza));
-    message.from = from(&stanza)?;
+    message.from = from(&stanza).ok()?;
     message.id = id(&stanza).map(Id);
     for child in stanza.take_contents_as_children() {
         if !child.has_ns(ns::JABBER_CLIENT) {
@@ -122,7 +122,7 @@ fn presence(mut stanza: Element) -> Option<Presence> {
     };
     let language = lang(&stanza, &Lang::new());
     let mut presence =
-        Presence { from: from(&stanza)?, to: to(&stanza), id: id(&stanza), ..Presence::new(type_) };
+        Presence { from: from(&stanza).ok()?, to: to(&stanza), id: id(&stanza), ..Presence::new(type_) };
     let mut statuses = BTreeMap::new();
     let mut priority = None;
     for child in stanza.take_contents_as_children() {

@@ -6,7 +6,7 @@ use minidom::Element;
 
 use crate::command::Call;
 use crate::failure::Failure;
-use crate::model::{CapsKey, ImageId, ImageInfo};
+use crate::model::{CapsKey, Declared, ImageId, ImageInfo};
 
 /// What was requested.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) enum Request {
     EnableCarbons,
     Refresh,
     Disco { asked: CapsQuery },
-    AvatarMetadata { jid: BareJid, known: Option<Option<ImageId>> },
+    AvatarMetadata { jid: BareJid, known: Declared<ImageId> },
     AvatarData(AvatarQuery),
     Vcard { jid: BareJid, source: VcardSource, on_request: bool },
     VcardTemp { jid: BareJid, on_request: bool },

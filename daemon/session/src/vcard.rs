@@ -10,7 +10,7 @@ use crate::bounds;
 use crate::failure::Failure;
 use crate::known_profile::{KnownProfile, KnownProfiles};
 use crate::lookups::{Kind, Lookup};
-use crate::model::{Address, Profile};
+use crate::model::{Address, Declared, Profile};
 use crate::pep::{self, Event, News};
 use crate::request::{Outcome, Request, VcardSource};
 use crate::xml::some_text;
@@ -82,10 +82,12 @@ fn read(vcard: &Element) -> Profile {
     }
 }
 
-/// `None`: no vCard at all, or a vCard without content.
-fn read_item(item: &pep::Item<'_>) -> Option<Option<Profile>> {
-    let vcard = item.payload.filter(|payload| payload.is("vcard", PROSE_NODE))?;
-    Some(Some(read(vcard)).filter(|profile| *profile != Profile::default()))
+/// A vCard without content says that there is none.
+fn read_item(item: &pep::Item<'_>) -> Declared<Profile> {
+    match item.payload.filter(|payload| payload.is("vcard", PROSE_NODE)) {
+        Some(vcard) => Declared::of(Some(read(vcard)).filter(|profile| *profile != Profile::default())),
+        None => Declared::Unknown,
+    }
 }
 
 impl Session {
@@ -98,12 +100,15 @@ impl Session {
         let source = if event.node == VCARD4_NODE { VcardSource::Vcard4 } else { VcardSource::Prose };
         let profile = match &event.news {
             News::Published(item) => read_item(item),
-            News::Retracted(ids) => (!ids.is_empty()).then_some(None),
-            News::Emptied => Some(None),
+            News::Retracted(ids) if ids.is_empty() => Declared::Unknown,
+            News::Retracted(_) | News::Emptied => Declared::Absent,
         };
-        if let Some(profile) = profile {
-            self.note_profile(owner, source.slot(), profile, step.now.monotonic);
-        }
+        let profile = match profile {
+            Declared::Unknown => return,
+            Declared::Absent => None,
+            Declared::Present(profile) => Some(profile),
+        };
+        self.note_profile(owner, source.slot(), profile, step.now.monotonic);
     }
 
     /// `on_request`: a UI waits for it; otherwise it is the owner's lookup.
@@ -131,7 +136,7 @@ impl Session {
         match outcome {
             Ok(payload) => {
                 let item = pep::answered_item(payload.as_ref(), source.node());
-                let profile = item.as_ref().and_then(read_item).flatten();
+                let profile = item.as_ref().map(read_item).and_then(Declared::into_present);
                 self.note_profile(owner, source.slot(), profile, step.now.monotonic);
                 None
             }

@@ -16,7 +16,7 @@ use xmpp_parsers::vcard::VCardQuery;
 use crate::bounds;
 use crate::failure::Failure;
 use crate::lookups::{Kind, Lookup};
-use crate::model::{Address, AvatarRecord, ImageId, Profile};
+use crate::model::{Address, AvatarRecord, Declared, ImageId, Profile};
 use crate::people::Person;
 use crate::request::{Outcome, Request};
 use crate::time::Now;
@@ -44,13 +44,14 @@ impl PerStream {
     }
 }
 
-/// XEP-0153 §2.1: `None`: nothing is said; `Some(None)`: there is no picture.
-fn announced(presence: &Presence) -> Option<Option<ImageId>> {
-    let update = presence.payloads.iter().find(|payload| payload.is("x", ns::VCARD_UPDATE))?;
-    let photo = update.get_child("photo", ns::VCARD_UPDATE)?.text();
-    match photo.trim() {
-        "" => Some(None),
-        hash => hash.parse().ok().map(Some),
+/// XEP-0153 §2.1.
+fn announced(presence: &Presence) -> Declared<ImageId> {
+    let update = presence.payloads.iter().find(|payload| payload.is("x", ns::VCARD_UPDATE));
+    let photo = update.and_then(|update| update.get_child("photo", ns::VCARD_UPDATE)).map(Element::text);
+    match photo.as_deref().map(str::trim) {
+        None => Declared::Unknown,
+        Some("") => Declared::Absent,
+        Some(hash) => hash.parse().map_or(Declared::Unknown, Declared::Present),
     }
 }
 
@@ -98,9 +99,9 @@ impl Session {
     /// The picture announced in a contact's presence, if we have neither it nor a better one.
     pub(crate) fn lacking_photo(person: &Person) -> Option<ImageId> {
         person.photo.filter(|photo| match &person.avatar {
-            Some(Some(AvatarRecord { legacy: false, .. })) => false,
-            Some(Some(AvatarRecord { id, image, .. })) => id != photo || image.is_none(),
-            _ => true,
+            Declared::Present(AvatarRecord { legacy: false, .. }) => false,
+            Declared::Present(AvatarRecord { id, image, .. }) => id != photo || image.is_none(),
+            Declared::Absent | Declared::Unknown => true,
         })
     }
 
@@ -109,13 +110,17 @@ impl Session {
         if presence.type_ != Type::None {
             return;
         }
-        let Some(photo) = announced(presence) else { return };
+        let photo = match announced(presence) {
+            Declared::Unknown => return,
+            Declared::Absent => None,
+            Declared::Present(photo) => Some(photo),
+        };
         let Some(person) = self.people.edit(owner) else { return };
         person.photo = photo;
         match photo {
             None if person.is_legacy() => self.assign_no_image(owner),
             // A better one is looked for first.
-            Some(_) if self.stream.startup.is_settled() && person.avatar.is_none() => {
+            Some(_) if self.stream.startup.is_settled() && person.avatar.is_unknown() => {
                 self.put_come(owner, now)
             }
             Some(_) if self.stream.startup.is_settled() => self.stream.lookups.put(owner, Kind::Photo),
@@ -142,7 +147,7 @@ impl Session {
     ) {
         let Some(person) = self.people.person(owner) else { return };
         let Some(photo) = person.photo else { return };
-        let better = matches!(person.avatar, Some(Some(AvatarRecord { legacy: false, .. })));
+        let better = matches!(person.avatar, Declared::Present(AvatarRecord { legacy: false, .. }));
         if better || self.stream.vcard_temp.missing.get(owner) == Some(&photo) {
             return;
         }
@@ -198,7 +203,7 @@ impl Session {
 
     /// Stores the picture of a vCard, if it is the wanted one.
     fn keep_photo(&mut self, owner: &BareJid, vcard: &Result<Option<Element>, Failure>, step: &mut Step<'_>) {
-        let record = self.people.person(owner).and_then(|person| person.avatar.clone()?);
+        let record = self.people.person(owner).and_then(|person| person.avatar.present().cloned());
         let Some(AvatarRecord { id, image: None, legacy, .. }) = record else { return };
         let data = vcard.as_ref().ok().and_then(|vcard| photo(vcard.as_ref()?));
         let kept = match data {

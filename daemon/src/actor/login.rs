@@ -10,6 +10,25 @@ use crate::shell::{AccountError, Login, Reply};
 use crate::starts::Step;
 use crate::stream::{self, Stream};
 
+/// What the server has accepted and is not yet on disk.
+#[derive(Default)]
+pub(super) enum Unkept {
+    #[default]
+    Nothing,
+    /// The account, whose secret is stored already.
+    Account,
+    WithSecret(Secret),
+}
+
+impl Unkept {
+    fn secret(self) -> Option<Secret> {
+        match self {
+            Self::WithSecret(secret) => Some(secret),
+            Self::Nothing | Self::Account => None,
+        }
+    }
+}
+
 impl Actor<'_> {
     pub(super) async fn login(&mut self, login: Login) -> Result<oneshot::Receiver<Reply>, AccountError> {
         self.accept_downgrade(&login);
@@ -26,7 +45,7 @@ impl Actor<'_> {
                 }
             };
             self.secret_store = found;
-            self.unkept = None;
+            self.unkept = Unkept::Nothing;
             let credentials = match secret {
                 Secret::Password(password) => {
                     self.password = Some(password.clone());
@@ -65,19 +84,20 @@ impl Actor<'_> {
 
     /// The server has accepted the secret: it is stored, if wanted.
     pub(super) async fn keep_secret(&mut self, keys: Option<stream::ScramKeys>) {
-        let unkept = self.unkept.take().flatten();
+        let unkept = std::mem::take(&mut self.unkept);
         let secret = match (keys, self.password.take()) {
             (Some(keys), _) => Some(Secret::Scram(keys)),
             (None, Some(password)) => Some(Secret::Password(password)),
-            (None, None) => unkept,
+            (None, None) => unkept.secret(),
         };
         self.keep(secret).await;
     }
 
     /// Retries what a full disk refused: the caller may have made room.
     pub(super) async fn keep_what_is_owed(&mut self) {
-        if let Some(secret) = self.unkept.take() {
-            self.keep(secret).await;
+        match std::mem::take(&mut self.unkept) {
+            Unkept::Nothing => {}
+            unkept => self.keep(unkept.secret()).await,
         }
     }
 
@@ -91,7 +111,7 @@ impl Actor<'_> {
             Ok(store) => self.secret_store = store,
             Err(error) if self.remember => {
                 warn!(%account, %error, "the account can't be kept yet");
-                self.unkept = Some(secret);
+                self.unkept = secret.map_or(Unkept::Account, Unkept::WithSecret);
             }
             Err(error) => warn!(%account, %error, "what was remembered of the account can't be erased"),
         }

@@ -269,10 +269,7 @@ impl Keeper {
         match loaded {
             Ok(snapshot) => {
                 self.sound.insert(account);
-                let ids = snapshot
-                    .people
-                    .iter()
-                    .filter_map(|(_, person)| Some(person.avatar.as_ref()?.as_ref()?.id));
+                let ids = snapshot.people.iter().filter_map(|(_, person)| Some(person.avatar.present()?.id));
                 let images = ids.filter(|id| self.images.contains(*id)).collect();
                 Snapshot { images, presence, ..snapshot }
             }

@@ -23,8 +23,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jid::BareJid;
 use prosed_session::{
-    AvatarRecord, CapsKey, CapsRecord, ImageId, PersonRecord, PersonUpdate, ProfileRecord, RosterItem,
-    RosterRecord, Snapshot, SubscriptionRequest, Timestamp, Write, bounds,
+    AvatarRecord, CapsKey, CapsRecord, Declared, ImageId, PersonRecord, PersonUpdate, ProfileRecord,
+    RosterItem, RosterRecord, Snapshot, SubscriptionRequest, Timestamp, Write, bounds,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ struct Head {
 /// The start of a [`PersonRecord`]: enough to know their image.
 #[derive(Deserialize)]
 struct PersonHead {
-    avatar: Option<Option<AvatarRecord>>,
+    avatar: Declared<AvatarRecord>,
 }
 
 /// Key and value.
@@ -473,7 +473,10 @@ impl Copy {
 
     /// Rows have changed.
     pub(super) fn follow(&mut self, change: &Change, write: &Write) -> Result<(), RowsError> {
-        if let Write::Person { person: Some(PersonUpdate { avatar: Some(Some(avatar)), .. }), .. } = write {
+        if let Write::Person {
+            person: Some(PersonUpdate { avatar: Declared::Present(avatar), .. }), ..
+        } = write
+        {
             self.avatars[1].insert(avatar.id);
         }
         change.make(self.trees.each_ref())
@@ -560,7 +563,7 @@ fn rows_of(
 fn avatar(person: &[u8]) -> Option<ImageId> {
     let (_, record) = person.split_first().filter(|(format, _)| **format == FORMAT)?;
     let (PersonHead { avatar }, _) = postcard::take_from_bytes(record).ok()?;
-    Some(avatar??.id)
+    avatar.present().map(|avatar| avatar.id)
 }
 
 /// Removes everybody who is neither in the roster nor ourselves. Both are sorted by key.

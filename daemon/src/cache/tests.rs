@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use prosed_session::{
-    Availability, AvatarRecord, CapsKey, CapsRecord, Change, ImageInfo, OwnPresence, PersonRecord,
+    Availability, AvatarRecord, CapsKey, CapsRecord, Change, Declared, ImageInfo, OwnPresence, PersonRecord,
     PersonUpdate, Profile, ProfileRecord, ProfileUpdate, RosterItem, RosterRecord, Subscription,
     SubscriptionRequest, Timestamp, bounds,
 };
@@ -53,7 +53,7 @@ fn person(picture: Option<&[u8]>) -> PersonRecord {
         |data| Some(AvatarRecord { id: id(data), image: Some(image), legacy: false, spelling: None });
     let profile = Profile { full_name: Some("Some Body".to_owned()), ..Profile::default() };
     PersonRecord {
-        avatar: Some(picture.and_then(avatar)),
+        avatar: Declared::of(picture.and_then(avatar)),
         profile: ProfileRecord { vcard4: Some(profile.into()), ..ProfileRecord::default() },
         asked_at: Some(prosed_session::Timestamp(17)),
     }
@@ -597,7 +597,7 @@ async fn what_opening_has_read_is_not_shown_where_it_has_changed_since() {
     let bench = bench.reopen().await;
     bench.write_behind(&me(), vec![about("me@example.org", Some(b"new"))]).await;
     let people = bench.store.load(&me()).await.people;
-    assert_eq!(people[0].1.avatar.as_ref().unwrap().as_ref().unwrap().id, id(b"new"));
+    assert_eq!(people[0].1.avatar.present().unwrap().id, id(b"new"));
     let bench = bench.reopen().await;
     bench.store.forget(&me()).await.unwrap();
     assert_eq!(bench.store.load(&me()).await.people, []);
@@ -783,9 +783,8 @@ async fn others_go_on_while_an_account_is_forgotten() {
         let kept = bench.store.load(&theirs).await;
         assert_eq!(version(&kept), Some("2"));
         assert_eq!(kept.people.len(), 998);
-        let changed = [&kept.people[0], &kept.people[997]].map(|(jid, person)| {
-            (jid.to_string(), person.avatar.as_ref().and_then(|it| it.as_ref()).map(|it| it.id))
-        });
+        let changed = [&kept.people[0], &kept.people[997]]
+            .map(|(jid, person)| (jid.to_string(), person.avatar.present().map(|it| it.id)));
         assert_eq!(changed, [(1, "new"), (999, "late")].map(|(n, it)| (name(n), Some(id(it.as_bytes())))));
         assert!(bench.store.image(id(b"new")).await.is_some(), "somebody else shows it by now");
         bench = bench.reopen().await;
@@ -966,4 +965,16 @@ async fn an_account_has_no_more_than_its_share_of_the_queue() {
     assert_eq!(under_way(&Bench::new(), 1024 * 1024).await, 2);
     // The largest fits on its own.
     assert_eq!(under_way(&Bench::new(), 4 * 1024 * 1024).await, 1);
+}
+
+/// A cache that was written before there was a name for each case.
+#[test]
+fn what_is_declared_is_encoded_as_an_option_in_an_option() {
+    for (declared, options) in
+        [(Declared::Unknown, None), (Declared::Absent, Some(None)), (Declared::Present(7_u8), Some(Some(7)))]
+    {
+        let encoded = postcard::to_stdvec(&options).unwrap();
+        assert_eq!(postcard::to_stdvec(&declared).unwrap(), encoded);
+        assert_eq!(postcard::from_bytes::<Declared<u8>>(&encoded).unwrap(), declared);
+    }
 }

@@ -218,21 +218,17 @@ impl Config {
             None => (None, None, File::default()),
         };
 
-        let listen = match (flags.no_listen, flags.listen) {
-            (true, _) => Some(None),
-            (false, listen) => listen.map(Some),
-        };
-        let asked = match listen {
-            Some(decided) => Some(decided),
-            None => match environment.door()? {
-                None if settings.no_listen => Some(None),
-                None => settings.listen.map(Some),
-                decided => decided,
+        let asked = match Door::asked(flags.no_listen, flags.listen) {
+            Door::Unsaid => match environment.door()? {
+                Door::Unsaid => Door::asked(settings.no_listen, settings.listen),
+                asked => asked,
             },
+            asked => asked,
         };
         let listen = match asked {
-            Some(decided) => decided.map(|Listen(address)| Port { address, asked_for: true }),
-            None => Some(Port { address: DEFAULT_LISTEN, asked_for: false }),
+            Door::At(Listen(address)) => Some(Port { address, asked_for: true }),
+            Door::Shut => None,
+            Door::Unsaid => Some(Port { address: DEFAULT_LISTEN, asked_for: false }),
         };
 
         let folder = |flag: Option<PathBuf>, variable, setting| {
@@ -305,6 +301,23 @@ fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
     })
 }
 
+/// What one source says about TCP.
+enum Door {
+    Unsaid,
+    Shut,
+    At(Listen),
+}
+
+impl Door {
+    fn asked(shut: bool, at: Option<Listen>) -> Self {
+        match (shut, at) {
+            (true, _) => Self::Shut,
+            (false, Some(at)) => Self::At(at),
+            (false, None) => Self::Unsaid,
+        }
+    }
+}
+
 /// Our view of the environment: an empty variable counts as absent.
 struct Variables<'a>(&'a Environment);
 
@@ -320,8 +333,8 @@ impl Variables<'_> {
         text.map(Some).map_err(|_| ConfigError::Environment { variable, reason })
     }
 
-    /// What the environment says about TCP: nothing, not to serve, or where.
-    fn door(&self) -> Result<Option<Option<Listen>>, ConfigError> {
+    /// What the environment says about TCP.
+    fn door(&self) -> Result<Door, ConfigError> {
         let shut = match self.text("PROSED_NO_LISTEN")?.as_deref() {
             None | Some("0" | "false") => false,
             Some("1" | "true") => true,
@@ -334,9 +347,10 @@ impl Variables<'_> {
         let invalid = |reason| ConfigError::Environment { variable: "PROSED_LISTEN", reason };
         match (shut, listen) {
             (true, Some(_)) => Err(invalid("contradicts PROSED_NO_LISTEN: set one of them".to_owned())),
-            (true, None) => Ok(Some(None)),
-            (false, Some(text)) => Ok(Some(Some(text.parse().map_err(invalid)?))),
-            (false, None) => Ok(None),
+            (shut, text) => {
+                let at = text.map(|text| text.parse().map_err(invalid)).transpose()?;
+                Ok(Door::asked(shut, at))
+            }
         }
     }
 }

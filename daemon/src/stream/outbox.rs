@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jid::{BareJid, Jid};
+use jid::BareJid;
 use tokio::time::Instant;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
@@ -50,8 +50,8 @@ pub(crate) struct Full;
 pub(super) struct Outbox {
     requests: Lane,
     answers: Lane,
-    /// How many answers to each peer wait; absent: to our own server.
-    answers_to: BTreeMap<Option<BareJid>, usize>,
+    /// How many answers to each wait.
+    answers_to: BTreeMap<Asker, usize>,
     /// See [`Outbox::largest`].
     largest: Arc<AtomicUsize>,
     /// When the server last took or acknowledged something, or had nothing to take.
@@ -201,10 +201,19 @@ impl Lane {
     }
 }
 
+/// Who has requested something of us.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asker {
+    Server,
+    Peer(BareJid),
+}
+
 /// Whose request the stanza answers, if it answers one.
-fn answered(stanza: &Stanza) -> Option<Option<BareJid>> {
+fn answered(stanza: &Stanza) -> Option<Asker> {
     match stanza {
-        Stanza::Iq(Iq::Result { to, .. } | Iq::Error { to, .. }) => Some(to.as_ref().map(Jid::to_bare)),
+        Stanza::Iq(Iq::Result { to, .. } | Iq::Error { to, .. }) => {
+            Some(to.as_ref().map_or(Asker::Server, |to| Asker::Peer(to.to_bare())))
+        }
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
 
+use super::declared::Declared;
 use super::image::{Avatar, AvatarRecord};
 use super::presence::{Availability, Resource};
 use super::profile::{ProfileRecord, ProfileSummary, ProfileUpdate};
@@ -48,8 +49,8 @@ pub struct Contact {
 /// What is known about a JID apart from its roster item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonRecord {
-    /// Their avatar's metadata; `Some(None)`: they declared to have none.
-    pub avatar: Option<Option<AvatarRecord>>,
+    /// Their avatar's metadata.
+    pub avatar: Declared<AvatarRecord>,
     /// Their profile, by source.
     pub profile: ProfileRecord,
     /// When we last queried what the server had not pushed.
@@ -71,7 +72,7 @@ impl PersonRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "as in the record")]
 pub struct PersonUpdate {
-    pub avatar: Option<Option<AvatarRecord>>,
+    pub avatar: Declared<AvatarRecord>,
     pub profile: ProfileUpdate,
     pub asked_at: Option<Timestamp>,
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use minidom::Element;
 use prosed_session::{
     Account, Answer, Availability, Avatar, AvatarRecord, CapsRecord, Change, ConnectionState, Contact,
-    ContactsChanged, Failure, ImageInfo, Notice, OwnPresence, PersonUpdate, Profile, ProfileSummary, Query,
-    Resource, RosterItem, RosterSource, Subscription, SubscriptionRequest, Timestamp, Write,
+    ContactsChanged, Declared, Failure, ImageInfo, Notice, OwnPresence, PersonUpdate, Profile,
+    ProfileSummary, Query, Resource, RosterItem, RosterSource, Subscription, SubscriptionRequest, Timestamp,
+    Write,
 };
 
 /// One effect as a script shows it.
@@ -222,9 +223,9 @@ impl Show {
 
     fn person(self, person: &PersonUpdate) -> String {
         let mut text = match &person.avatar {
-            None => String::new(),
-            Some(None) => " avatar=none".to_owned(),
-            Some(Some(AvatarRecord { id, image: found, legacy, spelling })) => {
+            Declared::Unknown => String::new(),
+            Declared::Absent => " avatar=none".to_owned(),
+            Declared::Present(AvatarRecord { id, image: found, legacy, spelling }) => {
                 let found = found.as_ref().map(|found| format!("({})", image(found))).unwrap_or_default();
                 let legacy = if *legacy { " legacy" } else { "" };
                 let spelling =

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
-    AvatarRecord, Call, CapsKey, CapsRecord, Effect, ImageInfo, ImageType, Input, PersonRecord, Profile,
-    RosterRecord, Snapshot, Software, Timestamp,
+    AvatarRecord, Call, CapsKey, CapsRecord, Declared, Effect, ImageInfo, ImageType, Input, PersonRecord,
+    Profile, RosterRecord, Snapshot, Software, Timestamp,
 };
 use xmpp_parsers::stanza::Stanza;
 
@@ -109,7 +109,7 @@ impl Stage {
                 let items = items.iter().map(roster_item).collect::<Result<_, _>>()?;
                 self.cached.roster = Some(RosterRecord { version, items });
             }
-            ["cached", "avatar", jid, "none"] => self.cached_person(jid)?.avatar = Some(None),
+            ["cached", "avatar", jid, "none"] => self.cached_person(jid)?.avatar = Declared::Absent,
             ["cached", "avatar", jid, id, rest @ ..] => {
                 let id = id.parse().map_err(|_| "an avatar's id is a SHA-1")?;
                 let image = match rest {
@@ -128,7 +128,7 @@ impl Stage {
                 };
                 let legacy = rest.last() == Some(&"legacy");
                 self.cached_person(jid)?.avatar =
-                    Some(Some(AvatarRecord { id, image, legacy, spelling: None }));
+                    Declared::Present(AvatarRecord { id, image, legacy, spelling: None });
             }
             ["cached", "profile", jid, source, name] => {
                 let profile = Profile { full_name: Some((*name).to_owned()), ..Profile::default() };

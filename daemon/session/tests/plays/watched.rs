@@ -326,7 +326,7 @@ impl Watched {
             }
             Write::ImageUnused { id } => {
                 let named =
-                    |person: &PersonRecord| matches!(&person.avatar, Some(Some(avatar)) if avatar.id == id);
+                    |person: &PersonRecord| person.avatar.present().is_some_and(|avatar| avatar.id == id);
                 assert!(!disk.people.iter().any(|(_, person)| named(person)), "{id} is somebody's");
                 disk.images.remove(&id);
             }

@@ -109,9 +109,12 @@ impl Tree {
             meaning(&tag.as_bytes()[attribute.value.0..attribute.value.1], Place::Value).ok_or(Broken::Syntax)
         };
         for attribute in &self.attributes {
-            if let Some(prefix) = declared(written(attribute)) {
-                self.namespaces.declare(level, prefix, &value(attribute)?)?;
-            }
+            let prefix = match declared(written(attribute)) {
+                None => continue,
+                Some(Declares::DefaultNamespace) => None,
+                Some(Declares::Prefix(prefix)) => Some(prefix),
+            };
+            self.namespaces.declare(level, prefix, &value(attribute)?)?;
         }
         let (prefix, local) = split(name)?;
         let namespace = self.namespaces.of_element(prefix).ok_or(Broken::Namespace)?;
@@ -242,10 +245,18 @@ impl Tree {
     }
 }
 
-/// What an attribute of this name declares: the default namespace, or a prefix.
-fn declared(name: &str) -> Option<Option<&str>> {
-    let rest = name.strip_prefix("xmlns")?;
-    if rest.is_empty() { Some(None) } else { rest.strip_prefix(':').map(Some) }
+/// What an attribute can declare.
+enum Declares<'a> {
+    DefaultNamespace,
+    Prefix(&'a str),
+}
+
+/// What an attribute of this name declares, if anything.
+fn declared(name: &str) -> Option<Declares<'_>> {
+    match name.strip_prefix("xmlns")? {
+        "" => Some(Declares::DefaultNamespace),
+        rest => rest.strip_prefix(':').map(Declares::Prefix),
+    }
 }
 
 /// A name's prefix, if it has one, and the rest, which may not have a colon.
