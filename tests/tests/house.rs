@@ -353,6 +353,43 @@ fn the_sessions_model_imports_no_feature() {
     assert_none("plain data stands below the features", &strangers);
 }
 
+/// The most lines of a source file that is not tests.
+const LINES: usize = 500;
+
+/// The source files that are longer and not `known` to be, and those known that no longer are.
+fn wrong_lengths(sources: &[Source], known: &[&str]) -> Vec<String> {
+    let tests = test_files(sources);
+    let is_long = |source: &&Source| !tests.contains(&source.path) && source.text.lines().count() > LINES;
+    let long: BTreeSet<&str> = sources.iter().filter(is_long).map(|source| source.path.as_str()).collect();
+    let known: BTreeSet<&str> = known.iter().copied().collect();
+    let strangers = long.difference(&known).map(|path| format!("{path} has more than {LINES} lines"));
+    strangers.chain(known.difference(&long).map(|path| format!("{path} is no longer an exception"))).collect()
+}
+
+#[test]
+fn no_source_file_is_long() {
+    let file = |path: &str, lines| Source { path: path.into(), text: "\n".repeat(lines) };
+    let planted =
+        [file("src/a.rs", 500), file("src/b.rs", 501), file("src/c.rs", 600), file("src/c_tests.rs", 600)];
+    assert_eq!(
+        wrong_lengths(&planted, &["src/a.rs", "src/c.rs"]),
+        ["src/b.rs has more than 500 lines", "src/a.rs is no longer an exception"]
+    );
+
+    let known = [
+        "daemon/src/actor.rs",
+        "daemon/src/cache/rows.rs",
+        "protocol/src/contact.rs",
+        "protocol/src/openrpc.rs",
+    ];
+    let sources: Vec<_> = product()
+        .into_iter()
+        .chain(sources("tests/src", "rs"))
+        .chain(sources("tests/benches", "rs"))
+        .collect();
+    assert_none("split it by subject", &wrong_lengths(&sources, &known));
+}
+
 #[test]
 fn no_option_is_in_an_option() {
     let found = offenders(&product(), &["Option<Option<"], |_| false);

@@ -12,7 +12,7 @@ use jid::BareJid;
 use crate::bounds;
 use crate::lookups::{Kind, Lookup};
 use crate::model::{ImageId, Subscription};
-use crate::people::Person;
+use crate::person::Person;
 use crate::queue::{Queue, Rate};
 use crate::time::{Now, Timestamp};
 use crate::{Session, Step};

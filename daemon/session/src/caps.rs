@@ -7,12 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use jid::{BareJid, Jid};
 use minidom::Element;
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
 use tracing::debug;
 use xmpp_parsers::caps::Caps;
 use xmpp_parsers::hashes::{Algo, Hash};
@@ -20,126 +16,28 @@ use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Type};
 use xmpp_parsers::stanza_error::DefinedCondition;
 
-use crate::disco::{Form, IdentityText, Info};
+use crate::disco::Info;
 use crate::dropped::What;
 use crate::effect::Write;
-use crate::features::Features;
 use crate::lookups::{Kind, Lookup};
 use crate::model::{CapsKey, CapsRecord};
-use crate::people::{self, Online, Person};
+use crate::person::{self, Online, Person};
 use crate::request::{CapsQuery, Outcome, Request};
 use crate::{Session, Step, bounds, disco};
+
+mod hash;
+mod known;
+mod software;
+
+use hash::{fits, is_verifiable};
+use known::Features;
+pub use software::Software;
 
 pub(crate) const FEATURES: &[&str] = &[ns::CAPS];
 
 /// Bytes of a caps `node`, which is a URL, and of a hash in base64.
 const NODE_BYTES: usize = 500;
 const VER_BYTES: usize = 100;
-
-/// Supported hash functions, by their names in IANA's registry, which are in lower case.
-const SHA_1: &str = "sha-1";
-const SHA_256: &str = "sha-256";
-
-/// The program that we claim to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Software {
-    /// A URI that names the program (XEP-0115 §4).
-    pub node: String,
-    /// As in «client» (XEP-0030 §3.1).
-    pub category: String,
-    /// As in «pc».
-    pub type_: String,
-    /// What people see.
-    pub name: String,
-    /// What it supports, in any order.
-    pub features: Vec<String>,
-}
-
-impl Software {
-    /// Its caps hash: SHA-1, base64 (XEP-0115 §5).
-    pub fn ver(&self) -> String {
-        BASE64_STANDARD.encode(self.digest())
-    }
-
-    fn digest(&self) -> Vec<u8> {
-        Sha1::digest(verification_string(&self.info()).unwrap_or_default()).to_vec()
-    }
-
-    fn info(&self) -> Info {
-        let identity = IdentityText {
-            category: self.category.clone(),
-            type_: self.type_.clone(),
-            lang: String::new(),
-            name: self.name.clone(),
-        };
-        Info { identities: vec![identity], features: self.features.clone(), forms: Vec::new() }
-    }
-}
-
-/// The string to hash (§5.1); `None` if the information is ill-formed (§5.4).
-fn verification_string(info: &Info) -> Option<String> {
-    let mut identities: Vec<&IdentityText> = info.identities.iter().collect();
-    identities.sort();
-    let mut features: Vec<&String> = info.features.iter().collect();
-    features.sort();
-    let mut text = String::new();
-    let mut put = |part: &str| {
-        // A `<` inside a part could make one set look like another.
-        let fits = !part.contains('<');
-        text.push_str(part);
-        text.push('<');
-        fits
-    };
-    if identities.windows(2).any(|pair| pair[0] == pair[1])
-        || features.windows(2).any(|pair| pair[0] == pair[1])
-    {
-        return None;
-    }
-    for IdentityText { category, type_, lang, name } in identities {
-        put(&format!("{category}/{type_}/{lang}/{name}")).then_some(())?;
-    }
-    for feature in features {
-        put(feature).then_some(())?;
-    }
-    let mut forms: BTreeMap<&str, &Form> = BTreeMap::new();
-    for form in &info.forms {
-        // §5.4: a form without a hidden FORM_TYPE is ignored.
-        let Some(form_type) = form.form_type() else { continue };
-        let first = form_type.first()?;
-        if form_type.iter().any(|other| other != first) || forms.insert(first, form).is_some() {
-            return None;
-        }
-    }
-    for (form_type, form) in forms {
-        put(form_type).then_some(())?;
-        let mut fields: Vec<_> = form.fields.iter().filter(|(var, ..)| var != "FORM_TYPE").collect();
-        fields.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        for (var, _, values) in fields {
-            put(var).then_some(())?;
-            let mut values: Vec<&String> = values.iter().collect();
-            values.sort();
-            for value in values {
-                put(value).then_some(())?;
-            }
-        }
-    }
-    Some(text)
-}
-
-fn fits(info: &Info, key: &CapsKey) -> bool {
-    let Some(text) = verification_string(info) else { return false };
-    let ver = match key.hash.as_str() {
-        SHA_1 => BASE64_STANDARD.encode(Sha1::digest(text)),
-        SHA_256 => BASE64_STANDARD.encode(Sha256::digest(text)),
-        _ => return false,
-    };
-    ver == key.ver
-}
-
-/// Whether a device's answer can be checked against its hash, and so counts for all devices with that hash.
-fn is_verifiable(key: &CapsKey) -> bool {
-    matches!(key.hash.as_str(), SHA_1 | SHA_256)
-}
 
 /// A hash that nobody has explained yet.
 #[derive(Default)]
@@ -223,7 +121,7 @@ impl PerStream {
 
     /// A contact's device is gone.
     pub(crate) fn forget_device(&mut self, owner: &BareJid, resource: &str, online: &Online) {
-        if let (Some(key), Some(holder)) = (&online.caps, people::device(owner, resource)) {
+        if let (Some(key), Some(holder)) = (&online.caps, person::device(owner, resource)) {
             self.forget_holder(&holder, key);
         }
     }
@@ -258,7 +156,7 @@ impl Session {
         let known = announced.as_ref().and_then(|(key, _)| self.caps.features.get(key));
         let Some(person) = self.people.edit(&bare) else { return };
         let room = bounds::ONLINE_BYTES.saturating_sub(person.online_bytes(&bare));
-        let Some(online) = person.online.get_mut(people::resource(from)) else { return };
+        let Some(online) = person.online.get_mut(person::resource(from)) else { return };
         let is_new = announced.as_ref().map(|(key, _)| key) != online.caps.as_ref();
         let before = if is_new { online.forget_caps() } else { None };
         if let Some(before) = before {
@@ -291,7 +189,7 @@ impl Session {
         let Some(person) = self.people.person(&holder.to_bare()) else { return false };
         let shows = |online: &&Online| online.caps.as_ref() == Some(key);
         let failed = person.online.values().filter(shows).filter(|online| online.is_clueless).count();
-        let online = person.online.get(people::resource(holder)).filter(shows);
+        let online = person.online.get(person::resource(holder)).filter(shows);
         (failed < bounds::CAPS_ATTEMPTS || !is_verifiable(key))
             && online.is_some_and(|online| !online.is_clueless && online.client.is_none())
             && self.stream.caps.unknown.get(key).is_some_and(|unknown| unknown.holders.contains_key(holder))
@@ -310,7 +208,7 @@ impl Session {
         let contact = &lookup.contact;
         let Some(person) = self.people.person(contact) else { return };
         let devices = person.online.iter().filter_map(|(resource, online)| {
-            Some((people::device(contact, resource)?, online.caps.clone()?))
+            Some((person::device(contact, resource)?, online.caps.clone()?))
         });
         let able = devices.filter(|(holder, key)| self.may_explain(holder, key));
         let (later, now): (Vec<_>, Vec<_>) = able.partition(|(holder, key)| self.is_asked(holder, key));
@@ -418,131 +316,9 @@ impl Session {
     /// Changes a device, if it still shows this hash.
     fn edit_device(&mut self, holder: &Jid, key: &CapsKey, change: impl FnOnce(&mut Online)) {
         let person = self.people.edit(&holder.to_bare());
-        let online = person.and_then(|person| person.online.get_mut(people::resource(holder)));
+        let online = person.and_then(|person| person.online.get_mut(person::resource(holder)));
         if let Some(online) = online.filter(|online| online.caps.as_ref() == Some(key)) {
             change(online);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The list in step 2.1.2 of the start-up sequence.
-    const SEED: &[&str] = &[
-        "urn:xmpp:avatar:data",
-        "urn:xmpp:avatar:metadata",
-        "urn:xmpp:avatar:metadata+notify",
-        "urn:xmpp:ping",
-        "http://jabber.org/protocol/pubsub",
-        "http://jabber.org/protocol/pubsub+notify",
-        "urn:xmpp:receipts",
-        "urn:ietf:params:xml:ns:vcard-4.0",
-        "urn:ietf:params:xml:ns:vcard-4.0+notify",
-    ];
-
-    fn software(name: &str, type_: &str, features: &[&str]) -> Software {
-        Software {
-            node: "https://www.prose.org".to_owned(),
-            category: "client".to_owned(),
-            type_: type_.to_owned(),
-            name: name.to_owned(),
-            features: features.iter().map(|&feature| feature.to_owned()).collect(),
-        }
-    }
-
-    fn read(query: &str) -> Info {
-        Info::read(&query.parse().unwrap()).unwrap()
-    }
-
-    fn sha1_of(info: &Info) -> Option<String> {
-        verification_string(info).map(|text| BASE64_STANDARD.encode(Sha1::digest(text)))
-    }
-
-    #[test]
-    fn the_seeds_list_gives_the_seeds_hash() {
-        assert_eq!(software("Prose", "pc", SEED).ver(), "lxQNLxOaZh8OBH3ip7SManNtNI8=");
-    }
-
-    #[test]
-    fn the_order_of_features_does_not_matter() {
-        let mut reversed = SEED.to_vec();
-        reversed.reverse();
-        assert_eq!(software("Prose", "pc", &reversed).ver(), software("Prose", "pc", SEED).ver());
-    }
-
-    /// XEP-0115 §5.2.
-    #[test]
-    fn simple_example_of_the_xep() {
-        let exodus = software(
-            "Exodus 0.9.1",
-            "pc",
-            &[
-                "http://jabber.org/protocol/caps",
-                "http://jabber.org/protocol/disco#info",
-                "http://jabber.org/protocol/disco#items",
-                "http://jabber.org/protocol/muc",
-            ],
-        );
-        assert_eq!(exodus.ver(), "QgayPKawpkPSDYmwT/WM94uAlu0=");
-    }
-
-    const PSI: &str = "<query xmlns='http://jabber.org/protocol/disco#info'>
-        <identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>
-        <identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>
-        <feature var='http://jabber.org/protocol/caps'/>
-        <feature var='http://jabber.org/protocol/disco#info'/>
-        <feature var='http://jabber.org/protocol/disco#items'/>
-        <feature var='http://jabber.org/protocol/muc'/>
-        <x xmlns='jabber:x:data' type='result'>
-          <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>
-          <field var='ip_version' type='text-multi'><value>ipv4</value><value>ipv6</value></field>
-          <field var='os'><value>Mac</value></field>
-          <field var='os_version'><value>10.5.1</value></field>
-          <field var='software'><value>Psi</value></field>
-          <field var='software_version'><value>0.11</value></field>
-        </x></query>";
-
-    /// XEP-0115 §5.3.
-    #[test]
-    fn complex_example_of_the_xep() {
-        assert_eq!(sha1_of(&read(PSI)).as_deref(), Some("q07IKJEyjvHSyhy//CH0CxmKi8w="));
-    }
-
-    /// XEP-0115 §5.4.
-    #[test]
-    fn ill_formed_information_has_no_hash() {
-        let twice = PSI.replace(
-            "<feature var='http://jabber.org/protocol/muc'/>",
-            "<feature var='a'/><feature var='a'/>",
-        );
-        assert_eq!(sha1_of(&read(&twice)), None);
-        let twice = PSI.replace(
-            "xml:lang='el' category='client' name='Ψ 0.11'",
-            "xml:lang='en' category='client' name='Psi 0.11'",
-        );
-        assert_eq!(sha1_of(&read(&twice)), None);
-        let form = &PSI[PSI.find("<x ").unwrap()..PSI.find("</query>").unwrap()];
-        assert_eq!(sha1_of(&read(&PSI.replace("</query>", &format!("{form}</query>")))), None);
-        let types = PSI.replace("softwareinfo</value>", "softwareinfo</value><value>other</value>");
-        assert_eq!(sha1_of(&read(&types)), None);
-        let forged = PSI.replace("/muc'/>", "/muc&lt;client/pc//Psi'/>");
-        assert_eq!(sha1_of(&read(&forged)), None);
-    }
-
-    #[test]
-    fn a_form_without_hidden_type_counts_for_nothing() {
-        let open = PSI.replace("var='FORM_TYPE' type='hidden'", "var='FORM_TYPE'");
-        let none = format!("{}</query>", &PSI[..PSI.find("<x ").unwrap()]);
-        assert_eq!(sha1_of(&read(&open)), sha1_of(&read(&none)));
-    }
-
-    #[test]
-    fn what_we_say_of_ourselves_is_each_said_once() {
-        let software = Software::prosed();
-        let once: BTreeSet<&String> = software.features.iter().collect();
-        assert_eq!(once.len(), software.features.len());
-        assert!(verification_string(&software.info()).is_some());
     }
 }

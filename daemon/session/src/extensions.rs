@@ -9,7 +9,7 @@ use jid::BareJid;
 
 use crate::caps::Software;
 use crate::failure::Failure;
-use crate::people::Person;
+use crate::person::Person;
 use crate::stream::Stream;
 use crate::{Session, Step, avatar, caps, disco, pep, ping, vcard};
 

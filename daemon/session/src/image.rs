@@ -10,7 +10,7 @@ use crate::command::Answer;
 use crate::effect::{StoreFailed, Ticket, Write};
 use crate::failure::Failure;
 use crate::model::{AvatarRecord, Declared, ImageId, ImageInfo, PersonRecord};
-use crate::people::Person;
+use crate::person::Person;
 use crate::waiting::Awaited;
 use crate::{Session, Step, bounds};
 

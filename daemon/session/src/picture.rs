@@ -8,7 +8,7 @@ use crate::command::{Answer, Call};
 use crate::failure::Failure;
 use crate::lookups::Kind;
 use crate::model::{AvatarRecord, Declared};
-use crate::people::Person;
+use crate::person::Person;
 use crate::waiting::Awaited;
 use crate::{Session, Step};
 

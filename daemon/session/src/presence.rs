@@ -16,7 +16,7 @@ use crate::dropped::What;
 use crate::effect::{StoreFailed, Ticket, Write};
 use crate::failure::Failure;
 use crate::model::{Availability, OwnPresence};
-use crate::people::{self, Online, Person};
+use crate::person::{self, Online, Person};
 use crate::time::{Now, Timestamp};
 use crate::xml::{fitting, some_text};
 use crate::{Session, Step, bounds};
@@ -148,7 +148,7 @@ impl Session {
         self.stream.startup.prolong(step.now.monotonic);
         let bare = from.to_bare();
         let is_bare = from.is_bare();
-        let resource = people::resource(from);
+        let resource = person::resource(from);
         match presence.type_ {
             // Our own account only has devices.
             Type::None if is_bare && bare == self.account => {}

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 
-use crate::people::{People, Person};
+use crate::people::People;
+use crate::person::Person;
 use crate::{Session, bounds};
 
 /// Counting visits everybody.

@@ -17,7 +17,7 @@ use crate::bounds;
 use crate::failure::Failure;
 use crate::lookups::{Kind, Lookup};
 use crate::model::{Address, AvatarRecord, Declared, ImageId, Profile};
-use crate::people::Person;
+use crate::person::Person;
 use crate::request::{Outcome, Request};
 use crate::time::Now;
 use crate::waiting::Awaited;

@@ -970,9 +970,11 @@ async fn an_account_has_no_more_than_its_share_of_the_queue() {
 /// A cache that was written before there was a name for each case.
 #[test]
 fn what_is_declared_is_encoded_as_an_option_in_an_option() {
-    for (declared, options) in
-        [(Declared::Unknown, None), (Declared::Absent, Some(None)), (Declared::Present(7_u8), Some(Some(7)))]
-    {
+    for (declared, options) in [
+        (Declared::Unknown, None),
+        (Declared::Absent, Some(None)),
+        (Declared::Present(7_u8), Some(Some(7_u8))),
+    ] {
         let encoded = postcard::to_stdvec(&options).unwrap();
         assert_eq!(postcard::to_stdvec(&declared).unwrap(), encoded);
         assert_eq!(postcard::from_bytes::<Declared<u8>>(&encoded).unwrap(), declared);

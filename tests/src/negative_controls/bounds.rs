@@ -3,7 +3,7 @@
 use super::Edit;
 
 const SESSION: &str = "daemon/session/src/lib.rs";
-const FEATURES: &str = "daemon/session/src/features.rs";
+const FEATURES: &str = "daemon/session/src/caps/known.rs";
 const LOOKUPS: &str = "daemon/session/src/lookups.rs";
 const PRESENCE: &str = "daemon/session/src/presence.rs";
 const SUBSCRIPTION: &str = "daemon/session/src/subscription.rs";
