@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 /// For this long after a call or a subscription, there may be another: scripts poll every few minutes, and UIs
 /// reconnect.
 const LINGER: Duration = Duration::from_secs(10 * 60);
+/// The same after a UI has said that nobody is looking: people switch windows, and servers should not hear of each time.
+const GLANCE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Activity {
     watched: watch::Sender<bool>,
@@ -44,6 +46,17 @@ impl Activity {
     /// Adds its metric.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("watching_connections", "Connections whose UI is looked at", self.watching.clone());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lingers_until(&self) -> Instant {
+        self.lock().lingers_until
+    }
+
+    /// How many connections watch.
+    #[cfg(test)]
+    pub(crate) fn watching(&self) -> i64 {
+        self.watching.get()
     }
 
     /// Whether anybody is watching, and each change of that.
@@ -124,12 +137,12 @@ impl Viewer {
         self.update();
     }
 
-    /// Whether it watches, whatever it does. If it is the last that did, nobody does from now on.
+    /// Whether it watches, whatever it does. If it is the last that did, nobody does soon.
     pub(crate) fn says(&mut self, active: bool) {
         self.said = Some(active);
         self.update();
         if !active {
-            self.activity.change(|watchers| watchers.lingers_until = Instant::now());
+            self.activity.change(|watchers| watchers.lingers_until = Instant::now() + GLANCE);
         }
     }
 
@@ -225,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_connection_says_counts_at_once() {
+    async fn what_a_connection_says_counts() {
         let activity = running();
         let (mut one, mut two) = (activity.viewer(), activity.viewer());
         one.subscribes();
@@ -233,13 +246,28 @@ mod tests {
         one.says(false);
         assert!(is_watched_after(&activity, SOON).await, "the other watches");
         two.says(false);
-        assert!(!*activity.watched.borrow());
+        assert!(is_watched_after(&activity, SOON).await, "it may be for a moment");
+        assert!(!is_watched_after(&activity, GLANCE).await);
         one.calls();
         assert!(!is_watched_after(&activity, SOON).await, "its calls no longer count");
         one.says(true);
         assert!(is_watched_after(&activity, LATER).await);
         drop(one);
         assert!(!is_watched_after(&activity, LATER).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn switching_windows_changes_nothing() {
+        let activity = running();
+        let mut viewer = activity.viewer();
+        let mut watched = activity.watched();
+        watched.borrow_and_update();
+        for _ in 0..100 {
+            viewer.says(false);
+            assert!(is_watched_after(&activity, SOON).await);
+            viewer.says(true);
+        }
+        assert!(!watched.has_changed().unwrap());
     }
 
     #[tokio::test(start_paused = true)]

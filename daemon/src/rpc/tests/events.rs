@@ -236,29 +236,34 @@ async fn a_long_poll_holds_nobody() {
 #[tokio::test]
 async fn a_ui_says_whether_somebody_is_looking() {
     let daemon = Daemon::start().await;
-    let watched = daemon.activity.watched();
+    let watching = || daemon.activity.watching();
     let (mut ui, mut other) = (daemon.connect().await, daemon.connect().await);
     let id = ui.call("subscribe", json!({})).await["result"].clone();
     assert_eq!(other.call("set_activity", json!({"active": false})).await["result"], json!({}));
-    assert!(*watched.borrow(), "the subscription counts");
+    assert_eq!(watching(), 1, "the subscription counts");
     assert_eq!(ui.call("set_activity", json!({"active": false})).await["result"], json!({}));
-    assert!(!*watched.borrow());
+    assert_eq!(watching(), 0);
     for ui in [&mut ui, &mut other] {
-        ui.call("list_accounts", json!({})).await;
         ui.call("subscribe", json!({})).await;
     }
-    assert!(!*watched.borrow(), "neither is looked at, whatever they do");
+    assert_eq!(watching(), 0, "neither is looked at, whatever they do");
     ui.call("unsubscribe", json!([id])).await;
+    other.call("set_activity", json!({"active": true})).await;
+    assert_eq!(watching(), 1);
 
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "set_activity", "params": {"active": true}});
     assert_eq!(daemon.post(&call).await["error"]["data"]["kind"], "subscriptionNeedsWebSocket");
-    assert!(!*watched.borrow());
+    assert_eq!(watching(), 1);
+    let mut third = daemon.connect().await;
+    let id = third.call("subscribe", json!({})).await["result"].clone();
+    assert_eq!(watching(), 2);
+    third.call("unsubscribe", json!([id])).await;
+    assert_eq!(watching(), 1);
+
+    let before = daemon.activity.lingers_until();
+    ui.call("list_accounts", json!({})).await;
+    assert_eq!(daemon.activity.lingers_until(), before, "it has said whether it is looked at");
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "list_accounts"});
     daemon.post(&call).await;
-    assert!(*watched.borrow(), "a script has polled");
-    ui.call("set_activity", json!({"active": false})).await;
-    assert!(!*watched.borrow());
-    let mut third = daemon.connect().await;
-    third.call("subscribe", json!({})).await;
-    assert!(*watched.borrow());
+    assert!(daemon.activity.lingers_until() > before, "a script may call again");
 }
