@@ -353,6 +353,70 @@ fn the_sessions_model_imports_no_feature() {
     assert_none("plain data stands below the features", &strangers);
 }
 
+/// What joins extensions of the session, and so may import them.
+const COMPOSING: &[&str] = &[
+    "background",
+    "connection",
+    "extensions",
+    "picture",
+    "profile",
+    "stanzas",
+    "startup",
+    "stream",
+    "vcard_edit",
+];
+
+/// Extensions that carry others, which are built on them.
+const CARRIERS: &[&str] = &["disco", "pep"];
+
+/// The session's extensions: their first line begins with what they implement.
+fn extensions(sources: &[Source]) -> BTreeSet<String> {
+    let begins =
+        |source: &&Source| source.text.starts_with("//! XEP-") || source.text.starts_with("//! RFC ");
+    let name =
+        |source: &Source| source.path.rsplit_once('/').map_or(&*source.path, |(_, name)| name).to_owned();
+    let names = sources.iter().filter(begins).map(name);
+    names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect()
+}
+
+/// Imports that lead up: from an extension to another, or from what serves all of them to one.
+fn imports_upwards(
+    graph: &BTreeMap<String, BTreeSet<String>>,
+    extensions: &BTreeSet<String>,
+    composing: &[&str],
+) -> Vec<String> {
+    let composes = |module: &str| composing.contains(&module);
+    let below = graph.iter().filter(|(module, _)| !composes(module));
+    let used = below.flat_map(|(module, used)| used.iter().map(move |used| (module, used)));
+    let up = used.filter(|(module, used)| {
+        let is_carried = extensions.contains(*module) && CARRIERS.contains(&used.as_str());
+        composes(used) || extensions.contains(*used) && !is_carried
+    });
+    up.map(|(module, used)| format!("{module} -> {used}")).collect()
+}
+
+#[test]
+fn no_extension_of_the_session_imports_another() {
+    let file = |path: &str, text: &str| Source { path: format!("src/{path}.rs"), text: text.into() };
+    let planted = [
+        file("lib", ""),
+        file("avatar", "//! XEP-0084: a\nuse crate::pep::E;\nuse crate::vcard::V;\nuse crate::people::P;"),
+        file("pep", "//! XEP-0163: p\nuse crate::people::P;"),
+        file("people", "//! Uses XEP-0163.\nuse crate::pep::E;\nuse crate::picture::P;"),
+        file("picture", "use crate::avatar::A;\nuse crate::vcard::V;"),
+        file("vcard", "//! RFC 6350: v"),
+    ];
+    let found =
+        imports_upwards(&tops(&imports(&planted, "src")), &extensions(&planted), &["picture", "nobody"]);
+    assert_eq!(found, ["avatar -> vcard", "people -> pep", "people -> picture"]);
+
+    let sources = sources("daemon/session/src", "rs");
+    let (graph, extensions) = (tops(&imports(&sources, "daemon/session/src")), extensions(&sources));
+    assert!(extensions.len() > 10, "extensions were found: {extensions:?}");
+    assert!(COMPOSING.iter().chain(CARRIERS).all(|module| graph.contains_key(*module)), "{graph:?}");
+    assert_none("what joins extensions stands above them", &imports_upwards(&graph, &extensions, COMPOSING));
+}
+
 /// The most lines of a source file that is not tests.
 const LINES: usize = 500;
 
