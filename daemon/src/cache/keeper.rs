@@ -14,6 +14,7 @@ use super::forgetting::{Forgetting, Forgotten};
 use super::images::{Images, ThumbnailSize};
 use super::metrics::CacheMetrics;
 use super::opening::{self, open_or_renew, within};
+use super::patience::Patience;
 use super::rows::{Rows, RowsError};
 use super::{StoreAnswer, StoreError};
 use crate::files::Lock;
@@ -385,8 +386,10 @@ impl Keeper {
             Some(rows) => rows,
             None => self.reopen()?,
         };
+        let patience = Patience::begin();
         let result = catch_unwind(AssertUnwindSafe(|| work(&rows)))
             .unwrap_or_else(|_| Err(RowsError::Damaged("it panicked".to_owned())));
+        drop(patience);
         match result {
             Ok(_) | Err(RowsError::NoRoster) => self.rows = Some(rows),
             Err(_) => {

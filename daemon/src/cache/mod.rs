@@ -10,6 +10,7 @@ mod images;
 mod keeper;
 mod metrics;
 mod opening;
+mod patience;
 mod rows;
 mod thumbnail;
 

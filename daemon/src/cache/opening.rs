@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::StoreError;
+use super::patience::Patience;
 use super::rows::RowsError;
 use crate::files::{self, Durability};
 
@@ -82,6 +83,7 @@ pub(super) fn within<T: Send + 'static>(
     let theirs = progress.clone();
     let (done, result) = mpsc::sync_channel(1);
     let helper = std::thread::Builder::new().name("cache-opener".to_owned()).spawn(move || {
+        let _patience = Patience::begin();
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&theirs))).map_err(|_| "it panicked");
         // If nobody is waiting any more, the result is dropped here.
         let _ = done.send(outcome);

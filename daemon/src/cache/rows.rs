@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
 use super::opening::Progress;
+use super::patience::Patience;
 use crate::files;
 
 /// The layout of the values; must go up with any change to the session's records.
@@ -442,6 +443,7 @@ pub(super) struct Copy {
 impl Copy {
     /// An empty copy, in a new folder.
     pub(super) fn begin(account: &BareJid, folder: &Path) -> Result<Self, RowsError> {
+        let _patience = Patience::begin();
         let (db, trees) = open_trees(folder)?;
         Ok(Self { db, trees, without: key(account, ""), at: (0, None), avatars: Default::default() })
     }
@@ -473,6 +475,7 @@ impl Copy {
 
     /// Rows have changed.
     pub(super) fn follow(&mut self, change: &Change, write: &Write) -> Result<(), RowsError> {
+        let _patience = Patience::begin();
         if let Write::Person {
             person: Some(PersonUpdate { avatar: Declared::Present(avatar), .. }), ..
         } = write
@@ -484,6 +487,7 @@ impl Copy {
 
     /// On disk and closed when this returns.
     pub(super) fn finish(self, folder: &Path) -> Result<(), RowsError> {
+        let _patience = Patience::begin();
         self.db.flush()?;
         drop(self);
         files::sync_folder(folder).map_err(RowsError::Disk)

@@ -4,6 +4,7 @@ mod careful_starts;
 mod checks;
 mod crashes;
 mod doors;
+mod idling;
 mod leftovers;
 mod starting;
 mod stopping;

@@ -15,21 +15,21 @@ use crate::ui::Ui;
 
 /// Logins in progress at once, from one UI.
 const TOGETHER: usize = 16;
-/// The names of sled's threads. Each wakes up once a second, even when idle.
+/// The names of sled's threads.
 const SLED: &str = "sled-io";
 /// Contacts per account.
 const CONTACTS: usize = 10;
 
-fn account(number: usize) -> Play {
-    Play::parse(&format!("a{CONTACTS}x{number}")).expect("a play")
+fn account(level: &str, number: usize) -> Play {
+    Play::parse(&format!("{level}{CONTACTS}x{number}")).expect("a play")
 }
 
-async fn log_in(canned: &Canned, daemon: &Daemon, accounts: std::ops::Range<usize>) {
+async fn log_in(canned: &Canned, daemon: &Daemon, level: &str, accounts: std::ops::Range<usize>) {
     let numbers: Vec<_> = accounts.collect();
     for some in numbers.chunks(TOGETHER) {
         let logins = some.iter().map(|number| async {
             let mut ui = Ui::connect(daemon).await;
-            ui.call("login", canned.login(&account(*number))).await;
+            ui.call("login", canned.login(&account(level, *number))).await;
         });
         futures::future::join_all(logins).await;
     }
@@ -72,13 +72,14 @@ pub(crate) fn memory_of_a_contact(few: &Runs, many: &Runs) -> Row {
     }
 }
 
-/// S8: ten idle accounts.
+/// S8: ten idle accounts. At level B, where the server pushes everything: at level A the daemon goes on asking for what
+/// is missing, one contact a minute for each account.
 pub(crate) async fn idle(seconds: u64) -> Vec<Row> {
     let canned = Canned::start();
     let daemon = Daemon::start(setup(&canned)).await;
-    log_in(&canned, &daemon, 0..10).await;
+    log_in(&canned, &daemon, "b", 0..10).await;
     let _ui = Ui::watching(&daemon).await;
-    // Until the login has settled, delayed writes are on disk, and temporary threads have ended.
+    // Until the login has settled, and delayed writes are on disk.
     sleep(Duration::from_secs(seconds.min(30))).await;
     let measure = || (threads(daemon.id()), threads_named(daemon.id(), SLED));
     let ((cpu, sleeps), (_, of_sled)) = measure();
@@ -106,7 +107,7 @@ pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     let mut figures = Vec::new();
     let (mut from, mut first, mut each) = (0, 0.0, 0.0);
     for count in [most.div_ceil(100), most.div_ceil(10), most.div_ceil(2), most] {
-        log_in(&canned, &daemon, from..count).await;
+        log_in(&canned, &daemon, "a", from..count).await;
         from = count;
         sleep(quiet).await;
         let rss = rss_kib(&daemon.id().to_string()) as f64;
@@ -122,7 +123,7 @@ pub(crate) async fn accounts(most: usize, quiet: Duration) -> Vec<Row> {
     let begun = Instant::now();
     daemon.restart().await;
     let mut ui = Ui::connect(&daemon).await;
-    ui.call("load_roster", json!({ "account": account(0).jid() })).await;
+    ui.call("load_roster", json!({ "account": account("a", 0).jid() })).await;
     let answered = begun.elapsed();
     // Don't call anything that needs an account: that would make it log in sooner.
     let online = async {
