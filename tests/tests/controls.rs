@@ -42,6 +42,7 @@ const CONTROLS: &[Control] = &[
     ("roster-asked-again", CUTS, Kind::Prosody, 9, &["stranger@prosed.test"]),
     ("refusal-is-final", PASSWORD, Kind::Prosody, 1, &["connections"]),
     ("stop-deadlines", STOPS, Kind::Prosody, 2, &["it took"]),
+    ("received-count", CUTS, Kind::Prosody, 1, &["after an outage: anna0@prosed.test said"]),
     ("changes-compared", CUTS, Kind::Prosody, 9, &["what was said before"]),
     ("image-fits-its-name", MUTATIONS, Kind::Prosody, 9, &["another picture"]),
     ("damage-set-aside", MUTATIONS, Kind::Prosody, 9, &["ended while starting"]),

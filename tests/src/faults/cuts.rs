@@ -1,5 +1,8 @@
 //! Connections cut at random bytes, during start-up and after, while contacts continue to change.
 //!
+//! At the end, settled sessions lose their connection while contacts and the roster change, and all of them must be
+//! resumed.
+//!
 //! Many accounts in one daemon are cut at the same time, since each waits longer after each loss. One subscription
 //! watches all of them: its numbers must have no gap, and what it reported must match what the daemon says at the
 //! end, which must match the server and the contacts.
@@ -16,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::expected::{Friend, server_roster, settled};
 use super::view::{View, misnumbered};
 use super::{Record, Scale, account_is};
+use crate::metrics::Scrape;
 use crate::proxy::{Cut, Proxy, Way};
 use crate::server::{Server, Setup};
 use crate::{Contact, Daemon, Ui};
@@ -28,6 +32,8 @@ const PER_LOGIN: usize = 5;
 const BACK_WITHIN: Duration = Duration::from_secs(80);
 /// If a cut was not reached after this long on a connection, it is made at once.
 const LIVES: Duration = Duration::from_millis(1500);
+/// Outages of a settled session that each account goes through at the end.
+const OUTAGES: usize = 3;
 /// What follows the login has settled within this time.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -78,6 +84,18 @@ pub async fn run(scale: Scale) -> Record {
     .await;
 
     let mut record = Record::default();
+    join_all(all.iter_mut().map(|lane| lane.log_in(server))).await;
+    let before = Scrape::of(&daemon).await;
+    for _ in 0..OUTAGES {
+        join_all(all.iter_mut().map(|lane| lane.outage(server))).await;
+    }
+    let after = Scrape::of(&daemon).await;
+    let count = |scrape: &Scrape, outcome| scrape.value("prosed_reconnects_total", &[("outcome", outcome)]);
+    let of = |outcome| count(&after, outcome) - count(&before, outcome);
+    record.extend("outages", not_resumed(of("resumed"), of("new"), lanes * OUTAGES));
+    record.figure(format!("{} outages, {} sessions resumed", lanes * OUTAGES, of("resumed")));
+    join_all(all.iter_mut().map(Lane::log_out)).await;
+
     let mut newest = 0;
     let mut rosters = Vec::new();
     for lane in &all {
@@ -100,6 +118,13 @@ pub async fn run(scale: Scale) -> Record {
         record.violations.append(&mut lane.record.violations);
     }
     record
+}
+
+/// Both servers keep a session for minutes: each outage ends with a resumption.
+fn not_resumed(resumed: f64, new: f64, outages: usize) -> Option<String> {
+    let fits = new == 0.0 && resumed >= outages as f64;
+    (!fits)
+        .then(|| format!("after {outages} outages {resumed} sessions were resumed, and {new} were new ones"))
 }
 
 /// Logs an account in once, without a fault, and out again.
@@ -173,6 +198,47 @@ impl Lane {
         self.record.extend(format!("{} after {} cuts", self.account, self.cuts), wrong);
     }
 
+    /// Logs in, with nothing in between.
+    async fn log_in(&mut self, server: &Server) {
+        let login = self.ui.call("login", self.proxy.login(server, &self.name)).await;
+        self.record.expect(login.is_ok(), || format!("no login before the outages: {login:?}"));
+        self.compare(server, "before an outage").await;
+    }
+
+    /// A settled session loses its connection, and comes back to what has happened in the meantime.
+    async fn outage(&mut self, server: &Server) {
+        self.proxy.refuse();
+        let lost = Instant::now();
+        while self.is_online().await && lost.elapsed() < BACK_WITHIN {
+            sleep(Duration::from_millis(20)).await;
+        }
+        // The server keeps all of this for the session.
+        let number = self.dice.random::<u32>();
+        for friend in &mut self.friends {
+            friend.say(Some("dnd"), &format!("word {number} of an outage")).await;
+        }
+        let name = format!("Stranger {number}");
+        self.elsewhere.add_to_roster("stranger@prosed.test", Some(&name), &["New"]).await;
+        self.proxy.flow();
+        let hurried = self.ui.call("reconnect", json!({ "account": self.account })).await;
+        self.record.expect(hurried.is_ok(), || format!("not hurried: {hurried:?}"));
+        let back = account_is(&self.ui, &self.account, "online", BACK_WITHIN).await;
+        self.record.expect(back, || format!("{}: not back after an outage", self.account));
+        self.compare(server, "after an outage").await;
+    }
+
+    async fn is_online(&self) -> bool {
+        let info = self.ui.call("get_account", json!({ "account": self.account })).await;
+        info.is_ok_and(|info| info["state"] == "online")
+    }
+
+    /// Roster and presences must become what the server and the contacts say.
+    async fn compare(&mut self, server: &Server, when: &str) {
+        let roster = server_roster(server, &self.name).await;
+        let (_, _, wrong) = settled(&self.ui, &self.account, &roster, &self.friends, SETTLED_WITHIN).await;
+        self.record.extend(format!("{} {when}", self.account), wrong);
+    }
+
     /// The next login starts over, with the shortest waits.
     async fn log_out(&mut self) {
         let left = self.ui.call("logout", json!({ "account": self.account })).await;
@@ -240,5 +306,17 @@ impl Lane {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_was_not_resumed_is_found() {
+        assert_eq!(not_resumed(6.0, 0.0, 6), None);
+        assert!(not_resumed(5.0, 0.0, 6).is_some(), "one did not come back");
+        assert!(not_resumed(6.0, 1.0, 6).is_some(), "one is new");
     }
 }

@@ -76,6 +76,19 @@ pub(super) const EDITS: &[Edit] = &[
         here: "        self.heard_at + SILENCE\n",
         instead: "        self.heard_at + if $out { Duration::from_secs(3600) } else { SILENCE }\n",
     },
+    // Acknowledges what came while there was no connection, without having received it.
+    Edit {
+        guard: "received-count",
+        file: "daemon/src/stream/manage.rs",
+        here: "self.received.to_string())",
+        instead: "self.received.wrapping_add(if $out { 3 } else { 0 }).to_string())",
+    },
+    Edit {
+        guard: "received-count",
+        file: "daemon/src/stream/manage.rs",
+        here: "            return Err(Disorder::OtherSession);\n        }\n",
+        instead: "$here        if $out { self.received = self.received.wrapping_add(3); }\n",
+    },
     // Treats our state as the server's, as after a resumption.
     Edit {
         guard: "roster-asked-again",
