@@ -86,7 +86,7 @@ pub(crate) enum Command {
         /// A status message for contacts.
         status: Option<String>,
         /// The resource's priority, -128 to -1.
-        #[arg(long, allow_hyphen_values = true, value_parser = clap::value_parser!(i8).range(..0))]
+        #[arg(long, allow_hyphen_values = true, value_parser = priority)]
         priority: Option<i8>,
     },
     /// Show the contacts.
@@ -464,6 +464,11 @@ fn jid(text: &str) -> Result<String, String> {
         return Err(format!("leave out {resource}: write {address}"));
     }
     Ok(text.to_owned())
+}
+
+/// The daemon's range: see `set_presence`.
+fn priority(text: &str) -> Result<i8, &'static str> {
+    text.parse().ok().filter(|priority| *priority < 0).ok_or("a priority is a number from -128 to -1")
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ fn patched(patch: &ProfilePatch, before: &Element) -> Element {
         match text {
             Change::Keep => {}
             Change::Remove => set(&mut vcard, property, "text", &[]),
-            Change::Set(text) => set(&mut vcard, property, "text", std::slice::from_ref(text)),
+            Change::Set(text) => set(&mut vcard, property, kind(property, text), std::slice::from_ref(text)),
         }
     }
     for (property, kind, texts) in [("email", "text", emails), ("tel", "text", phones), ("url", "uri", urls)]
@@ -194,6 +194,12 @@ fn patched(patch: &ProfilePatch, before: &Element) -> Element {
         Change::Set(address) => set_address(&mut vcard, address),
     }
     vcard
+}
+
+/// A birthday may be a date or free text (RFC 6350 §6.2.5).
+fn kind(property: &str, text: &str) -> &'static str {
+    let is_date = property == "bday" && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_date { "date" } else { "text" }
 }
 
 /// Sets the property to exactly these values. Elements that already hold one of them stay, with their parameters.

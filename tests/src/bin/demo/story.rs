@@ -72,7 +72,7 @@ fn changes(before: &Value, now: &Value, style: Style) -> Vec<String> {
             "available" => ("32", "available"),
             "chat" => ("32", "free to chat"),
             "away" => ("33", "away"),
-            "xa" => ("33", "away for longer"),
+            "xa" => ("33", "extended away"),
             "dnd" => ("31", "busy"),
             "unavailable" => ("2", "offline"),
             other => ("33", other),
