@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::contact::{Availability, Avatar, ProfileSummary, Resource};
+use crate::contact::{Availability, Resource};
 use crate::error::ApiError;
+use crate::profile::{Avatar, ProfileSummary};
 use crate::secret::Secret;
 
 /// One XMPP account and the state of its session.

@@ -9,9 +9,8 @@ use crate::account::{
     Account, AccountParams, LoginParams, LogoutParams, SetActivityParams, SetPresenceParams,
 };
 use crate::contact::{
-    AddContactParams, Contact, ContactParams, GroupRenamed, LoadProfileParams, LoadRosterParams,
-    LoadedAvatar, Profile, PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Roster,
-    SetAvatarParams, SetProfileParams, ShowContactsParams, UpdateContactParams,
+    AddContactParams, Contact, ContactParams, GroupRenamed, LoadRosterParams, RenameGroupParams,
+    RequestSubscriptionParams, Roster, ShowContactsParams, UpdateContactParams,
 };
 use crate::error::ErrorKind::{self, *};
 use crate::event::{
@@ -24,6 +23,9 @@ use crate::examples::{
 };
 pub use crate::method::{Method, MethodInfo, SubscriptionInfo};
 use crate::params::parse_params;
+use crate::profile::{
+    LoadProfileParams, LoadedAvatar, Profile, PublishedAvatar, SetAvatarParams, SetProfileParams,
+};
 use crate::state::{LoadStateParams, State};
 use crate::subscription::SubscriptionRequest;
 use crate::{API_COMPATIBLE, API_LEVEL};

@@ -20,6 +20,7 @@ pub mod folder;
 mod openrpc;
 mod params;
 mod patch;
+mod profile;
 mod secret;
 mod state;
 mod subscription;
@@ -30,10 +31,9 @@ pub use account::{
     SetPresenceParams, TlsMode,
 };
 pub use contact::{
-    AddContactParams, Address, Availability, Avatar, ClientInfo, Contact, ContactParams, GroupRenamed,
-    LoadProfileParams, LoadRosterParams, LoadedAvatar, MemberNotRenamed, Profile, ProfileSummary,
-    PublishedAvatar, RenameGroupParams, RequestSubscriptionParams, Resource, Roster, RosterSource,
-    SetAvatarParams, SetProfileParams, ShowContactsParams, Subscription, UpdateContactParams, Warning,
+    AddContactParams, Availability, ClientInfo, Contact, ContactParams, GroupRenamed, LoadRosterParams,
+    MemberNotRenamed, RenameGroupParams, RequestSubscriptionParams, Resource, Roster, RosterSource,
+    ShowContactsParams, Subscription, UpdateContactParams, Warning,
 };
 pub use error::{ApiError, ErrorData, ErrorKind};
 pub use event::{
@@ -43,6 +43,10 @@ pub use event::{
 pub use openrpc::openrpc;
 pub use params::{invalid_params, parse_params};
 pub use patch::{AddressPatch, Patch, ProfilePatch};
+pub use profile::{
+    Address, Avatar, LoadProfileParams, LoadedAvatar, Profile, ProfileSummary, PublishedAvatar,
+    SetAvatarParams, SetProfileParams,
+};
 pub use secret::Secret;
 pub use state::{AccountState, LoadStateParams, State};
 pub use subscription::{SubscriptionRequest, SubscriptionRequested, SubscriptionResolved};

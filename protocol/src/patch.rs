@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::contact::Profile;
 use crate::params::Object;
+use crate::profile::Profile;
 
 /// What happens to one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
