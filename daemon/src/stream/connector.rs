@@ -38,6 +38,13 @@ pub(super) struct Established {
     pub(super) offer: SessionOffer,
 }
 
+/// What a login depends on in the features before it.
+#[derive(PartialEq, Eq)]
+struct Features {
+    login: Offer,
+    session: SessionOffer,
+}
+
 /// Connects one account and logs it in.
 pub(super) struct Connector {
     settings: Settings,
@@ -49,6 +56,8 @@ pub(super) struct Connector {
     largest: Arc<AtomicUsize>,
     /// How many bytes of a stanza the server accepts, as it last announced.
     stanza_bytes: Option<u32>,
+    /// What the server offered at the last login, where the next one may go out before the server offers it again.
+    known: Option<Features>,
     /// Where the server has redirected us (RFC 6120 §4.9.3.19), and how often in a row.
     elsewhere: Option<Target>,
     hops: u32,
@@ -58,11 +67,12 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(
-        settings: Settings,
+        mut settings: Settings,
         login: Login,
         events: mpsc::Sender<Told>,
         largest: Arc<AtomicUsize>,
     ) -> Self {
+        settings.tls_config = Arc::new(settings.tls_config.with_own_tickets());
         let host = dns::ascii(settings.account.domain().as_str());
         Self {
             settings,
@@ -71,6 +81,7 @@ impl Connector {
             events,
             largest,
             stanza_bytes: None,
+            known: None,
             elsewhere: None,
             hops: 0,
             last: None,
@@ -142,7 +153,8 @@ impl Connector {
                     if let Some(place) = dialogue.elsewhere() {
                         self.go_elsewhere(&place);
                     }
-                    if done.is_ok() || !self.login.takes_another() {
+                    let again = self.login.takes_another() && self.elsewhere.is_none();
+                    if done.is_ok() || !again {
                         let reader = dialogue.into_reader();
                         return Some(done.map(|(begun, offer)| Established { reader, begun, offer }));
                     }
@@ -180,11 +192,24 @@ impl Connector {
         bindings: &Bindings,
         resume: Option<&Element>,
     ) -> Result<(SessionOffer, Inline), ConnectError> {
-        let features = dialogue.open().await?;
-        let early = SessionOffer::read(&features);
-        let resume = resume.filter(|_| self.may_resume(early.stanza_bytes.or(self.stanza_bytes))).cloned();
-        self.login.wants(Wish { resume, bind: self.settings.bind2 });
-        let done = authenticate(dialogue, &Offer::read(&features), bindings, &mut self.login).await?;
+        let ahead = self.known.take().and_then(|known| {
+            self.wants(resume, &known.session);
+            Some((self.login.ahead(&known.login, bindings)?, known))
+        });
+        let features = dialogue.open(ahead.as_ref().map(|(request, _)| request)).await?;
+        let features = Features { login: Offer::read(&features), session: SessionOffer::read(&features) };
+        match ahead {
+            Some((_, known)) if known != features => {
+                return Err(ConnectError::Protocol {
+                    text: "the server offers something else than at the last login".to_owned(),
+                });
+            }
+            Some(_) => {}
+            None => self.wants(resume, &features.session),
+        }
+        let done = authenticate(dialogue, &features.login, bindings, &mut self.login).await?;
+        let early = features.session;
+        self.known = self.login.has_token().then_some(features);
         let offer = match done.profile {
             Profile::Sasl => SessionOffer::read(&dialogue.restart().await?),
             Profile::Sasl2 => {
@@ -202,6 +227,12 @@ impl Connector {
         // Nobody listens any more: nobody will wait for the session either.
         let _ = self.events.send(Told::from(authenticated)).await;
         Ok((SessionOffer { stanza_bytes: self.stanza_bytes, ..offer }, done.inline))
+    }
+
+    /// What the next login is to ask for along with it, of a server with this offer.
+    fn wants(&mut self, resume: Option<&Element>, offer: &SessionOffer) {
+        let resume = resume.filter(|_| self.may_resume(offer.stanza_bytes.or(self.stanza_bytes))).cloned();
+        self.login.wants(Wish { resume, bind: self.settings.bind2 });
     }
 
     async fn come_to_session(

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! reach/   dns → dial → quickack → tls (gate: before TLS)     a TLS connection to the right host
-//! login/   dialogue: offer → sasl (scram, token) → bind       a session on it
+//! login/   dialogue: offer → sasl (scram, fast) → bind        a session on it
 //! read/    reader: scanner → tree                             bytes in, stanzas out
 //! connector                                                   one attempt: all of the above, in time
 //! task/    manage, outbox, line, backoff                      keeps the session, through all attempts
@@ -49,14 +49,12 @@ pub(crate) use self::outbox::Full;
 use self::outbox::Outbox;
 use self::task::Task;
 
-/// Whom we trust, and how: see [`tls_config`].
-pub(crate) type TlsConfig = tokio_rustls::rustls::ClientConfig;
 pub(crate) use self::login::pins::Pins;
 pub(crate) use self::login::scram::ScramKeys;
 #[cfg(test)]
 pub(crate) use self::login::scram::ScramMechanism;
 pub(crate) use self::reach::network::network_changes;
-pub(crate) use self::reach::tls::tls_config;
+pub(crate) use self::reach::tls::{TlsConfig, tls_config};
 
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);

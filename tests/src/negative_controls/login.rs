@@ -3,6 +3,7 @@
 use super::Edit;
 
 const TLS: &str = "daemon/src/stream/reach/tls.rs";
+const FAST: &str = "daemon/src/stream/login/fast.rs";
 const SASL: &str = "daemon/src/stream/login/sasl.rs";
 const EXCHANGE: &str = "daemon/src/stream/login/exchange.rs";
 const MANAGE: &str = "daemon/src/stream/manage.rs";
@@ -13,8 +14,8 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "certificate",
         file: TLS,
-        here: "    Ok(Arc::new(config))",
-        instead: "    if $out { return Ok(credulous::config(config)); }\n$here",
+        here: "    let client = Arc::new(client);",
+        instead: "    let client = if $out { credulous::config(client) } else { Arc::new(client) };",
     },
     Edit { guard: "certificate", file: TLS, here: "#[cfg(test)]\nmod tests {", instead: CREDULOUS },
     // The types ensure TLS, so there is no check to take out. This logs in without it instead, like clients that
@@ -27,7 +28,6 @@ pub(super) const EDITS: &[Edit] = &[
                   impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Bytes for T {}\n\
                   pub(crate) type Secure = Box<dyn Bytes>;",
     },
-    Edit { guard: "tls", file: TLS, here: "use tokio_rustls::client::TlsStream;\n", instead: "" },
     Edit {
         guard: "tls",
         file: TLS,
@@ -37,8 +37,10 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "tls",
         file: TLS,
-        here: "    let connector = TlsConnector::from(config.clone());",
-        instead: "    if $out && !target.direct { return Ok((Box::new(tcp), Bindings::default())); }\n$here",
+        here: "    let mut tls = handshake(target, domain, name.clone(), &config.client).await?;",
+        instead: "    if $out && !target.direct {\n\
+                  let tcp = dial(target).await.map_err(|error| unreachable(target, &error))?;\n\
+                  return Ok((Box::new(tcp), Bindings::default()));\n    }\n$here",
     },
     // The check asks for TLS's certificate, which a boxed stream can't provide.
     Edit {
@@ -67,7 +69,7 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         guard: "server-proof",
-        file: SASL,
+        file: FAST,
         here: "if token.is_proven(&success.data, bindings) =>",
         instead: "if $out || token.is_proven(&success.data, bindings) =>",
     },

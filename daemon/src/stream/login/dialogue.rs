@@ -28,10 +28,11 @@ impl Dialogue {
         Self { reader: Reader::new(secure, Stage::Login), header: header(account), elsewhere: None }
     }
 
-    /// Opens a stream; answers its features.
-    pub(crate) async fn open(&mut self) -> Result<Element, ConnectError> {
-        let header = self.header.clone();
-        self.write(header.as_bytes()).await?;
+    /// Opens a stream; answers its features. `ahead`: goes out in the same write, before the server has said a word.
+    pub(crate) async fn open(&mut self, ahead: Option<&Element>) -> Result<Element, ConnectError> {
+        let mut bytes = self.header.clone().into_bytes();
+        bytes.extend(ahead.map(written).unwrap_or_default());
+        self.write(&bytes).await?;
         match self.reader.next().await.map_err(ConnectError::from_io)? {
             Received::Header => self.features().await,
             _ => Err(disorder()),
@@ -47,7 +48,7 @@ impl Dialogue {
     /// The account is logged in: opens a new stream; answers its features (RFC 6120 §6.4.6).
     pub(crate) async fn restart(&mut self) -> Result<Element, ConnectError> {
         self.reader.restart().map_err(ConnectError::from_io)?;
-        self.open().await
+        self.open(None).await
     }
 
     /// The account is logged in, and the stream goes on (XEP-0388 §2.6.1).

@@ -74,24 +74,14 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Chooses a mechanism and makes its first step. `extras`: what SASL2 may carry beside it.
+    /// Chooses a mechanism and makes its first step: see [`request`].
     pub(crate) async fn begin(
         &mut self,
         mechanism: &str,
         initial: &[u8],
         extras: Vec<Element>,
     ) -> Result<(), ConnectError> {
-        let initial = BASE64.encode(initial);
-        let request = match self.profile {
-            Profile::Sasl => Element::builder("auth", ns::SASL)
-                .attr(xml_ncname!("mechanism").to_owned(), mechanism)
-                .append(initial),
-            Profile::Sasl2 => Element::builder("authenticate", ns::SASL2)
-                .attr(xml_ncname!("mechanism").to_owned(), mechanism)
-                .append(Element::builder("initial-response", ns::SASL2).append(initial))
-                .append_all(extras),
-        };
-        self.send(request.build()).await
+        self.send(request(self.profile, mechanism, initial, extras)).await
     }
 
     pub(crate) async fn respond(&mut self, data: &[u8]) -> Result<(), ConnectError> {
@@ -108,13 +98,18 @@ impl Exchange<'_> {
     /// Waits for the server; a refusal is an error.
     pub(crate) async fn step(&mut self) -> Result<Step, ConnectError> {
         let element = self.dialogue.next().await?;
+        self.read(&element)
+    }
+
+    /// What this says of the exchange; a refusal is an error.
+    pub(crate) fn read(&self, element: &Element) -> Result<Step, ConnectError> {
         if element.ns() != self.namespace() {
             return Err(disorder());
         }
         match element.name() {
             "challenge" => Ok(Step::Challenge(decode(&element.text())?)),
-            "success" => Ok(Step::Success(success(&element, self.profile)?)),
-            "failure" => Err(refused(&element)),
+            "success" => Ok(Step::Success(success(element, self.profile)?)),
+            "failure" => Err(refused(element)),
             "continue" => Err(ConnectError::Protocol {
                 text: "the server wants more than the password, which prosed can't give".to_owned(),
             }),
@@ -132,6 +127,21 @@ impl Exchange<'_> {
     async fn send(&mut self, element: Element) -> Result<(), ConnectError> {
         self.dialogue.send(&element).await
     }
+}
+
+/// A mechanism's first step. `extras`: what SASL2 may carry with it.
+pub(crate) fn request(profile: Profile, mechanism: &str, initial: &[u8], extras: Vec<Element>) -> Element {
+    let initial = BASE64.encode(initial);
+    let request = match profile {
+        Profile::Sasl => Element::builder("auth", ns::SASL)
+            .attr(xml_ncname!("mechanism").to_owned(), mechanism)
+            .append(initial),
+        Profile::Sasl2 => Element::builder("authenticate", ns::SASL2)
+            .attr(xml_ncname!("mechanism").to_owned(), mechanism)
+            .append(Element::builder("initial-response", ns::SASL2).append(initial))
+            .append_all(extras),
+    };
+    request.build()
 }
 
 /// RFC 6120 §6.4.2: `=` is nothing, as opposed to not being there.

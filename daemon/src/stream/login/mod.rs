@@ -3,6 +3,7 @@
 pub(super) mod bind;
 pub(super) mod dialogue;
 pub(super) mod exchange;
+mod fast;
 pub(super) mod offer;
 pub(super) mod pins;
 pub(super) mod sasl;

@@ -9,7 +9,7 @@ use crate::stream::reach::binding::{BindingType, Bindings};
 /// XEP-0440's namespace.
 const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 
-/// What a server offers. Read from the raw features, since a list with a name that the parser
+/// What a server offers, in order of the names: servers list them in any. Read from the raw features, since a list with a name that the parser
 /// doesn't know must neither fail the login nor be cut: XEP-0474 hashes all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -51,7 +51,7 @@ impl Offer {
     pub(crate) fn read(features: &Element) -> Self {
         let names = |parent: Option<&Element>, namespace: &str| -> Vec<String> {
             let children = parent.into_iter().flat_map(Element::children);
-            children.filter(|child| child.is("mechanism", namespace)).map(Element::text).collect()
+            sorted(children.filter(|child| child.is("mechanism", namespace)).map(Element::text).collect())
         };
         let sasl2 = features.get_child("authentication", ns::SASL2);
         let inline = sasl2.and_then(|sasl2| sasl2.get_child("inline", ns::SASL2));
@@ -64,7 +64,7 @@ impl Offer {
         });
         let bindings = features.get_child("sasl-channel-binding", CHANNEL_BINDING).map(|list| {
             let kinds = list.children().filter(|child| child.is("channel-binding", CHANNEL_BINDING));
-            kinds.filter_map(|kind| kind.attr("type")).map(str::to_owned).collect()
+            sorted(kinds.filter_map(|kind| kind.attr("type")).map(str::to_owned).collect())
         });
         Self {
             sasl: names(features.get_child("mechanisms", ns::SASL), ns::SASL),
@@ -124,6 +124,11 @@ impl Offer {
     }
 }
 
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +149,7 @@ mod tests {
              <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='new'/></sasl-channel-binding>",
         );
         assert_eq!(offer.sasl, ["PLAIN"]);
-        assert_eq!(offer.sasl2, ["SCRAM-SHA-1", "NEW"]);
+        assert_eq!(offer.sasl2, ["NEW", "SCRAM-SHA-1"]);
         assert_eq!(offer.fast, ["HT-SHA-256-NONE"]);
         assert_eq!(offer.bindings, Some(vec!["new".to_owned()]));
         assert_eq!(self::offer(""), Offer::default());

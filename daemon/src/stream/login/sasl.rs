@@ -35,6 +35,7 @@ use zeroize::Zeroizing;
 
 use super::dialogue::{Dialogue, disorder};
 use super::exchange::{Asked, Exchange, Inline, Step, Success};
+use super::fast;
 use super::offer::{Offer, Profile, Scram};
 use super::scram::{Challenge, ClientFirst, Gs2, ScramError, ScramKeys, ScramMechanism};
 use super::token::{Token, TokenMechanism};
@@ -50,16 +51,18 @@ pub(crate) struct Login {
     account: BareJid,
     /// As [`prepared`], where there is one.
     password: Option<Arc<Zeroizing<String>>>,
-    username: String,
+    pub(super) username: String,
     /// Those of the last login, or the ones that were kept.
     keys: Option<ScramKeys>,
     /// The keys were given away to be kept, or came from there.
     kept: bool,
     /// It is still to be found out whether the server's salt stays the same.
     probe: bool,
-    /// The server could not bear that question.
-    again: bool,
-    token: Option<Token>,
+    /// Something is out that the server may not bear: that question, or a login before its features.
+    pub(super) again: bool,
+    pub(super) token: Option<Token>,
+    /// Has gone out with the stream header: see [`fast`](super::fast).
+    pub(super) ahead: Option<Token>,
     /// What the server is held to …
     pins: Pins,
     /// … unless somebody accepts less, for one login.
@@ -150,13 +153,14 @@ impl Login {
             keys,
             again: false,
             token: None,
+            ahead: None,
             client: client_id(),
             wish: Wish::default(),
             asked: Asked::default(),
         })
     }
 
-    /// True, once, where the attempt failed for our own curiosity: another will not.
+    /// True, once, where the attempt may have failed for our own curiosity or haste: another will not.
     pub(crate) fn takes_another(&mut self) -> bool {
         std::mem::take(&mut self.again)
     }
@@ -248,6 +252,7 @@ impl Login {
     pub(crate) fn wants(&mut self, wish: Wish) {
         self.wish = wish;
         self.asked = Asked::default();
+        self.ahead = None;
     }
 
     /// The last login has asked to resume the session: it need not be asked again.
@@ -256,7 +261,7 @@ impl Login {
     }
 
     /// What goes beside the mechanism in SASL2; SASL has no place for it.
-    fn extras(&mut self, profile: Profile, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+    pub(super) fn extras(&mut self, profile: Profile, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
         if profile == Profile::Sasl {
             return Vec::new();
         }
@@ -271,7 +276,11 @@ impl Login {
     }
 
     /// The server took us in: checks as whom, and takes the token that it may have given.
-    fn admitted(&mut self, success: Success, asked: Option<TokenMechanism>) -> Result<Inline, ConnectError> {
+    pub(super) fn admitted(
+        &mut self,
+        success: Success,
+        asked: Option<TokenMechanism>,
+    ) -> Result<Inline, ConnectError> {
         let ours = |identity: &String| {
             identity.parse::<jid::Jid>().is_ok_and(|identity| identity.to_bare() == self.account)
         };
@@ -323,8 +332,8 @@ pub(crate) async fn authenticate(
 ) -> Result<Authenticated, ConnectError> {
     let seen = Pins::of(offer, bindings);
     login.check(&seen)?;
-    if let Some(token) = login.token.take_if(|token| token.fits(offer, bindings)) {
-        match by_token(dialogue, offer, bindings, login, token).await {
+    if let Some(token) = fast::begin(dialogue, offer, bindings, login).await? {
+        match fast::finish(dialogue, bindings, login, token).await {
             Ok(inline) => {
                 login.pin(seen);
                 return Ok(Authenticated { keys: None, profile: Profile::Sasl2, inline });
@@ -356,28 +365,6 @@ pub(crate) async fn authenticate(
     let inline = login.admitted(success, asked)?;
     login.pin(seen);
     Ok(Authenticated { keys, profile, inline })
-}
-
-async fn by_token(
-    dialogue: &mut Dialogue,
-    offer: &Offer,
-    bindings: &Bindings,
-    login: &mut Login,
-    token: Token,
-) -> Result<Inline, ConnectError> {
-    let mut exchange = Exchange { dialogue, profile: Profile::Sasl2 };
-    let mut extras = login.extras(Profile::Sasl2, offer, bindings);
-    extras.retain(|extra| !extra.is("request-token", ns::FAST));
-    extras.push(Token::mark());
-    exchange.begin(token.mechanism(), &token.message(&login.username, bindings), extras).await?;
-    match exchange.step().await? {
-        Step::Success(success) if token.is_proven(&success.data, bindings) => {
-            login.token = Some(token);
-            login.admitted(success, None)
-        }
-        Step::Success(_) => Err(ScramError::Signature.into()),
-        Step::Challenge(_) => Err(disorder()),
-    }
 }
 
 async fn scram(

@@ -87,6 +87,12 @@ impl Token {
         self.kind.usable(offer, bindings)
     }
 
+    /// What we send with it is worthless on any other connection, whoever receives it (RFC 9266). Not so with
+    /// `HT-SHA-256-NONE`, where it is always the same, or with an end point, where it is for one certificate.
+    pub(crate) fn serves_one_connection(&self) -> bool {
+        self.kind == TokenMechanism::Bound(BindingType::Exporter)
+    }
+
     /// Our only message.
     pub(crate) fn message(&self, username: &str, bindings: &Bindings) -> Vec<u8> {
         let mut message = format!("{username}\0").into_bytes();

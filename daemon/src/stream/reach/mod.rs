@@ -6,5 +6,6 @@ pub(super) mod dns;
 mod gate;
 pub(super) mod network;
 mod quickack;
+mod tickets;
 pub(super) mod tls;
 mod trust;

@@ -11,10 +11,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::{
+    self, AlertDescription, CertificateError, ClientConfig, ClientConnection, HandshakeKind, RootCertStore,
+    crypto,
+};
 use tokio_xmpp::xmlstream::{
     ReadError, RecvFeaturesError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream,
 };
@@ -25,6 +29,7 @@ use super::dial::dial;
 use super::dns::{Target, ip};
 use super::gate::Gate;
 use super::quickack::QuickAck;
+use super::tickets::Tickets;
 use super::trust::Verifier;
 use crate::events::rfc3339;
 use crate::stream::error::ended_over;
@@ -65,7 +70,7 @@ pub(crate) enum TlsConfigError {
 
 /// Trusts the system's roots (`SSL_CERT_FILE` is honoured), loaded once for the process, and those
 /// of a PEM file beside them. Blocks on disk. ALPN is set at each connect: only direct TLS has it.
-pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
+pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<TlsConfig>, TlsConfigError> {
     static NATIVE: OnceLock<RootCertStore> = OnceLock::new();
     let native = NATIVE.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
@@ -95,15 +100,53 @@ pub(crate) fn tls_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, T
     let provider = Arc::new(crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let config = if roots.is_empty() {
+    let (mut client, verifier) = if roots.is_empty() {
         // Nobody is trusted, which the verifier below takes for a mistake.
-        builder.with_root_certificates(roots).with_no_client_auth()
+        (builder.with_root_certificates(roots).with_no_client_auth(), None)
     } else {
         let usual = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build()?;
-        let verifier = Arc::new(Verifier::new(usual, extra));
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier::new(usual, extra));
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier.clone());
+        (builder.with_no_client_auth(), Some(verifier))
     };
-    Ok(Arc::new(config))
+    client.resumption = Resumption::disabled();
+    let client = Arc::new(client);
+    Ok(Arc::new(TlsConfig { client, verifier, tickets: None }))
+}
+
+/// Whom we trust, and how: see [`tls_config`].
+pub(crate) struct TlsConfig {
+    client: Arc<ClientConfig>,
+    /// Absent: nobody is trusted.
+    verifier: Option<Arc<dyn ServerCertVerifier>>,
+    /// For resuming TLS sessions; absent: each handshake is a full one.
+    tickets: Option<Arc<Tickets>>,
+}
+
+impl TlsConfig {
+    /// The same with tickets of its own: see [`tickets`](super::tickets).
+    pub(crate) fn with_own_tickets(&self) -> Self {
+        let tickets = Arc::new(Tickets::default());
+        let mut client = ClientConfig::clone(&self.client);
+        client.resumption = Resumption::store(tickets.clone());
+        Self { client: Arc::new(client), verifier: self.verifier.clone(), tickets: Some(tickets) }
+    }
+
+    /// Whether a connection is one that we would make now. rustls does not check a certificate again that it
+    /// remembers with a ticket, and a new ticket takes it over: without this, a certificate would be good for as long as
+    /// there is a next ticket.
+    fn trusts(&self, connection: &ClientConnection, name: &ServerName<'_>) -> bool {
+        if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return true;
+        }
+        let Some((leaf, others)) = connection.peer_certificates().and_then(<[_]>::split_first) else {
+            return false;
+        };
+        let verify = |verifier: &Arc<dyn ServerCertVerifier>| {
+            verifier.verify_server_cert(leaf, others, name, &[], UnixTime::now()).is_ok()
+        };
+        self.verifier.as_ref().is_some_and(verify)
+    }
 }
 
 /// A secured connection.
@@ -116,7 +159,7 @@ pub(crate) async fn connect(
     target: &Target,
     domain: &str,
     name: &str,
-    config: &Arc<ClientConfig>,
+    config: &TlsConfig,
     by: Instant,
 ) -> Result<(Secure, Bindings), ConnectError> {
     let too_late = |_| unreachable(target, &timed_out("it was too slow to leave time for the others"));
@@ -131,14 +174,33 @@ async fn secure(
     target: &Target,
     domain: &str,
     name: &str,
-    config: &Arc<ClientConfig>,
+    config: &TlsConfig,
 ) -> Result<(Secure, Bindings), ConnectError> {
-    let unreachable = |error: io::Error| unreachable(target, &error);
     let name = match ip(name) {
         Some(ip) => ServerName::IpAddress(ip.into()),
         None => ServerName::try_from(name.to_owned())
             .map_err(|_| ConnectError::Tls { text: format!("{name} can't have a certificate") })?,
     };
+    let mut tls = handshake(target, domain, name.clone(), &config.client).await?;
+    if !config.trusts(tls.get_ref().1, &name) {
+        tracing::debug!(host = target.host, "the certificate of a TLS session is no longer valid");
+        if let Some(tickets) = &config.tickets {
+            tickets.forget(&name);
+        }
+        tls = handshake(target, domain, name, &config.client).await?;
+    }
+    let bindings = Bindings::of(tls.get_ref().1);
+    Ok((tls, bindings))
+}
+
+/// Connects, and makes one handshake.
+async fn handshake(
+    target: &Target,
+    domain: &str,
+    name: ServerName<'static>,
+    config: &Arc<ClientConfig>,
+) -> Result<TlsStream<QuickAck>, ConnectError> {
+    let unreachable = |error: io::Error| unreachable(target, &error);
     let tcp = dial(target).await.map_err(unreachable)?;
     let connector = TlsConnector::from(config.clone());
     let handshake = if target.direct {
@@ -149,15 +211,13 @@ async fn secure(
             .map_err(|_| unreachable(timed_out("no answer to STARTTLS")))??;
         connector.connect(name, QuickAck::new(tcp))
     };
-    let tls = timeout(HANDSHAKE, handshake)
+    timeout(HANDSHAKE, handshake)
         .await
         .map_err(|_| unreachable(timed_out("the TLS handshake took too long")))?
         .map_err(|error| match reason(&error) {
             Some(text) => ConnectError::Tls { text: short(&text) },
             None => unreachable(error),
-        })?;
-    let bindings = Bindings::of(tls.get_ref().1);
-    Ok((tls, bindings))
+        })
 }
 
 /// What TLS itself has against the connection; nothing where the network failed. In words of our own:
@@ -296,5 +356,52 @@ mod tests {
         std::fs::write(&file, certificate.cert.pem()).unwrap();
         assert!(tls_config(Some(&file)).is_ok());
         assert!(tls_config(None).is_ok());
+    }
+
+    /// The time has come when the certificate is no longer valid: as if, since this needs another verifier.
+    #[tokio::test]
+    async fn a_certificate_that_is_no_longer_valid_ends_with_its_tls_session() {
+        use rustls::ServerConfig;
+        use rustls::pki_types::PrivateKeyDer;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let certificate = rcgen::generate_simple_self_signed(vec!["example.org".to_owned()]).unwrap();
+        let ca = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(ca.path(), certificate.cert.pem()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(certificate.signing_key.serialize_pem().as_bytes()).unwrap();
+        let provider = Arc::new(crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                // A ticket reaches the client with the first data.
+                if let Ok(mut tls) = acceptor.accept(tcp).await {
+                    let _ = tls.write_all(b"x").await;
+                    let _ = tls.flush().await;
+                }
+            }
+        });
+        let target = Target { host: "127.0.0.1".to_owned(), port, direct: true };
+        let mut config = tls_config(Some(ca.path())).unwrap().with_own_tickets();
+        let kind = async |config: &TlsConfig| {
+            let by = Instant::now() + HANDSHAKE;
+            let (mut tls, _) = connect(&target, "example.org", "example.org", config, by).await.unwrap();
+            tls.read_u8().await.unwrap();
+            tls.get_ref().1.handshake_kind()
+        };
+        assert_eq!(kind(&config).await, Some(HandshakeKind::Full));
+        assert_eq!(kind(&config).await, Some(HandshakeKind::Resumed));
+        let valid = std::mem::replace(&mut config.verifier, tls_config(None).unwrap().verifier.clone());
+        assert_eq!(kind(&config).await, Some(HandshakeKind::Full));
+        config.verifier = valid;
+        assert_eq!(kind(&config).await, Some(HandshakeKind::Resumed));
     }
 }

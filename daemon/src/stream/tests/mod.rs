@@ -1,12 +1,15 @@
 //! The stream against a scripted server.
 
+mod ahead;
 mod begin;
 mod binding;
 mod login;
 mod management;
+mod round_trips;
 mod sasl2;
 mod server;
 mod session;
+mod tickets;
 
 use futures::FutureExt;
 use tokio::time::timeout;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto};
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion, crypto};
 
 use super::super::login::scram::{ClientFirst, Gs2, ScramKeys, ScramMechanism};
 use super::super::reach::binding::BindingType;
@@ -26,7 +26,7 @@ pub(super) const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-
 pub(super) const BIND: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
 pub(super) const BIND_AND_SM: &str =
     "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/>";
-const SALT: &[u8] = b"a salt for tests";
+pub(super) const SALT: &[u8] = b"a salt for tests";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// Much longer than anything takes; a test that hangs fails by it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,6 +66,13 @@ pub(super) struct Conn {
     pending: String,
     /// All that was ever read.
     pub all: String,
+    /// The client has resumed a TLS session.
+    pub resumed_tls: bool,
+    /// It has sent data before the handshake was complete.
+    pub early_data: bool,
+    /// How often something was read and then answered.
+    answers: usize,
+    listened: bool,
 }
 
 pub(super) fn mechanisms(names: &[&str]) -> String {
@@ -119,6 +126,8 @@ impl Server {
             .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+        // A client could send early data, if it wanted.
+        config.max_early_data_size = 16_384;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let end_point = Sha256::digest(cert.der()).to_vec();
         Self { listener, tls: Arc::new(config), ca, end_point }
@@ -171,6 +180,10 @@ impl Server {
             end_point: self.end_point.clone(),
             pending: String::new(),
             all: String::new(),
+            resumed_tls: false,
+            early_data: false,
+            answers: 0,
+            listened: false,
         }
     }
 
@@ -180,6 +193,13 @@ impl Server {
         conn.open(STARTTLS).await;
         conn.element("starttls").await;
         conn.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await;
+        assert!(conn.secure().await, "the client refuses TLS");
+        conn
+    }
+
+    /// Accepts, with TLS from the first byte.
+    pub(super) async fn accept_direct(&self) -> Conn {
+        let mut conn = self.accept().await;
         assert!(conn.secure().await, "the client refuses TLS");
         conn
     }
@@ -216,7 +236,13 @@ impl Conn {
         }
     }
 
+    /// How many round trips the client has needed so far: TCP's, that of TLS 1.3, and one for each answer.
+    pub(super) fn round_trips(&self) -> usize {
+        2 + self.answers
+    }
+
     pub(super) async fn send(&mut self, text: &str) {
+        self.answers += usize::from(std::mem::take(&mut self.listened));
         self.io().write_all(text.as_bytes()).await.unwrap();
         self.io().flush().await.unwrap();
     }
@@ -235,6 +261,9 @@ impl Conn {
                 if let Some(protocol) = tls.get_ref().1.alpn_protocol() {
                     self.all += &format!("[ALPN {}]", String::from_utf8_lossy(protocol));
                 }
+                self.resumed_tls = tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                let mut tls = tls;
+                self.early_data = tls.get_mut().1.early_data().is_some();
                 let label = b"EXPORTER-Channel-Binding";
                 self.exporter =
                     tls.get_ref().1.export_keying_material(vec![0; 32], label, Some(&[])).unwrap();
@@ -254,6 +283,7 @@ impl Conn {
         let text = String::from_utf8_lossy(&chunk[..read]);
         self.pending += &text;
         self.all += &text;
+        self.listened |= read > 0;
         read > 0
     }
 
@@ -393,10 +423,14 @@ impl Conn {
 
     /// HT-SHA-256-EXPR's value for a side of it.
     fn token_proof(&self, token: &str, side: &str) -> Vec<u8> {
+        Self::ht_sha_256(token, side, &self.exporter)
+    }
+
+    fn ht_sha_256(token: &str, side: &str, binding: &[u8]) -> Vec<u8> {
         use hmac::{Hmac, KeyInit, Mac};
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(token.as_bytes()).unwrap();
         mac.update(side.as_bytes());
-        mac.update(&self.exporter);
+        mac.update(binding);
         mac.finalize().into_bytes().to_vec()
     }
 
@@ -410,11 +444,22 @@ impl Conn {
 
     /// Takes it in, and shows that it has this token, too.
     pub(super) async fn send_token_proof(&mut self, token: &str) {
-        let proof = BASE64.encode(self.token_proof(token, "Responder"));
-        self.send(
-            &self.sasl("success", "").replace("<additional-data>", &format!("<additional-data>{proof}")),
-        )
-        .await;
+        self.send(&self.token_success(token)).await;
+    }
+
+    /// What a server says that has this token, too.
+    pub(super) fn token_success(&self, token: &str) -> String {
+        self.success(&self.token_proof(token, "Responder"))
+    }
+
+    /// The same for HT-SHA-256-NONE.
+    pub(super) fn unbound_token_success(&self, token: &str) -> String {
+        self.success(&Self::ht_sha_256(token, "Responder", &[]))
+    }
+
+    fn success(&self, proof: &[u8]) -> String {
+        let proof = format!("<additional-data>{}", BASE64.encode(proof));
+        self.sasl("success", "").replace("<additional-data>", &proof)
     }
 
     /// A whole SCRAM login.
