@@ -14,8 +14,8 @@ use futures::FutureExt;
 use jid::BareJid;
 use login::Unkept;
 use prosed_session::{
-    Call, Command, ConnectionState, ContactsChanged, Effect, Failure, Input, Notice, Now, Session, Snapshot,
-    Software, Ticket, Timestamp, Write,
+    Call, Command, ConnectionState, ContactsChanged, Effect, Failure, Input, Mark, Notice, Now, Session,
+    Snapshot, Software, Ticket, Timestamp, Unsent, Write,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -100,6 +100,8 @@ pub(crate) struct Actor<'a> {
     /// The connection is lost, and has not come back.
     lost: bool,
     effects: Vec<Effect>,
+    /// Marks of stanzas that were not even queued.
+    refused: Vec<Mark>,
     /// Writes from the session that have not been passed to the cache yet.
     writes: Vec<(Write, Ticket)>,
     /// Bytes of pictures and texts in them.
@@ -122,6 +124,8 @@ enum Event {
     Store(StoreAnswer),
     /// Somebody watches, or nobody does any more.
     Watched,
+    /// Stanzas were not even queued.
+    Refused,
     Tick,
     /// Nobody can reach us any more.
     Orphaned,
@@ -167,6 +171,7 @@ impl<'a> Actor<'a> {
             watched,
             lost: false,
             effects: Vec::new(),
+            refused: Vec::new(),
             writes: Vec::new(),
             writes_bytes: 0,
             share: Share::default(),
@@ -249,8 +254,11 @@ impl<'a> Actor<'a> {
         self.session.settle(now(), &mut self.effects);
         self.carry_out().await;
         if let Some(stream) = self.survivors.stream.take() {
-            stream.close().await;
+            for fate in stream.close().await {
+                self.handle_stream(fate).await;
+            }
         }
+        self.tell_refused();
         self.input(Input::Offline { failure: None, retry_at: None });
         self.session.settle(now(), &mut self.effects);
         self.carry_out().await;
@@ -280,6 +288,7 @@ impl<'a> Actor<'a> {
 
     async fn handle_stream(&mut self, event: StreamEvent) {
         self.heard = Instant::now();
+        self.tell_refused();
         match event {
             StreamEvent::Stanza(stanza) => {
                 self.shell.metrics.received(&stanza);
@@ -293,6 +302,8 @@ impl<'a> Actor<'a> {
                 self.back(true);
                 self.input(Input::Resumed { stanza_bytes });
             }
+            StreamEvent::Acknowledged(marks) => self.input(Input::Acknowledged(marks)),
+            StreamEvent::Unsent(unsent) => self.input(Input::Unsent(unsent)),
             StreamEvent::Suspended => {
                 self.shell.metrics.lost();
                 self.lost = true;
@@ -315,6 +326,14 @@ impl<'a> Actor<'a> {
             }
             // After a final `ConnectFailed` nobody receives: one of its tasks has crashed.
             StreamEvent::Ended => self.ended = Some(Ended::Crashed),
+        }
+    }
+
+    /// The session hears of what was not queued: not while its effects are carried out, and before its stream ends.
+    fn tell_refused(&mut self) {
+        let unwritten = std::mem::take(&mut self.refused);
+        if !unwritten.is_empty() {
+            self.input(Input::Unsent(Unsent { doubtful: Vec::new(), unwritten }));
         }
     }
 
@@ -347,12 +366,14 @@ impl<'a> Actor<'a> {
                     let Self { account, shell, answers_to, share, .. } = self;
                     shell.store.read(account, query, ticket, answers_to, share).await;
                 }
-                Effect::Send { stanza, bytes } => {
+                Effect::Send { stanza, bytes, mark } => {
                     let kind = StanzaKind::of(&stanza);
-                    match self.survivors.stream.as_mut().map(|stream| stream.send(*stanza, bytes)) {
+                    match self.survivors.stream.as_mut().map(|stream| stream.send(*stanza, bytes, mark)) {
                         Some(Ok(())) => self.shell.metrics.sent(kind),
-                        Some(Err(error)) => debug!(account = %self.account, %error, "not sent"),
-                        None => debug!(account = %self.account, "no stream to send to"),
+                        refused => {
+                            debug!(account = %self.account, ?refused, "not sent");
+                            self.refused.extend(mark);
+                        }
                     }
                 }
                 Effect::ClientState { active } => {
@@ -444,6 +465,9 @@ impl turns::Worker for Actor<'_> {
             debug!(account = %self.account, ?ended, "account ends");
             return ControlFlow::Break(ended);
         }
+        if !self.refused.is_empty() {
+            return ControlFlow::Continue(Event::Refused);
+        }
         let deadline = self.session.next_deadline();
         let Survivors { stream, inbox, .. } = &mut *self.survivors;
         ControlFlow::Continue(tokio::select! {
@@ -461,6 +485,9 @@ impl turns::Worker for Actor<'_> {
     }
 
     fn event_at_hand(&mut self) -> Option<Event> {
+        if !self.refused.is_empty() {
+            return Some(Event::Refused);
+        }
         if let Some(event) = next(&mut self.survivors.stream).now_or_never() {
             return Some(Event::Stream(event));
         }
@@ -509,6 +536,7 @@ impl turns::Worker for Actor<'_> {
                 let is_watched = *self.watched.borrow_and_update();
                 self.input(Input::Watched(is_watched));
             }
+            Event::Refused => self.tell_refused(),
             Event::Tick => self.input(Input::Tick),
             Event::Orphaned => self.ended = Some(Ended::Gone),
         }

@@ -62,6 +62,7 @@ pub(crate) async fn supervise(
         let stream = survivors.stream.take();
         let connected = stream.is_some();
         if let Some(stream) = stream {
+            // What became of its stanzas concerns a session that is gone.
             tokio::spawn(stream.close());
         }
         let entry = shell.registry.entry(&account);

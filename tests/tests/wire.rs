@@ -266,3 +266,22 @@ async fn an_avatar_is_fetched_once() {
     let told = ui.events().into_iter().filter(|event| event["event"] == "contactChanged").count();
     assert_eq!(told, 0, "what was known is no news");
 }
+
+/// This server acknowledges nothing, so prosed can't know whether it has the request. The roster does not show it.
+#[tokio::test]
+async fn a_subscription_request_that_was_lost_with_its_connection_is_sent_again_once() {
+    let (server, _daemon, ui) = begin().await;
+    let peer = log_in(&server, &ui, roster_only).await;
+    ui.call("request_subscription", json!({ "jid": "carol@prosed.test" })).await.expect("sent");
+    let is_request = |stanza: &Element| stanza.attr("type") == Some("subscribe");
+    let first = peer.wait_for("a subscription request", is_request).await;
+    drop(peer);
+    let peer = server.accept_session_with("me", "secret", ROSTER_VERSIONING).await.listen(roster_only);
+    let second = peer.wait_for("the same again", is_request).await;
+    assert_eq!(first.attr("to"), second.attr("to"));
+    drop(peer);
+    let peer = server.accept_session_with("me", "secret", ROSTER_VERSIONING).await.listen(roster_only);
+    peer.wait_for("carbons", |stanza| find(stanza, "enable", CARBONS).is_some()).await;
+    peer.ping().await;
+    assert!(!peer.received().iter().any(is_request), "at each login");
+}

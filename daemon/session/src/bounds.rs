@@ -82,6 +82,11 @@ pub(crate) const SUBSCRIPTION_REQUEST_BYTES: usize = 4 * 1024;
 /// Characters of the message in our requests: as many as fit into [`SUBSCRIPTION_REQUEST_BYTES`] on the other side,
 /// in any script.
 pub const REQUEST_MESSAGE_CHARS: usize = 1_000;
+/// What we have said about subscriptions and the server has not acknowledged: more than anybody clicks during an outage.
+/// What exceeds it is sent all the same, but once only.
+pub(crate) const SUBSCRIPTION_ACTS: usize = 1_024;
+/// The same in bytes of the messages: 256 of the longest.
+pub(crate) const SUBSCRIPTION_ACT_BYTES: usize = 1024 * 1024;
 /// Group members being renamed at a time: enough to hide round trips, too few to hold up anything else.
 pub(crate) const RENAMES_IN_FLIGHT: usize = 16;
 /// Groups of one contact.

@@ -139,6 +139,8 @@ impl Flood {
             // What grows here are the calls of UIs, each of which waits.
             presence: _,
             client_state: _,
+            // Bounded: see its tests.
+            subscription_acts: _,
             // They hold no collection.
             roster: _,
             account: _,

@@ -38,6 +38,10 @@ pub enum Input {
     Found { ticket: Ticket, result: Result<Option<Record>, StoreFailed> },
     /// Whether a UI is watching. Until this is first reported, one is.
     Watched(bool),
+    /// The server has received these stanzas (XEP-0198).
+    Acknowledged(Vec<Mark>),
+    /// Nobody will acknowledge these stanzas any more.
+    Unsent(Unsent),
     /// The time named by `next_deadline` has come.
     Tick,
 }
@@ -50,8 +54,9 @@ pub enum Effect {
     Save { write: Write, ticket: Ticket },
     /// Read this, after all writes before it, and report [`Input::Found`].
     Read { query: Query, ticket: Ticket },
-    /// Send this to the server; it takes this many bytes.
-    Send { stanza: Box<Stanza>, bytes: usize },
+    /// Send this to the server; it takes this many bytes. With a mark, report what became of it, exactly once:
+    /// [`Input::Acknowledged`] or [`Input::Unsent`].
+    Send { stanza: Box<Stanza>, bytes: usize, mark: Option<Mark> },
     /// Tell the server whether anybody is watching (XEP-0352), before it is sent anything else.
     ClientState { active: bool },
     /// Answer this call; each call is answered exactly once.
@@ -64,6 +69,23 @@ pub enum Effect {
 /// the effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// Names an [`Effect::Send`] in its answer. The session chooses it; a later one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(pub u64);
+
+/// Stanzas that the server has not acknowledged, and will not. Each list is in the order in which they were sent.
+///
+/// A session hears of them when their stream has ended for good, before [`Input::Online`] of the next one, or before the
+/// [`Input::Offline`] after which there is none. It hears at once of what could not even be queued, and, on a server
+/// without stream management, of what has just been written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// They were written, so the server may or may not have them.
+    pub doubtful: Vec<Mark>,
+    /// They never were: the server does not have them.
+    pub unwritten: Vec<Mark>,
+}
 
 /// What a session can read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +192,7 @@ fn total(texts: impl Iterator<Item = impl AsRef<str>>) -> usize {
     texts.map(|text| text.as_ref().len()).sum()
 }
 
-/// Issues tickets, each once.
+/// Issues tickets and marks, each once.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tickets(u64);
 
@@ -178,5 +200,10 @@ impl Tickets {
     pub(crate) fn issue(&mut self) -> Ticket {
         self.0 += 1;
         Ticket(self.0)
+    }
+
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.0 += 1;
+        Mark(self.0)
     }
 }

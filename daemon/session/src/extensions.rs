@@ -60,6 +60,7 @@ impl Session {
             roster: _,
             presence: _,
             client_state: _,
+            subscription_acts: _,
             caps: _,
         } = self;
         let Stream {
@@ -123,6 +124,7 @@ impl Session {
             fetches,
             background,
             last_seen,
+            subscription_acts,
             stream,
             // Removed by the caller, so that UIs and the cache are told.
             people: _,
@@ -151,6 +153,7 @@ impl Session {
         fetches.forget(jid);
         background.forget_contact(jid);
         last_seen.forget_contact(jid);
+        subscription_acts.forget_contact(jid);
         let Stream {
             lookups,
             background,

@@ -53,6 +53,7 @@ mod startup;
 mod step;
 mod stream;
 mod subscription;
+mod subscription_acts;
 mod throttle;
 mod time;
 mod usage;
@@ -69,7 +70,9 @@ use xmpp_parsers::stanza::Stanza;
 pub use caps::Software;
 pub use command::{Answer, Call, Command, RosterSource, State, SubscriptionAct};
 pub use domain::registrable;
-pub use effect::{ContactsChanged, Effect, Input, Notice, Query, Record, StoreFailed, Ticket, Write};
+pub use effect::{
+    ContactsChanged, Effect, Input, Mark, Notice, Query, Record, StoreFailed, Ticket, Unsent, Write,
+};
 pub use failure::Failure;
 pub use model::{
     Account, Address, AddressPatch, Availability, Avatar, AvatarRecord, CapsKey, CapsRecord, Change,
@@ -116,6 +119,7 @@ pub struct Session {
     presence: presence::State,
     last_seen: last_seen::State,
     subscriptions: subscription::State,
+    subscription_acts: subscription_acts::Acts,
     caps: caps::State,
     stream: Stream,
 }
@@ -149,6 +153,7 @@ impl Session {
             presence: presence::State::new(presence),
             last_seen: last_seen::State::default(),
             subscriptions: subscription::State::new(requests),
+            subscription_acts: subscription_acts::Acts::default(),
             caps: caps::State::new(software, caps),
             stream: Stream::default(),
             account,
@@ -192,6 +197,8 @@ impl Session {
             Input::Watched(is_watched) => self.handle_watched(is_watched, step),
             Input::Saved { ticket, result } => self.handle_saved(ticket, result, step),
             Input::Found { ticket, result } => self.handle_found(ticket, result, step),
+            Input::Acknowledged(marks) => self.subscription_acts.acknowledged(&marks),
+            Input::Unsent(unsent) => self.subscription_acts.unsent(&unsent),
             Input::Tick => self.handle_tick(step),
         }
         while let Some((ended, failure)) = self.stream.pending.take_refused() {

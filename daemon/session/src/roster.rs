@@ -181,6 +181,7 @@ impl Session {
             Err(failure) => {
                 self.stream.roster.refused = true;
                 self.answer_waiting(&Awaited::Roster, &Err(failure), step);
+                self.send_lost_acts(step);
             }
         }
     }
@@ -261,6 +262,7 @@ impl Session {
         step.notify(Notice::RosterLoaded { version: self.roster.version.clone(), changed });
         let answer = Ok(self.roster_answer());
         self.answer_waiting(&Awaited::Roster, &answer, step);
+        self.send_lost_acts(step);
     }
 
     /// §2.1.6. The sender of the push has been checked. Returns the owners of its items.
@@ -432,12 +434,12 @@ impl Session {
         let contact = self.people.contact(&item.jid);
         let is_removal = item.subscription == WireSubscription::Remove;
         let asked = match then.filter(|_| contact.is_some()) {
-            Some(act) => self.send_subscription(&item.jid, act, step),
-            None => Ok(0),
+            Some(act) => self.send_act(&item.jid, act, false, step),
+            None => Ok(()),
         };
         let answer = match contact {
             // The server's version, which may differ from the request.
-            Some(contact) if !is_removal => asked.map(|_| Answer::Contact(Box::new(contact))),
+            Some(contact) if !is_removal => asked.map(|()| Answer::Contact(Box::new(contact))),
             None if is_removal => Ok(Answer::Done),
             Some(_) => Err(otherwise("the server keeps this contact in the roster")),
             None => Err(otherwise("the server does not keep this contact in the roster")),

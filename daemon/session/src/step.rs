@@ -7,7 +7,7 @@ use xmpp_parsers::stanza::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::command::{Answer, Call};
-use crate::effect::{Effect, Notice, Ticket, Tickets, Write};
+use crate::effect::{Effect, Mark, Notice, Ticket, Tickets, Write};
 use crate::failure::Failure;
 use crate::time::Now;
 use crate::{size, xml};
@@ -22,14 +22,27 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// The only way to the server. Returns the stanza's size in bytes.
+    /// Sends a stanza. Returns its size in bytes.
     ///
     /// # Errors
     /// [`Failure::TooLarge`]: the server would end the stream.
     pub(crate) fn send(&mut self, stanza: impl Into<Stanza>) -> Result<usize, Failure> {
-        let stanza = Box::new(stanza.into());
+        self.put(stanza.into(), None)
+    }
+
+    /// The same for a stanza of which the session is to hear whether the server has it. Returns its mark.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`], as for [`Step::send`].
+    pub(crate) fn send_marked(&mut self, stanza: impl Into<Stanza>) -> Result<Mark, Failure> {
+        let mark = self.tickets.mark();
+        self.put(stanza.into(), Some(mark)).map(|_| mark)
+    }
+
+    /// The only way to the server.
+    fn put(&mut self, stanza: Stanza, mark: Option<Mark>) -> Result<usize, Failure> {
         let bytes = self.measure(&stanza)?;
-        self.effects.push(Effect::Send { stanza, bytes });
+        self.effects.push(Effect::Send { stanza: Box::new(stanza), bytes, mark });
         Ok(bytes)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use jid::{BareJid, Jid};
+use jid::BareJid;
 use xmpp_parsers::ns;
 use xmpp_parsers::presence::{Presence, Type};
 
@@ -14,7 +14,6 @@ use crate::command::{Answer, Call, SubscriptionAct};
 use crate::domain::registrable;
 use crate::dropped::What;
 use crate::effect::{Notice, Write};
-use crate::failure::Failure;
 use crate::model::{Subscription, SubscriptionRequest};
 use crate::throttle::Throttle;
 use crate::xml::{fitting, some_text};
@@ -199,6 +198,7 @@ impl Session {
     /// Another device may have answered: their roster item says so.
     pub(crate) fn note_roster_change(&mut self, jid: &BareJid) {
         let item = self.people.person(jid).and_then(|person| person.item.as_ref());
+        self.subscription_acts.note_item(jid, item);
         if item.is_some_and(|item| matches!(item.subscription, Subscription::From | Subscription::Both)) {
             self.resolve(jid);
         }
@@ -215,7 +215,7 @@ impl Session {
             return step.reply(call, Err(failure));
         }
         let is_answer = matches!(act, SubscriptionAct::Approve | SubscriptionAct::Deny);
-        if let Err(failure) = self.send_subscription(&jid, act, step) {
+        if let Err(failure) = self.send_act(&jid, act, false, step) {
             return step.reply(call, Err(failure));
         }
         if is_answer {
@@ -224,25 +224,5 @@ impl Session {
             self.tell_request(&jid, step);
         }
         step.reply(call, Ok(Answer::Done));
-    }
-
-    pub(crate) fn send_subscription(
-        &self,
-        jid: &BareJid,
-        act: SubscriptionAct,
-        step: &mut Step<'_>,
-    ) -> Result<usize, Failure> {
-        let (type_, message) = match act {
-            SubscriptionAct::Approve => (Type::Subscribed, None),
-            SubscriptionAct::Deny => (Type::Unsubscribed, None),
-            SubscriptionAct::Request { message } => (Type::Subscribe, message),
-            SubscriptionAct::Cancel => (Type::Unsubscribe, None),
-        };
-        let mut presence = Presence::new(type_);
-        if let Some(message) = message {
-            presence.set_status("", message);
-        }
-        presence.to = Some(Jid::from(jid.clone()));
-        step.send(presence)
     }
 }

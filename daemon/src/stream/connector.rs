@@ -245,6 +245,7 @@ impl Connector {
         if let Some(answer) = inline.resumed {
             return Ok(Begun::Resumed { answer });
         }
+        let mut failed = inline.failed.filter(|_| self.login.asked_inline());
         if let Some((bound, jid)) = inline.bound {
             let jid = jid.parse().map_err(|_| ConnectError::Protocol {
                 text: "the server bound a resource and does not say which".to_owned(),
@@ -252,17 +253,21 @@ impl Connector {
             return Ok(Begun::Bound {
                 jid,
                 enabled: bound.get_child("enabled", xmpp_parsers::ns::SM).cloned(),
+                failed,
             });
         }
         if let Some(request) = resume.filter(|_| offer.manages && !self.login.asked_inline())
             && self.may_resume(offer.stanza_bytes)
-            && let Some(answer) = bind::resume(dialogue, request).await?
         {
-            return Ok(Begun::Resumed { answer });
+            let answer = bind::resume(dialogue, request).await?;
+            if answer.name() == "resumed" {
+                return Ok(Begun::Resumed { answer });
+            }
+            failed = Some(answer);
         }
         let resource = self.settings.resource.as_deref();
         let jid = bind::bind(dialogue, &self.settings.account, resource, offer).await?;
-        Ok(Begun::Bound { jid, enabled: None })
+        Ok(Begun::Bound { jid, enabled: None, failed })
     }
 
     /// A session that is resumed has sent again what was not acknowledged. A server that takes less than when it

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jid::{BareJid, FullJid};
+use prosed_session::{Mark, Unsent};
 use xmpp_parsers::stanza::Stanza;
 
 use super::{ConnectError, Pins, ScramKeys, TlsConfig};
@@ -75,6 +76,11 @@ pub(crate) enum StreamEvent {
     },
     /// The server sent this.
     Stanza(Box<Stanza>),
+    /// The server has these of the stanzas that we sent, and says so (XEP-0198).
+    Acknowledged(Vec<Mark>),
+    /// Nobody will acknowledge these. Those of a stream that is over come before the event that says so: `Online`, or a
+    /// `ConnectFailed` after which there is no other attempt.
+    Unsent(Unsent),
     /// An attempt failed.
     ConnectFailed {
         /// Why.
@@ -85,4 +91,11 @@ pub(crate) enum StreamEvent {
     /// Nothing will happen any more: [`Stream::next`](super::Stream::next) never returns again. Without a
     /// [`StreamEvent::ConnectFailed`] before it, something below us has failed badly.
     Ended,
+}
+
+impl StreamEvent {
+    /// What became of stanzas with marks: told even to those who have closed the stream.
+    pub(super) fn is_fate(&self) -> bool {
+        matches!(self, Self::Acknowledged(_) | Self::Unsent(_))
+    }
 }

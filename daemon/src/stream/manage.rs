@@ -135,6 +135,15 @@ impl<T> Managed<T> {
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
     }
 
+    /// The server no longer has the session. Returns what it had received, where it says that. A count that can't be says
+    /// nothing.
+    pub(super) fn gone(&mut self, answer: &Element) -> Vec<T> {
+        if !self.is_on() || answer.name() != "failed" {
+            return Vec::new();
+        }
+        count(answer).and_then(|count| self.acknowledge(count).ok()).unwrap_or_default()
+    }
+
     /// A stanza was received.
     pub(super) fn received(&mut self) {
         self.received = self.received.wrapping_add(1);
@@ -214,16 +223,20 @@ fn count(answer: &Element) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use prosed_session::Mark;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
+    use super::super::marks::Marks;
     use super::*;
 
     fn element(xml: &str) -> Element {
         xml.replacen('>', " xmlns='urn:xmpp:sm:3'>", 1).parse().unwrap()
     }
 
-    fn acknowledge(managed: &mut Managed<u32>, count: u32) -> Result<Vec<u32>, Disorder> {
+    fn acknowledge<T>(managed: &mut Managed<T>, count: u32) -> Result<Vec<T>, Disorder> {
         managed.acknowledged(&element(&format!("<a h='{count}'></a>")))
     }
 
@@ -376,6 +389,86 @@ mod tests {
             }
             got.extend(ours.unacknowledged());
             assert_eq!(got, (0..next).collect::<Vec<_>>(), "seed {seed}");
+        }
+    }
+    #[test]
+    fn a_session_that_is_gone_may_say_what_it_received() {
+        let failed = |managed: &mut Managed<u32>, said: &str| managed.gone(&element(said));
+        let mut managed = Managed::starting_at(u32::MAX);
+        (0..3).for_each(|stanza| assert_eq!(managed.sent(stanza), None));
+        for said in ["<failed></failed>", "<failed h='3'></failed>", "<failed h='x'></failed>"] {
+            assert_eq!(failed(&mut managed, said), [0u32; 0], "{said}");
+        }
+        assert_eq!(failed(&mut managed, "<enabled h='1'></enabled>"), [0u32; 0], "no refusal");
+        assert_eq!(failed(&mut managed, "<failed h='1'></failed>"), [0, 1]);
+        assert_eq!(failed(&mut Managed::default(), "<failed h='0'></failed>"), [0u32; 0]);
+    }
+
+    /// Sessions that break anywhere, are resumed, and end in each way there is: each stanza has one fate, and a true one.
+    #[test]
+    fn each_stanza_has_one_fate_and_a_true_one() {
+        for seed in 0..500 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let (mut marks, mut next, mut arrived, mut told) =
+                (Marks::default(), 0, BTreeSet::new(), BTreeSet::new());
+            for _session in 0..4 {
+                // Counts go around within a session.
+                let start = u32::MAX - random.random_range(0..8);
+                let mut ours = Managed::<Mark>::starting_at(start);
+                let (mut theirs, mut waiting, mut goes_on) = (start, VecDeque::new(), true);
+                while goes_on {
+                    let mut wire: VecDeque<Mark> = ours.unacknowledged().copied().collect();
+                    let mut acknowledged = Vec::new();
+                    for _step in 0..random.random_range(0..30) {
+                        match random.random_range(0..4) {
+                            0 => {
+                                next += 1;
+                                marks.open(Mark(next));
+                                waiting.push_back(Mark(next));
+                            }
+                            1 => {
+                                if let Some(mark) = waiting.pop_front() {
+                                    wire.push_back(mark);
+                                    assert_eq!(ours.sent(mark), None);
+                                }
+                            }
+                            2 => {
+                                if let Some(mark) = wire.pop_front() {
+                                    assert!(arrived.insert(mark), "{mark:?} twice");
+                                    theirs = theirs.wrapping_add(1);
+                                }
+                            }
+                            _ => acknowledged.extend(acknowledge(&mut ours, theirs).unwrap()),
+                        }
+                    }
+                    let sent = u32::try_from(ours.unacknowledged().len()).unwrap();
+                    let too_large = ours.acknowledged.wrapping_add(sent + random.random_range(1..9));
+                    goes_on = random.random_bool(0.5);
+                    let resumed = |h: u32| element(&format!("<resumed h='{h}'></resumed>"));
+                    let failed = |h: u32| element(&format!("<failed h='{h}'></failed>"));
+                    acknowledged.extend(match random.random_range(0..4) {
+                        _ if goes_on => ours.resumed(&resumed(theirs)).unwrap(),
+                        0 => ours.gone(&failed(theirs)),
+                        1 => ours.gone(&failed(too_large)),
+                        2 => ours.gone(&element("<failed></failed>")),
+                        _ => ours
+                            .resumed(&resumed(too_large))
+                            .map_or_else(|_| Vec::new(), |_| panic!("too many")),
+                    });
+                    for mark in marks.answer(acknowledged) {
+                        assert!(arrived.contains(&mark), "seed {seed}: {mark:?} has not arrived");
+                        assert!(told.insert(mark), "seed {seed}: {mark:?} is told twice");
+                    }
+                }
+                let unsent = marks.end(waiting.into()).unwrap_or_default();
+                for mark in &unsent.unwritten {
+                    assert!(!arrived.contains(mark), "seed {seed}: {mark:?} has arrived");
+                }
+                for mark in unsent.unwritten.into_iter().chain(unsent.doubtful) {
+                    assert!(told.insert(mark), "seed {seed}: {mark:?} is told twice");
+                }
+            }
+            assert_eq!(told, (1..=next).map(Mark).collect(), "seed {seed}");
         }
     }
 }

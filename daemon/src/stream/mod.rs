@@ -10,6 +10,7 @@
 //! read/    reader: scanner → tree                             bytes in, stanzas out
 //! connector                                                   one attempt: all of the above, in time
 //! task/    manage, outbox, line, backoff                      keeps the session, through all attempts
+//! marks                                                       answers for what was sent
 //! ```
 //!
 //! tokio-xmpp negotiates STARTTLS, and xmpp-parsers has the types of stanzas. The rest is ours: limits before
@@ -24,6 +25,7 @@ mod event;
 mod line;
 mod login;
 mod manage;
+mod marks;
 mod outbox;
 mod reach;
 mod read;
@@ -34,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jid::BareJid;
+use prosed_session::{Mark, Unsent};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -45,8 +48,9 @@ pub(crate) use self::error::ConnectError;
 use self::error::short;
 pub(crate) use self::event::{Credentials, Settings, StreamEvent};
 use self::login::sasl::Login;
+use self::marks::Marks;
 pub(crate) use self::outbox::Full;
-use self::outbox::Outbox;
+use self::outbox::{MARKS, Outbox};
 use self::task::Task;
 
 pub(crate) use self::login::pins::Pins;
@@ -84,6 +88,8 @@ struct State {
     outbox: Outbox,
     /// The session that waiting stanzas are meant for; the first is number 1.
     session: u64,
+    /// Marks of what was never written, of sessions that are over.
+    unwritten: Vec<Mark>,
     /// The connection is to be probed.
     probes: bool,
     /// The client state that the server is to be told.
@@ -93,10 +99,15 @@ struct State {
 impl State {
     /// A session begins: what waits was meant for another one.
     fn begin_session(&mut self) -> u64 {
-        self.outbox.clear();
+        self.forget_waiting();
         self.client_state = None;
         self.session += 1;
         self.session
+    }
+
+    /// It will never be sent.
+    fn forget_waiting(&mut self) {
+        self.unwritten.extend(self.outbox.clear());
     }
 }
 
@@ -141,6 +152,10 @@ pub(crate) struct Stream {
     session: u64,
     /// The last stanza that was given.
     given: u64,
+    /// What we have not told of what was sent.
+    marks: Marks,
+    /// To be told next.
+    held: Option<StreamEvent>,
     ended: bool,
 }
 
@@ -153,7 +168,13 @@ impl Stream {
         let largest = outbox.largest();
         let shared = Arc::new(Shared {
             account: settings.account.clone(),
-            state: Mutex::new(State { outbox, session: 0, probes: false, client_state: None }),
+            state: Mutex::new(State {
+                outbox,
+                session: 0,
+                unwritten: Vec::new(),
+                probes: false,
+                client_state: None,
+            }),
             handled: AtomicU64::new(0),
             counts: AtomicBool::new(false),
             online: AtomicBool::new(false),
@@ -169,13 +190,27 @@ impl Stream {
                 task = Some(tokio::spawn(Task::new(shared.clone(), tell, connector).run()));
             }
         }
-        Stream { shared, events, task, accepts, refused, session: 0, given: 0, ended: false }
+        Stream {
+            shared,
+            events,
+            task,
+            accepts,
+            refused,
+            session: 0,
+            given: 0,
+            marks: Marks::default(),
+            held: None,
+            ended: false,
+        }
     }
 
     /// What happens next. May be dropped at any time; nothing is lost.
     pub(crate) async fn next(&mut self) -> StreamEvent {
+        if let Some(event) = self.held.take() {
+            return event;
+        }
         if let Some(error) = self.refused.take() {
-            return StreamEvent::ConnectFailed { error, retry_at: None };
+            return self.tell(StreamEvent::ConnectFailed { error, retry_at: None }.into());
         }
         if self.ended {
             return std::future::pending().await;
@@ -188,7 +223,37 @@ impl Stream {
         if let Some(session) = told.session {
             self.session = session;
         }
-        told.event
+        self.tell(told)
+    }
+
+    /// The event, or first what became of the stanzas of a session that it ends.
+    fn tell(&mut self, told: Told) -> StreamEvent {
+        let is_last =
+            matches!(told.event, StreamEvent::Ended | StreamEvent::ConnectFailed { retry_at: None, .. });
+        match told.event {
+            StreamEvent::Acknowledged(marks) => StreamEvent::Acknowledged(self.marks.answer(marks)),
+            StreamEvent::Unsent(Unsent { doubtful, unwritten }) => StreamEvent::Unsent(Unsent {
+                doubtful: self.marks.answer(doubtful),
+                unwritten: self.marks.answer(unwritten),
+            }),
+            event if is_last || told.session.is_some() => match self.end_session(is_last) {
+                Some(unsent) => {
+                    self.held = Some(event);
+                    StreamEvent::Unsent(unsent)
+                }
+                None => event,
+            },
+            event => event,
+        }
+    }
+
+    /// What nobody has answered for. `is_last`: no other session follows.
+    fn end_session(&mut self, is_last: bool) -> Option<Unsent> {
+        let mut state = self.shared.lock();
+        if is_last {
+            state.forget_waiting();
+        }
+        self.marks.end(std::mem::take(&mut state.unwritten))
     }
 
     /// Says that all stanzas so far are dealt with: the server is told only then that we have them, and sends
@@ -201,18 +266,29 @@ impl Stream {
     }
 
     /// Queues a stanza of this size in bytes. Never waits, and does not fail when offline: what the stream can't take
-    /// until it resumes is sent then, and forgotten when a new stream takes its place.
+    /// until it resumes is sent then, and forgotten when a new stream takes its place. What becomes of a stanza with a
+    /// mark is told once: [`StreamEvent::Acknowledged`] or [`StreamEvent::Unsent`], at the latest by
+    /// [`Stream::close`]; not if this fails.
     ///
     /// # Errors
     ///
     /// Too much waits already: 4,096 requests or 16 MiB of them, 1,024 answers or 2 MiB of them, or 16
     /// answers to the same peer.
-    pub(crate) fn send(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
+    pub(crate) fn send(&mut self, stanza: Stanza, bytes: usize, mark: Option<Mark>) -> Result<(), Full> {
+        if mark.is_some() && self.marks.len() >= MARKS {
+            return Err(Full);
+        }
         let mut state = self.shared.lock();
-        // Meant for a session that is gone, as we are about to hear.
-        if state.session == self.session {
-            state.outbox.push(stanza, bytes)?;
+        // Else meant for a session that is gone, as we are about to hear.
+        let is_in_time = state.session == self.session;
+        if is_in_time {
+            state.outbox.push(stanza, bytes, mark)?;
             self.shared.changed.notify_one();
+        }
+        match mark {
+            Some(mark) if is_in_time => self.marks.open(mark),
+            Some(mark) => self.marks.too_late(mark),
+            None => {}
         }
         Ok(())
     }
@@ -248,14 +324,22 @@ impl Stream {
     }
 
     /// Ends the stream at any moment, also while connecting: sends what is queued, says goodbye with
-    /// `</stream:stream>`, and is done within 5 s, whatever the server does.
-    pub(crate) async fn close(mut self) {
-        self.stop();
-        if let Some(mut task) = self.task.take()
-            && timeout(CLOSE + Duration::from_millis(100), &mut task).await.is_err()
-        {
-            task.abort();
+    /// `</stream:stream>`, and is done within 5 s, whatever the server does. Returns what became of the stanzas with
+    /// marks, as events.
+    pub(crate) async fn close(mut self) -> Vec<StreamEvent> {
+        self.shared.closing.send_replace(true);
+        let mut fates = Vec::new();
+        let end = async {
+            while !self.ended {
+                let event = self.next().await;
+                fates.extend(event.is_fate().then_some(event));
+            }
+        };
+        if timeout(CLOSE + Duration::from_millis(100), end).await.is_err() {
+            self.task.iter().for_each(JoinHandle::abort);
         }
+        fates.extend(self.end_session(true).map(StreamEvent::Unsent));
+        fates
     }
 
     fn stop(&mut self) {

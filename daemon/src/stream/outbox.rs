@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jid::BareJid;
+use prosed_session::Mark;
 use tokio::time::Instant;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
@@ -41,6 +42,10 @@ const REQUESTS: Bounds =
 const ANSWERS: Bounds =
     Bounds { waiting: 1_024, waiting_bytes: 2 << 20, window: 256, window_bytes: 512 << 10 };
 
+/// Marks of which the session has not heard, including those that came too late for their session: as many as the lanes
+/// hold.
+pub(super) const MARKS: usize = REQUESTS.waiting + REQUESTS.window + ANSWERS.waiting + ANSWERS.window;
+
 /// Too much waits to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many stanzas wait to be sent")]
@@ -60,10 +65,17 @@ pub(super) struct Outbox {
 
 struct Lane {
     bounds: Bounds,
-    waiting: VecDeque<(Stanza, usize)>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     sent: usize,
     sent_bytes: usize,
+}
+
+/// A stanza that waits, and its size in bytes.
+struct Waiting {
+    stanza: Stanza,
+    bytes: usize,
+    mark: Option<Mark>,
 }
 
 /// A stanza that is to be sent now.
@@ -77,6 +89,8 @@ pub(super) struct Due {
 pub(super) struct Load {
     bytes: usize,
     is_answer: bool,
+    /// Of a stanza of which the session wants to hear.
+    pub(super) mark: Option<Mark>,
 }
 
 impl Outbox {
@@ -99,27 +113,27 @@ impl Outbox {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(super) fn push(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
+    pub(super) fn push(&mut self, stanza: Stanza, bytes: usize, mark: Option<Mark>) -> Result<(), Full> {
         if !self.is_waiting() {
             self.moved_at = Instant::now();
         }
         self.largest.fetch_max(bytes, Ordering::Relaxed);
-        let Some(to) = answered(&stanza) else { return self.requests.push(stanza, bytes) };
+        let Some(to) = answered(&stanza) else { return self.requests.push(Waiting { stanza, bytes, mark }) };
         let waiting = self.answers_to.get(&to).copied().unwrap_or_default();
         if waiting >= ANSWERS_EACH {
             return Err(Full);
         }
-        self.answers.push(stanza, bytes)?;
+        self.answers.push(Waiting { stanza, bytes, mark })?;
         self.answers_to.insert(to, waiting + 1);
         Ok(())
     }
 
     /// What is to be sent next, if there is anything and the window has room for it.
     pub(super) fn next(&mut self) -> Option<Due> {
-        if let Some((stanza, bytes)) = self.requests.next() {
-            return Some(Due { stanza, load: Load { bytes, is_answer: false } });
+        if let Some(Waiting { stanza, bytes, mark }) = self.requests.next() {
+            return Some(Due { stanza, load: Load { bytes, is_answer: false, mark } });
         }
-        let (stanza, bytes) = self.answers.next()?;
+        let Waiting { stanza, bytes, mark } = self.answers.next()?;
         if let Some(to) = answered(&stanza)
             && let Some(waiting) = self.answers_to.get_mut(&to)
         {
@@ -128,7 +142,7 @@ impl Outbox {
                 self.answers_to.remove(&to);
             }
         }
-        Some(Due { stanza, load: Load { bytes, is_answer: true } })
+        Some(Due { stanza, load: Load { bytes, is_answer: true, mark } })
     }
 
     /// The server has it, or nobody will tell.
@@ -157,12 +171,11 @@ impl Outbox {
         self.moved_at = Instant::now();
     }
 
-    /// Forgets what waits, and what was sent: it was meant for a stream that is gone.
-    pub(super) fn clear(&mut self) {
-        self.requests.clear();
-        self.answers.clear();
+    /// Forgets what waits, and what was sent: it was meant for a stream that is gone. Returns the marks of what waited.
+    pub(super) fn clear(&mut self) -> Vec<Mark> {
         self.answers_to.clear();
         self.largest.store(0, Ordering::Relaxed);
+        self.requests.clear().chain(self.answers.clear()).collect()
     }
 }
 
@@ -171,33 +184,33 @@ impl Lane {
         Self { bounds, waiting: VecDeque::new(), waiting_bytes: 0, sent: 0, sent_bytes: 0 }
     }
 
-    fn push(&mut self, stanza: Stanza, bytes: usize) -> Result<(), Full> {
-        let Bounds { waiting, waiting_bytes, .. } = self.bounds;
+    fn push(&mut self, new: Waiting) -> Result<(), Full> {
+        let (Bounds { waiting, waiting_bytes, .. }, bytes) = (self.bounds, new.bytes);
         if self.waiting.len() >= waiting || self.waiting_bytes + bytes > waiting_bytes {
             return Err(Full);
         }
         self.waiting_bytes += bytes;
-        self.waiting.push_back((stanza, bytes));
+        self.waiting.push_back(new);
         Ok(())
     }
 
     /// The oldest, if it fits into the window. One alone always does.
-    fn next(&mut self) -> Option<(Stanza, usize)> {
+    fn next(&mut self) -> Option<Waiting> {
         let Bounds { window, window_bytes, .. } = self.bounds;
-        let (_, bytes) = self.waiting.front()?;
-        let fits = self.sent < window && self.sent_bytes + bytes <= window_bytes;
+        let fits = self.sent < window && self.sent_bytes + self.waiting.front()?.bytes <= window_bytes;
         if !fits && self.sent > 0 {
             return None;
         }
         let next = self.waiting.pop_front()?;
-        self.waiting_bytes -= next.1;
+        self.waiting_bytes -= next.bytes;
         self.sent += 1;
-        self.sent_bytes += next.1;
+        self.sent_bytes += next.bytes;
         Some(next)
     }
 
-    fn clear(&mut self) {
-        *self = Self::new(self.bounds);
+    fn clear(&mut self) -> impl Iterator<Item = Mark> + use<> {
+        let Self { waiting, .. } = std::mem::replace(self, Self::new(self.bounds));
+        waiting.into_iter().filter_map(|gone| gone.mark)
     }
 }
 

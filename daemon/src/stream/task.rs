@@ -100,7 +100,7 @@ impl Task {
     /// Works until the stream is closed, or an error is final.
     pub(super) async fn run(mut self) {
         while self.once().await.is_continue() {}
-        self.shared.lock().outbox.clear();
+        self.shared.lock().forget_waiting();
         self.tell(StreamEvent::Ended).await;
     }
 
@@ -236,7 +236,7 @@ impl Task {
                 }
                 StreamEvent::Resumed { stanza_bytes }.into()
             }
-            Begun::Bound { jid, enabled } => {
+            Begun::Bound { jid, enabled, failed } => {
                 let jid = match jid.try_into_full() {
                     Ok(jid) if jid.to_bare() == self.shared.account => jid,
                     _ => {
@@ -245,6 +245,10 @@ impl Task {
                         }));
                     }
                 };
+                if let Some(failed) = failed {
+                    let got = self.managed.gone(&failed);
+                    self.acknowledged(got);
+                }
                 self.managed = Managed::default();
                 self.base = self.read;
                 if offer.manages || enabled.is_some() {

@@ -111,7 +111,7 @@ pub(super) const EDITS: &[Edit] = &[
     Edit {
         guard: "stop-deadlines",
         file: "daemon/src/stream/mod.rs",
-        here: "timeout(CLOSE + Duration::from_millis(100), &mut task)",
-        instead: "timeout(if $out { Duration::from_secs(12) } else { CLOSE + Duration::from_millis(100) }, &mut task)",
+        here: "timeout(CLOSE + Duration::from_millis(100), end)",
+        instead: "timeout(if $out { Duration::from_secs(12) } else { CLOSE + Duration::from_millis(100) }, end)",
     },
 ];

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jid::BareJid;
 use minidom::{Element, Node};
 use prosed_session::{
-    Availability, Command, Effect, Failure, Input, OwnPresence, Snapshot, Software, Timestamp,
+    Availability, Command, Effect, Failure, Input, OwnPresence, Snapshot, Software, SubscriptionAct,
+    Timestamp, Unsent,
 };
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -123,10 +124,21 @@ impl Chaos {
                 let mut answered = answers.filter_map(|answer| self.session.disk(answer));
                 answered.next().unwrap_or_default()
             }
-            91..96 => {
+            91..94 => {
                 let by = [1, 500, 2_000, 31_000, 400_000];
                 let by = by.choose(&mut self.random).copied().unwrap_or_default();
                 self.session.later(Duration::from_millis(by))
+            }
+            94..96 => {
+                let names = self.session.unanswered();
+                let count = self.random.random_range(0..=names.len());
+                let names: Vec<&str> = names.iter().take(count).map(String::as_str).collect();
+                let marks = self.session.answer_marks(&names).expect("marks without an answer");
+                self.session.happen(vec![match self.random.random_range(0..3) {
+                    0 => Input::Acknowledged(marks),
+                    1 => Input::Unsent(Unsent { doubtful: marks, unwritten: Vec::new() }),
+                    _ => Input::Unsent(Unsent { doubtful: Vec::new(), unwritten: marks }),
+                }])
             }
             _ => {
                 let input = self.connection();
@@ -161,7 +173,7 @@ impl Chaos {
 
     fn command(&mut self) -> Command {
         let jid = self.bare();
-        match self.random.random_range(0..9) {
+        match self.random.random_range(0..11) {
             0 => Command::Login,
             1 if self.random.random_bool(0.1) => Command::Logout,
             1 | 2 => Command::GetAccount,
@@ -169,6 +181,13 @@ impl Chaos {
             4 => Command::GetContact { jid },
             5 | 6 => Command::LoadAvatar { jid },
             7 => Command::LoadProfile { jid, refresh: self.random.random() },
+            8 | 9 => {
+                let request = SubscriptionAct::Request { message: None };
+                let acts =
+                    [SubscriptionAct::Approve, SubscriptionAct::Deny, SubscriptionAct::Cancel, request];
+                let act = acts.choose(&mut self.random).cloned().unwrap_or(SubscriptionAct::Approve);
+                Command::Subscription { jid, act }
+            }
             _ => {
                 let words = [Availability::Chat, Availability::Dnd, Availability::Unavailable];
                 let availability = words.choose(&mut self.random).copied().unwrap_or_default();

@@ -8,7 +8,7 @@ use jid::BareJid;
 use minidom::Element;
 use prosed_session::{
     AvatarRecord, Call, CapsKey, CapsRecord, Declared, Effect, ImageInfo, ImageType, Input, PersonRecord,
-    Profile, RosterRecord, Snapshot, Software, Timestamp,
+    Profile, RosterRecord, Snapshot, Software, Timestamp, Unsent,
 };
 use xmpp_parsers::stanza::Stanza;
 
@@ -202,6 +202,18 @@ impl Stage {
             }
             ["a", "UI", "watches"] => session.happen(vec![Input::Watched(true)]),
             ["nobody", "watches"] => session.happen(vec![Input::Watched(false)]),
+            ["server", "acknowledges", names @ ..] if !names.is_empty() => {
+                let marks = session.answer_marks(names)?;
+                session.happen(vec![Input::Acknowledged(marks)])
+            }
+            ["stream", "loses", names @ ..] if !names.is_empty() => {
+                let unsent = Unsent { doubtful: session.answer_marks(names)?, unwritten: Vec::new() };
+                session.happen(vec![Input::Unsent(unsent)])
+            }
+            ["stream", "never", "wrote", names @ ..] if !names.is_empty() => {
+                let unsent = Unsent { doubtful: Vec::new(), unwritten: session.answer_marks(names)? };
+                session.happen(vec![Input::Unsent(unsent)])
+            }
             ["restart"] => {
                 session.restart();
                 Vec::new()
@@ -244,8 +256,10 @@ impl Stage {
     fn show(&self, Wanted { effect, account }: &Wanted) -> Shown {
         let show = Show { start: START };
         match effect {
-            Effect::Send { stanza, .. } => {
-                Shown { head: "prosed sends".to_owned(), body: Body::Xml(Box::new(element(stanza))) }
+            Effect::Send { stanza, mark, .. } => {
+                let name = |mark| self.session.as_ref().and_then(|session| session.mark_name(mark));
+                let name = mark.and_then(name).map(|name| format!(" {name}")).unwrap_or_default();
+                Shown { head: format!("prosed sends{name}"), body: Body::Xml(Box::new(element(stanza))) }
             }
             Effect::Save { write, .. } => show.write(write),
             Effect::Read { query, .. } => Show::query(query),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use jid::BareJid;
 use prosed_session::{
-    Account, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Notice, Now, PersonRecord,
-    Query, Record, Session, Snapshot, Software, StoreFailed, Ticket, Timestamp, Write, stanza_bytes,
+    Account, Availability, Call, Command, Contact, ContactsChanged, Effect, Input, Mark, Notice, Now,
+    PersonRecord, Query, Record, Session, Snapshot, Software, StoreFailed, Ticket, Timestamp, Unsent, Write,
+    stanza_bytes,
 };
 use sha1::{Digest, Sha1};
 
@@ -39,6 +40,10 @@ pub(crate) struct Watched {
     jobs: VecDeque<Job>,
     /// A play says what becomes of each write, not only of pictures and our own presence.
     is_slow: bool,
+    /// The marks of stanzas, in order: a play calls them m1, m2 and so on.
+    marks: Vec<Mark>,
+    /// Those of which the session has not heard.
+    unanswered: BTreeSet<Mark>,
     /// What a restart would find.
     disk: Snapshot,
 }
@@ -87,6 +92,8 @@ impl Watched {
             stanza_limit: UNTOLD,
             jobs: VecDeque::new(),
             is_slow: false,
+            marks: Vec::new(),
+            unanswered: BTreeSet::new(),
             disk,
         };
         watched.contacts = watched.roster().unwrap_or_default();
@@ -100,6 +107,8 @@ impl Watched {
         self.open.clear();
         self.waiting.clear();
         self.jobs.clear();
+        self.marks.clear();
+        self.unanswered.clear();
         self.told = self.account_now();
         self.contacts = self.roster().unwrap_or_default();
     }
@@ -123,6 +132,9 @@ impl Watched {
     fn handle(&mut self, inputs: Vec<Input>) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for input in inputs {
+            if matches!(&input, Input::Online { .. } | Input::Offline { retry_at: None, .. }) {
+                self.end_stream(&mut wanted);
+            }
             if let Input::Online { stanza_bytes, .. } | Input::Resumed { stanza_bytes } = &input {
                 self.stanza_limit = stanza_bytes.map_or(UNTOLD, |bytes| bytes.max(10_000) as usize);
             }
@@ -135,6 +147,39 @@ impl Watched {
         self.note(effects, &mut wanted);
         self.check_told();
         wanted
+    }
+
+    /// As the shell does: the session hears of each mark before a stream's successor, or its end.
+    fn end_stream(&mut self, wanted: &mut Vec<Wanted>) {
+        let doubtful: Vec<Mark> = std::mem::take(&mut self.unanswered).into_iter().collect();
+        if !doubtful.is_empty() {
+            let mut effects = Vec::new();
+            let unsent = Unsent { doubtful, unwritten: Vec::new() };
+            self.session.handle(Input::Unsent(unsent), self.now(), &mut effects);
+            self.note(effects, wanted);
+        }
+    }
+
+    /// What a play calls a mark.
+    pub(crate) fn mark_name(&self, mark: Mark) -> Option<String> {
+        self.marks.iter().position(|&known| known == mark).map(|at| format!("m{}", at + 1))
+    }
+
+    /// The marks of these names; each is answered once.
+    pub(crate) fn answer_marks(&mut self, names: &[&str]) -> Result<Vec<Mark>, String> {
+        let mut marks = Vec::new();
+        for name in names {
+            let number = name.strip_prefix('m').and_then(|number| number.parse::<usize>().ok());
+            let mark = number.and_then(|number| self.marks.get(number.checked_sub(1)?)).copied();
+            let mark = mark.filter(|mark| self.unanswered.remove(mark));
+            marks.push(mark.ok_or_else(|| format!("no mark without an answer: {name}"))?);
+        }
+        Ok(marks)
+    }
+
+    /// The marks that are not answered, in order.
+    pub(crate) fn unanswered(&self) -> Vec<String> {
+        self.unanswered.iter().filter_map(|&mark| self.mark_name(mark)).collect()
     }
 
     /// Every effective change has been told, or is about to be.
@@ -219,7 +264,12 @@ impl Watched {
     fn note(&mut self, effects: Vec<Effect>, wanted: &mut Vec<Wanted>) {
         for effect in effects {
             match &effect {
-                Effect::Send { stanza, bytes } => {
+                Effect::Send { stanza, bytes, mark } => {
+                    if let Some(mark) = *mark {
+                        assert!(self.marks.last() < Some(&mark), "{mark:?} is used twice, or late");
+                        self.marks.push(mark);
+                        self.unanswered.insert(mark);
+                    }
                     assert_eq!(*bytes, stanza_bytes(stanza));
                     assert!(*bytes <= self.stanza_limit, "the server ends the stream over {bytes} bytes");
                 }

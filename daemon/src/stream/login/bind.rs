@@ -56,15 +56,13 @@ pub(crate) fn client_state(active: bool) -> Element {
 pub(crate) enum Begun {
     /// `answer`: the server's `<resumed/>`.
     Resumed { answer: Element },
-    /// `enabled`: what the server answered to a request to manage it, where it has.
-    Bound { jid: Jid, enabled: Option<Element> },
+    /// `enabled`: what the server answered to a request to manage it, where it has. `failed`: and to one to resume the
+    /// previous session.
+    Bound { jid: Jid, enabled: Option<Element>, failed: Option<Element> },
 }
 
-/// Asks to resume a session; absent: the server does not have it.
-pub(crate) async fn resume(
-    dialogue: &mut Dialogue,
-    request: &Element,
-) -> Result<Option<Element>, ConnectError> {
+/// Asks to resume a session. Returns the answer: anything but `<resumed/>` means that the server does not have it.
+pub(crate) async fn resume(dialogue: &mut Dialogue, request: &Element) -> Result<Element, ConnectError> {
     dialogue.send(request).await?;
     loop {
         let answer = dialogue.next().await?;
@@ -72,11 +70,10 @@ pub(crate) async fn resume(
             continue;
         }
         return match answer.name() {
-            "resumed" if answer.ns() == ns::SM => Ok(Some(answer)),
-            "failed" if answer.ns() == ns::SM => Ok(None),
+            "resumed" | "failed" if answer.ns() == ns::SM => Ok(answer),
             "enabled" if answer.ns() == ns::SM => {
                 tracing::warn!("the server answers with a new session where it was asked for an old one");
-                Ok(None)
+                Ok(answer)
             }
             _ => Err(disorder()),
         };

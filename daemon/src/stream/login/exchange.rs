@@ -33,6 +33,8 @@ pub(crate) struct Success {
 pub(crate) struct Inline {
     /// It has resumed the session (XEP-0198 §9).
     pub resumed: Option<Element>,
+    /// It has not resumed it.
+    pub failed: Option<Element>,
     /// It has bound a resource (XEP-0386): what it says of it, and as whom.
     pub bound: Option<(Element, String)>,
     /// It could not bind one.
@@ -165,6 +167,7 @@ fn success(element: &Element, profile: Profile) -> Result<Success, ConnectError>
                 data: decode(&text("additional-data").unwrap_or_default())?,
                 inline: Box::new(Inline {
                     resumed: element.get_child("resumed", ns::SM).cloned(),
+                    failed: element.get_child("failed", ns::SM).cloned(),
                     bound: element
                         .get_child("bound", ns::BIND2)
                         .map(|bound| (bound.clone(), identity.clone().unwrap_or_default())),

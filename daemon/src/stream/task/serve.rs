@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use minidom::Element;
+use prosed_session::{Mark, Unsent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use xmpp_parsers::iq::Iq;
@@ -18,7 +19,7 @@ use super::super::error::stream_error;
 use super::super::line::Line;
 use super::super::login::bind::client_state;
 use super::super::manage::{self, Disorder};
-use super::super::outbox::{self, Load};
+use super::super::outbox;
 use super::super::read::reader::Received;
 use super::super::{CLOSE, ConnectError, FLUSH, StreamEvent, Told};
 use super::{COUNT, Over, Probe, Sent, Task};
@@ -105,31 +106,38 @@ impl Task {
         if let Some(active) = state.client_state.take() {
             line.say(&client_state(active));
         }
-        let mut has_sent = false;
+        let (mut has_sent, mut unsent) = (false, Unsent::default());
         while line.has_room()
             && let Some(due) = state.outbox.next()
         {
             has_sent = true;
-            if let Some(load) = self.send(&due.stanza, due.load, line) {
+            let Some(written) = self.send(&due.stanza, line) else {
+                state.outbox.acknowledged(due.load);
+                unsent.unwritten.extend(due.load.mark);
+                continue;
+            };
+            if let Some(Sent { load, .. }) = self.managed.sent(Sent { written, load: due.load }) {
                 state.outbox.acknowledged(load);
+                unsent.doubtful.extend(load.mark);
             }
         }
         drop(state);
+        self.unsent(unsent);
         if has_sent && let Some(request) = self.managed.request() {
             line.say(&request);
         }
     }
 
-    /// Sends a stanza. Returns its load if nobody will acknowledge it.
-    fn send(&mut self, stanza: &Stanza, load: Load, line: &mut Line) -> Option<Load> {
+    /// Sends a stanza. Returns what was written.
+    fn send(&self, stanza: &Stanza, line: &mut Line) -> Option<Vec<u8>> {
         match xso::to_vec(stanza) {
             Ok(written) => {
                 line.write(&written);
-                self.managed.sent(Sent { written, load }).map(|sent| sent.load)
+                Some(written)
             }
             Err(error) => {
                 tracing::error!(account = %self.shared.account, %error, "a stanza can't be written");
-                Some(load)
+                None
             }
         }
     }
@@ -141,9 +149,26 @@ impl Task {
         self.managed.count().wrapping_sub(u32::try_from(waiting).unwrap_or_default())
     }
 
-    pub(super) fn acknowledged(&self, got: Vec<Sent>) {
+    /// The server has these.
+    pub(super) fn acknowledged(&mut self, got: Vec<Sent>) {
+        let marks = self.release(got);
+        if !marks.is_empty() {
+            self.pending.push_back(StreamEvent::Acknowledged(marks).into());
+        }
+    }
+
+    /// Nobody will tell of these.
+    fn unsent(&mut self, unsent: Unsent) {
+        if unsent != Unsent::default() {
+            self.pending.push_back(StreamEvent::Unsent(unsent).into());
+        }
+    }
+
+    /// Makes room for others. Returns their marks.
+    fn release(&self, got: Vec<Sent>) -> Vec<Mark> {
         let mut state = self.shared.lock();
-        got.into_iter().for_each(|sent| state.outbox.acknowledged(sent.load));
+        let loads = got.into_iter().map(|sent| sent.load);
+        loads.inspect(|&load| state.outbox.acknowledged(load)).filter_map(|load| load.mark).collect()
     }
 
     fn on_received(&mut self, received: Received, line: &mut Line) -> ControlFlow<Over> {
@@ -213,7 +238,8 @@ impl Task {
             "failed" => {
                 let got = self.managed.refused()?;
                 self.enabled_by = None;
-                self.acknowledged(got);
+                let doubtful = self.release(got);
+                self.unsent(Unsent { doubtful, unwritten: Vec::new() });
             }
             _ => return Err(Disorder::Unexpected),
         }
@@ -283,7 +309,7 @@ impl Task {
     /// Sends what waits, and ends the stream (RFC 6120 §4.4).
     async fn farewell(&mut self, mut line: Line) {
         let deadline = Instant::now() + CLOSE;
-        self.pending.clear();
+        self.pending.retain(|told| told.event.is_fate());
         let flush = async {
             loop {
                 self.fill(&mut line);
@@ -318,7 +344,7 @@ impl Task {
                 return ControlFlow::Break(());
             }
         }
-        self.pending.clear();
+        self.pending.retain(|told| told.event.is_fate());
         ControlFlow::Continue(())
     }
 }

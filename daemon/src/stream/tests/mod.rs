@@ -5,6 +5,7 @@ mod begin;
 mod binding;
 mod login;
 mod management;
+mod marks;
 mod round_trips;
 mod sasl2;
 mod server;
@@ -58,8 +59,16 @@ async fn event(stream: &mut Stream) -> String {
         StreamEvent::ConnectFailed { error, retry_at } => {
             format!("failed, again: {}, {error:?}", retry_at.is_some())
         }
+        StreamEvent::Acknowledged(marks) => format!("acknowledged {}", numbers(&marks)),
+        StreamEvent::Unsent(Unsent { doubtful, unwritten }) => {
+            format!("unsent, doubtful: {}, unwritten: {}", numbers(&doubtful), numbers(&unwritten))
+        }
         StreamEvent::Ended => "ended".to_owned(),
     }
+}
+
+fn numbers(marks: &[Mark]) -> String {
+    marks.iter().map(|mark| mark.0.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Expects an attempt to fail with this error.

@@ -207,6 +207,30 @@ async fn a_token_that_is_refused_gives_way_to_scram_on_the_same_stream() {
     assert_eq!(event(&mut stream).await, "resumed");
 }
 
+#[tokio::test]
+async fn a_session_that_is_not_resumed_along_with_the_login_may_say_how_far_it_came() {
+    let server = Server::new().await;
+    let mut stream = server.client("secret");
+    let mut conn = admit(&server, "").await;
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: true");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+    for number in [1, 2] {
+        let stanza = super::session::text(&number.to_string());
+        let bytes = prosed_session::stanza_bytes(&stanza);
+        stream.send(stanza, bytes, Some(Mark(number))).unwrap();
+        conn.element("message").await;
+    }
+    drop(conn);
+    assert_eq!(event(&mut stream).await, "suspended");
+    let mut conn = admit(&server, "<failed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+    go_on(&mut conn).await;
+    assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+    assert_eq!(event(&mut stream).await, "acknowledged 1");
+    assert_eq!(event(&mut stream).await, "unsent, doubtful: 2, unwritten: ");
+    assert_eq!(event(&mut stream).await, "online me@example.org/here");
+}
+
 /// What SASL2 offers along with a login.
 const INLINE: &str = "<authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism><inline>\
     <sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\

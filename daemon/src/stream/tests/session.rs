@@ -20,7 +20,7 @@ pub(super) fn text(body: &str) -> Stanza {
 
 pub(super) fn send(stream: &mut Stream, stanza: Stanza) -> Result<(), Full> {
     let bytes = prosed_session::stanza_bytes(&stanza);
-    stream.send(stanza, bytes)
+    stream.send(stanza, bytes, None)
 }
 
 /// A stream that is online, and the server's end of it.
