@@ -8,8 +8,8 @@ use prosed_session::Write;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::keeper::{CLOSE_WITHIN, Keeper};
-use super::opening::{self, within};
+use super::keeper::Keeper;
+use super::opening::{self, close};
 use super::rows::{Change, Copy, Rows, RowsError};
 use crate::files;
 
@@ -73,7 +73,7 @@ impl Keeper {
         let [new, _] = opening::successor(&self.rows_folder);
         copy.finish(&new)?;
         let rows = self.rows.take();
-        within(CLOSE_WITHIN, move |_| drop(rows)).map_err(|hung| RowsError::Damaged(hung.to_owned()))?;
+        close(rows).map_err(|hung| RowsError::Damaged(hung.to_owned()))?;
         opening::replace(&self.rows_folder).map_err(RowsError::Disk)?;
         self.sound.remove(account);
         // Everything written so far is in the copy.

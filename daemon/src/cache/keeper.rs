@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::forgetting::{Forgetting, Forgotten};
 use super::images::{Images, ThumbnailSize};
 use super::metrics::CacheMetrics;
-use super::opening::{self, open_or_renew, within};
+use super::opening::{self, close, open_or_renew};
 use super::patience::Patience;
 use super::rows::{Rows, RowsError};
 use super::{StoreAnswer, StoreError};
@@ -29,9 +29,6 @@ pub(super) const UNUSED: usize = 64;
 /// Bytes of them. This is what a contact who keeps changing their picture can have on disk, plus the one shown and
 /// the newest, of 1 MiB each.
 pub(super) const UNUSED_BYTES: u64 = 4 * 1024 * 1024;
-
-/// How long a failed cache may take to close; everybody's writes wait for it.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long to wait before reopening a failed cache.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -398,7 +395,7 @@ impl Keeper {
                 self.give_up_forgetting();
                 // Closing can fail in as many ways as opening. If it hangs, as on a full disk, the folder stays
                 // locked and is set aside when it is reopened.
-                let _ = within(CLOSE_WITHIN, move |_| drop(rows));
+                let _ = close(rows);
                 self.failed_at = Some(Instant::now());
             }
         }

@@ -18,6 +18,9 @@ use crate::files::{self, Durability};
 /// How long opening may go without [`Progress`]: a large cache must not be discarded because it is large.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a failed cache may take to close; everybody's writes wait for it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 /// sled does not report progress, so it gets an extra second for this many bytes. A slow disk reads them in less.
 const BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 
@@ -45,7 +48,11 @@ pub(super) fn open_or_renew<T: Send + 'static>(
         let path = folder.to_owned();
         let open = open.clone();
         let silence = deadline + Duration::from_secs(bytes_in(folder) / BYTES_PER_SECOND);
-        match within(silence, move |progress| open(&path, progress)) {
+        let open = move |progress: &Progress| {
+            let _patience = Patience::begin();
+            open(&path, progress)
+        };
+        match within(silence, open) {
             Ok(Ok(opened)) => break Ok(opened),
             Ok(Err(RowsError::Disk(source))) => break Err(io(source)),
             Ok(Err(error)) if renewed => break Err(StoreError::Unusable(error.to_string())),
@@ -73,9 +80,17 @@ impl Progress {
     }
 }
 
+/// Closes the rows. If that hangs, the thread is left behind.
+pub(super) fn close<T: Send + 'static>(rows: T) -> Result<(), &'static str> {
+    within(CLOSE_WITHIN, move |_| {
+        let _patience = Patience::begin();
+        drop(rows);
+    })
+}
+
 /// Runs something in its own thread, as long as it makes progress. A thread that hangs is left behind: it cannot be
 /// stopped.
-pub(super) fn within<T: Send + 'static>(
+fn within<T: Send + 'static>(
     silence: Duration,
     work: impl FnOnce(&Progress) -> T + Send + 'static,
 ) -> Result<T, &'static str> {
@@ -83,7 +98,6 @@ pub(super) fn within<T: Send + 'static>(
     let theirs = progress.clone();
     let (done, result) = mpsc::sync_channel(1);
     let helper = std::thread::Builder::new().name("cache-opener".to_owned()).spawn(move || {
-        let _patience = Patience::begin();
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&theirs))).map_err(|_| "it panicked");
         // If nobody is waiting any more, the result is dropped here.
         let _ = done.send(outcome);

@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU64;
 
-use rustix::thread::{current_timer_slack, set_current_timer_slack};
+use rustix::thread::set_current_timer_slack;
 
 /// How late a time-out may be, in nanoseconds: a minute. sled depends on none of them. An additional thread, which it
 /// starts for a burst of work, takes some minutes to end.
@@ -15,39 +15,46 @@ const LATE: Option<NonZeroU64> = NonZeroU64::new(60 * 1_000_000_000);
 
 /// While it exists, time-outs of this thread may be late; those of threads started in the meantime always may. So
 /// nothing may wait for a time under it, and whatever may make sled start a thread happens under it.
-pub(super) struct Patience {
-    before: Option<NonZeroU64>,
-}
+pub(super) struct Patience(());
 
 impl Patience {
     pub(super) fn begin() -> Self {
-        let before = current_timer_slack().ok().and_then(NonZeroU64::new);
         // Without it, they just wake more often.
         if let Err(error) = set_current_timer_slack(LATE) {
             tracing::debug!(%error, "the cache's threads can't be told to sleep longer");
         }
-        Self { before }
+        Self(())
     }
 }
 
 impl Drop for Patience {
     fn drop(&mut self) {
-        let _ = set_current_timer_slack(self.before);
+        // Back to what the thread began with. It can't be asked what that was: rustix reads 32 bits only.
+        let _ = set_current_timer_slack(None);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use rustix::thread::gettid;
+
     use super::*;
+
+    /// In nanoseconds.
+    fn slack() -> u64 {
+        let path = format!("/proc/{}/timerslack_ns", gettid().as_raw_nonzero());
+        fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
 
     #[test]
     fn threads_started_meanwhile_keep_it_and_this_one_does_not() {
-        let before = current_timer_slack().unwrap();
+        let before = slack();
         let patience = Patience::begin();
-        let theirs = std::thread::spawn(current_timer_slack).join().unwrap().unwrap();
+        let theirs = std::thread::spawn(slack).join().unwrap();
         drop(patience);
         assert_eq!(theirs, 60_000_000_000);
-        assert_eq!(current_timer_slack().unwrap(), before);
-        assert_eq!(std::thread::spawn(current_timer_slack).join().unwrap().unwrap(), before);
+        assert_eq!((slack(), std::thread::spawn(slack).join().unwrap()), (before, before));
     }
 }
