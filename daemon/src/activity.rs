@@ -45,7 +45,7 @@ impl Activity {
 
     /// Adds its metric.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("watching_connections", "Connections whose UI is looked at", self.watching.clone());
+        registry.register("watching_connections", "Connections that are watching", self.watching.clone());
     }
 
     #[cfg(test)]
@@ -137,7 +137,7 @@ impl Viewer {
         self.update();
     }
 
-    /// Whether it watches, whatever it does. If it is the last that did, nobody does soon.
+    /// Whether it watches, whatever it does. If it was the last that did, nobody does after [`GLANCE`].
     pub(crate) fn says(&mut self, active: bool) {
         self.said = Some(active);
         self.update();

@@ -83,7 +83,7 @@ async fn sasl2_serves_where_it_is_offered() {
     assert_eq!(roster["contacts"][0]["jid"], "alice@prosed.test");
 }
 
-/// Bind 2 is built, and prosed does not ask for it before it reads the archive, since the server clears messages for it.
+/// Bind 2 is implemented, but not requested until prosed reads the archive: the server discards offline messages for it.
 /// Without that restraint, a real server binds us along with the login.
 #[tokio::test]
 async fn bind_2_is_not_asked_for_and_works_where_it_is() {
@@ -114,7 +114,7 @@ async fn bind_2_is_not_asked_for_and_works_where_it_is() {
     }
 }
 
-/// Behind a lost connection, SASL2 resumes the session along with the login, by a token from the second time on.
+/// After a lost connection, SASL2 resumes the session along with the login, by a token from the second time on.
 #[tokio::test]
 async fn sasl2_resumes_along_with_the_login_by_token() {
     let log = "log = { { levels = { min = \"debug\" }, to = \"console\" } }";

@@ -52,7 +52,7 @@ impl PerStream {
         self.is_offered = is_offered;
     }
 
-    /// The stream has resumed; what the server still knows of this is not specified.
+    /// The stream has resumed: it should be active again, but servers differ.
     pub(crate) fn resume(&mut self) {
         if self.told == Some(false) {
             self.told = None;

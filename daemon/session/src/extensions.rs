@@ -1,7 +1,7 @@
-//! What each part of a session has a say in: when to wake up, what to forget with a contact, which features to announce.
+//! What each part of a session contributes: when to wake up, what to forget with a contact, which features to announce.
 //!
 //! Each list names all parts, so that a new part does not compile until it is decided what it has to say. An answer that
-//! nobody asks for is dead code, which the build refuses: a list of features, or what is due in a tick.
+//! nobody asks for, as a list of features or the handler of a deadline, is dead code, which the build refuses.
 
 use std::time::Instant;
 

@@ -26,12 +26,12 @@ struct Said {
     act: SubscriptionAct,
     /// Absent: it was lost.
     mark: Option<Mark>,
-    /// It may have arrived, and was sent again. That is done once: where nothing is acknowledged, it would be sent
+    /// It may have arrived, so it is sent again only once: where nothing is acknowledged, it would otherwise be sent
     /// at each login.
     is_repeated: bool,
 }
 
-/// By whom and what it is about.
+/// By contact, and by whose presence it is about.
 #[derive(Default)]
 pub(crate) struct Acts {
     said: BTreeMap<(BareJid, Whose), Said>,

@@ -288,7 +288,7 @@ impl Call<'_> {
     /// It concerns this connection alone.
     fn set_activity(self) -> BoxFuture<'static, Answer> {
         if !self.connection.is_websocket() {
-            let message = "Activity is that of a WebSocket: a request by POST has none.";
+            let message = "Activity belongs to a WebSocket connection: a POST request has none.";
             return self.refuse(ApiError::new(ErrorKind::SubscriptionNeedsWebSocket).message(message));
         }
         match parse_params::<api::SetActivity>(self.params) {

@@ -201,7 +201,7 @@ impl Connector {
         match ahead {
             Some((_, known)) if known != features => {
                 return Err(ConnectError::Protocol {
-                    text: "the server offers something else than at the last login".to_owned(),
+                    text: "the server's features differ from those of the last login".to_owned(),
                 });
             }
             Some(_) => {}

@@ -135,7 +135,7 @@ impl<T> Managed<T> {
         self.acknowledge(count(answer).ok_or(Disorder::Unexpected)?)
     }
 
-    /// The server no longer has the session. Returns what it had received, where it says that. A count that can't be says
+    /// The server no longer has the session. Returns what it had received, if it says so. An impossible count says
     /// nothing.
     pub(super) fn gone(&mut self, answer: &Element) -> Vec<T> {
         if !self.is_on() || answer.name() != "failed" {

@@ -9,7 +9,7 @@
 //! login/   dialogue: offer → sasl (scram, fast) → bind        a session on it
 //! read/    reader: scanner → tree                             bytes in, stanzas out
 //! connector                                                   one attempt: all of the above, in time
-//! task/    manage, outbox, line, backoff                      keeps the session, through all attempts
+//! task     manage, outbox, line, backoff                      keeps the session, through all attempts
 //! marks                                                       answers for what was sent
 //! ```
 //!

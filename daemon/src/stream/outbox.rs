@@ -55,7 +55,7 @@ pub(crate) struct Full;
 pub(super) struct Outbox {
     requests: Lane,
     answers: Lane,
-    /// How many answers to each wait.
+    /// How many answers are waiting for each.
     answers_to: BTreeMap<Asker, usize>,
     /// See [`Outbox::largest`].
     largest: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! What somebody has said about something that they need not have.
+//! What somebody has declared about something optional.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

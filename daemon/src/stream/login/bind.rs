@@ -56,7 +56,7 @@ pub(crate) fn client_state(active: bool) -> Element {
 pub(crate) enum Begun {
     /// `answer`: the server's `<resumed/>`.
     Resumed { answer: Element },
-    /// `enabled`: what the server answered to a request to manage it, where it has. `failed`: and to one to resume the
+    /// `enabled`: what the server answered to a request to manage it, where it has. `failed`: its refusal to resume the
     /// previous session.
     Bound { jid: Jid, enabled: Option<Element>, failed: Option<Element> },
 }

@@ -51,7 +51,7 @@ pub(super) struct Asked {
 }
 
 impl Inline {
-    /// Checks that this answers what was asked. XEP-0386 §4: a server that resumes must not bind as well, and one that
+    /// Checks that this fits what was asked. XEP-0386 §3.2: a server that resumes must not bind as well, and one that
     /// was asked to bind must say what came of it.
     pub(super) fn check(&self, asked: Asked) -> Result<(), ConnectError> {
         let fits = match (&self.resumed, &self.bound) {
@@ -64,7 +64,7 @@ impl Inline {
             return Ok(());
         }
         Err(ConnectError::Protocol {
-            text: "the server's answer does not fit what it was asked to do along with the login".to_owned(),
+            text: "the server's answer does not match what was requested along with the login".to_owned(),
         })
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Login {
     kept: bool,
     /// It is still to be found out whether the server's salt stays the same.
     probe: bool,
-    /// Something is out that the server may not bear: that question, or a login before its features.
+    /// Something was sent that the server may not tolerate: that question, or a login before its features.
     pub(super) again: bool,
     pub(super) token: Option<Token>,
     /// Has gone out with the stream header: see [`fast`](super::fast).
@@ -160,7 +160,7 @@ impl Login {
         })
     }
 
-    /// True, once, where the attempt may have failed for our own curiosity or haste: another will not.
+    /// True, once, if the attempt may have failed because of that question or an early login: the next has neither.
     pub(crate) fn takes_another(&mut self) -> bool {
         std::mem::take(&mut self.again)
     }
@@ -260,7 +260,7 @@ impl Login {
         self.asked.resume
     }
 
-    /// What goes beside the mechanism in SASL2; SASL has no place for it.
+    /// What SASL2 carries along with the mechanism; SASL has no place for it.
     pub(super) fn extras(&mut self, profile: Profile, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
         if profile == Profile::Sasl {
             return Vec::new();
@@ -301,7 +301,7 @@ impl Login {
     }
 }
 
-/// Asks to bind a resource, and to manage the session from the start (XEP-0386 §4).
+/// Asks to bind a resource, and to manage the session from the start (XEP-0386 §3.2).
 fn bind(offer: &Offer) -> Element {
     let resume = xml_ncname!("resume").to_owned();
     let enable = offer.manages.then(|| Element::builder("enable", ns::SM).attr(resume, "true").build());

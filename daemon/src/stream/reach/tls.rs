@@ -358,7 +358,7 @@ mod tests {
         assert!(tls_config(None).is_ok());
     }
 
-    /// The time has come when the certificate is no longer valid: as if, since this needs another verifier.
+    /// A certificate that has become invalid, simulated by replacing the verifier.
     #[tokio::test]
     async fn a_certificate_that_is_no_longer_valid_ends_with_its_tls_session() {
         use rustls::ServerConfig;

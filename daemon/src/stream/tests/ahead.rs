@@ -138,7 +138,7 @@ async fn a_server_that_can_not_bear_it_gets_the_next_login_at_once_and_step_by_s
 
 /// The one that comes at once is the last to do so.
 #[tokio::test]
-async fn a_server_that_ends_each_stream_is_told_of_after_two() {
+async fn a_server_that_ends_each_stream_is_reported_after_two() {
     let server = Server::new().await;
     let mut stream = with_token(&server).await;
     drop(ahead(&server, "open sesame").await);

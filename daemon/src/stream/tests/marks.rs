@@ -131,7 +131,7 @@ async fn a_server_that_manages_nothing_leaves_each_stanza_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_to_manage_does_so_too() {
+async fn a_server_that_refuses_to_manage_leaves_each_stanza_in_doubt_too() {
     let server = Server::new().await;
     let mut stream = server.client("secret");
     let mut conn = server.accept_login("secret").await;

@@ -358,7 +358,7 @@ async fn what_was_not_asked_for_along_with_a_login_is_no_session() {
 
 /// RFC 6120's way is left to a server that could not bind a resource along with the login.
 #[tokio::test]
-async fn a_resource_that_could_not_be_bound_along_with_the_login_is_bound_behind_it() {
+async fn a_resource_that_could_not_be_bound_along_with_the_login_is_bound_after_it() {
     let server = Server::new().await;
     let (mut stream, mut conn, proof) = binding_along(&server).await;
     conn.extras = "<failed xmlns='urn:xmpp:bind:0'/>".to_owned();
