@@ -68,7 +68,7 @@ impl Activity {
 
     /// A connection, which does not watch yet.
     pub(crate) fn viewer(self: &Arc<Self>) -> Viewer {
-        Viewer { activity: Arc::clone(self), said: None, subscriptions: 0, watches: false }
+        Viewer { activity: Arc::clone(self), said: None, subscriptions: 0, lingers: false, watches: false }
     }
 
     /// Notices when nobody has been watching for long enough. Never ends.
@@ -115,14 +115,17 @@ pub(crate) struct Viewer {
     /// By `set_activity`.
     said: Option<bool>,
     subscriptions: usize,
+    /// It has made calls, after which somebody counts as watching for a while.
+    lingers: bool,
     /// It is counted among the watchers.
     watches: bool,
 }
 
 impl Viewer {
     /// It has made a call. From a connection that has said whether it watches, that means nothing.
-    pub(crate) fn calls(&self) {
+    pub(crate) fn calls(&mut self) {
         if self.said.is_none() {
+            self.lingers = true;
             self.activity.change(|watchers| watchers.lingers_until = Instant::now() + LINGER);
         }
     }
@@ -140,9 +143,12 @@ impl Viewer {
     /// Whether it watches, whatever it does. If it was the last that did, nobody does after [`GLANCE`].
     pub(crate) fn says(&mut self, active: bool) {
         self.said = Some(active);
+        // Of one that never watched, it is no news.
+        let did_watch = self.watches || std::mem::take(&mut self.lingers);
         self.update();
-        if !active {
-            self.activity.change(|watchers| watchers.lingers_until = Instant::now() + GLANCE);
+        if !active && did_watch {
+            let soon = Instant::now() + GLANCE;
+            self.activity.change(|watchers| watchers.lingers_until = watchers.lingers_until.min(soon));
         }
     }
 
@@ -254,6 +260,18 @@ mod tests {
         assert!(is_watched_after(&activity, LATER).await);
         drop(one);
         assert!(!is_watched_after(&activity, LATER).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_watched_changes_nothing() {
+        let activity = running();
+        assert!(!is_watched_after(&activity, LATER).await);
+        activity.viewer().says(false);
+        assert!(!is_watched_after(&activity, SOON).await);
+        // A script polls.
+        activity.viewer().calls();
+        activity.viewer().says(false);
+        assert!(is_watched_after(&activity, GLANCE + SOON).await);
     }
 
     #[tokio::test(start_paused = true)]

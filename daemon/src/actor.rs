@@ -346,7 +346,10 @@ impl<'a> Actor<'a> {
 
     /// Nobody waits for the close of a stream that has failed.
     fn end_stream(&mut self) {
-        if let Some(stream) = self.survivors.stream.take() {
+        if let Some(mut stream) = self.survivors.stream.take() {
+            if let Some(unsent) = stream.abandon() {
+                self.input(Input::Unsent(unsent));
+            }
             tokio::spawn(stream.close());
         }
     }

@@ -28,8 +28,10 @@ impl Default for State {
 pub(crate) struct PerStream {
     /// The server supports it.
     is_offered: bool,
-    /// What the server was told last; absent: it may have forgotten.
+    /// What the server was told last; absent: it may not know.
     told: Option<bool>,
+    /// The server was ever told that nobody is watching.
+    was_inactive: bool,
     refresh: Option<Refresh>,
 }
 
@@ -43,7 +45,7 @@ struct Refresh {
 impl Default for PerStream {
     /// A stream begins active (§4.2).
     fn default() -> Self {
-        Self { is_offered: false, told: Some(true), refresh: None }
+        Self { is_offered: false, told: Some(true), was_inactive: false, refresh: None }
     }
 }
 
@@ -54,7 +56,8 @@ impl PerStream {
 
     /// The stream has resumed: it should be active again, but servers differ.
     pub(crate) fn resume(&mut self) {
-        if self.told == Some(false) {
+        // What was said last may have been lost with the connection: it is no stanza, so it is not sent again.
+        if self.was_inactive {
             self.told = None;
         }
     }
@@ -107,6 +110,7 @@ impl Session {
             return;
         }
         stream.told = Some(active);
+        stream.was_inactive |= !active;
         step.effects.push(Effect::ClientState { active });
         if active && stream.refresh.is_none() {
             let deadline = step.now.monotonic + bounds::REFRESH_WAIT;

@@ -105,6 +105,16 @@ impl Session {
         is_repeated: bool,
         step: &mut Step<'_>,
     ) -> Result<(), Failure> {
+        let item = self.people.person(jid).and_then(|person| person.item.as_ref());
+        let key = (jid.clone(), Whose::Ours);
+        if act == SubscriptionAct::Deny
+            && is_done(&act, item)
+            && !self.subscription_acts.said.contains_key(&key)
+        {
+            // A denied request. If that is lost, the server delivers the request again; repeated days later, it might
+            // take back what was granted elsewhere in the meantime.
+            return step.send(presence(jid, &act)).map(drop);
+        }
         let mark = step.send_marked(presence(jid, &act))?;
         self.subscription_acts.sent(jid, act, mark, is_repeated);
         Ok(())
@@ -154,14 +164,14 @@ fn bytes(act: &SubscriptionAct) -> usize {
     }
 }
 
-/// Whether the roster shows the act's effect. It never shows that of a denial: a request of theirs is not in it.
+/// Whether the roster shows the act's effect.
 fn is_done(act: &SubscriptionAct, item: Option<&RosterItem>) -> bool {
     let is_any = |of: [Subscription; 2]| item.is_some_and(|item| of.contains(&item.subscription));
     let sees_us = is_any([Subscription::From, Subscription::Both]);
     let seen_or_asked = is_any([Subscription::To, Subscription::Both]) || item.is_some_and(|item| item.ask);
     match act {
         SubscriptionAct::Approve => sees_us || item.is_some_and(|item| item.approved),
-        SubscriptionAct::Deny => false,
+        SubscriptionAct::Deny => !sees_us,
         SubscriptionAct::Request { .. } => seen_or_asked,
         SubscriptionAct::Cancel => !seen_or_asked,
     }

@@ -38,6 +38,9 @@ pub(super) struct Established {
     pub(super) offer: SessionOffer,
 }
 
+/// After this many logins that went out ahead in vain, this stream sends no more: each costs a connection.
+const AHEAD_FAILURES: u8 = 2;
+
 /// What a login depends on in the features before it.
 #[derive(PartialEq, Eq)]
 struct Features {
@@ -58,6 +61,8 @@ pub(super) struct Connector {
     stanza_bytes: Option<u32>,
     /// What the server offered at the last login, where the next one may go out before the server offers it again.
     known: Option<Features>,
+    /// Logins in a row that went out ahead and did not succeed.
+    failed_ahead: u8,
     /// Where the server has redirected us (RFC 6120 §4.9.3.19), and how often in a row.
     elsewhere: Option<Target>,
     hops: u32,
@@ -82,6 +87,7 @@ impl Connector {
             largest,
             stanza_bytes: None,
             known: None,
+            failed_ahead: 0,
             elsewhere: None,
             hops: 0,
             last: None,
@@ -196,6 +202,9 @@ impl Connector {
             self.wants(resume, &known.session);
             Some((self.login.ahead(&known.login, bindings)?, known))
         });
+        // Unless it succeeds.
+        self.failed_ahead += u8::from(ahead.is_some());
+        let is_ahead = ahead.is_some();
         let features = dialogue.open(ahead.as_ref().map(|(request, _)| request)).await?;
         let features = Features { login: Offer::read(&features), session: SessionOffer::read(&features) };
         match ahead {
@@ -209,7 +218,11 @@ impl Connector {
         }
         let done = authenticate(dialogue, &features.login, bindings, &mut self.login).await?;
         let early = features.session;
-        self.known = self.login.has_token().then_some(features);
+        if is_ahead {
+            self.failed_ahead = 0;
+        }
+        let may_go_ahead = self.login.has_token() && self.failed_ahead < AHEAD_FAILURES;
+        self.known = may_go_ahead.then_some(features);
         let offer = match done.profile {
             Profile::Sasl => SessionOffer::read(&dialogue.restart().await?),
             Profile::Sasl2 => {

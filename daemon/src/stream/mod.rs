@@ -342,6 +342,12 @@ impl Stream {
         fates
     }
 
+    /// What becomes of the stanzas with marks that nobody has answered for yet; nothing more is sent of what waits. For
+    /// an owner who does not wait for [`Stream::close`].
+    pub(crate) fn abandon(&mut self) -> Option<Unsent> {
+        self.end_session(true)
+    }
+
     fn stop(&mut self) {
         // In this order: a task that finds nobody listening is to know why.
         self.shared.closing.send_replace(true);

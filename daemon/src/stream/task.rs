@@ -223,6 +223,8 @@ impl Task {
     async fn begin(&mut self, established: Established) -> Result<Line, Over> {
         let Established { reader, begun, offer } = established;
         let mut line = Line::new(reader);
+        // What an earlier connection waited for.
+        (self.probe, self.count_due, self.enabled_by) = (None, None, None);
         let stanza_bytes = offer.stanza_bytes;
         let told = match begun {
             Begun::Resumed { answer } => {
@@ -272,7 +274,6 @@ impl Task {
         self.shared.lock().outbox.begin();
         self.shared.online.store(true, Ordering::Relaxed);
         (self.heard, self.heard_at) = (line.heard(), Instant::now());
-        (self.probe, self.count_due) = (None, None);
         self.tell(told).await;
         Ok(line)
     }

@@ -262,6 +262,7 @@ impl Login {
 
     /// What SASL2 carries along with the mechanism; SASL has no place for it.
     pub(super) fn extras(&mut self, profile: Profile, offer: &Offer, bindings: &Bindings) -> Vec<Element> {
+        self.asked = Asked::default();
         if profile == Profile::Sasl {
             return Vec::new();
         }
