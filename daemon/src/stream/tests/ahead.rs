@@ -146,6 +146,27 @@ async fn a_server_that_ends_each_stream_is_reported_after_two() {
     assert!(matches!(failure(&mut stream).await, (ConnectError::Unreachable { .. }, true)));
 }
 
+/// Each costs a connection.
+#[tokio::test]
+async fn after_two_in_vain_a_stream_sends_none_ahead() {
+    let server = Server::new().await;
+    let mut stream = with_token(&server).await;
+    for _ in 0..2 {
+        drop(ahead(&server, "open sesame").await);
+        let mut conn = step_by_step(&server, &offer()).await;
+        conn.extras =
+            "<token xmlns='urn:xmpp:fast:0' token='open sesame' expiry='2099-01-01T00:00:00Z'/>".to_owned();
+        conn.scram(ScramMechanism::Sha256, "secret").await;
+        resume(&mut conn).await;
+        assert_eq!(event(&mut stream).await, "authenticated, keys: false");
+        assert_eq!(event(&mut stream).await, "resumed");
+        drop(conn);
+        assert_eq!(event(&mut stream).await, "suspended");
+    }
+    let mut conn = step_by_step(&server, &offer()).await;
+    assert!(conn.takes_token("open sesame").await, "{}", conn.all);
+}
+
 /// What a server says to it is no reason for haste: it would say so again.
 #[tokio::test]
 async fn a_server_that_answers_is_not_asked_again_at_once() {
