@@ -43,8 +43,10 @@ export class Prosed extends EventTarget {
 
   /** It is said again when the client reconnects. */
   async setActivity(params, options) {
+    const done = await this.call("set_activity", params, options);
+    // Only what was accepted is said again.
     this.#activity = params;
-    return this.call("set_activity", params, options);
+    return done;
   }
 
   /** All of it, whatever its size: page by page. With `limit` or `after`, it is just that page. */

@@ -175,8 +175,9 @@ class Client(AsyncMethods):
         Args:
             active: Whether somebody is looking.
         """
-        self._activity.active = active
         await super().set_activity(active)
+        # Only what was accepted is said again.
+        self._activity.active = active
         for stream in list(self._streams):
             await stream._say_activity()
 

@@ -169,8 +169,9 @@ class Client(Methods):
         Args:
             active: Whether somebody is looking.
         """
-        self._activity.active = active
         super().set_activity(active)
+        # Only what was accepted is said again.
+        self._activity.active = active
         for stream in list(self._streams):
             stream._say_activity()
 
