@@ -344,6 +344,12 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Somebody watches, or nobody does any more.
+    fn note_watched(&mut self) {
+        let is_watched = *self.watched.borrow_and_update();
+        self.input(Input::Watched(is_watched));
+    }
+
     /// Nobody waits for the close of a stream that has failed.
     fn end_stream(&mut self) {
         if let Some(mut stream) = self.survivors.stream.take() {
@@ -510,8 +516,7 @@ impl turns::Worker for Actor<'_> {
                 self.keep_what_is_owed().await;
                 // The call itself may be why somebody counts as watching.
                 if self.watched.has_changed().is_ok_and(|changed| changed) {
-                    let is_watched = *self.watched.borrow_and_update();
-                    self.input(Input::Watched(is_watched));
+                    self.note_watched();
                 }
                 self.input(Input::Command { call, command });
             }
@@ -535,10 +540,7 @@ impl turns::Worker for Actor<'_> {
                 }
             }
             Event::Store(StoreAnswer::Found(ticket, result)) => self.input(Input::Found { ticket, result }),
-            Event::Watched => {
-                let is_watched = *self.watched.borrow_and_update();
-                self.input(Input::Watched(is_watched));
-            }
+            Event::Watched => self.note_watched(),
             Event::Refused => self.tell_refused(),
             Event::Tick => self.input(Input::Tick),
             Event::Orphaned => self.ended = Some(Ended::Gone),

@@ -87,7 +87,7 @@ impl Token {
         self.kind.usable(offer, bindings)
     }
 
-    /// What we send with it is worthless on any other connection, whoever receives it (RFC 9266). Not so with
+    /// What we send with it is worthless on any other connection, even if it is intercepted (RFC 9266). Not so with
     /// `HT-SHA-256-NONE`, where it is always the same, or with an end point, where it is for one certificate.
     pub(crate) fn serves_one_connection(&self) -> bool {
         self.kind == TokenMechanism::Bound(BindingType::Exporter)

@@ -200,7 +200,7 @@ async fn a_server_that_sends_us_elsewhere_over_it_is_followed() {
     comes_at_once_by_scram(&other, &mut stream, &offer()).await;
 }
 
-/// Its message is the same on each connection: whoever receives it could log in with it.
+/// Its message is the same on each connection: anybody who intercepts it could log in with it.
 #[tokio::test]
 async fn a_token_that_is_not_bound_to_the_connection_waits_for_the_features() {
     let server = Server::new().await;

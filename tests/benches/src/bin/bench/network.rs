@@ -178,7 +178,7 @@ impl Link {
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                // Whoever leaves, leaves: the other side notices.
+                // An error ends both directions, which each side notices.
                 tokio::spawn(async move { pass(client, port).await });
             }
         });
